@@ -1,0 +1,39 @@
+# Compiler settings, and one function per kind of target, so that a folder's list stays one line.
+
+add_library(turnpike_options INTERFACE)
+target_include_directories(turnpike_options INTERFACE
+  ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR})
+target_compile_options(turnpike_options INTERFACE
+  -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Werror
+  -fno-omit-frame-pointer -fstack-protector-strong -g1)
+target_compile_definitions(turnpike_options INTERFACE
+  TURNPIKE_VERSION="${PROJECT_VERSION}"
+  $<$<AND:$<CONFIG:Release,RelWithDebInfo>,$<STREQUAL:${TURNPIKE_SANITIZE},>>:_FORTIFY_SOURCE=2>)
+target_link_options(turnpike_options INTERFACE -Wl,-z,relro,-z,now)
+if(TURNPIKE_SANITIZE)
+  target_compile_options(turnpike_options INTERFACE
+    -fsanitize=${TURNPIKE_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(turnpike_options INTERFACE -fsanitize=${TURNPIKE_SANITIZE})
+endif()
+if(TURNPIKE_FUZZERS)
+  target_compile_options(turnpike_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# turnpike_library(NAME dep...): a static library of every .cc in the current folder.
+function(turnpike_library name)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "main\\.cc$")
+  add_library(${name} STATIC ${sources})
+  target_link_libraries(${name} PUBLIC turnpike_options ${ARGN})
+endfunction()
+
+# turnpike_test(NAME dep...): a GoogleTest program of every .cc in tests/<dir of caller>.
+function(turnpike_test name)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  add_executable(${name} ${sources})
+  target_link_libraries(${name} PRIVATE ${ARGN} turnpike_options
+    GTest::gtest GTest::gmock GTest::gtest_main Threads::Threads)
+  target_compile_definitions(${name} PRIVATE TURNPIKE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  set_property(GLOBAL APPEND PROPERTY TURNPIKE_TEST_PROGRAMS ${name})
+  add_test(NAME ${name} COMMAND ${name})
+endfunction()

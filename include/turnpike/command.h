@@ -1,0 +1,55 @@
+// What control tells a shard. Plain data: copied through the mailbox, applied without allocation.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "turnpike/address.h"
+#include "turnpike/ids.h"
+#include "turnpike/keying.h"
+
+namespace turnpike {
+
+/// From which sources a plain-RTP leg accepts packets. An SRTP leg does not trust addresses:
+/// it accepts what its key verifies, and follows a new source by the rule of docs/security.md (M1).
+enum class SourcePolicy : std::uint8_t {
+  kStrict = 0,      ///< only the signalled address and port
+  kLatch = 1,       ///< first packet from the signalled IP (or received_from), any port; then fixed
+                    ///< until the next offer or answer
+  kLatchAny = 2,    ///< as kLatch, from any IP whatsoever: exposes the leg to RTP Bleed
+  kAsymmetric = 3,  ///< any port of the signalled IP is heard; media still goes to the signalled port
+};
+
+/// Everything that signalling knows about one leg. Replaces the leg's previous configuration;
+/// what did not change keeps its state (SRTP indices in particular never go back).
+struct LegConfig {
+  /// Where media goes, by Component. Port 0: no destination (not answered yet, or held).
+  /// With rtcp_mux the RTCP entry is ignored.
+  std::array<SocketAddress, 2> remote{};
+  /// Source IP of the signalling, accepted besides the signalled IP by kLatch; may be unset.
+  IpAddress received_from{};
+  SourcePolicy source_policy = SourcePolicy::kStrict;
+  bool rtcp_mux = false;      ///< RFC 5761: both components on the RTP port
+  bool must_encrypt = false;  ///< SRTP leg; without keys every packet is dropped (kNotKeyed)
+  bool expects_media = true;  ///< false while the remote end may rightly be silent (hold, recvonly)
+  SrtpKeying receive{};       ///< key of the remote end (suite kNone: not negotiated yet)
+  SrtpKeying send{};          ///< our key towards the remote end
+};
+
+/// What a new session needs before its first packet.
+struct SessionSpec {
+  std::array<std::uint16_t, 2> interface_index{};  ///< by side: position in RelayConfig::interfaces
+  std::array<AddressFamily, 2> family{AddressFamily::kIpv4, AddressFamily::kIpv4};
+  std::array<std::uint8_t, 2> dscp{};  ///< by side: DSCP code point 0-63 (RFC 2474)
+  MediaKind kind = MediaKind::kAudio;
+  /// Shard to use, so that all m-lines of a call share one; -1 = the relay chooses.
+  int shard = -1;
+};
+
+/// The local transport addresses of a session, by side and component. Advertise these.
+struct SessionPorts {
+  std::array<std::array<SocketAddress, 2>, 2> local{};       ///< what the sockets are bound to
+  std::array<std::array<SocketAddress, 2>, 2> advertised{};  ///< what goes into SDP (NAT in front)
+};
+
+}  // namespace turnpike

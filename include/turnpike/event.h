@@ -1,0 +1,29 @@
+// What a shard tells control.
+#pragma once
+
+#include <cstdint>
+
+#include "turnpike/address.h"
+#include "turnpike/ids.h"
+#include "turnpike/stats.h"
+
+namespace turnpike {
+
+enum class EventKind : std::uint8_t {
+  kSessionStats,   ///< answer to Relay::query_session
+  kSessionClosed,  ///< last figures of a session; its ports are already on their way to quarantine
+  kMediaTimeout,   ///< no media from `side` for RelayConfig::media_timeout although it expects_media
+  kSourceMoved,    ///< leg `side` follows its remote end to `source`
+};
+
+struct Event {
+  EventKind kind = EventKind::kSessionStats;
+  SessionId session;
+  std::uint64_t token = 0;  ///< as given to query_session or close_session
+  Side side = Side::kA;
+  Component component = Component::kRtp;
+  SocketAddress source;
+  SessionStats stats;
+};
+
+}  // namespace turnpike

@@ -1,0 +1,89 @@
+// The relay as control sees it. Hides shards, sockets, crypto and mailboxes.
+// It is not thread-safe: one thread (control) calls it. It logs nothing.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "turnpike/command.h"
+#include "turnpike/config.h"
+#include "turnpike/event.h"
+#include "turnpike/ids.h"
+#include "turnpike/result.h"
+#include "turnpike/stats.h"
+
+namespace turnpike {
+
+/// What start() found in the holder.
+struct AdoptionReport {
+  bool holder_connected = false;
+  std::uint32_t sessions_adopted = 0;
+  std::uint32_t sockets_adopted = 0;
+  std::string refused;  ///< why state was thrown away instead of adopted; empty when it was not
+};
+
+/// How full the relay is.
+struct RelayUsage {
+  std::uint32_t sessions = 0;
+  std::uint32_t sessions_max = 0;
+  std::uint32_t ports_in_use = 0;
+  std::uint32_t ports_quarantined = 0;
+  std::uint32_t ports_total = 0;
+  std::uint64_t bind_failures = 0;
+};
+
+/// Why a session could not be opened; control turns it into its protocol's words.
+enum class OpenFailure : std::uint8_t { kSessionLimit, kOutOfPorts, kOutOfDescriptors, kBadSpec };
+
+class Relay {
+ public:
+  /// Starts the shard threads. With a holder configured, adopts what it keeps.
+  static Result<std::unique_ptr<Relay>> start(const RelayConfig& config);
+  /// Stops the shards and joins their threads. Sessions that a holder keeps stay adoptable.
+  virtual ~Relay() = default;
+
+  struct Opened {
+    SessionId id;
+    SessionPorts ports;
+  };
+  /// Binds the ports of both legs and creates the session; all or nothing. The legs have no
+  /// destination until update_leg.
+  virtual Result<Opened> open_session(const SessionSpec& spec, OpenFailure& failure) = 0;
+
+  /// Replaces the configuration of one leg. Unknown sessions are ignored.
+  virtual void update_leg(SessionId id, Side side, const LegConfig& config) = 0;
+
+  /// Ends a session. Its last figures come as kSessionClosed with `token`; its ports are
+  /// quarantined. Unknown sessions are ignored.
+  virtual void close_session(SessionId id, std::uint64_t token) = 0;
+
+  /// Asks for a session's figures; they come as kSessionStats with `token`. False when the
+  /// session is unknown: no event will come.
+  virtual bool query_session(SessionId id, std::uint64_t token) = 0;
+
+  /// Readable when events wait. Poll it, then call poll_events.
+  virtual int event_fd() const = 0;
+  /// Hands every waiting event to `sink`, on the caller's thread.
+  virtual void poll_events(const std::function<void(const Event&)>& sink) = 0;
+
+  virtual RelayUsage usage() const = 0;
+  virtual std::size_t shard_count() const = 0;
+  virtual const ShardCounters& shard_counters(std::size_t shard) const = 0;
+
+  /// What start() adopted, and which sessions those are.
+  virtual const AdoptionReport& adoption() const = 0;
+  virtual std::vector<Opened> adopted_sessions() const = 0;
+
+  /// A blob that control wants to find again after a crash (its call state), kept in memory that
+  /// the holder shares; never on disk, never in a core dump. Key: any non-zero number.
+  /// False when there is no room; the previous blob of that key is then gone.
+  virtual bool store_record(std::uint64_t key, const std::string& bytes) = 0;
+  virtual void erase_record(std::uint64_t key) = 0;
+  /// Records found at adoption.
+  virtual std::vector<std::pair<std::uint64_t, std::string>> adopted_records() const = 0;
+};
+
+}  // namespace turnpike

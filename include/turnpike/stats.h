@@ -1,0 +1,128 @@
+// What the relay counts. Every packet that goes nowhere has exactly one DropReason.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "turnpike/ids.h"
+#include "turnpike/keying.h"
+#include "turnpike/time.h"
+
+namespace turnpike {
+
+// name, metric label, meaning
+#define TURNPIKE_DROP_REASONS(X)                                                                 \
+  X(kTooShort, "too_short", "shorter than the smallest packet of its kind")                      \
+  X(kTooLong, "too_long", "longer than a slot can hold with the tag that protecting adds")       \
+  X(kUnknownProtocol, "unknown_protocol", "first byte is no RTP, RTCP, STUN or DTLS (RFC 7983)") \
+  X(kUnexpectedStun, "unexpected_stun", "STUN on a leg without ICE")                             \
+  X(kUnexpectedDtls, "unexpected_dtls", "DTLS on a leg without DTLS")                            \
+  X(kMalformedRtp, "malformed_rtp", "RTP header does not add up (RFC 3550 section 5)")           \
+  X(kMalformedRtcp, "malformed_rtcp", "RTCP compound does not add up (RFC 3550 appendix A.2)")   \
+  X(kUnexpectedComponent, "unexpected_component", "RTP on the RTCP port or the reverse")         \
+  X(kReservedSourcePort, "reserved_source_port", "source port below 1024")                       \
+  X(kWrongSource, "wrong_source", "source is not the one that the leg's policy allows")          \
+  X(kNotKeyed, "not_keyed", "leg must be SRTP and has no key yet")                               \
+  X(kAuthFailed, "auth_failed", "SRTP or SRTCP tag does not verify")                             \
+  X(kWrongMki, "wrong_mki", "packet names another master key")                                   \
+  X(kReplayed, "replayed", "index was received already")                                         \
+  X(kTooOld, "too_old", "index lies behind the replay window")                                   \
+  X(kSendIndexUsed, "send_index_used", "protecting would use an index twice")                    \
+  X(kKeyExhausted, "key_exhausted", "lifetime of the master key is used up")                     \
+  X(kStreamLimit, "stream_limit", "leg has its maximum of SSRCs")                                \
+  X(kNoDestination, "no_destination", "other leg has no address yet, or is held")                \
+  X(kNoSession, "no_session", "port belongs to no session (any more)")                           \
+  X(kSendBlocked, "send_blocked", "socket buffer full (EAGAIN, ENOBUFS)")                        \
+  X(kSendFailed, "send_failed", "kernel refused the send (no route, permission)")                \
+  X(kTruncated, "truncated", "datagram longer than a slot")
+
+enum class DropReason : std::uint8_t {
+#define X(name, label, help) name,
+  TURNPIKE_DROP_REASONS(X)
+#undef X
+      kCount
+};
+constexpr std::size_t kDropReasonCount = static_cast<std::size_t>(DropReason::kCount);
+
+struct DropReasonInfo {
+  std::string_view label;  ///< value of the metric label `reason`
+  std::string_view help;
+};
+constexpr std::array<DropReasonInfo, kDropReasonCount> kDropReasons = {{
+#define X(name, label, help) {label, help},
+    TURNPIKE_DROP_REASONS(X)
+#undef X
+}};
+constexpr const DropReasonInfo& info_of(DropReason reason) {
+  return kDropReasons[static_cast<std::size_t>(reason)];
+}
+
+/// A counter with one writer (the shard) and any readers. Relaxed: figures, not synchronisation.
+class Counter {
+ public:
+  void add(std::uint64_t n = 1) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+
+/// What one shard has done since it started. Read from any thread.
+struct ShardCounters {
+  Counter packets_received;
+  Counter bytes_received;  ///< UDP payload bytes
+  Counter packets_forwarded;
+  Counter bytes_forwarded;
+  Counter keepalives_sent;
+  Counter batches;  ///< packets_received / batches = mean batch size
+  Counter wakeups;  ///< turns of the loop that found something to read
+  Counter source_moves;
+  Counter sessions_opened;
+  Counter sessions_closed;
+  Counter media_timeouts;
+  Counter commands;
+  Counter events_dropped;  ///< event mailbox full: an event was lost
+  std::array<Counter, kDropReasonCount> drops;
+};
+
+/// One SSRC received on one leg, as reported at query and at the end of a session.
+struct StreamStats {
+  std::uint32_t ssrc = 0;
+  std::uint8_t payload_type = 0;
+  std::uint64_t packets = 0;
+  std::uint64_t bytes = 0;        ///< RTP packets as received, UDP payload bytes
+  std::uint32_t packets_lost = 0;  ///< RFC 3550 appendix A.3, never below 0
+  std::uint32_t jitter = 0;        ///< RFC 3550 section 6.4.1, in RTP timestamp units
+  std::uint64_t rtcp_packets = 0;
+  std::uint32_t rollover_counter = 0;
+  Instant first_packet{};
+  Instant last_packet{};
+};
+
+constexpr std::size_t kStreamsPerLegMax = 16;
+
+/// One leg's figures. "received" is from its remote end, "sent" is towards it.
+struct LegStats {
+  std::uint64_t packets_received = 0;  ///< RTP accepted from the remote end
+  std::uint64_t bytes_received = 0;
+  std::uint64_t rtcp_received = 0;
+  std::uint64_t packets_sent = 0;  ///< RTP sent to the remote end
+  std::uint64_t bytes_sent = 0;
+  std::uint64_t rtcp_sent = 0;
+  std::uint32_t source_moves = 0;
+  std::array<std::uint32_t, kDropReasonCount> drops{};
+  Instant last_packet{};
+  std::uint32_t stream_count = 0;
+  std::array<StreamStats, kStreamsPerLegMax> streams{};
+};
+
+struct SessionStats {
+  std::array<LegStats, 2> legs{};  ///< by index_of(Side)
+};
+
+}  // namespace turnpike
