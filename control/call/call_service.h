@@ -1,0 +1,107 @@
+// Calls: what NG asks for, in the words of offer/answer (RFC 3264), carried out on the relay.
+// Hides: the call table, SDP rewriting, SDES negotiation, sessions of the relay.
+// Is not: a transport. Requests come decoded; replies go out as values.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/ng/value.h"
+#include "turnpike/address.h"
+#include "turnpike/config.h"
+#include "turnpike/relay.h"
+#include "turnpike/time.h"
+
+namespace turnpike::call {
+
+enum class RtcpMuxFlag : std::uint8_t { kOffer, kRequire, kDemux, kAccept, kReject };
+
+/// One NG request about a call, decoded. Empty or unset = the key was not sent.
+struct CallRequest {
+  std::string call_id;
+  std::string from_tag;
+  std::string to_tag;
+  std::string via_branch;
+  std::string sdp;
+  std::vector<std::string> direction;      ///< none, or [interface of the sender, of the receiver]
+  std::string transport_protocol;          ///< "RTP/AVP", "RTP/SAVP", "RTP/AVPF", "RTP/SAVPF"
+  std::vector<RtcpMuxFlag> rtcp_mux;
+  std::vector<std::string> sdes;           ///< words of SDES=[...]: "off", "no-SUITE", "only-SUITE", …
+  AddressFamily address_family = AddressFamily::kNone;  ///< of the receiving side; kNone = as offered
+  IpAddress media_address;                 ///< replaces the advertised address; unset = interface's
+  IpAddress received_from;                 ///< source of the SIP message
+  bool sip_source_address = false;         ///< use received_from instead of the SDP's address
+  bool strict_source = false;
+  bool port_latching = false;
+  bool asymmetric = false;
+  bool replace_origin = false;
+  bool replace_session_connection = false;
+  bool replace_username = false;
+  bool replace_session_name = false;
+  bool supports_load_limit = false;        ///< peer understands result "load limit"
+  int tos = -1;                            ///< whole TOS byte for both legs; -1 = by media kind
+  std::optional<Seconds> delete_delay;
+  bool ice_remove = true;                  ///< ICE attributes are dropped from rewritten SDP
+};
+
+/// Called once, perhaps later, with the reply dictionary (without cookie).
+using ReplyFunction = std::function<void(ng::Value::Dict)>;
+
+struct CallServiceConfig {
+  std::uint32_t calls_max = 4000;
+  std::vector<Interface> interfaces;
+  std::string default_direction_a = "outside";  ///< interface of the sender when `direction` is absent
+  std::string default_direction_b = "inside";
+  std::array<std::uint8_t, 3> dscp{46, 34, 0};  ///< by MediaKind: EF, AF41, best effort
+  Seconds delete_delay{0};
+  std::uint32_t sdp_bytes_max = 32768;
+  std::uint32_t media_max = 16;  ///< m-lines of one call
+};
+
+/// What an operator sees of a call.
+struct CallSummary {
+  std::string call_id;
+  std::string from_tag;
+  std::string to_tag;
+  Instant created{};
+  bool answered = false;
+  std::vector<SessionId> sessions;
+};
+
+class CallService {
+ public:
+  /// `clock` gives the monotonic time; `random_bytes` fills a buffer from a CSPRNG.
+  struct Environment {
+    std::function<Instant()> clock;
+    std::function<void(void*, std::size_t)> random_bytes;
+    /// A line for the log: never holds SDP bodies or keys.
+    std::function<void(const CallSummary&, const std::string& what)> log;
+  };
+  static std::unique_ptr<CallService> create(CallServiceConfig config, Relay& relay,
+                                             Environment environment);
+  virtual ~CallService() = default;
+
+  virtual void offer(const CallRequest& request, ReplyFunction reply) = 0;
+  virtual void answer(const CallRequest& request, ReplyFunction reply) = 0;
+  virtual void remove(const CallRequest& request, ReplyFunction reply) = 0;  ///< NG "delete"
+  virtual void query(const CallRequest& request, ReplyFunction reply) = 0;
+
+  /// Give every relay event to this.
+  virtual void on_event(const Event& event) = 0;
+  /// Ends calls whose delete delay or media timeout is over. Call about once a second.
+  virtual void on_tick() = 0;
+  /// While draining, offers for new calls are refused with "load limit" (or the limit's error text).
+  virtual void set_draining(bool draining) = 0;
+
+  virtual std::size_t call_count() const = 0;
+  virtual std::vector<CallSummary> calls() const = 0;
+  /// Rebuilds calls from the relay's adopted records, closes sessions without a call.
+  virtual void adopt() = 0;
+};
+
+}  // namespace turnpike::call
