@@ -19,12 +19,18 @@ if(TURNPIKE_FUZZERS)
   target_compile_options(turnpike_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# turnpike_library(NAME dep...): a static library of every .cc in the current folder.
+# turnpike_library(NAME dep...): a static library of every .cc in the current folder; a folder of
+# headers only makes an interface library.
 function(turnpike_library name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   list(FILTER sources EXCLUDE REGEX "main\\.cc$")
-  add_library(${name} STATIC ${sources})
-  target_link_libraries(${name} PUBLIC turnpike_options ${ARGN})
+  if(sources)
+    add_library(${name} STATIC ${sources})
+    target_link_libraries(${name} PUBLIC turnpike_options ${ARGN})
+  else()
+    add_library(${name} INTERFACE)
+    target_link_libraries(${name} INTERFACE turnpike_options ${ARGN})
+  endif()
 endfunction()
 
 # turnpike_test(NAME dep...): a GoogleTest program of every .cc in tests/<dir of caller>.

@@ -31,8 +31,8 @@ struct CallRequest {
   std::vector<std::string> direction;      ///< none, or [interface of the sender, of the receiver]
   std::string transport_protocol;          ///< "RTP/AVP", "RTP/SAVP", "RTP/AVPF", "RTP/SAVPF"
   std::vector<RtcpMuxFlag> rtcp_mux;
-  std::vector<std::string> sdes;           ///< words of SDES=[...]: "off", "no-SUITE", "only-SUITE", …
-  AddressFamily address_family = AddressFamily::kNone;  ///< of the receiving side; kNone = as offered
+  std::vector<std::string> sdes;           ///< SDES=[...]: "off", "no-SUITE", "only-SUITE", …
+  AddressFamily address_family = AddressFamily::kNone;  ///< of the receiver; kNone = as offered
   IpAddress media_address;                 ///< replaces the advertised address; unset = interface's
   IpAddress received_from;                 ///< source of the SIP message
   bool sip_source_address = false;         ///< use received_from instead of the SDP's address
@@ -55,7 +55,7 @@ using ReplyFunction = std::function<void(ng::Value::Dict)>;
 struct CallServiceConfig {
   std::uint32_t calls_max = 4000;
   std::vector<Interface> interfaces;
-  std::string default_direction_a = "outside";  ///< interface of the sender when `direction` is absent
+  std::string default_direction_a = "outside";  ///< the sender's, without `direction`
   std::string default_direction_b = "inside";
   std::array<std::uint8_t, 3> dscp{46, 34, 0};  ///< by MediaKind: EF, AF41, best effort
   Seconds delete_delay{0};
@@ -95,7 +95,7 @@ class CallService {
   virtual void on_event(const Event& event) = 0;
   /// Ends calls whose delete delay or media timeout is over. Call about once a second.
   virtual void on_tick() = 0;
-  /// While draining, offers for new calls are refused with "load limit" (or the limit's error text).
+  /// While draining, offers for new calls are refused with "load limit" (or the limit's text).
   virtual void set_draining(bool draining) = 0;
 
   virtual std::size_t call_count() const = 0;

@@ -17,7 +17,7 @@ enum class SourcePolicy : std::uint8_t {
   kLatch = 1,       ///< first packet from the signalled IP (or received_from), any port; then fixed
                     ///< until the next offer or answer
   kLatchAny = 2,    ///< as kLatch, from any IP whatsoever: exposes the leg to RTP Bleed
-  kAsymmetric = 3,  ///< any port of the signalled IP is heard; media still goes to the signalled port
+  kAsymmetric = 3,  ///< any port of the signalled IP is heard; media goes to the signalled one
 };
 
 /// Everything that signalling knows about one leg. Replaces the leg's previous configuration;

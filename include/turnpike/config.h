@@ -37,7 +37,7 @@ struct RelayConfig {
 
   Seconds media_timeout{60};       ///< silence of a leg that expects media; 0 = never
   Seconds keepalive_interval{15};  ///< when nothing was sent to a remote end; 0 = never
-  std::uint32_t socket_buffer_bytes = 0;  ///< SO_RCVBUF and SO_SNDBUF of media sockets; 0 = kernel's
+  std::uint32_t socket_buffer_bytes = 0;  ///< SO_RCVBUF, SO_SNDBUF of media sockets; 0 = kernel's
 
   /// Unix socket of the holder that keeps sockets and state over a restart; empty = none.
   std::string holder_socket;

@@ -12,7 +12,7 @@ namespace turnpike {
 enum class EventKind : std::uint8_t {
   kSessionStats,   ///< answer to Relay::query_session
   kSessionClosed,  ///< last figures of a session; its ports are already on their way to quarantine
-  kMediaTimeout,   ///< no media from `side` for RelayConfig::media_timeout although it expects_media
+  kMediaTimeout,   ///< nothing from `side` for RelayConfig::media_timeout, though it expects_media
   kSourceMoved,    ///< leg `side` follows its remote end to `source`
 };
 

@@ -1,3 +1,4 @@
+// The part of bytes.h that must not be inlined.
 #include "relay/core/bytes.h"
 
 #include <cstring>

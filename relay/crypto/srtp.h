@@ -74,14 +74,15 @@ struct SrtpJob {
   std::uint32_t capacity = 0;    ///< bytes that may be written from `data`
   bool rtcp = false;
   SrtpStatus status = SrtpStatus::kOk;   ///< out
-  std::uint32_t cache_slot = 0;          ///< where the transform may cache library state; one per context
+  std::uint32_t cache_slot = 0;          ///< where library state may be cached; one per context
   SrtpContext* context = nullptr;        ///< keyed; suite is not kNone
   SrtpReceiveStream* receive = nullptr;  ///< unprotect
   SrtpSendStream* send = nullptr;        ///< protect
   std::uint64_t index = 0;  ///< out (kOk): packet index (RTP: 48 bit, RTCP: 31 bit)
 };
 
-/// Derives session keys (RFC 3711 section 4.3.1, key derivation rate 0; RFC 6188; RFC 7714 section 11).
+/// Derives session keys (RFC 3711 section 4.3.1, key derivation rate 0; RFC 6188; RFC 7714
+/// section 11).
 /// False only for suite kNone.
 bool derive_srtp_context(const SrtpKeying& keying, SrtpContext& context);
 /// Zeroes every key byte.

@@ -21,7 +21,7 @@ class RecordStore {
   static Result<std::unique_ptr<RecordStore>> open(SharedMemory memory);
   ~RecordStore();
 
-  bool store(std::uint64_t key, std::string_view bytes);  ///< false: no room; nothing under key then
+  bool store(std::uint64_t key, std::string_view bytes);  ///< false: no room, key erased
   void erase(std::uint64_t key);                          ///< also wipes the bytes
   std::vector<std::pair<std::uint64_t, std::string>> all() const;
   std::size_t damaged() const;

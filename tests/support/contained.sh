@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Runs one test program in PID, mount and network namespaces of its own, so that nothing of it
+# can outlive it: no process, no network namespace, no mount; and no test can reach the internet.
+# Says FAIL when the program itself left processes behind. Without the right to make namespaces
+# (not root), it runs the program in a process group and ends that.
+set -u
+
+if [ "${TURNPIKE_CONTAINED:-}" != 1 ]; then
+  if unshare --fork --pid --mount-proc --net true 2>/dev/null; then
+    export TURNPIKE_CONTAINED=1
+    exec unshare --fork --pid --mount-proc --net --kill-child=KILL bash "$0" "$@"
+  fi
+  set -m
+  "$@" &
+  child=$!
+  trap 'kill -KILL -- -$child 2>/dev/null' EXIT TERM INT
+  wait "$child"
+  exit
+fi
+
+ip link set lo up
+# Names of network namespaces are mounts: private ones vanish with us, and never meet another run's.
+mkdir -p /run/netns && mount -t tmpfs -o mode=755 tmpfs /run/netns
+unset TURNPIKE_CONTAINED
+
+"$@" &
+child=$!
+trap 'kill -TERM $child 2>/dev/null' TERM INT
+wait "$child"
+code=$?
+
+# Command lines of what still runs in our PID namespace besides this script.
+left() {
+  local pid line
+  for pid in /proc/[0-9]*; do
+    pid=${pid#/proc/}
+    [ "$pid" = $$ ] || [ "$pid" = "$BASHPID" ] && continue
+    line=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")
+    [ -n "$line" ] && printf '[%s] ' "$line"
+  done
+}
+for _ in $(seq 40); do
+  remaining=$(left)
+  [ -n "$remaining" ] || break
+  sleep 0.05
+done
+[ -n "$remaining" ] && echo "FAIL leaves_no_process $remaining"
+exit "$code"

@@ -1,0 +1,577 @@
+// The structure of the tree as tests: layers, owners of libraries, banned names, sizes, file heads,
+// links in documents. Hides: a small reader of C++ text (comments, strings, scopes). Is not a
+// compiler: it reads what clang-format has laid out.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <regex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// The ratchets. An entry names a place that is over a limit and what it has now; it may only
+// shrink, and goes when the place is within the limit.
+constexpr std::size_t kFileLinesMax = 600;
+constexpr std::size_t kFunctionLinesMax = 70;
+constexpr std::size_t kLineColumnsMax = 100;
+const std::map<std::string, std::size_t> kLongFiles = {};
+const std::map<std::string, std::size_t> kLongFunctions = {};
+
+// reinterpret_cast, by folder or file: the socket API and libraries with C callbacks need it.
+const std::map<std::string, std::size_t> kReinterpretCastBudget = {
+    {"include", 0},     {"relay/core", 0}, {"relay/wire", 0},
+    {"relay/media", 0}, {"relay", 8},      {"control", 8},
+};
+
+struct SourceFile {
+  std::string path;  // from the root of the tree
+  std::string text;
+  std::string code;  // text with comments and the insides of strings blanked, same offsets
+  std::vector<std::string> lines;
+};
+
+std::string read_file(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+std::vector<std::string> split_lines(const std::string& text) {
+  std::vector<std::string> lines;
+  std::size_t begin = 0;
+  while (begin < text.size()) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    lines.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return lines;
+}
+
+void blank(std::string& text, std::size_t begin, std::size_t end) {
+  for (std::size_t i = begin; i < std::min(end, text.size()); ++i) {
+    if (text[i] != '\n') {
+      text[i] = ' ';
+    }
+  }
+}
+
+// Where the quoted literal that starts at `begin` ends (one past its closing quote).
+std::size_t end_of_literal(const std::string& text, std::size_t begin) {
+  std::size_t i = begin + 1;
+  while (i < text.size() && text[i] != text[begin] && text[i] != '\n') {
+    i += text[i] == '\\' ? 2 : 1;
+  }
+  return i + 1;
+}
+
+std::size_t end_of_raw_string(const std::string& text, std::size_t quote) {
+  const std::size_t open = text.find('(', quote);
+  const std::string close = ")" + text.substr(quote + 1, open - quote - 1) + "\"";
+  const std::size_t end = text.find(close, open);
+  return end == std::string::npos ? text.size() : end + close.size();
+}
+
+bool is_word(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+}
+
+std::string without_comments_and_strings(const std::string& text) {
+  std::string code = text;
+  std::size_t i = 0;
+  while (i < text.size()) {
+    const std::string_view here = std::string_view(text).substr(i, 2);
+    std::size_t end = i + 1;
+    if (here == "//") {
+      end = std::min(text.find('\n', i), text.size());
+      blank(code, i, end);
+    } else if (here == "/*") {
+      end = std::min(text.find("*/", i), text.size()) + 2;
+      blank(code, i, end);
+    } else if (here == "R\"" && (i == 0 || !is_word(text[i - 1]))) {
+      end = end_of_raw_string(text, i + 1);
+      blank(code, i + 2, end - 1);
+    } else if (text[i] == '"' || (text[i] == '\'' && (i == 0 || !is_word(text[i - 1])))) {
+      end = end_of_literal(text, i);
+      blank(code, i + 1, end - 1);
+    }
+    i = end;
+  }
+  return code;
+}
+
+bool has_extension(const std::string& path, std::initializer_list<std::string_view> extensions) {
+  return std::any_of(extensions.begin(), extensions.end(),
+                     [&](std::string_view extension) { return path.ends_with(extension); });
+}
+
+bool is_cpp(const std::string& path) {
+  return has_extension(path, {".h", ".cc"});
+}
+
+const std::vector<SourceFile>& tree() {
+  static const std::vector<SourceFile> files = [] {
+    const fs::path root = TURNPIKE_SOURCE_DIR;
+    const std::set<std::string> skipped = {".git", "build", "run", "__pycache__", "corpus"};
+    std::vector<SourceFile> found;
+    for (auto it = fs::recursive_directory_iterator(root); it != fs::end(it); ++it) {
+      if (it->is_directory() && skipped.contains(it->path().filename().string())) {
+        it.disable_recursion_pending();
+        continue;
+      }
+      if (!it->is_regular_file() || it->path().filename() == ".git") {
+        continue;
+      }
+      SourceFile file;
+      file.path = fs::relative(it->path(), root).generic_string();
+      file.text = read_file(it->path());
+      if (file.text.find('\0') != std::string::npos) {
+        continue;
+      }
+      file.code = is_cpp(file.path) ? without_comments_and_strings(file.text) : file.text;
+      file.lines = split_lines(file.text);
+      found.push_back(std::move(file));
+    }
+    std::sort(found.begin(), found.end(),
+              [](const SourceFile& a, const SourceFile& b) { return a.path < b.path; });
+    return found;
+  }();
+  return files;
+}
+
+std::string at(const SourceFile& file, std::size_t offset) {
+  const auto end = file.code.begin() + static_cast<std::ptrdiff_t>(offset);
+  return file.path + ":" + std::to_string(1 + std::count(file.code.begin(), end, '\n'));
+}
+
+bool under(const std::string& path, const std::string& folder) {
+  return folder.empty() || path == folder || path.starts_with(folder + "/");
+}
+
+bool under_any(const std::string& path, const std::vector<std::string>& places) {
+  return std::any_of(places.begin(), places.end(), [&](const std::string& place) {
+    // "relay/shard." means every file of that stem, "relay/io" a folder.
+    return place.ends_with('.') ? path.starts_with(place) : under(path, place);
+  });
+}
+
+std::string folder_of(const std::string& path) {
+  return fs::path(path).parent_path().string();
+}
+
+struct Include {
+  std::string target;
+  bool quoted = false;
+  std::size_t offset = 0;
+};
+
+std::vector<Include> includes_of(const SourceFile& file) {
+  static const std::regex pattern(R"re((?:^|\n)#include ([<"])([^>"]+)[>"])re");
+  std::vector<Include> found;
+  for (auto it = std::sregex_iterator(file.text.begin(), file.text.end(), pattern);
+       it != std::sregex_iterator(); ++it) {
+    found.push_back({(*it)[2], (*it)[1] == "\"", static_cast<std::size_t>(it->position(2))});
+  }
+  return found;
+}
+
+// Which folders the files of a folder may include from (besides include/turnpike and itself).
+// The longest folder that matches rules.
+const std::map<std::string, std::vector<std::string>> kArrows = {
+    {"include/turnpike", {}},       {"relay/core", {}},
+    {"relay/wire", {"relay/core"}}, {"relay/crypto", {"relay/core"}},
+    {"relay/io", {"relay/core"}},   {"relay/media", {"relay/core", "relay/wire", "relay/crypto"}},
+    {"relay", {"relay"}},           {"control", {"control"}},
+};
+
+TEST(Tidy, layers_include_only_downwards) {
+  for (const SourceFile& file : tree()) {
+    const std::string folder = folder_of(file.path);
+    const std::vector<std::string>* allowed = nullptr;
+    std::string ruling;
+    for (const auto& [place, targets] : kArrows) {
+      if (is_cpp(file.path) && under(folder, place) && place.size() >= ruling.size()) {
+        ruling = place;
+        allowed = &targets;
+      }
+    }
+    if (allowed == nullptr) {
+      continue;
+    }
+    for (const Include& include : includes_of(file)) {
+      if (!include.quoted) {
+        continue;
+      }
+      const std::string from = folder_of(include.target);
+      EXPECT_TRUE(from == "turnpike" || from == folder || under(from, ruling) ||
+                  under_any(from, *allowed))
+          << at(file, include.offset) << " includes " << include.target;
+    }
+  }
+}
+
+TEST(Tidy, contract_headers_need_only_the_standard_library) {
+  static const std::regex standard("[a-z_]+");
+  for (const SourceFile& file : tree()) {
+    if (!under(file.path, "include/turnpike")) {
+      continue;
+    }
+    for (const Include& include : includes_of(file)) {
+      EXPECT_TRUE(include.quoted || std::regex_match(include.target, standard))
+          << at(file, include.offset) << " includes <" << include.target << ">";
+    }
+  }
+}
+
+struct Owner {
+  std::string header;  // prefix of what stands in <>
+  std::vector<std::string> places;
+};
+
+TEST(Tidy, libraries_stay_with_their_owners) {
+  const std::vector<Owner> owners = {
+      {"uv.h", {"relay/io", "relay/shard.", "control/loop", "control/loop."}},
+      {"openssl/", {"relay/crypto", "control/pki"}},
+      {"srtp2/", {}},
+      {"prometheus/", {"control/metrics", "control/metrics."}},
+      {"libwebsockets", {"control/api"}},
+      {"toml++/", {"control/config"}},
+      {"pthread.h", {"relay/shard.", "relay/relay."}},
+  };
+  for (const SourceFile& file : tree()) {
+    if (!is_cpp(file.path) || !under_any(file.path, {"include", "relay", "control"})) {
+      continue;
+    }
+    for (const Include& include : includes_of(file)) {
+      for (const Owner& owner : owners) {
+        EXPECT_FALSE(!include.quoted && include.target.starts_with(owner.header) &&
+                     !under_any(file.path, owner.places))
+            << at(file, include.offset) << " includes <" << include.target << ">";
+      }
+    }
+  }
+}
+
+struct BannedName {
+  std::string pattern;              // of code without comments and strings
+  std::vector<std::string> within;  // where it is banned
+  std::vector<std::string> except;
+  std::string why;
+};
+
+const std::vector<BannedName>& banned_names() {
+  static const std::string c_call = R"((?:^|[^\w.>:])(?:std::)?)";
+  static const std::vector<BannedName> names = {
+      {c_call + R"((?:strcpy|strcat|sprintf|vsprintf|gets|strtok|alloca|atoi|atol|tmpnam)\s*\()",
+       {"include", "relay", "control", "tests", "bench"},
+       {},
+       "has no bounds, no errors or hidden state"},
+      {c_call + R"((?:rand|srand|random|drand48|rand_r)\s*\()",
+       {"include", "relay", "control"},
+       {},
+       "predictable (security ID T16): use getrandom(2)"},
+      {R"(\b(?:mt19937|mt19937_64|random_device|minstd_rand0?|default_random_engine)\b)",
+       {"include", "relay", "control"},
+       {},
+       "predictable (security ID T16): use getrandom(2)"},
+      {c_call + R"((?:system|popen)\s*\()",
+       {"include", "relay", "control"},
+       {},
+       "a shell where no shell belongs"},
+      {R"(\bstd::(?:j?thread|async)\b(?!::id))",
+       {"include", "relay", "control"},
+       {"relay/shard.", "relay/relay.", "control/loop", "control/main.cc"},
+       "threads belong to the shards"},
+      {R"(\bstd::(?:mutex|shared_mutex|lock_guard|unique_lock|scoped_lock|condition_variable)\b)",
+       {"include", "relay"},
+       {},
+       "no locks on or beside the packet path"},
+      {R"(\b(?:steady_clock|system_clock|high_resolution_clock|clock_gettime|gettimeofday)\b)",
+       {"include", "relay/core", "relay/wire", "relay/crypto", "relay/media"},
+       {},
+       "engines are given the time"},
+      {R"(\b(?:throw|try|catch)\b)", {"include", "relay"}, {}, "relay/ has no exceptions"},
+      {R"(\bstd::(?:cout|cerr|clog)\b|(?:^|[^\w])f?printf\s*\()",
+       {"include", "relay"},
+       {"relay/core/check.h", "relay/core/check.cc"},
+       "the relay does not print"},
+      {R"(\b(?:sleep_for|sleep_until|usleep|nanosleep)\b)",
+       {"include", "relay", "control", "tests"},
+       {},
+       "wait for what you wait for"},
+      {R"(\bconst_cast\b|\bgoto\b|\busing namespace std\b)",
+       {"include", "relay", "control"},
+       {},
+       "style"},
+      {R"(\b\w*(?:Manager|Helper|Utils?)\b)",
+       {"include", "relay", "control", "tests", "bench"},
+       {},
+       "name what it does"},
+  };
+  return names;
+}
+
+TEST(Tidy, banned_names_do_not_appear) {
+  for (const BannedName& banned : banned_names()) {
+    const std::regex pattern(banned.pattern, std::regex::optimize);
+    for (const SourceFile& file : tree()) {
+      if (!is_cpp(file.path) || !under_any(file.path, banned.within) ||
+          under_any(file.path, banned.except)) {
+        continue;
+      }
+      for (std::size_t i = 0; const std::string& line : split_lines(file.code)) {
+        ++i;
+        EXPECT_FALSE(std::regex_search(line, pattern))
+            << file.path << ":" << i << ": " << file.lines[i - 1] << "\n  " << banned.why;
+      }
+    }
+  }
+}
+
+TEST(Tidy, accessors_are_not_called_get) {
+  static const std::regex pattern(R"((?:^|[^\w:.>])get_\w+\s*\()");
+  for (const SourceFile& file : tree()) {
+    if (!file.path.ends_with(".h") || !under_any(file.path, {"include", "relay", "control"})) {
+      continue;
+    }
+    for (std::size_t i = 0; const std::string& line : split_lines(file.code)) {
+      ++i;
+      EXPECT_FALSE(std::regex_search(line, pattern)) << file.path << ":" << i << ": " << line;
+    }
+  }
+}
+
+TEST(Tidy, reinterpret_casts_stay_within_their_budget) {
+  static const std::regex pattern(R"(\breinterpret_cast\b)");
+  std::map<std::string, std::vector<std::string>> found;
+  for (const SourceFile& file : tree()) {
+    std::string owner;
+    for (const auto& [place, budget] : kReinterpretCastBudget) {
+      if (is_cpp(file.path) && under(file.path, place) && place.size() > owner.size()) {
+        owner = place;
+      }
+    }
+    if (owner.empty()) {
+      continue;
+    }
+    for (auto it = std::sregex_iterator(file.code.begin(), file.code.end(), pattern);
+         it != std::sregex_iterator(); ++it) {
+      found[owner].push_back(at(file, static_cast<std::size_t>(it->position())));
+    }
+  }
+  for (const auto& [place, budget] : kReinterpretCastBudget) {
+    EXPECT_LE(found[place].size(), budget)
+        << place << ": " << ::testing::PrintToString(found[place]);
+  }
+}
+
+TEST(Tidy, files_stay_short) {
+  for (const SourceFile& file : tree()) {
+    if (!has_extension(file.path, {".h", ".cc", ".py", ".sh"})) {
+      continue;
+    }
+    const auto named = kLongFiles.find(file.path);
+    EXPECT_LE(file.lines.size(), named == kLongFiles.end() ? kFileLinesMax : named->second)
+        << file.path;
+    if (named != kLongFiles.end()) {
+      EXPECT_EQ(file.lines.size(), named->second) << file.path << " shrank: lower its entry";
+      EXPECT_GT(file.lines.size(), kFileLinesMax) << file.path << " is short now: drop its entry";
+    }
+  }
+}
+
+TEST(Tidy, lines_stay_short) {
+  for (const SourceFile& file : tree()) {
+    if (!has_extension(file.path, {".h", ".cc", ".py", ".sh"})) {
+      continue;
+    }
+    for (std::size_t i = 0; const std::string& line : file.lines) {
+      ++i;
+      const auto columns = static_cast<std::size_t>(
+          std::count_if(line.begin(), line.end(), [](char c) { return (c & '\xC0') != '\x80'; }));
+      EXPECT_LE(columns, kLineColumnsMax) << file.path << ":" << i;
+    }
+  }
+}
+
+struct Function {
+  std::string head;
+  std::size_t offset = 0;  // of its opening brace
+  std::size_t lines = 0;   // from the brace's line to the closing one's
+};
+
+// What a '{' opens, told from the text before it.
+enum class Scope { kNamespaceOrType, kFunction, kOther };
+
+Scope scope_of(std::string head) {
+  static const std::regex template_head(R"(template\s*<[^{}]*?>\s*(?=[\w:]))");
+  static const std::regex type(R"(^\s*(?:extern\s*"|(?:inline )?namespace\b|enum\b|class\b|)"
+                               R"(struct\b|union\b))");
+  head = std::regex_replace(head, template_head, "");
+  if (std::regex_search(head, type)) {
+    return Scope::kNamespaceOrType;
+  }
+  return head.find('(') != std::string::npos ? Scope::kFunction : Scope::kOther;
+}
+
+std::string without_directives(const std::string& code) {
+  std::string kept = code;
+  bool continued = false;
+  std::size_t begin = 0;
+  for (const std::string& line : split_lines(code)) {
+    const bool directive = continued || line.starts_with("#");
+    continued = directive && line.ends_with("\\");
+    if (directive) {
+      blank(kept, begin, begin + line.size());
+    }
+    begin += line.size() + 1;
+  }
+  return kept;
+}
+
+std::vector<Function> functions_of(const SourceFile& file) {
+  const std::string code = without_directives(file.code);
+  std::vector<Function> found;
+  std::size_t head = 0;
+  for (std::size_t i = 0; i < code.size(); ++i) {
+    if (code[i] == ';' || code[i] == '}') {
+      head = i + 1;
+    }
+    if (code[i] != '{') {
+      continue;
+    }
+    const std::string before = code.substr(head, i - head);
+    head = i + 1;
+    const Scope scope = scope_of(before);
+    if (scope == Scope::kNamespaceOrType) {
+      continue;
+    }
+    const std::size_t open = i;
+    for (std::size_t depth = 1; depth > 0 && ++i < code.size();) {
+      depth += code[i] == '{' ? 1U : 0U;
+      depth -= code[i] == '}' ? 1U : 0U;
+    }
+    head = i + 1;
+    if (scope == Scope::kFunction) {
+      const auto begin = code.begin() + static_cast<std::ptrdiff_t>(open);
+      const auto end = code.begin() + static_cast<std::ptrdiff_t>(std::min(i, code.size()));
+      found.push_back({before, open, 1 + static_cast<std::size_t>(std::count(begin, end, '\n'))});
+    }
+  }
+  return found;
+}
+
+TEST(Tidy, function_reader_finds_functions) {
+  SourceFile file;
+  file.path = "example.cc";
+  file.text =
+      "namespace a {\n// {\nstruct S {\n  int f() const {\n    return 1;\n  }\n  int g = {0};\n};\n"
+      "template <class T>\nvoid h(T) { if (x) { \"}\"; } }\n}\n";
+  file.code = without_comments_and_strings(file.text);
+  const std::vector<Function> found = functions_of(file);
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0].lines, 3U);
+  EXPECT_EQ(found[1].lines, 1U);
+}
+
+TEST(Tidy, functions_stay_short) {
+  for (const SourceFile& file : tree()) {
+    if (!is_cpp(file.path)) {
+      continue;
+    }
+    for (const Function& function : functions_of(file)) {
+      if (function.lines > kFunctionLinesMax) {
+        const auto named = kLongFunctions.find(at(file, function.offset));
+        EXPECT_TRUE(named != kLongFunctions.end() && function.lines <= named->second)
+            << at(file, function.offset) << ": " << function.lines << " lines:" << function.head;
+      }
+    }
+  }
+}
+
+TEST(Tidy, files_say_what_they_are) {
+  for (const SourceFile& file : tree()) {
+    ASSERT_FALSE(file.lines.empty()) << file.path << " is empty";
+    const std::string& first = file.lines[0];
+    const std::string second = file.lines.size() > 1 ? file.lines[1] : "";
+    if (is_cpp(file.path)) {
+      EXPECT_TRUE(first.starts_with("// ")) << file.path << " has no comment at its head";
+    } else if (file.path.ends_with(".py")) {
+      EXPECT_TRUE(first.starts_with("\"\"\"") || second.starts_with("\"\"\"") ||
+                  second.starts_with("# "))
+          << file.path << " has no docstring at its head";
+    } else if (file.path.ends_with(".sh")) {
+      EXPECT_TRUE(second.starts_with("# ") || first.starts_with("# "))
+          << file.path << " has no comment at its head";
+    }
+  }
+}
+
+TEST(Tidy, headers_are_guarded) {
+  for (const SourceFile& file : tree()) {
+    if (file.path.ends_with(".h")) {
+      EXPECT_NE(file.code.find("#pragma once"), std::string::npos) << file.path;
+    }
+  }
+}
+
+TEST(Tidy, nothing_is_left_for_later) {
+  static const std::regex pattern(
+      "\\b(?:TO"
+      "DO|FIX"
+      "ME|X"
+      "XX)\\b|not imple"
+      "mented");
+  for (const SourceFile& file : tree()) {
+    for (std::size_t i = 0; const std::string& line : file.lines) {
+      ++i;
+      EXPECT_FALSE(std::regex_search(line, pattern)) << file.path << ":" << i << ": " << line;
+    }
+  }
+}
+
+TEST(Tidy, no_paths_of_one_machine) {
+  static const std::regex pattern(
+      "(?:^|[^\\w.$}])/(?:w"
+      "ork|f"
+      "arm|r"
+      "oot|home)/");
+  for (const SourceFile& file : tree()) {
+    for (std::size_t i = 0; const std::string& line : file.lines) {
+      ++i;
+      EXPECT_FALSE(std::regex_search(line, pattern)) << file.path << ":" << i << ": " << line;
+    }
+  }
+}
+
+TEST(Tidy, links_in_documents_resolve) {
+  static const std::regex link(R"(\]\(([^)#\s]+)(?:#[^)\s]*)?\))");
+  const fs::path root = TURNPIKE_SOURCE_DIR;
+  for (const SourceFile& file : tree()) {
+    if (!file.path.ends_with(".md")) {
+      continue;
+    }
+    for (auto it = std::sregex_iterator(file.text.begin(), file.text.end(), link);
+         it != std::sregex_iterator(); ++it) {
+      const std::string target = (*it)[1];
+      if (target.find("://") != std::string::npos || target.starts_with("mailto:")) {
+        continue;
+      }
+      EXPECT_TRUE(fs::exists(root / folder_of(file.path) / target))
+          << file.path << " links to " << target;
+    }
+  }
+}
+
+}  // namespace
