@@ -10,8 +10,9 @@ import unittest
 import wave
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-sys.path.insert(0, os.path.join(ROOT, "deploy", "lib"))
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(ROOT, "deploy", "lib")]
 
+import report  # noqa: E402
 import tone  # noqa: E402
 
 
@@ -96,4 +97,4 @@ class ToneTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    report.main()
