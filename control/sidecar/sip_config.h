@@ -1,0 +1,112 @@
+// What the [sip] part of turnpike.toml says, as plain values: the input of the generator.
+// Is not: a parser. control/config fills it; check() judges what the values mean.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "turnpike/address.h"
+#include "turnpike/config.h"
+#include "turnpike/time.h"
+
+namespace turnpike::sidecar {
+
+/// How a leg of the inside network carries media. Outside legs are always SRTP.
+enum class InsideMedia : std::uint8_t { kRtp, kSrtp };
+
+/// Which names of a peer's certificate count (RFC 6125): the subject alternative names alone, or
+/// the common name too, for peers whose certificates have no better one.
+enum class VerifyName : std::uint8_t { kSan, kSanOrCn };
+
+/// HTTP digest algorithm of SIP (RFC 8760). Most softphones know MD5 only; it never leaves TLS.
+enum class DigestAlgorithm : std::uint8_t { kMd5, kSha256 };
+
+/// A user who may register. `ha1` is H(name ":" domain ":" password) in lower-case hexadecimal:
+/// 32 digits for MD5, 64 for SHA-256. See pki::digest_ha1().
+struct SipUser {
+  std::string name;    ///< user part: letters, digits and . _ + -
+  std::string domain;  ///< one of SipConfig::domains; also the realm
+  std::string ha1;
+};
+
+/// One or more servers or phones of the inside network that take calls together: the first that
+/// answers OPTIONS is used, the next ones when it fails.
+struct InsideServers {
+  std::string name;               ///< word by which routes name it: letters, digits, _ and -
+  std::vector<std::string> uris;  ///< "sip:10.0.0.10:5060", ";transport=udp|tcp|tls" allowed
+};
+
+/// Numbers or names that are called from outside go to `servers`. The first match wins; what
+/// matches nothing is refused.
+struct DialRoute {
+  /// An extended regular expression (POSIX) for the whole user part: "[1-9][0-9]{3}". Allowed are
+  /// letters, digits and + * # . _ - [ ] ( ) { } ^ | ? , and a backslash before one of . + * # ?
+  std::string pattern;
+  std::string servers;  ///< name of an InsideServers
+};
+
+/// A foreign SIP server that connects with mutual TLS and may speak for its domains only.
+struct SipPeer {
+  std::string name;                            ///< letters, digits, _ and -
+  std::vector<std::string> domains;            ///< domains of its From and P-Asserted-Identity
+  std::vector<std::string> certificate_names;  ///< DNS names; one must be the certificate's first
+  VerifyName verify_name = VerifyName::kSan;
+  std::string uri;  ///< where calls to its domains go: "sip:host:5062;transport=tls"; "" = nowhere
+};
+
+/// Everything that the generated sidecar depends on.
+struct SipConfig {
+  std::vector<std::string> domains;  ///< SIP domains of this edge; the first is the main one
+
+  Interface outside;                         ///< clients and peers come here
+  Interface inside;                          ///< servers and phones of the inside network
+  std::vector<std::string> inside_networks;  ///< "10.0.0.0/8": sources that are trusted inside
+  bool trust_local_processes = false;        ///< also SIP from this host's own inside addresses
+  std::uint16_t tls_port = 5061;             ///< TLS, no client certificate; 0 = off
+  std::uint16_t mtls_port = 5062;            ///< mutual TLS for peers; 0 = off
+  std::uint16_t inside_port = 5060;          ///< UDP and TCP on the inside addresses
+  std::uint16_t inside_tls_port = 0;         ///< TLS on the inside addresses; 0 = off
+  bool outside_plaintext = false;            ///< 5060 UDP and TCP outside too (a lab switch)
+
+  std::string certificate_file;  ///< PEM chain that clients and peers are shown
+  std::string private_key_file;  ///< its key, PEM without passphrase
+  std::string trust_file;        ///< PEM: authorities of peers and of inside TLS servers
+
+  /// Where registrations go: "" = kept by the sidecar itself, else a server of the inside network
+  /// ("sip:10.0.0.10:5060") that authenticates its users; it gets a Path (RFC 3327).
+  std::string upstream;
+  DigestAlgorithm digest = DigestAlgorithm::kMd5;
+  std::vector<SipUser> users;  ///< unused with `upstream`
+  std::vector<InsideServers> servers;
+  std::vector<DialRoute> routes;
+  std::vector<SipPeer> peers;
+  std::vector<std::string> emergency_numbers;  ///< exempt from routes' patterns and call limits
+  std::string emergency_servers;               ///< name of the InsideServers that takes them
+  InsideMedia inside_media = InsideMedia::kRtp;
+
+  std::string ng_endpoint = "unix:/run/turnpike/ng.sock";  ///< or "udp:127.0.0.1:2223"
+  std::uint32_t calls_max = 4000;                          ///< at once; more get 503
+  std::uint32_t calls_per_user_max = 10;                   ///< at once, of one outside user
+  std::uint32_t requests_per_second_max = 50;              ///< of one outside address
+  Seconds keepalive_interval{10};                          ///< OPTIONS to inside servers
+  std::uint32_t keepalive_failures_max = 2;  ///< unanswered in a row: the server counts as down
+  Seconds registration_max{3600};
+  std::uint32_t worker_processes = 4;  ///< of the SIP server, per transport
+
+  std::string run_user = "kamailio";                ///< account of the SIP server
+  std::string relay_user = "turnpike";              ///< account of turnpiked
+  std::string runtime_directory = "/run/kamailio";  ///< of its pid file and control socket
+};
+
+/// A value that cannot be used. `key` is the member's name in the file, relative to [sip]:
+/// "domains", "users[2].ha1", "routes[0].pattern".
+struct Mistake {
+  std::string key;
+  std::string message;  ///< what is wrong; what to do
+};
+
+/// Every mistake in `config`; empty when a sidecar can be generated from it. Never holds a secret.
+std::vector<Mistake> check(const SipConfig& config);
+
+}  // namespace turnpike::sidecar
