@@ -19,20 +19,25 @@ namespace turnpike {
 constexpr std::size_t kSrtpTrailerBytesMax = 16 + 4 + kMkiBytesMax;
 
 /// Session keys of one direction of one leg (RFC 3711 section 4.3), derived from a master key.
+/// The members that every packet reads come first and fill one cache line.
 struct SrtpContext {
   SrtpSuite suite = SrtpSuite::kNone;
   std::uint8_t mki_bytes = 0;
   std::array<std::uint8_t, kMkiBytesMax> mki{};
+  std::array<std::uint8_t, 14> rtp_salt{};
+  /// Unique per derive_srtp_context: tells the cache that its entry is stale. Counts from a random
+  /// start in each process, so that contexts adopted from a dead process do not collide with
+  /// those derived since. 0 = not keyed.
+  std::uint64_t serial = 0;
+  /// Most SRTP, and most SRTCP packets, each (RFC 4568 section 6.1); 0 = the suite's limit.
+  std::uint64_t lifetime_packets = 0;
+  std::uint64_t packets_used = 0;       ///< SRTP packets protected with this master key
+  std::uint64_t rtcp_packets_used = 0;  ///< SRTCP packets protected with this master key
   std::array<std::uint8_t, 32> rtp_key{};
   std::array<std::uint8_t, 32> rtcp_key{};
   std::array<std::uint8_t, 20> rtp_auth_key{};
   std::array<std::uint8_t, 20> rtcp_auth_key{};
-  std::array<std::uint8_t, 14> rtp_salt{};
   std::array<std::uint8_t, 14> rtcp_salt{};
-  /// Unique per derive_srtp_context within a process: tells the cache that its entry is stale.
-  std::uint64_t serial = 0;
-  std::uint64_t lifetime_packets = 0;  ///< 0 = the suite's limit
-  std::uint64_t packets_used = 0;      ///< protected (send side) with this master key
 };
 
 /// What a receiver remembers of one SSRC under one context. All zero = nothing received yet.
@@ -57,13 +62,15 @@ struct SrtpSendStream {
 
 enum class SrtpStatus : std::uint8_t {
   kOk = 0,
-  kMalformed,     ///< too short for header, tag, MKI; header extension or CSRCs beyond the end
+  kMalformed,     ///< too short for header, tag, MKI; header extension or CSRCs beyond the end;
+                  ///< more than 65,535 bytes
   kAuthFailed,    ///< nothing was changed, the packet's bytes may be
   kWrongMki,      ///< nothing was changed
   kReplayed,      ///< index seen before; nothing was changed, tag NOT verified (see verify_tag)
   kTooOld,        ///< behind the window; as kReplayed
   kIndexUsed,     ///< protect: index used before or behind the window
-  kKeyExhausted,  ///< lifetime of the master key (RFC 3711 section 9.2) is over
+  kKeyExhausted,  ///< lifetime of the master key (RFC 3711 section 9.2) or of the stream's
+                  ///< roll-over counter is over
   kNoRoom,        ///< protect: capacity too small
 };
 
@@ -73,19 +80,21 @@ struct SrtpJob {
   std::uint32_t length = 0;      ///< in: bytes; out (kOk): bytes of the transformed packet
   std::uint32_t capacity = 0;    ///< bytes that may be written from `data`
   bool rtcp = false;
-  SrtpStatus status = SrtpStatus::kOk;   ///< out
-  std::uint32_t cache_slot = 0;          ///< where library state may be cached; one per context
-  SrtpContext* context = nullptr;        ///< keyed; suite is not kNone
+  SrtpStatus status = SrtpStatus::kOk;  ///< out
+  /// Where the transform may cache library state, below the constructor's cache_slots; one per
+  /// context.
+  std::uint32_t cache_slot = 0;
+  SrtpContext* context = nullptr;        ///< keyed (derive_srtp_context returned true)
   SrtpReceiveStream* receive = nullptr;  ///< unprotect
   SrtpSendStream* send = nullptr;        ///< protect
-  std::uint64_t index = 0;  ///< out (kOk): packet index (RTP: 48 bit, RTCP: 31 bit)
+  std::uint64_t index = 0;               ///< out (kOk): packet index (RTP: 48 bit, RTCP: 31 bit)
 };
 
 /// Derives session keys (RFC 3711 section 4.3.1, key derivation rate 0; RFC 6188; RFC 7714
-/// section 11).
-/// False only for suite kNone.
+/// section 11). Counters and stream states of an earlier key do not belong to the new context.
+/// False, and an unkeyed context, for suite kNone, an unknown suite or an MKI that is too long.
 bool derive_srtp_context(const SrtpKeying& keying, SrtpContext& context);
-/// Zeroes every key byte.
+/// Zeroes every byte; the context is not keyed any more.
 void wipe_srtp_context(SrtpContext& context);
 
 /// One per shard; not thread-safe. Allocates only when a cache slot is first used with a context
