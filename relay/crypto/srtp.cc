@@ -1,3 +1,5 @@
+// The rules of SRTP between the callers and the ciphers: packet layouts, indices, replay,
+// lifetimes.
 #include "relay/crypto/srtp.h"
 
 #include <algorithm>
