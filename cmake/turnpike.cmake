@@ -6,13 +6,17 @@ target_include_directories(turnpike_options INTERFACE
 target_compile_options(turnpike_options INTERFACE
   -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Werror
   -fno-omit-frame-pointer -fstack-protector-strong -g1)
-target_compile_definitions(turnpike_options INTERFACE
-  TURNPIKE_VERSION="${PROJECT_VERSION}"
-  $<$<AND:$<CONFIG:Release,RelWithDebInfo>,$<STREQUAL:${TURNPIKE_SANITIZE},>>:_FORTIFY_SOURCE=2>)
+target_compile_definitions(turnpike_options INTERFACE TURNPIKE_VERSION="${PROJECT_VERSION}")
+if(NOT TURNPIKE_SANITIZE)
+  target_compile_definitions(turnpike_options INTERFACE
+    $<$<CONFIG:Release,RelWithDebInfo>:_FORTIFY_SOURCE=2>)
+endif()
 target_link_options(turnpike_options INTERFACE -Wl,-z,relro,-z,now)
 if(TURNPIKE_SANITIZE)
   target_compile_options(turnpike_options INTERFACE
-    -fsanitize=${TURNPIKE_SANITIZE} -fno-sanitize-recover=all)
+    -fsanitize=${TURNPIKE_SANITIZE} -fno-sanitize-recover=all
+    # With sanitizers g++ 12 sees uninitialised values in the standard library that are not.
+    -Wno-maybe-uninitialized)
   target_link_options(turnpike_options INTERFACE -fsanitize=${TURNPIKE_SANITIZE})
 endif()
 if(TURNPIKE_FUZZERS)
