@@ -1,0 +1,28 @@
+// Rules that join several keys. Each reports to Findings and changes nothing.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/config/findings.h"
+#include "control/config/settings.h"
+
+namespace turnpike::config {
+
+enum class Transport : std::uint8_t { kUdp, kTcp };
+
+/// A port on which some process of this node listens.
+struct Listener {
+  std::string path;  ///< the key that names it
+  Transport transport = Transport::kTcp;
+  SocketAddress address;
+};
+
+/// Every listener that the settings name; new sections add theirs here.
+std::vector<Listener> listeners(const Settings& settings);
+
+/// Runs all rules.
+void check(const Settings& settings, Findings& findings);
+
+}  // namespace turnpike::config

@@ -1,0 +1,195 @@
+// Walks the document beside the tables of sections.cc.
+#include "control/config/load.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "control/config/checks.h"
+#include "control/config/document.h"
+#include "control/config/schema.h"
+
+namespace turnpike::config {
+namespace {
+
+constexpr std::size_t kFileBytesMax = 1 << 20;
+constexpr std::size_t kNamesMax = 64;
+
+std::string join(const std::string& path, const std::string& name) {
+  return path.empty() ? name : path + "." + name;
+}
+
+std::string quoted(std::string_view name) {
+  return describe(Node::of_text(std::string(name)));
+}
+
+/// The section declared for a table at `path`; "interface.outside" is found under "interface.*".
+const Section* find_section(const std::string& path) {
+  for (const Section& section : sections()) {
+    if (section.path == path) return &section;
+  }
+  const std::string pattern = path.substr(0, path.rfind('.') + 1) + "*";
+  for (const Section& section : sections()) {
+    if (section.path == pattern) return &section;
+  }
+  return nullptr;
+}
+
+/// Names of the sections directly below `path`; `any` tells that every name will do.
+std::vector<std::string_view> subsections(const std::string& path, bool& any) {
+  std::vector<std::string_view> names;
+  const std::string prefix = path.empty() ? "" : path + ".";
+  any = false;
+  for (const Section& section : sections()) {
+    if (!section.path.starts_with(prefix)) continue;
+    std::string_view rest = std::string_view(section.path).substr(prefix.size());
+    rest = rest.substr(0, rest.find('.'));
+    if (rest == "*") any = true;
+    if (rest != "*" && std::find(names.begin(), names.end(), rest) == names.end()) {
+      names.push_back(rest);
+    }
+  }
+  return names;
+}
+
+/// Walks the document beside the tables.
+class Validator {
+ public:
+  Validator(Settings& settings, Findings& findings, ValueContext context)
+      : settings_(settings), findings_(findings), context_(std::move(context)) {}
+
+  void run(const Node& root) {
+    // Sections that the file leaves out still have defaults.
+    for (const Section& section : sections()) {
+      if (!section.named()) absent_.push_back(&section);
+    }
+    visit(root, "");
+    for (const Section* section : absent_) fill(*section, Node{}, section->path, "");
+  }
+
+ private:
+  void visit(const Node& table, const std::string& path) {
+    const Section* section = path.empty() ? nullptr : find_section(path);
+    if (section != nullptr) {
+      const std::string name = section->named() ? path.substr(path.rfind('.') + 1) : "";
+      absent_.erase(std::remove(absent_.begin(), absent_.end(), section), absent_.end());
+      fill(*section, table, path, name);
+    }
+    bool any_name = false;
+    const auto names = subsections(path, any_name);
+    std::size_t named = 0;
+    for (const auto& [name, node] : table.members) {
+      if (is_key(section, name)) continue;
+      const bool known = std::find(names.begin(), names.end(), name) != names.end();
+      const std::string inner = join(path, name);
+      if (!known && !any_name) {
+        unknown(section, names, path, name, node);
+      } else if (node.kind != Node::Kind::kTable) {
+        findings_.place(inner, node.line);
+        findings_.mistake(
+            {inner}, inner + " is " + describe(node) + "; write it as a section [" + inner + "]");
+      } else if (!known && !valid_name(name)) {
+        findings_.mistake_at(node.line, "the section name " + quoted(name) +
+                                            " is not usable; take 1 to 32 of a-z, 0-9, - and _");
+      } else if (!known && ++named > kNamesMax) {
+        findings_.mistake_at(node.line, "more than " + std::to_string(kNamesMax) + " sections [" +
+                                            path + ".*]; remove some");
+      } else {
+        findings_.place(inner, node.line);
+        visit(node, inner);
+      }
+    }
+  }
+
+  static bool is_key(const Section* section, const std::string& name) {
+    return section != nullptr && std::any_of(section->keys.begin(), section->keys.end(),
+                                             [&name](const Key& key) { return key.name == name; });
+  }
+
+  static bool valid_name(const std::string& name) {
+    return !name.empty() && name.size() <= 32 &&
+           name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_") == std::string::npos;
+  }
+
+  void fill(const Section& section, const Node& table, const std::string& path,
+            const std::string& name) {
+    void* target = section.place(settings_, name);
+    for (const Key& key : section.keys) {
+      const std::string key_path = join(path, key.name);
+      const Node* given = table.member(key.name);
+      const bool has_initial = key.initial.kind != Node::Kind::kTable;
+      if (has_initial) key.take(target, key.initial, ValueContext{});
+      if (given == nullptr) {
+        if (key.required && findings_.given(path)) {
+          findings_.mistake({key_path}, "[" + path + "] has no " + key.name + "; add " + key.name +
+                                            " = " + key.example);
+        }
+        continue;
+      }
+      findings_.place(key_path, given->line);
+      std::string complaint = key.take(target, *given, context_);
+      if (complaint.empty()) continue;
+      if (key.secret) complaint = "is not acceptable; give text in quotes";
+      findings_.mistake({key_path}, key_path + " " + complaint);
+    }
+  }
+
+  void unknown(const Section* section, std::vector<std::string_view> candidates,
+               const std::string& path, const std::string& name, const Node& node) {
+    const bool is_table = node.kind == Node::Kind::kTable;
+    if (section != nullptr) {
+      for (const Key& key : section->keys) candidates.push_back(key.name);
+    }
+    const std::string_view near = nearest(name, candidates);
+    std::string message =
+        is_table ? "unknown section [" + join(path, name) + "]"
+                 : "unknown key " + quoted(name) +
+                       (path.empty() ? " outside of any section" : " in [" + path + "]");
+    if (!near.empty()) {
+      const std::string meant(near);
+      message +=
+          "; did you mean " + (is_table ? "[" + join(path, meant) + "]" : quoted(meant)) + "?";
+    } else {
+      message += "; remove it (docs/configuration.md lists what there is)";
+    }
+    findings_.mistake_at(node.line, std::move(message));
+  }
+
+  Settings& settings_;
+  Findings& findings_;
+  ValueContext context_;
+  std::vector<const Section*> absent_;
+};
+
+}  // namespace
+
+Loaded load_text(std::string_view text, const std::string& name, const std::string& folder) {
+  Loaded loaded{Settings{}, Findings(name)};
+  const Node root = parse_document(text, loaded.findings);
+  // After a broken section header nothing is known about the rest.
+  if (loaded.findings.has_mistakes() && root.members.empty()) return loaded;
+  Validator(loaded.settings, loaded.findings, ValueContext{folder}).run(root);
+  check(loaded.settings, loaded.findings);
+  return loaded;
+}
+
+Loaded load_file(const std::string& path) {
+  Loaded failed{Settings{}, Findings(path)};
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (!file || !(text << file.rdbuf())) {
+    failed.findings.mistake_at(1, std::string("the file cannot be read (") + std::strerror(errno) +
+                                      "); give an existing, readable file with --config");
+    return failed;
+  }
+  if (text.view().size() > kFileBytesMax) {
+    failed.findings.mistake_at(1, "the file is larger than 1 MiB; this is no configuration file");
+    return failed;
+  }
+  const auto slash = path.rfind('/');
+  return load_text(text.view(), path, slash == std::string::npos ? "." : path.substr(0, slash));
+}
+
+}  // namespace turnpike::config

@@ -1,0 +1,26 @@
+// From the configuration file to validated settings, or to the list of its mistakes.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "control/config/findings.h"
+#include "control/config/settings.h"
+
+namespace turnpike::config {
+
+struct Loaded {
+  Settings settings;  ///< complete only when findings has no mistakes
+  Findings findings;
+};
+
+/// Reads and checks the file. A file that cannot be read is a mistake on line 1. Looks at nothing
+/// of the host but this file, so that the same file gives the same answer everywhere.
+Loaded load_file(const std::string& path);
+/// As load_file, for text that is called `name` in messages; relative paths start at `folder`.
+Loaded load_text(std::string_view text, const std::string& name, const std::string& folder);
+
+/// The reference of all sections and keys, Markdown.
+std::string reference();
+
+}  // namespace turnpike::config

@@ -1,0 +1,161 @@
+// The tables: every section and key of the configuration file, declared once.
+// To add a section: a struct in settings.h, a function here, and its place in sections().
+#include "control/config/schema.h"
+
+namespace turnpike::config {
+namespace {
+
+constexpr Range kPorts{1024, 65534};
+constexpr Range kDscp{0, 63};
+constexpr Range kDay{0, 86400};
+
+template <typename S>
+auto single(S Settings::*field) {
+  return [field](Settings& settings, const std::string&) { return &(settings.*field); };
+}
+
+Section node_section() {
+  return SectionOf<NodeSection>("node", "This host.", single(&Settings::node))
+      .text("name", &NodeSection::name, "turnpike",
+            "Name of this node in logs and in the API's answers.")
+      .word("role", &NodeSection::role, "single", {"single", "edge", "core"},
+            "What this node is: \"single\" has the outside and the inside network on one host. "
+            "\"edge\" and \"core\" are reserved for traversal pairs and refused for now.")
+      .integer("drain_timeout_seconds", &NodeSection::drain_timeout, 30, kDay,
+               "How long a stopping daemon waits for its calls to end. New calls are refused "
+               "meanwhile; a second signal ends the wait.")
+      .done();
+}
+
+Section interface_section() {
+  const auto place = [](Settings& settings, const std::string& name) {
+    settings.interfaces.push_back({});
+    settings.interfaces.back().name = name;
+    return &settings.interfaces.back();
+  };
+  return SectionOf<InterfaceSection>(
+             "interface.*",
+             "One network side. `outside` (clients) and `inside` (servers) must be there; more may "
+             "be added and are named by a SIP server's `direction`.",
+             place)
+      .addresses("addresses", &InterfaceSection::addresses,
+                 "Local addresses that media is received on. Several of one family extend the "
+                 "number of ports, because ports are counted per address.")
+      .required("[\"192.0.2.10\"]")
+      .addresses("advertised", &InterfaceSection::advertised,
+                 "What remote ends are told instead, one for each of `addresses`: the public "
+                 "addresses of a 1:1 NAT in front of this host. Empty: the addresses themselves.")
+      .done();
+}
+
+Section media_section() {
+  return SectionOf<MediaSection>("media", "The relay of RTP and RTCP.", single(&Settings::media))
+      .integer("port_min", &MediaSection::port_min, 36000, kPorts,
+               "First UDP port for media; even. RTP uses even ports, RTCP the next odd one.")
+      .integer("port_max", &MediaSection::port_max, 59999, {1025, 65535},
+               "Last UDP port for media; odd.")
+      .integer("quarantine_seconds", &MediaSection::quarantine, 5, {0, 3600},
+               "How long a released port rests before another call may get it.")
+      .integer("shards", &MediaSection::shards, 0, {0, 256},
+               "Threads that relay media; each has its own slice of the ports. 0: one for each "
+               "core that the process may use.")
+      .boolean("pin", &MediaSection::pin_shards, true, "Bind each shard to its own core.")
+      .integer("sessions_max", &MediaSection::sessions_max, 4000, {1, 1000000},
+               "Relayed media (m-lines of calls) at a time; more are refused. Each needs up to "
+               "four ports and file descriptors.")
+      .integer("calls_max", &MediaSection::calls_max, 4000, {1, 1000000},
+               "Calls at a time; more are refused.")
+      .integer("streams_per_leg_max", &MediaSection::streams_per_leg_max, 8,
+               {1, static_cast<std::int64_t>(kStreamsPerLegMax)},
+               "RTP streams (SSRCs) that one remote end may send in one session; packets of "
+               "further ones are dropped.")
+      .integer("media_timeout_seconds", &MediaSection::media_timeout, 60, kDay,
+               "A call ends after this much silence on every leg that should send. Held and "
+               "one-way legs may be silent. 0: never.")
+      .integer("keepalive_seconds", &MediaSection::keepalive, 15, {0, 3600},
+               "A remote end that was sent nothing for this long is sent a keep-alive, so that "
+               "NATs and firewalls stay open. 0: never.")
+      .integer("delete_delay_seconds", &MediaSection::delete_delay, 0, {0, 3600},
+               "How long media still flows after the SIP server has deleted a call.")
+      .integer("socket_buffer_bytes", &MediaSection::socket_buffer_bytes, 0, {0, 16777216},
+               "Send and receive buffer of each media socket. 0: the kernel's default.")
+      .word("source_policy", &MediaSection::source_policy, "strict",
+            {"strict", "latch", "latch-any", "asymmetric"},
+            "From where a plain RTP leg accepts packets unless the SIP server says otherwise. "
+            "\"strict\": only the signalled address and port. \"latch\": the first packet from the "
+            "signalled address decides the port. \"asymmetric\": any port of the signalled "
+            "address, media still goes to the signalled one. \"latch-any\": the first packet from "
+            "anywhere decides, which lets strangers take over media. SRTP legs trust keys, not "
+            "addresses, and ignore this.")
+      .integer("dscp_audio", &MediaSection::dscp_audio, 46, kDscp,
+               "DSCP of audio packets (46 is EF).")
+      .integer("dscp_video", &MediaSection::dscp_video, 34, kDscp,
+               "DSCP of video packets (34 is AF41).")
+      .integer("dscp_other", &MediaSection::dscp_other, 0, kDscp, "DSCP of other media.")
+      .done();
+}
+
+Section ng_section() {
+  return SectionOf<NgSection>(
+             "ng", "The control protocol through which SIP servers ask for relayed media.",
+             single(&Settings::ng))
+      .socket_path("unix", &NgSection::unix_path, "/run/turnpike/ng.sock",
+                   "Unix stream socket, mode 0660. Who may write to it controls all calls. "
+                   "\"\": none.")
+      .text("unix_group", &NgSection::unix_group, "",
+            "Group that owns the socket: the SIP server's. \"\": the daemon's own group.")
+      .socket_address("udp", &NgSection::udp, "",
+                      "UDP listener, loopback only. It cannot tell who sends: prefer the unix "
+                      "socket. \"\": none.")
+      .done();
+}
+
+Section api_section() {
+  return SectionOf<ApiSection>("api", "Status, sessions and metrics over HTTP.",
+                               single(&Settings::api))
+      .socket_path("unix", &ApiSection::unix_path, "/run/turnpike/api.sock",
+                   "Unix socket of the API, mode 0660; `turnpikectl` uses it. \"\": none.")
+      .text("unix_group", &ApiSection::unix_group, "",
+            "Group that owns the socket: the operators'. \"\": the daemon's own group.")
+      .socket_address("metrics", &ApiSection::metrics, "127.0.0.1:9464",
+                      "TCP listener for /metrics, /healthz and /readyz, and nothing else. "
+                      "\"\": none.")
+      .boolean("metrics_public", &ApiSection::metrics_public, false,
+               "Allow a `metrics` address that is neither loopback nor private. Anyone who "
+               "reaches it can read the figures.")
+      .texts("host_names", &ApiSection::host_names,
+             "Names under which the `metrics` listener may be asked, besides its address and "
+             "localhost; other Host headers are refused.")
+      .done();
+}
+
+Section log_section() {
+  return SectionOf<LogSection>("log", "What is written about the daemon's work.",
+                               single(&Settings::log))
+      .word("level", &LogSection::level, "info", {"debug", "info", "warning", "error"},
+            "The least important lines that are written.")
+      .word("target", &LogSection::target, "stdout", {"stdout", "journal"},
+            "Where lines go: standard output, or the systemd journal with its priorities.")
+      .done();
+}
+
+Section holder_section() {
+  return SectionOf<HolderSection>(
+             "holder", "The process that keeps sockets and state while the daemon restarts.",
+             single(&Settings::holder))
+      .socket_path("unix", &HolderSection::unix_path, "",
+                   "Its unix socket. \"\": none, calls end with the daemon.")
+      .done();
+}
+
+}  // namespace
+
+const std::vector<Section>& sections() {
+  static const std::vector<Section> all = {
+      node_section(), interface_section(), media_section(),  ng_section(),
+      api_section(),  log_section(),       holder_section(),
+  };
+  return all;
+}
+
+}  // namespace turnpike::config

@@ -1,0 +1,82 @@
+// The configuration file as typed values. Which keys there are, their defaults and their meaning
+// stand in the tables of sections.cc; the members here only give each a type.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "turnpike/address.h"
+#include "turnpike/command.h"
+#include "turnpike/config.h"
+#include "turnpike/stats.h"
+#include "turnpike/time.h"
+
+namespace turnpike::config {
+
+struct NodeSection {
+  std::string name;
+  std::string role;
+  Seconds drain_timeout{};
+};
+
+/// [interface.NAME]
+struct InterfaceSection {
+  std::string name;
+  std::vector<IpAddress> addresses;
+  std::vector<IpAddress> advertised;  ///< as many as addresses, or none
+};
+
+struct MediaSection {
+  std::uint16_t port_min = 0;
+  std::uint16_t port_max = 0;
+  Seconds quarantine{};
+  unsigned shards = 0;
+  bool pin_shards = false;
+  std::uint32_t sessions_max = 0;
+  std::uint32_t calls_max = 0;
+  std::uint32_t streams_per_leg_max = 0;
+  Seconds media_timeout{};
+  Seconds keepalive{};
+  Seconds delete_delay{};
+  std::uint32_t socket_buffer_bytes = 0;
+  SourcePolicy source_policy = SourcePolicy::kStrict;
+  std::uint8_t dscp_audio = 0;
+  std::uint8_t dscp_video = 0;
+  std::uint8_t dscp_other = 0;
+};
+
+struct NgSection {
+  std::string unix_path;
+  std::string unix_group;
+  SocketAddress udp;  ///< unset: no UDP listener
+};
+
+struct ApiSection {
+  std::string unix_path;
+  std::string unix_group;
+  SocketAddress metrics;  ///< unset: no TCP listener
+  bool metrics_public = false;
+  std::vector<std::string> host_names;
+};
+
+struct LogSection {
+  std::string level;
+  std::string target;
+};
+
+struct HolderSection {
+  std::string unix_path;  ///< empty: no holder
+};
+
+struct Settings {
+  NodeSection node;
+  std::vector<InterfaceSection> interfaces;  ///< in the order of their names
+  MediaSection media;
+  NgSection ng;
+  ApiSection api;
+  LogSection log;
+  HolderSection holder;
+};
+
+}  // namespace turnpike::config
