@@ -1,3 +1,4 @@
+// The loop itself: posts from other threads, stop, the end of all handles.
 #include "control/loop/event_loop.h"
 
 #include <atomic>

@@ -17,9 +17,10 @@ inline uv_loop_t* native_loop(EventLoop& loop) {
   return static_cast<uv_loop_t*>(loop.native());
 }
 
-template <typename Handle>
-uv_handle_t* as_handle(Handle* handle) {
-  return reinterpret_cast<uv_handle_t*>(handle);
+/// libuv's inheritance: every handle begins with a uv_handle_t, every pipe with a uv_stream_t.
+template <typename Base = uv_handle_t, typename Handle>
+Base* as_handle(Handle* handle) {
+  return reinterpret_cast<Base*>(handle);
 }
 
 /// Closes `state->handle` and frees `state` when libuv lets go of it. The State's `open` member

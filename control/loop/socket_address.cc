@@ -1,3 +1,4 @@
+// The one place that reads and writes sockaddr_in and sockaddr_in6.
 #include "control/loop/socket_address.h"
 
 #include <algorithm>

@@ -11,6 +11,16 @@ namespace turnpike::loop {
 sockaddr_storage to_sockaddr(const SocketAddress& address);
 /// Unset for families other than AF_INET and AF_INET6.
 SocketAddress from_sockaddr(const sockaddr* address);
+/// What the socket calls take: a pointer to any member of the sockaddr family.
+template <typename Address>
+const sockaddr* as_sockaddr(const Address& address) {
+  return reinterpret_cast<const sockaddr*>(&address);
+}
+template <typename Address>
+sockaddr* as_sockaddr(Address& address) {
+  return reinterpret_cast<sockaddr*>(&address);
+}
+
 /// The size that bind(), connect() and sendto() want for what to_sockaddr() made.
 socklen_t length_of(const sockaddr_storage& address);
 

@@ -1,3 +1,4 @@
+// Reading and writing of one connection.
 #include <array>
 #include <utility>
 

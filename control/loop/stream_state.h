@@ -13,7 +13,7 @@ struct StreamConnection::State {
   bool open = true;
   bool readable = true;  // the peer has not ended its side
 
-  uv_stream_t* stream() { return reinterpret_cast<uv_stream_t*>(&handle); }
+  uv_stream_t* stream() { return as_handle<uv_stream_t>(&handle); }
 };
 
 }  // namespace turnpike::loop

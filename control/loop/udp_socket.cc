@@ -1,3 +1,4 @@
+// UDP over libuv, sent without a queue.
 #include "control/loop/udp_socket.h"
 
 #include <array>
@@ -42,8 +43,8 @@ Result<UdpSocket> UdpSocket::bind(EventLoop& loop, const SocketAddress& address,
   auto& handle = socket.state_->handle;
   handle.data = socket.state_.get();
   const sockaddr_storage storage = to_sockaddr(address);
-  const int bound = uv_udp_bind(&handle, reinterpret_cast<const sockaddr*>(&storage),
-                                address.ip.is_v6() ? UV_UDP_IPV6ONLY : 0);
+  const int bound =
+      uv_udp_bind(&handle, as_sockaddr(storage), address.ip.is_v6() ? UV_UDP_IPV6ONLY : 0);
   if (bound < 0) return fail(bound);
   const auto receive = [](uv_udp_t* udp, ssize_t length, const uv_buf_t* buffer,
                           const sockaddr* from, unsigned) noexcept {
@@ -57,23 +58,19 @@ Result<UdpSocket> UdpSocket::bind(EventLoop& loop, const SocketAddress& address,
   return socket;
 }
 
-bool UdpSocket::send(std::string_view datagram, const SocketAddress& to) {
+bool UdpSocket::send(std::string datagram, const SocketAddress& to) {
   if (!state_) return false;
   const sockaddr_storage storage = to_sockaddr(to);
-  // libuv does not write through the pointer; its buffer type has no const form.
-  const uv_buf_t buffer =
-      uv_buf_init(const_cast<char*>(datagram.data()), static_cast<unsigned>(datagram.size()));
-  return uv_udp_try_send(&state_->handle, &buffer, 1,
-                         reinterpret_cast<const sockaddr*>(&storage)) >= 0;
+  const uv_buf_t buffer = uv_buf_init(datagram.data(), static_cast<unsigned>(datagram.size()));
+  return uv_udp_try_send(&state_->handle, &buffer, 1, as_sockaddr(storage)) >= 0;
 }
 
 SocketAddress UdpSocket::local_address() const {
   if (!state_) return {};
   sockaddr_storage storage{};
   int length = sizeof storage;
-  const int result =
-      uv_udp_getsockname(&state_->handle, reinterpret_cast<sockaddr*>(&storage), &length);
-  return result < 0 ? SocketAddress{} : from_sockaddr(reinterpret_cast<const sockaddr*>(&storage));
+  const int result = uv_udp_getsockname(&state_->handle, as_sockaddr(storage), &length);
+  return result < 0 ? SocketAddress{} : from_sockaddr(as_sockaddr(storage));
 }
 
 }  // namespace turnpike::loop

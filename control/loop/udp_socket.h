@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "control/loop/event_loop.h"
@@ -23,7 +24,7 @@ class UdpSocket {
                                 ReceiveFunction on_receive);
 
   /// False when the kernel does not take it now or at all; nothing is queued.
-  bool send(std::string_view datagram, const SocketAddress& to);
+  bool send(std::string datagram, const SocketAddress& to);
   SocketAddress local_address() const;
 
  private:

@@ -1,3 +1,4 @@
+// Listening: the socket file with its owner and mode, stale files, accepting.
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -11,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "control/loop/socket_address.h"
 #include "control/loop/stream_state.h"
 
 namespace turnpike::loop {
@@ -81,8 +83,7 @@ Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
   if (!S_ISSOCK(status.st_mode)) return fail(path, "a file that is no socket is in the way");
   const OwnedFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (probe.value() < 0) return fail_errno(path);
-  const auto* name = reinterpret_cast<const sockaddr*>(&address);
-  if (::connect(probe.value(), name, sizeof address) == 0 || errno == EAGAIN) {
+  if (::connect(probe.value(), as_sockaddr(address), sizeof address) == 0 || errno == EAGAIN) {
     return fail(path, "another process serves it; stop that one or choose another path");
   }
   if (errno != ECONNREFUSED) return fail_errno(path);
@@ -102,8 +103,8 @@ Result<int> bind_socket(const UnixListenOptions& options) {
   if (const auto removed = remove_stale(options.path, *address); !removed) return removed.error();
   OwnedFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (fd.value() < 0) return fail_errno(options.path);
-  const auto* name = reinterpret_cast<const sockaddr*>(&*address);
-  if (::bind(fd.value(), name, sizeof *address) != 0) return fail_errno(options.path);
+  if (::bind(fd.value(), as_sockaddr(*address), sizeof *address) != 0)
+    return fail_errno(options.path);
   // Nobody can connect before listen(), so the file may have a wider mode for this moment.
   if (::lchown(options.path.c_str(), static_cast<uid_t>(-1), group_id) != 0 ||
       ::chmod(options.path.c_str(), options.mode) != 0) {
@@ -173,7 +174,7 @@ Result<UnixListener> UnixListener::listen(EventLoop& loop, const UnixListenOptio
     ::close(*fd);
     return fail(options.path, uv_error_text(result));
   }
-  auto* stream = reinterpret_cast<uv_stream_t*>(&state.handle);
+  auto* stream = as_handle<uv_stream_t>(&state.handle);
   const auto arrive = [](uv_stream_t* server, int status) noexcept {
     auto* self = static_cast<State*>(server->data);
     // Out of descriptors: libuv accepts with its spare one and closes, so the loop does not spin.

@@ -1,3 +1,4 @@
+// Timers, signals and descriptors as libuv handles with an owner.
 #include "control/loop/watchers.h"
 
 #include <algorithm>

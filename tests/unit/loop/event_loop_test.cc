@@ -1,3 +1,4 @@
+// The loop and its watchers on real descriptors and signals.
 #include "control/loop/event_loop.h"
 
 #include <csignal>

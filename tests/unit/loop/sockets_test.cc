@@ -1,3 +1,4 @@
+// Unix and UDP sockets against plain system calls at the other end.
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -51,7 +52,7 @@ int connect_to(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.data(), path.size());
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
+  if (::connect(fd, as_sockaddr(address), sizeof address) == 0) return fd;
   ::close(fd);
   return -1;
 }
@@ -155,7 +156,7 @@ TEST(UnixListener, replaces_a_stale_socket_but_not_a_served_one) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path, folder.socket().data(), folder.socket().size());
-    ASSERT_EQ(::bind(dead, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    ASSERT_EQ(::bind(dead, as_sockaddr(address), sizeof address), 0);
     ::close(dead);  // the file stays, as after a crash
   }
   const auto first = UnixListener::listen(loop, {.path = folder.socket()}, {});
@@ -233,10 +234,10 @@ TEST(SocketAddress, survives_the_way_through_sockaddr) {
     const auto address = parse_socket_address(text);
     ASSERT_TRUE(address);
     const sockaddr_storage storage = to_sockaddr(*address);
-    EXPECT_EQ(from_sockaddr(reinterpret_cast<const sockaddr*>(&storage)), *address);
+    EXPECT_EQ(from_sockaddr(as_sockaddr(storage)), *address);
   }
   const sockaddr_storage none = to_sockaddr({});
-  EXPECT_FALSE(from_sockaddr(reinterpret_cast<const sockaddr*>(&none)).is_set());
+  EXPECT_FALSE(from_sockaddr(as_sockaddr(none)).is_set());
 }
 
 }  // namespace
