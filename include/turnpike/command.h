@@ -32,8 +32,9 @@ struct LegConfig {
   bool rtcp_mux = false;      ///< RFC 5761: both components on the RTP port
   bool must_encrypt = false;  ///< SRTP leg; without keys every packet is dropped (kNotKeyed)
   bool expects_media = true;  ///< false while the remote end may rightly be silent (hold, recvonly)
-  SrtpKeying receive{};       ///< key of the remote end (suite kNone: not negotiated yet)
-  SrtpKeying send{};          ///< our key towards the remote end
+  std::uint32_t clock_rate_hz = 8000;  ///< RTP clock of what the remote end sends, for its jitter
+  SrtpKeying receive{};                ///< key of the remote end (suite kNone: not negotiated yet)
+  SrtpKeying send{};                   ///< our key towards the remote end
 };
 
 /// What a new session needs before its first packet.

@@ -19,12 +19,18 @@ struct SessionId {
 
 /// The two sides of a session. A is the side that made the first offer.
 enum class Side : std::uint8_t { kA = 0, kB = 1 };
-constexpr Side other(Side side) { return side == Side::kA ? Side::kB : Side::kA; }
-constexpr unsigned index_of(Side side) { return static_cast<unsigned>(side); }
+constexpr Side other(Side side) {
+  return side == Side::kA ? Side::kB : Side::kA;
+}
+constexpr unsigned index_of(Side side) {
+  return static_cast<unsigned>(side);
+}
 
 /// RTP and RTCP as components of a leg (RFC 8445 section 2: component IDs 1 and 2).
 enum class Component : std::uint8_t { kRtp = 0, kRtcp = 1 };
-constexpr unsigned index_of(Component component) { return static_cast<unsigned>(component); }
+constexpr unsigned index_of(Component component) {
+  return static_cast<unsigned>(component);
+}
 
 enum class MediaKind : std::uint8_t { kAudio = 0, kVideo = 1, kOther = 2 };
 

@@ -95,7 +95,7 @@ struct StreamStats {
   std::uint32_t ssrc = 0;
   std::uint8_t payload_type = 0;
   std::uint64_t packets = 0;
-  std::uint64_t bytes = 0;        ///< RTP packets as received, UDP payload bytes
+  std::uint64_t bytes = 0;         ///< RTP packets as received, UDP payload bytes
   std::uint32_t packets_lost = 0;  ///< RFC 3550 appendix A.3, never below 0
   std::uint32_t jitter = 0;        ///< RFC 3550 section 6.4.1, in RTP timestamp units
   std::uint64_t rtcp_packets = 0;

@@ -1,11 +1,11 @@
 // Implements include/turnpike/address.h.
 #include "turnpike/address.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+
+#include <arpa/inet.h>
 
 namespace turnpike {
 namespace {

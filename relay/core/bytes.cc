@@ -5,7 +5,9 @@
 
 namespace turnpike {
 
-void secure_wipe(void* data, std::size_t size) { explicit_bzero(data, size); }
+void secure_wipe(void* data, std::size_t size) {
+  explicit_bzero(data, size);
+}
 
 bool equal_constant_time(const void* a, const void* b, std::size_t size) {
   const auto* left = static_cast<const volatile std::uint8_t*>(a);

@@ -1,0 +1,84 @@
+#include "relay/io/loop.h"
+
+#include <atomic>
+#include <ctime>
+
+#include <pthread.h>
+#include <sched.h>
+#include <uv.h>
+
+#include "relay/core/check.h"
+
+namespace turnpike {
+
+Instant monotonic_now() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return Instant(Seconds(now.tv_sec) + Nanoseconds(now.tv_nsec));
+}
+
+bool pin_to_core(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<unsigned>(cpu), &set);
+  return pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0;
+}
+
+struct ShardLoop::State {
+  Handlers handlers;
+  std::atomic<bool> stopping{false};
+  uv_loop_t loop;
+  uv_async_t async;
+  uv_poll_t poll;
+  uv_timer_t timer;
+};
+
+ShardLoop::ShardLoop(int poll_fd, Handlers handlers) : state_(std::make_unique<State>()) {
+  State& state = *state_;
+  state.handlers = std::move(handlers);
+  CHECK(uv_loop_init(&state.loop) == 0);
+  state.async.data = state.poll.data = state.timer.data = &state;
+  CHECK(uv_async_init(&state.loop, &state.async, [](uv_async_t* handle) {
+          auto* self = static_cast<State*>(handle->data);
+          self->handlers.on_wake();
+          if (self->stopping.load()) uv_stop(&self->loop);
+        }) == 0);
+  CHECK(uv_poll_init(&state.loop, &state.poll, poll_fd) == 0);
+  CHECK(uv_poll_start(&state.poll, UV_READABLE, [](uv_poll_t* handle, int, int) {
+          static_cast<State*>(handle->data)->handlers.on_readable();
+        }) == 0);
+  CHECK(uv_timer_init(&state.loop, &state.timer) == 0);
+}
+
+ShardLoop::~ShardLoop() {
+  State& state = *state_;
+  for (auto* handle :
+       {reinterpret_cast<uv_handle_t*>(&state.async), reinterpret_cast<uv_handle_t*>(&state.poll),
+        reinterpret_cast<uv_handle_t*>(&state.timer)}) {
+    uv_close(handle, nullptr);
+  }
+  uv_run(&state.loop, UV_RUN_DEFAULT);
+  CHECK(uv_loop_close(&state.loop) == 0);
+}
+
+void ShardLoop::run() {
+  uv_run(&state_->loop, UV_RUN_DEFAULT);
+}
+
+void ShardLoop::wake() {
+  uv_async_send(&state_->async);
+}
+
+void ShardLoop::stop() {
+  state_->stopping.store(true);
+  uv_async_send(&state_->async);
+}
+
+void ShardLoop::set_timer(Milliseconds delay) {
+  const auto ms = delay.count() < 0 ? 0 : static_cast<std::uint64_t>(delay.count());
+  uv_timer_start(
+      &state_->timer,
+      [](uv_timer_t* handle) { static_cast<State*>(handle->data)->handlers.on_timer(); }, ms, 0);
+}
+
+}  // namespace turnpike

@@ -1,0 +1,46 @@
+// The libuv loop of a shard: one readable descriptor, one timer, one wake-up from outside. The
+// clock of the shard is read here, once per turn.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "turnpike/time.h"
+
+namespace turnpike {
+
+/// CLOCK_MONOTONIC now.
+Instant monotonic_now();
+
+/// Pins the calling thread to a core; false when the kernel refuses.
+bool pin_to_core(int cpu);
+
+class ShardLoop {
+ public:
+  struct Handlers {
+    std::function<void()> on_wake;      ///< after wake(), any number of calls as one
+    std::function<void()> on_readable;  ///< the polled descriptor is readable
+    std::function<void()> on_timer;
+  };
+
+  ShardLoop(int poll_fd, Handlers handlers);
+  ~ShardLoop();
+  ShardLoop(const ShardLoop&) = delete;
+  ShardLoop& operator=(const ShardLoop&) = delete;
+
+  /// Runs until stop(); on the calling thread.
+  void run();
+  /// From any thread: on_wake runs soon.
+  void wake();
+  /// From any thread: run() returns soon.
+  void stop();
+
+  /// On the loop's thread: on_timer after `delay`; replaces the previous one.
+  void set_timer(Milliseconds delay);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace turnpike

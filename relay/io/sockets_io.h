@@ -1,0 +1,15 @@
+// The portable back-end: one UDP socket per port, an epoll set of its own behind a single
+// descriptor. Needs no privilege. Receives one datagram per readable socket and turn: at the rate
+// of a call there is never a second one, and asking for it costs a system call.
+#pragma once
+
+#include <memory>
+
+#include "relay/io/udp_io.h"
+
+namespace turnpike {
+
+/// `sessions_max`: slots that tags may name. Null when the kernel gives no epoll descriptor.
+std::unique_ptr<UdpIo> make_sockets_io(std::uint32_t sessions_max);
+
+}  // namespace turnpike

@@ -1,0 +1,33 @@
+// How a shard reads and writes datagrams: batches in, batches out. Hides system calls. One
+// implementation per back-end; the shard and the tests take any of them.
+#pragma once
+
+#include "relay/core/packet.h"
+#include "turnpike/address.h"
+#include "turnpike/stats.h"
+
+namespace turnpike {
+
+/// The fate of one send.
+enum class SendResult : std::uint8_t { kSent, kBlocked, kFailed };
+
+class UdpIo {
+ public:
+  virtual ~UdpIo() = default;
+
+  /// Starts reading from a bound non-blocking socket; its datagrams carry `tag`, and sends with an
+  /// equal tag leave from it. False when the kernel refuses (out of memory).
+  virtual bool add(int fd, const SocketTag& tag) = 0;
+  /// Stops reading; the descriptor stays open.
+  virtual void remove(int fd, const SocketTag& tag) = 0;
+
+  /// Readable when receive() would find something.
+  virtual int poll_fd() const = 0;
+  /// Appends to `batch` what waits, at most a few datagrams per socket and turn, so that a flood
+  /// on one port starves no other. False when nothing more waits.
+  virtual bool receive(Batch& batch) = 0;
+  /// Sends one datagram now. Never queues: kBlocked is a lost packet.
+  virtual SendResult send(const Send& send) = 0;
+};
+
+}  // namespace turnpike

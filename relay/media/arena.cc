@@ -1,0 +1,159 @@
+#include "relay/media/arena.h"
+
+#include <cstring>
+
+#include "relay/core/bytes.h"
+#include "relay/core/check.h"
+
+namespace turnpike::media {
+namespace {
+
+constexpr std::uint64_t kMagic = 0x31414e5255544b50;  // "PKTURNA1"
+
+struct Header {
+  std::uint64_t magic = 0;
+  std::uint32_t version = 0;
+  std::uint32_t session_bytes = 0;
+  std::uint32_t stream_bytes = 0;
+  ArenaShape shape;
+  std::uint64_t checksum = 0;  // over all of the above
+};
+
+std::size_t align_up(std::size_t bytes) {
+  return (bytes + 63) & ~std::size_t{63};
+}
+
+std::size_t streams_offset(const ArenaShape& shape) {
+  return align_up(sizeof(Header)) + align_up(shape.sessions * sizeof(SessionState));
+}
+
+std::uint64_t mix(std::uint64_t hash, std::uint64_t word) {
+  hash = (hash ^ word) * 0x100000001b3ULL;
+  return hash ^ (hash >> 29);
+}
+
+// Over fields, not over bytes: padding has no defined value.
+std::uint64_t checksum_of(const Header& header) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const std::uint64_t word :
+       {header.magic, std::uint64_t{header.version}, std::uint64_t{header.session_bytes},
+        std::uint64_t{header.stream_bytes}, std::uint64_t{header.shape.sessions},
+        std::uint64_t{header.shape.streams}, std::uint64_t{header.shape.shard},
+        std::uint64_t{header.shape.shards}, std::uint64_t{header.shape.port_min},
+        std::uint64_t{header.shape.port_max}}) {
+    hash = mix(hash, word);
+  }
+  return hash;
+}
+
+Header header_for(const ArenaShape& shape) {
+  Header header;
+  header.magic = kMagic;
+  header.version = kStateVersion;
+  header.session_bytes = sizeof(SessionState);
+  header.stream_bytes = sizeof(StreamState);
+  header.shape = shape;
+  header.checksum = checksum_of(header);
+  return header;
+}
+
+bool leg_holds_together(const LegState& leg) {
+  const auto receive = static_cast<std::size_t>(leg.receive.suite);
+  const auto send = static_cast<std::size_t>(leg.send.suite);
+  return receive < kSrtpSuiteCount && send < kSrtpSuiteCount && leg.local[0].is_set() &&
+         leg.local[1].is_set() && leg.receive.mki_bytes <= kMkiBytesMax &&
+         leg.send.mki_bytes <= kMkiBytesMax;
+}
+
+}  // namespace
+
+std::size_t Arena::bytes_for(const ArenaShape& shape) {
+  return streams_offset(shape) + align_up(shape.streams * sizeof(StreamState));
+}
+
+Arena::Arena(std::uint8_t* memory, const ArenaShape& shape)
+    // Both tables start on cache lines behind the header; every byte pattern is a valid value of
+    // their integer members, and adoption checks the ones that would be used as an index.
+    : sessions_(reinterpret_cast<SessionState*>(memory + align_up(sizeof(Header)))),
+      streams_(reinterpret_cast<StreamState*>(memory + streams_offset(shape))),
+      session_capacity_(shape.sessions),
+      stream_capacity_(shape.streams) {
+  free_streams_.reserve(shape.streams);
+}
+
+Arena Arena::format(std::uint8_t* memory, const ArenaShape& shape) {
+  const Header header = header_for(shape);
+  std::memcpy(memory, &header, sizeof header);
+  Arena arena(memory, shape);
+  for (std::uint32_t i = shape.streams; i-- > 0;) arena.free_streams_.push_back(i);
+  return arena;
+}
+
+Result<Arena> Arena::adopt(std::uint8_t* memory, std::size_t bytes, const ArenaShape& shape,
+                           ArenaReport& report) {
+  Header found;
+  if (bytes < bytes_for(shape)) return Error{"session memory has another size"};
+  std::memcpy(&found, memory, sizeof found);
+  if (found.magic != kMagic) return Error{"session memory is not one of ours"};
+  if (found.version != kStateVersion || found.session_bytes != sizeof(SessionState) ||
+      found.stream_bytes != sizeof(StreamState)) {
+    return Error{"session memory was written by another version of the program"};
+  }
+  if (found.checksum != checksum_of(found)) return Error{"session memory has a damaged header"};
+  if (!(found.shape == shape)) {
+    return Error{"session memory belongs to another configuration (shards, ports or limits)"};
+  }
+  Arena arena(memory, shape);
+  std::vector<bool> taken(shape.streams, false);
+  for (std::uint32_t i = 0; i < shape.sessions; ++i) {
+    SessionState& session = arena.sessions_[i];
+    if (session.generation == 0) continue;
+    if (arena.adopt_session(session, taken)) {
+      ++report.sessions;
+    } else {
+      ++report.dropped;
+      secure_wipe(&session, sizeof session);
+    }
+  }
+  for (std::uint32_t i = shape.streams; i-- > 0;) {
+    if (taken[i]) continue;
+    secure_wipe(&arena.streams_[i], sizeof(StreamState));
+    arena.free_streams_.push_back(i);
+  }
+  return arena;
+}
+
+bool Arena::adopt_session(SessionState& session, std::vector<bool>& taken) {
+  if (session.edits % 2 != 0) return false;
+  std::vector<std::uint32_t> mine;
+  for (LegState& leg : session.legs) {
+    if (!leg_holds_together(leg)) return false;
+    std::uint32_t count = 0;
+    for (std::uint32_t i = leg.first_stream; i != kNoStream; i = streams_[i].next) {
+      if (i >= stream_capacity_ || taken[i] || ++count > stream_capacity_) {
+        for (const std::uint32_t index : mine) taken[index] = false;
+        return false;
+      }
+      taken[i] = true;
+      mine.push_back(i);
+    }
+    leg.stream_count = count;
+  }
+  return true;
+}
+
+std::uint32_t Arena::take_stream() {
+  if (free_streams_.empty()) return kNoStream;
+  const std::uint32_t index = free_streams_.back();
+  free_streams_.pop_back();
+  streams_[index] = StreamState{};
+  return index;
+}
+
+void Arena::give_stream(std::uint32_t index) {
+  DCHECK(index < stream_capacity_);
+  secure_wipe(&streams_[index], sizeof(StreamState));
+  free_streams_.push_back(index);
+}
+
+}  // namespace turnpike::media

@@ -1,0 +1,393 @@
+// The packet path: admit -> unprotect -> accept -> route -> protect -> emit, each over the batch.
+#include "relay/media/engine.h"
+
+#include "relay/core/check.h"
+#include "relay/media/source.h"
+#include "relay/media/stream_stats.h"
+#include "relay/wire/classify.h"
+
+namespace turnpike::media {
+namespace {
+
+constexpr std::uint16_t kFirstUnprivilegedPort = 1024;
+/// Packets in sequence at used indices that show a restarted sender rather than duplicates.
+constexpr std::uint8_t kRestartRun = 3;
+constexpr Seconds kStreamIdle{5};
+
+DropReason reason_of(SrtpStatus status, bool rtcp) {
+  switch (status) {
+    case SrtpStatus::kAuthFailed:
+      return DropReason::kAuthFailed;
+    case SrtpStatus::kWrongMki:
+      return DropReason::kWrongMki;
+    case SrtpStatus::kReplayed:
+      return DropReason::kReplayed;
+    case SrtpStatus::kTooOld:
+      return DropReason::kTooOld;
+    case SrtpStatus::kIndexUsed:
+      return DropReason::kSendIndexUsed;
+    case SrtpStatus::kKeyExhausted:
+      return DropReason::kKeyExhausted;
+    case SrtpStatus::kNoRoom:
+      return DropReason::kTooLong;
+    case SrtpStatus::kOk:
+    case SrtpStatus::kMalformed:
+      break;
+  }
+  return rtcp ? DropReason::kMalformedRtcp : DropReason::kMalformedRtp;
+}
+
+bool is_keyed(const SrtpContext& context) {
+  return context.suite != SrtpSuite::kNone;
+}
+
+}  // namespace
+
+Engine::Engine(Arena& arena, const EngineLimits& limits, ShardCounters& counters)
+    : arena_(arena),
+      limits_(limits),
+      counters_(counters),
+      transform_(std::size_t{arena.session_capacity()} * 4),
+      timers_(arena.session_capacity()) {}
+
+void Engine::handle(Instant now, Batch& batch, Outbox& out, Notices& notices) {
+  work_count_ = 0;
+  fresh_count_ = 0;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    Work& work = work_[work_count_];
+    work = Work{};
+    work.packet = &batch[i];
+    counters_.packets_received.add();
+    counters_.bytes_received.add(batch[i].length);
+    if (admit(work, now)) ++work_count_;
+  }
+  unprotect_all();
+  std::size_t kept = 0;
+  std::size_t job = 0;
+  for (std::size_t i = 0; i < work_count_; ++i) {
+    Work& work = work_[i];
+    std::uint64_t index = 0;
+    if (is_keyed(work.from->receive)) {
+      const SrtpJob& done = jobs_[job++];
+      if (done.status != SrtpStatus::kOk) {
+        note_replay(work, done, now);
+        drop(work, reason_of(done.status, work.rtcp));
+        continue;
+      }
+      work.packet->length = done.length;
+      index = done.index;
+    }
+    if (!accept(work, index, now, notices) || !route(work)) continue;
+    work_[kept++] = work;
+  }
+  work_count_ = kept;
+  protect_all(out);
+}
+
+void Engine::drop(Work& work, DropReason reason) {
+  counters_.drops[static_cast<std::size_t>(reason)].add();
+  if (work.from != nullptr) ++work.from->drops[static_cast<std::size_t>(reason)];
+}
+
+void Engine::drop_unowned(DropReason reason) {
+  counters_.drops[static_cast<std::size_t>(reason)].add();
+}
+
+bool Engine::admit(Work& work, Instant now) {
+  const Packet& packet = *work.packet;
+  work.session = arena_.find(packet.tag.slot, packet.tag.generation);
+  if (work.session == nullptr) return drop(work, DropReason::kNoSession), false;
+  work.from = &work.session->legs[index_of(packet.tag.side)];
+  work.to = &work.session->legs[index_of(other(packet.tag.side))];
+
+  if (packet.length > kPayloadBytesMax) return drop(work, DropReason::kTruncated), false;
+  switch (classify(packet.data, packet.length)) {
+    case PacketKind::kRtp:
+      if (!parse_rtp(packet.data, packet.length, work.rtp)) {
+        return drop(work, DropReason::kMalformedRtp), false;
+      }
+      work.ssrc = work.rtp.ssrc;
+      break;
+    case PacketKind::kRtcp:
+      if (packet.length < kRtcpHeaderBytes) return drop(work, DropReason::kTooShort), false;
+      work.rtcp = true;
+      work.ssrc = rtcp_sender_ssrc(packet.data);
+      break;
+    case PacketKind::kStun:
+      return drop(work, DropReason::kUnexpectedStun), false;
+    case PacketKind::kDtls:
+      return drop(work, DropReason::kUnexpectedDtls), false;
+    case PacketKind::kUnknown:
+      return drop(work, packet.length < 2 ? DropReason::kTooShort : DropReason::kUnknownProtocol),
+             false;
+  }
+  return admit_source(work, now);
+}
+
+bool Engine::admit_source(Work& work, Instant now) {
+  const Packet& packet = *work.packet;
+  LegState& leg = *work.from;
+  const Component expected = work.rtcp ? rtcp_component(leg) : Component::kRtp;
+  if (packet.tag.component != expected) {
+    return drop(work, DropReason::kUnexpectedComponent), false;
+  }
+  if (packet.source.port < kFirstUnprivilegedPort) {
+    return drop(work, DropReason::kReservedSourcePort), false;
+  }
+  if (is_keyed(leg.receive)) {
+    work.stream = find_stream(leg, work.ssrc);
+    if (work.stream == nullptr) work.fresh = fresh_receive_state(work);
+    return true;
+  }
+  if (leg.config.must_encrypt) return drop(work, DropReason::kNotKeyed), false;
+  if (work.rtcp && !rtcp_compound_is_valid(packet.data, packet.length)) {
+    return drop(work, DropReason::kMalformedRtcp), false;
+  }
+  if (!accept_plain(leg, packet.tag.component, packet.source, now)) {
+    return drop(work, DropReason::kWrongSource), false;
+  }
+  work.stream = find_stream(leg, work.ssrc);
+  return true;
+}
+
+// Two packets of one new SSRC in one batch share the state that the first of them may set up.
+SrtpReceiveStream* Engine::fresh_receive_state(const Work& work) {
+  for (std::size_t i = 0; i < work_count_; ++i) {
+    const Work& earlier = work_[i];
+    if (earlier.fresh != nullptr && earlier.from == work.from && earlier.ssrc == work.ssrc) {
+      return earlier.fresh;
+    }
+  }
+  SrtpReceiveStream& state = fresh_[fresh_count_++];
+  state = SrtpReceiveStream{};
+  return &state;
+}
+
+std::uint32_t Engine::cache_slot(const Work& work, bool receive) const {
+  const Side side = receive ? work.packet->tag.side : other(work.packet->tag.side);
+  return work.packet->tag.slot * 4 + index_of(side) * 2 + (receive ? 0 : 1);
+}
+
+void Engine::unprotect_all() {
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < work_count_; ++i) {
+    Work& work = work_[i];
+    if (!is_keyed(work.from->receive)) continue;
+    SrtpJob& job = jobs_[count++];
+    job = SrtpJob{};
+    job.data = work.packet->data;
+    job.length = work.packet->length;
+    job.capacity = kPayloadBytesMax + kTailroomBytes;
+    job.rtcp = work.rtcp;
+    job.cache_slot = cache_slot(work, true);
+    job.context = &work.from->receive;
+    job.receive = work.stream != nullptr ? &work.stream->receive : work.fresh;
+  }
+  if (count != 0) transform_.unprotect({jobs_.data(), count});
+}
+
+// A copy that overtook the original makes the original look like a replay: while another source
+// is about to be followed, the present one gets the benefit of a checked tag.
+void Engine::note_replay(const Work& work, const SrtpJob& job, Instant now) {
+  if (job.status != SrtpStatus::kReplayed) return;
+  const Component component = work.packet->tag.component;
+  const ComponentState& state = work.from->component[index_of(component)];
+  if (state.candidate_packets == 0 || work.packet->source != state.destination) return;
+  if (transform_.verify_tag(job)) {
+    note_authentic_replay(*work.from, component, work.packet->source, now);
+  }
+}
+
+bool Engine::accept(Work& work, std::uint64_t index, Instant now, Notices& notices) {
+  LegState& leg = *work.from;
+  const Packet& packet = *work.packet;
+  if (!attach_stream(work)) return drop(work, DropReason::kStreamLimit), false;
+  if (is_keyed(leg.receive)) {
+    const bool newest = note_index(*work.stream, work.rtcp, index);
+    if (note_authenticated(leg, packet.tag.component, packet.source, newest, work.rtcp, now)) {
+      counters_.source_moves.add();
+      static_cast<void>(
+          notices.push({EventKind::kSourceMoved, packet.tag.slot, packet.tag.generation,
+                        packet.tag.side, packet.tag.component, packet.source}));
+    }
+    if (work.rtcp && !rtcp_compound_is_valid(packet.data, packet.length)) {
+      return drop(work, DropReason::kMalformedRtcp), false;
+    }
+  }
+  leg.last_packet = now;
+  if (leg.timed_out) {
+    leg.timed_out = false;
+    set_timer(packet.tag.slot, now);
+  }
+  if (work.rtcp) {
+    ++leg.rtcp_received;
+    if (work.stream != nullptr) ++work.stream->rtcp_packets;
+    return true;
+  }
+  ++leg.packets_received;
+  leg.bytes_received += packet.length;
+  count_rtp(*work.stream, work.rtp, packet.length, leg.config.clock_rate_hz, now);
+  return true;
+}
+
+bool Engine::note_index(StreamState& stream, bool rtcp, std::uint64_t index) const {
+  if (rtcp) {
+    const auto value = static_cast<std::uint32_t>(index);
+    const bool newest = stream.rtcp_packets == 0 || value > stream.newest_rtcp_index;
+    if (newest) stream.newest_rtcp_index = value;
+    return newest;
+  }
+  const bool newest = stream.packets == 0 || index > stream.newest_rtp_index;
+  if (newest) stream.newest_rtp_index = index;
+  return newest;
+}
+
+// Gives a packet that has proven itself the state of its SSRC. A plain RTCP sender needs none.
+bool Engine::attach_stream(Work& work) {
+  if (work.stream == nullptr) work.stream = find_stream(*work.from, work.ssrc);
+  if (work.stream != nullptr) return true;
+  LegState& leg = *work.from;
+  const bool plain = !is_keyed(leg.receive) && !is_keyed(work.to->send);
+  if (work.rtcp && plain) return true;
+  if (leg.stream_count >= limits_.streams_per_leg_max && !(plain && evict_idle(leg))) return false;
+  const std::uint32_t index = arena_.take_stream();
+  if (index == kNoStream) return false;
+  StreamState& stream = arena_.stream(index);
+  stream.ssrc = work.ssrc;
+  if (work.fresh != nullptr) stream.receive = *work.fresh;
+  stream.next = leg.first_stream;
+  leg.first_stream = index;
+  ++leg.stream_count;
+  work.stream = &stream;
+  return true;
+}
+
+// Only where both sides are plain: SRTP state that is thrown away would let old packets be replayed
+// or an index be used twice.
+bool Engine::evict_idle(LegState& leg) {
+  std::uint32_t* link = &leg.first_stream;
+  std::uint32_t* oldest = nullptr;
+  for (; *link != kNoStream; link = &arena_.stream(*link).next) {
+    if (oldest == nullptr ||
+        arena_.stream(*link).last_packet < arena_.stream(*oldest).last_packet) {
+      oldest = link;
+    }
+  }
+  if (oldest == nullptr) return false;
+  const std::uint32_t index = *oldest;
+  if (leg.last_packet - arena_.stream(index).last_packet < kStreamIdle) return false;
+  *oldest = arena_.stream(index).next;
+  arena_.give_stream(index);
+  --leg.stream_count;
+  return true;
+}
+
+StreamState* Engine::find_stream(const LegState& leg, std::uint32_t ssrc) {
+  for (std::uint32_t i = leg.first_stream; i != kNoStream; i = arena_.stream(i).next) {
+    if (arena_.stream(i).ssrc == ssrc) return &arena_.stream(i);
+  }
+  return nullptr;
+}
+
+bool Engine::route(Work& work) {
+  LegState& to = *work.to;
+  work.to_component = work.rtcp ? rtcp_component(to) : Component::kRtp;
+  work.destination = to.component[index_of(work.to_component)].destination;
+  if (!work.destination.is_set()) return drop(work, DropReason::kNoDestination), false;
+  if (to.config.must_encrypt && !is_keyed(to.send)) return drop(work, DropReason::kNotKeyed), false;
+  return true;
+}
+
+void Engine::protect_all(Outbox& out) {
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < work_count_; ++i) {
+    Work& work = work_[i];
+    if (!is_keyed(work.to->send)) continue;
+    if (!work.rtcp && work.stream->sequence_offset != 0) {
+      write_rtp_sequence(work.packet->data, static_cast<std::uint16_t>(
+                                                work.rtp.sequence + work.stream->sequence_offset));
+    }
+    SrtpJob& job = jobs_[count++];
+    job = SrtpJob{};
+    job.data = work.packet->data;
+    job.length = work.packet->length;
+    job.capacity = kPayloadBytesMax + kTailroomBytes;
+    job.rtcp = work.rtcp;
+    job.cache_slot = cache_slot(work, false);
+    job.context = &work.to->send;
+    job.send = &work.stream->send;
+  }
+  if (count != 0) transform_.protect({jobs_.data(), count});
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < work_count_; ++i) {
+    Work& work = work_[i];
+    if (!is_keyed(work.to->send)) {
+      emit(work, work.packet->length, out);
+      continue;
+    }
+    SrtpJob& job = jobs_[next++];
+    if (job.status == SrtpStatus::kOk || retry_restarted(work, job)) {
+      emit(work, job.length, out);
+    } else {
+      drop(work, reason_of(job.status, work.rtcp));
+    }
+  }
+}
+
+// A sender may begin its sequence anew under the same SSRC (a rebooted gateway, a moved stream).
+// Its numbers are then shifted to follow the highest one sent, so that no index is used twice and
+// the receiver sees one unbroken sequence.
+bool Engine::retry_restarted(Work& work, SrtpJob& job) {
+  if (job.status != SrtpStatus::kIndexUsed || work.rtcp) return false;
+  StreamState& stream = *work.stream;
+  const bool in_sequence = stream.restart_run != 0 && work.rtp.sequence == stream.restart_next;
+  stream.restart_run = in_sequence ? static_cast<std::uint8_t>(stream.restart_run + 1) : 1;
+  stream.restart_next = static_cast<std::uint16_t>(work.rtp.sequence + 1);
+  if (stream.restart_run < kRestartRun) return false;
+  stream.restart_run = 0;
+  const auto next = static_cast<std::uint16_t>(stream.send.rtp_highest + 1);
+  stream.sequence_offset = static_cast<std::uint16_t>(next - work.rtp.sequence);
+  write_rtp_sequence(work.packet->data, next);
+  job.length = work.packet->length;
+  job.status = SrtpStatus::kOk;
+  transform_.protect({&job, 1});
+  return job.status == SrtpStatus::kOk;
+}
+
+void Engine::emit(const Work& work, std::uint32_t length, Outbox& out) {
+  SocketTag tag = work.packet->tag;
+  tag.side = other(tag.side);
+  tag.component = work.to_component;
+  const bool pushed =
+      out.push({work.packet->data, length, tag, work.destination, false, work.rtcp});
+  CHECK(pushed);  // one send per packet of the batch, and the outbox is as large as a batch
+}
+
+void Engine::sent(const Send& send, Instant now) {
+  SessionState* session = arena_.find(send.tag.slot, send.tag.generation);
+  if (session == nullptr) return;
+  LegState& leg = session->legs[index_of(send.tag.side)];
+  leg.component[index_of(send.tag.component)].last_sent = now;
+  if (send.keepalive) {
+    counters_.keepalives_sent.add();
+    return;
+  }
+  counters_.packets_forwarded.add();
+  counters_.bytes_forwarded.add(send.length);
+  if (send.rtcp) {
+    ++leg.rtcp_sent;
+  } else {
+    ++leg.packets_sent;
+    leg.bytes_sent += send.length;
+  }
+}
+
+void Engine::send_failed(const Send& send, DropReason reason) {
+  if (send.keepalive) return;
+  counters_.drops[static_cast<std::size_t>(reason)].add();
+  SessionState* session = arena_.find(send.tag.slot, send.tag.generation);
+  if (session == nullptr) return;
+  ++session->legs[index_of(other(send.tag.side))].drops[static_cast<std::size_t>(reason)];
+}
+
+}  // namespace turnpike::media

@@ -1,0 +1,132 @@
+// The media engine: forwards RTP and RTCP between the two legs of a session, in any mix of plain
+// and SRTP (RFC 3550, 3711, 5761). Given packets, the time and commands; answers with what to send.
+// Hides: source policy, stream tables, transform order, figures. Never touches a socket or a clock.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "relay/core/packet.h"
+#include "relay/core/timer_wheel.h"
+#include "relay/crypto/srtp.h"
+#include "relay/media/arena.h"
+#include "relay/wire/rtp.h"
+#include "turnpike/event.h"
+#include "turnpike/stats.h"
+
+namespace turnpike::media {
+
+struct EngineLimits {
+  std::uint32_t streams_per_leg_max = 8;
+  Seconds media_timeout{60};       ///< 0 = never
+  Seconds keepalive_interval{15};  ///< 0 = never
+};
+
+/// Something that control should hear of. Few: the packet path writes one only when a leg moves.
+struct Notice {
+  EventKind kind = EventKind::kMediaTimeout;
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;
+  Side side = Side::kA;
+  Component component = Component::kRtp;
+  SocketAddress source;
+};
+
+class Notices {
+ public:
+  bool push(const Notice& notice) {
+    if (size_ == items_.size()) return false;
+    items_[size_++] = notice;
+    return true;
+  }
+  bool full() const { return size_ == items_.size(); }
+  void clear() { size_ = 0; }
+  std::span<const Notice> items() const { return {items_.data(), size_}; }
+
+ private:
+  std::array<Notice, kBatchPacketsMax> items_{};
+  std::size_t size_ = 0;
+};
+
+class Engine {
+ public:
+  /// `arena` and `counters` outlive the engine.
+  Engine(Arena& arena, const EngineLimits& limits, ShardCounters& counters);
+
+  // Commands, in the order in which control gave them.
+  void open(const SocketTag& id, MediaKind kind,
+            const std::array<std::array<SocketAddress, 2>, 2>& local, Instant now);
+  void update_leg(const SocketTag& id, Side side, const LegConfig& config, Instant now);
+  bool stats(const SocketTag& id, SessionStats& out) const;
+  bool close(const SocketTag& id, SessionStats& out);
+  /// After adoption: sets the timers of every session in the arena.
+  void resume(Instant now);
+
+  /// Handles a batch in place. Each packet is in `out` afterwards, or counted as a drop.
+  void handle(Instant now, Batch& batch, Outbox& out, Notices& notices);
+  /// The fate of what was in the outbox.
+  void sent(const Send& send, Instant now);
+  void send_failed(const Send& send, DropReason reason);
+  /// Counts a datagram that reached no session.
+  void drop_unowned(DropReason reason);
+
+  Instant next_deadline() const { return timers_.next_deadline(); }
+  /// Keep-alives and media timeouts that are due; returns early when `out` or `notices` is full
+  /// (call again).
+  void on_deadline(Instant now, Outbox& out, Notices& notices);
+
+ private:
+  struct Work {
+    Packet* packet = nullptr;
+    SessionState* session = nullptr;
+    LegState* from = nullptr;
+    LegState* to = nullptr;
+    StreamState* stream = nullptr;  // null: SSRC not seen before on this leg
+    SrtpReceiveStream* fresh =
+        nullptr;  // SRTP receive state of such a one until it has proven itself
+    std::uint32_t ssrc = 0;
+    RtpHeader rtp;
+    bool rtcp = false;
+    SocketAddress destination;
+    Component to_component = Component::kRtp;
+  };
+
+  void drop(Work& work, DropReason reason);
+  bool admit(Work& work, Instant now);
+  bool admit_source(Work& work, Instant now);
+  SrtpReceiveStream* fresh_receive_state(const Work& work);
+  void unprotect_all();
+  void note_replay(const Work& work, const SrtpJob& job, Instant now);
+  bool accept(Work& work, std::uint64_t index, Instant now, Notices& notices);
+  bool attach_stream(Work& work);
+  bool evict_idle(LegState& leg);
+  bool note_index(StreamState& stream, bool rtcp, std::uint64_t index) const;
+  bool route(Work& work);
+  void protect_all(Outbox& out);
+  bool retry_restarted(Work& work, SrtpJob& job);
+  void emit(const Work& work, std::uint32_t length, Outbox& out);
+
+  StreamState* find_stream(const LegState& leg, std::uint32_t ssrc);
+  std::uint32_t cache_slot(const Work& work, bool receive) const;
+  void set_timer(std::uint32_t slot, Instant now);
+  void check_leg(std::uint32_t slot, Side side, Instant now, Outbox& out, Notices& notices);
+  void rekey(SessionState& session, std::uint32_t slot, Side side, const LegConfig& previous);
+  void drop_streams(LegState& leg);
+
+  Arena& arena_;
+  EngineLimits limits_;
+  ShardCounters& counters_;
+  SrtpTransform transform_;
+  TimerWheel timers_;
+
+  // Scratch of one batch.
+  std::array<Work, kBatchPacketsMax> work_{};
+  std::size_t work_count_ = 0;
+  std::array<SrtpJob, kBatchPacketsMax> jobs_{};
+  std::array<std::uint8_t, kBatchPacketsMax> job_work_{};  // which work a job belongs to
+  std::array<SrtpReceiveStream, kBatchPacketsMax> fresh_{};
+  std::size_t fresh_count_ = 0;
+};
+
+}  // namespace turnpike::media

@@ -1,0 +1,203 @@
+// The rare half of the engine: commands, keys, figures, timers.
+#include <algorithm>
+
+#include "relay/core/bytes.h"
+#include "relay/media/engine.h"
+#include "relay/media/source.h"
+#include "relay/media/stream_stats.h"
+
+namespace turnpike::media {
+namespace {
+
+constexpr std::uint8_t kNothing = 0;  // the payload of an empty datagram needs an address
+
+std::uint32_t cache_slot_of(std::uint32_t slot, Side side, bool receive) {
+  return slot * 4 + index_of(side) * 2 + (receive ? 0 : 1);
+}
+
+bool uses(const LegState& leg, Component component) {
+  return component == Component::kRtp || !leg.config.rtcp_mux;
+}
+
+LegStats leg_stats(Arena& arena, const LegState& leg) {
+  LegStats stats;
+  stats.packets_received = leg.packets_received;
+  stats.bytes_received = leg.bytes_received;
+  stats.rtcp_received = leg.rtcp_received;
+  stats.packets_sent = leg.packets_sent;
+  stats.bytes_sent = leg.bytes_sent;
+  stats.rtcp_sent = leg.rtcp_sent;
+  stats.source_moves = leg.source_moves;
+  stats.drops = leg.drops;
+  stats.last_packet = leg.last_packet;
+  for (std::uint32_t i = leg.first_stream; i != kNoStream; i = arena.stream(i).next) {
+    if (stats.stream_count == stats.streams.size()) break;
+    stats.streams[stats.stream_count++] = report(arena.stream(i));
+  }
+  return stats;
+}
+
+}  // namespace
+
+void Engine::open(const SocketTag& id, MediaKind kind,
+                  const std::array<std::array<SocketAddress, 2>, 2>& local, Instant now) {
+  SessionState& session = arena_.session(id.slot);
+  session = SessionState{};
+  session.edits = 1;
+  session.kind = kind;
+  for (unsigned side = 0; side < 2; ++side) {
+    session.legs[side].local = local[side];
+    session.legs[side].expects_since = now;
+  }
+  session.generation = id.generation;
+  session.edits = 2;
+  counters_.sessions_opened.add();
+  set_timer(id.slot, now);
+}
+
+void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config, Instant now) {
+  SessionState* session = arena_.find(id.slot, id.generation);
+  if (session == nullptr) return;
+  LegState& leg = session->legs[index_of(side)];
+  const LegConfig previous = leg.config;
+  ++session->edits;
+  leg.config = config;
+  // What was an SRTP leg stays one, whatever a later offer says (docs/security.md, M6).
+  leg.config.must_encrypt = config.must_encrypt || previous.must_encrypt;
+  apply_signalled(leg, previous);
+  rekey(*session, id.slot, side, previous);
+  leg.expects_since = now;
+  leg.timed_out = false;
+  ++session->edits;
+  set_timer(id.slot, now);
+}
+
+void Engine::rekey(SessionState& session, std::uint32_t slot, Side side,
+                   const LegConfig& previous) {
+  LegState& leg = session.legs[index_of(side)];
+  if (!(leg.config.receive == previous.receive)) {
+    transform_.forget(cache_slot_of(slot, side, true));
+    wipe_srtp_context(leg.receive);
+    static_cast<void>(derive_srtp_context(leg.config.receive, leg.receive));
+    for (std::uint32_t i = leg.first_stream; i != kNoStream; i = arena_.stream(i).next) {
+      StreamState& stream = arena_.stream(i);
+      stream.receive = SrtpReceiveStream{};
+      stream.newest_rtp_index = 0;
+      stream.newest_rtcp_index = 0;
+    }
+  }
+  if (!(leg.config.send == previous.send)) {
+    transform_.forget(cache_slot_of(slot, side, false));
+    wipe_srtp_context(leg.send);
+    static_cast<void>(derive_srtp_context(leg.config.send, leg.send));
+    LegState& source = session.legs[index_of(other(side))];
+    for (std::uint32_t i = source.first_stream; i != kNoStream; i = arena_.stream(i).next) {
+      arena_.stream(i).send = SrtpSendStream{};
+    }
+  }
+}
+
+bool Engine::stats(const SocketTag& id, SessionStats& out) const {
+  const SessionState* session = arena_.find(id.slot, id.generation);
+  if (session == nullptr) return false;
+  for (unsigned side = 0; side < 2; ++side) {
+    out.legs[side] = leg_stats(arena_, session->legs[side]);
+  }
+  return true;
+}
+
+bool Engine::close(const SocketTag& id, SessionStats& out) {
+  if (!stats(id, out)) return false;
+  SessionState& session = arena_.session(id.slot);
+  session.generation = 0;
+  timers_.cancel(id.slot);
+  for (const Side side : {Side::kA, Side::kB}) {
+    drop_streams(session.legs[index_of(side)]);
+    transform_.forget(cache_slot_of(id.slot, side, true));
+    transform_.forget(cache_slot_of(id.slot, side, false));
+  }
+  secure_wipe(&session, sizeof session);
+  counters_.sessions_closed.add();
+  return true;
+}
+
+void Engine::drop_streams(LegState& leg) {
+  while (leg.first_stream != kNoStream) {
+    const std::uint32_t index = leg.first_stream;
+    leg.first_stream = arena_.stream(index).next;
+    arena_.give_stream(index);
+  }
+  leg.stream_count = 0;
+}
+
+void Engine::resume(Instant now) {
+  for (std::uint32_t slot = 0; slot < arena_.session_capacity(); ++slot) {
+    SessionState& session = arena_.session(slot);
+    if (session.generation == 0) continue;
+    for (LegState& leg : session.legs) {
+      // Nobody listened for a while: that is no silence of the remote end.
+      leg.expects_since = now;
+      for (ComponentState& state : leg.component) {
+        if (state.last_from_destination != Instant{}) state.last_from_destination = now;
+      }
+    }
+    set_timer(slot, now);
+  }
+}
+
+void Engine::set_timer(std::uint32_t slot, Instant now) {
+  Instant due = Instant::max();
+  for (const LegState& leg : arena_.session(slot).legs) {
+    if (limits_.media_timeout.count() != 0 && leg.config.expects_media && !leg.timed_out) {
+      due = std::min(due, std::max(leg.last_packet, leg.expects_since) + limits_.media_timeout);
+    }
+    if (limits_.keepalive_interval.count() == 0) continue;
+    for (const Component component : {Component::kRtp, Component::kRtcp}) {
+      const ComponentState& state = leg.component[index_of(component)];
+      if (!uses(leg, component) || !state.destination.is_set()) continue;
+      due =
+          std::min(due, std::max(state.last_sent, leg.expects_since) + limits_.keepalive_interval);
+    }
+  }
+  if (due == Instant::max()) {
+    timers_.cancel(slot);
+  } else {
+    timers_.set(slot, std::max(due, now + TimerWheel::kTick));
+  }
+}
+
+void Engine::on_deadline(Instant now, Outbox& out, Notices& notices) {
+  std::uint32_t slot = 0;
+  // Room for one session: four keep-alives and two timeouts.
+  while (out.size() + 4 <= kBatchPacketsMax && notices.items().size() + 2 <= kBatchPacketsMax &&
+         timers_.pop_due(now, slot)) {
+    if (arena_.session(slot).generation == 0) continue;
+    for (const Side side : {Side::kA, Side::kB}) check_leg(slot, side, now, out, notices);
+    set_timer(slot, now);
+  }
+}
+
+void Engine::check_leg(std::uint32_t slot, Side side, Instant now, Outbox& out, Notices& notices) {
+  SessionState& session = arena_.session(slot);
+  LegState& leg = session.legs[index_of(side)];
+  const Instant heard = std::max(leg.last_packet, leg.expects_since);
+  if (limits_.media_timeout.count() != 0 && leg.config.expects_media && !leg.timed_out &&
+      now - heard >= limits_.media_timeout) {
+    leg.timed_out = true;
+    counters_.media_timeouts.add();
+    static_cast<void>(notices.push(
+        {EventKind::kMediaTimeout, slot, session.generation, side, Component::kRtp, {}}));
+  }
+  if (limits_.keepalive_interval.count() == 0) return;
+  for (const Component component : {Component::kRtp, Component::kRtcp}) {
+    ComponentState& state = leg.component[index_of(component)];
+    if (!uses(leg, component) || !state.destination.is_set()) continue;
+    if (now - std::max(state.last_sent, leg.expects_since) < limits_.keepalive_interval) continue;
+    state.last_sent = now;  // also when the send fails: the next try is a whole interval away
+    const SocketTag tag{slot, session.generation, side, component};
+    // An empty datagram opens NAT bindings and is no media (RFC 6263 section 4.1).
+    static_cast<void>(out.push({&kNothing, 0, tag, state.destination, true, false}));
+  }
+}
+
+}  // namespace turnpike::media

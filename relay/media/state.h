@@ -1,0 +1,96 @@
+// Everything that a session needs to go on, as plain data in the shard's arena: addresses, keys,
+// indices, windows, figures. No pointers, no library handles: another process can carry on from it.
+// Who changes these structures raises kStateVersion, or an old arena would be misread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <type_traits>
+
+#include "relay/crypto/srtp.h"
+#include "turnpike/address.h"
+#include "turnpike/command.h"
+#include "turnpike/stats.h"
+#include "turnpike/time.h"
+
+namespace turnpike::media {
+
+constexpr std::uint32_t kStateVersion = 1;
+constexpr std::uint32_t kNoStream = 0xffffffff;
+
+/// One SSRC received on a leg and sent on to the other: both directions of its SRTP state.
+struct StreamState {
+  std::uint32_t ssrc = 0;
+  std::uint32_t next = kNoStream;  ///< next stream of the same leg
+  SrtpReceiveStream receive;
+  SrtpSendStream send;
+
+  // Newest authenticated indices: what "newer than any seen" means for following a source.
+  std::uint64_t newest_rtp_index = 0;
+  std::uint32_t newest_rtcp_index = 0;
+
+  // Sequence numbers on the sending side = received + offset. Moves when a sender restarts its
+  // sequence under the same SSRC, because an index must not be used twice (RFC 3711 section 9.1).
+  std::uint16_t sequence_offset = 0;
+  std::uint16_t restart_next = 0;
+  std::uint8_t restart_run = 0;
+
+  std::uint8_t payload_type = 0;
+  bool started = false;
+  std::uint16_t sequence_highest = 0;
+  std::uint32_t sequence_cycles = 0;  ///< RFC 3550 appendix A.1, shifted by 16
+  std::uint32_t sequence_base = 0;
+  std::uint32_t transit_last = 0;
+  std::uint32_t jitter_scaled = 0;  ///< times 16, RFC 3550 appendix A.8
+  std::uint64_t packets = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t rtcp_packets = 0;
+  Instant first_packet{};
+  Instant last_packet{};
+};
+
+/// Where one component of a leg sends, and what may change that.
+struct ComponentState {
+  SocketAddress destination;  ///< signalled, or followed
+  SocketAddress candidate;    ///< another source that has proven itself lately
+  std::uint8_t candidate_packets = 0;
+  bool latched = false;             ///< plain RTP with a latch policy: destination is fixed
+  Instant last_from_destination{};  ///< newest accepted packet from `destination`
+  Instant last_move{};
+  Instant last_sent{};
+};
+
+struct LegState {
+  LegConfig config;
+  SrtpContext receive;  ///< suite kNone: plain, or not keyed yet
+  SrtpContext send;
+  std::array<SocketAddress, 2> local{};
+  std::array<ComponentState, 2> component{};
+  std::uint32_t first_stream = kNoStream;
+  std::uint32_t stream_count = 0;
+
+  Instant last_packet{};
+  Instant expects_since{};  ///< the media timeout counts from here or from last_packet
+  std::uint64_t packets_received = 0;
+  std::uint64_t bytes_received = 0;
+  std::uint64_t rtcp_received = 0;
+  std::uint64_t packets_sent = 0;
+  std::uint64_t bytes_sent = 0;
+  std::uint64_t rtcp_sent = 0;
+  std::uint32_t source_moves = 0;
+  bool timed_out = false;
+  std::array<std::uint32_t, kDropReasonCount> drops{};
+};
+
+struct SessionState {
+  std::uint32_t generation = 0;  ///< 0 = free
+  /// Odd while a command rewrites the legs: a process killed then leaves a session not to be used.
+  std::uint32_t edits = 0;
+  MediaKind kind = MediaKind::kAudio;
+  std::array<LegState, 2> legs;
+};
+
+static_assert(std::is_trivially_copyable_v<StreamState>);
+static_assert(std::is_trivially_copyable_v<SessionState>);
+
+}  // namespace turnpike::media

@@ -1,0 +1,183 @@
+#include "relay/shard.h"
+
+#include <algorithm>
+
+#include "relay/core/check.h"
+
+namespace turnpike {
+namespace {
+
+// Batches in one turn of the loop before timers and commands get theirs.
+constexpr int kBatchesPerTurn = 8;
+
+constexpr std::array<std::array<int, 2>, 2> kNoSockets{{{-1, -1}, {-1, -1}}};
+
+template <typename Call>
+void for_each_socket(const SocketTag& id, Call call) {
+  for (const Side side : {Side::kA, Side::kB}) {
+    for (const Component component : {Component::kRtp, Component::kRtcp}) {
+      call(SocketTag{id.slot, id.generation, side, component});
+    }
+  }
+}
+
+}  // namespace
+
+Shard::Shard(const ShardSetup& setup, media::Arena& arena, std::unique_ptr<UdpIo> io,
+             std::function<void()> on_event)
+    : setup_(setup),
+      engine_(arena, setup.limits, counters_),
+      io_(std::move(io)),
+      on_event_(std::move(on_event)),
+      fds_(arena.session_capacity(), kNoSockets),
+      loop_(io_->poll_fd(),
+            {[this] { on_wake(); }, [this] { on_readable(); }, [this] { on_timer(); }}),
+      thread_([this] { run(); }) {}
+
+Shard::~Shard() {
+  stop();
+}
+
+void Shard::stop() {
+  if (!thread_.joinable()) return;
+  loop_.stop();
+  thread_.join();
+}
+
+void Shard::run() {
+  if (setup_.cpu >= 0) static_cast<void>(pin_to_core(setup_.cpu));
+  engine_.resume(monotonic_now());
+  schedule(monotonic_now());
+  loop_.run();
+}
+
+void Shard::on_wake() {
+  const Instant now = monotonic_now();
+  // A closing session must be able to say so, or its ports would be lost: commands wait for room.
+  while (!events_.full()) {
+    const Command* command = commands_.front();
+    if (command == nullptr) break;
+    apply(*command, now);
+    commands_.pop();
+  }
+  schedule(now);
+}
+
+void Shard::apply(const Command& command, Instant now) {
+  counters_.commands.add();
+  switch (command.kind) {
+    case CommandKind::kOpen:
+      engine_.open(command.id, command.media, command.local, now);
+      open_sockets(command);
+      break;
+    case CommandKind::kAdopt:
+      open_sockets(command);
+      break;
+    case CommandKind::kUpdateLeg:
+      engine_.update_leg(command.id, command.id.side, command.leg, now);
+      break;
+    case CommandKind::kQuery:
+      event_ = Event{};
+      event_.kind = EventKind::kSessionStats;
+      event_.session = {command.id.slot, command.id.generation, setup_.index};
+      event_.token = command.token;
+      if (engine_.stats(command.id, event_.stats)) static_cast<void>(publish(event_));
+      break;
+    case CommandKind::kClose:
+      close_session(command);
+      break;
+    case CommandKind::kNone:
+      break;
+  }
+}
+
+void Shard::open_sockets(const Command& command) {
+  fds_[command.id.slot] = command.fd;
+  for_each_socket(command.id, [&](const SocketTag& tag) {
+    const int fd = command.fd[index_of(tag.side)][index_of(tag.component)];
+    if (fd >= 0 && !io_->add(fd, tag)) engine_.drop_unowned(DropReason::kNoSession);
+  });
+}
+
+void Shard::close_session(const Command& command) {
+  event_ = Event{};
+  event_.kind = EventKind::kSessionClosed;
+  event_.session = {command.id.slot, command.id.generation, setup_.index};
+  event_.token = command.token;
+  if (!engine_.close(command.id, event_.stats)) return;
+  for_each_socket(command.id, [&](const SocketTag& tag) {
+    const int fd = fds_[tag.slot][index_of(tag.side)][index_of(tag.component)];
+    if (fd >= 0) io_->remove(fd, tag);
+  });
+  fds_[command.id.slot] = kNoSockets;
+  CHECK(publish(event_));  // on_wake applies commands only while there is room
+}
+
+void Shard::on_readable() {
+  counters_.wakeups.add();
+  for (int i = 0; i < kBatchesPerTurn; ++i) {
+    batch_.clear();
+    const bool more = io_->receive(batch_);
+    if (batch_.size() != 0) process_batch(monotonic_now());
+    if (!more) break;
+  }
+}
+
+void Shard::process_batch(Instant now) {
+  counters_.batches.add();
+  engine_.handle(now, batch_, outbox_, notices_);
+  flush(now);
+  publish_notices();
+}
+
+void Shard::flush(Instant now) {
+  for (const Send& send : outbox_) {
+    switch (io_->send(send)) {
+      case SendResult::kSent:
+        engine_.sent(send, now);
+        break;
+      case SendResult::kBlocked:
+        engine_.send_failed(send, DropReason::kSendBlocked);
+        break;
+      case SendResult::kFailed:
+        engine_.send_failed(send, DropReason::kSendFailed);
+        break;
+    }
+  }
+  outbox_.clear();
+}
+
+void Shard::publish_notices() {
+  for (const media::Notice& notice : notices_.items()) {
+    event_ = Event{};
+    event_.kind = notice.kind;
+    event_.session = {notice.slot, notice.generation, setup_.index};
+    event_.side = notice.side;
+    event_.component = notice.component;
+    event_.source = notice.source;
+    if (!publish(event_)) counters_.events_dropped.add();
+  }
+  notices_.clear();
+}
+
+bool Shard::publish(const Event& event) {
+  if (!events_.push(event)) return false;
+  on_event_();
+  return true;
+}
+
+void Shard::on_timer() {
+  const Instant now = monotonic_now();
+  engine_.on_deadline(now, outbox_, notices_);
+  flush(now);
+  publish_notices();
+  schedule(now);
+}
+
+void Shard::schedule(Instant now) {
+  const Instant due = engine_.next_deadline();
+  if (due == Instant::max()) return;
+  loop_.set_timer(std::chrono::ceil<Milliseconds>(std::max(due - now, Nanoseconds{0})));
+}
+
+}  // namespace turnpike

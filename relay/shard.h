@@ -1,0 +1,92 @@
+// One shard: a thread on its own core, its own loop, sockets, sessions and figures. Where the media
+// engine meets the clock and the sockets. Shares nothing but two mailboxes with control.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "relay/core/mailbox.h"
+#include "relay/core/packet.h"
+#include "relay/io/loop.h"
+#include "relay/io/udp_io.h"
+#include "relay/media/engine.h"
+#include "turnpike/command.h"
+#include "turnpike/event.h"
+
+namespace turnpike {
+
+enum class CommandKind : std::uint8_t { kNone, kOpen, kAdopt, kUpdateLeg, kQuery, kClose };
+
+/// What crosses the mailbox to a shard. One type for all kinds: the mailbox allocates nothing.
+struct Command {
+  CommandKind kind = CommandKind::kNone;
+  SocketTag id;  ///< slot and generation; side for kUpdateLeg
+  std::uint64_t token = 0;
+  MediaKind media = MediaKind::kAudio;
+  std::array<std::array<SocketAddress, 2>, 2> local{};  ///< kOpen
+  std::array<std::array<int, 2>, 2> fd{};               ///< kOpen, kAdopt
+  LegConfig leg;                                        ///< kUpdateLeg
+};
+
+struct ShardSetup {
+  std::uint16_t index = 0;
+  int cpu = -1;  ///< core to pin to; -1 = none
+  media::EngineLimits limits;
+};
+
+class Shard {
+ public:
+  static constexpr std::size_t kCommandsMax = 4096;
+  static constexpr std::size_t kEventsMax = 512;
+
+  /// `on_event` is called on the shard's thread after events were queued; it must only wake the
+  /// reader. The arena outlives the shard.
+  Shard(const ShardSetup& setup, media::Arena& arena, std::unique_ptr<UdpIo> io,
+        std::function<void()> on_event);
+  ~Shard();
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  // Called by control.
+  bool push(const Command& command) { return commands_.push(command); }
+  void wake() { loop_.wake(); }
+  const Event* next_event() const { return events_.front(); }
+  void pop_event() { events_.pop(); }
+  void stop();
+  const ShardCounters& counters() const { return counters_; }
+
+ private:
+  void run();
+  void on_wake();
+  void on_readable();
+  void on_timer();
+  void apply(const Command& command, Instant now);
+  void open_sockets(const Command& command);
+  void close_session(const Command& command);
+  void process_batch(Instant now);
+  void flush(Instant now);
+  void publish_notices();
+  bool publish(const Event& event);
+  void schedule(Instant now);
+
+  ShardSetup setup_;
+  ShardCounters counters_;
+  media::Engine engine_;
+  std::unique_ptr<UdpIo> io_;
+  std::function<void()> on_event_;
+  Mailbox<Command> commands_{kCommandsMax};
+  Mailbox<Event> events_{kEventsMax};
+  std::vector<std::array<std::array<int, 2>, 2>> fds_;  // by slot
+  Batch batch_;
+  Outbox outbox_;
+  media::Notices notices_;
+  Event event_;  // scratch: too large for the stack of every publish
+  ShardLoop loop_;
+  std::thread thread_;
+};
+
+}  // namespace turnpike

@@ -1,0 +1,317 @@
+// SRTP legs: mixes of plain and keyed, following a source, restarted senders, and the security IDs
+// that the engine answers for.
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/media_fixture.h"
+
+namespace turnpike::test {
+namespace {
+
+constexpr SrtpSuite kCm = SrtpSuite::kAesCm128HmacSha1_80;
+constexpr SrtpSuite kGcm = SrtpSuite::kAeadAes256Gcm;
+
+SocketAddress elsewhere(std::uint8_t host, std::uint16_t port = 5000) {
+  return {IpAddress::v4(203, 0, 113, host), port};
+}
+
+// Leg A is SRTP, leg B as the test wants; `client` holds A's keys.
+struct Secure : ::testing::Test {
+  explicit Secure(SrtpSuite suite = kCm)
+      : a(MediaFixture::secure(Side::kA, suite, 1)), client(a.receive, a.send) {
+    media.update(Side::kA, a);
+    media.update(Side::kB, MediaFixture::plain(Side::kB));
+  }
+  // The client's next packet arrives from `source`.
+  std::vector<Sent> client_sends(const SocketAddress& source) {
+    return media.arrive(Side::kA, client.protect(rtp_packet(++sequence)), source);
+  }
+  std::vector<Sent> client_sends() { return client_sends(MediaFixture::remote(Side::kA)); }
+  SocketAddress destination() const {
+    auto& self = const_cast<Secure&>(*this);
+    return self.media.state().legs[0].component[0].destination;
+  }
+
+  MediaFixture media;
+  LegConfig a;
+  SrtpPeer client;
+  std::uint16_t sequence = 100;
+};
+
+TEST_F(Secure, srtp_to_rtp_and_back) {
+  const auto plain = rtp_packet(7);
+  auto sent = media.arrive(Side::kA, client.protect(plain));
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].bytes, plain);
+  sent = media.arrive(Side::kB, plain);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_NE(sent[0].bytes, plain);
+  EXPECT_EQ(client.unprotect(sent[0].bytes), plain);
+}
+
+TEST_F(Secure, srtcp_to_rtcp_and_back) {
+  const auto plain = rtcp_packet();
+  auto sent = media.arrive(Side::kA, client.protect(plain, true),
+                           MediaFixture::remote(Side::kA, Component::kRtcp), Component::kRtcp);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].bytes, plain);
+  sent = media.arrive(Side::kB, plain, MediaFixture::remote(Side::kB, Component::kRtcp),
+                      Component::kRtcp);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(client.unprotect(sent[0].bytes, true), plain);
+}
+
+TEST_F(Secure, different_keys_and_suites_on_the_two_legs) {
+  const LegConfig b = MediaFixture::secure(Side::kB, kGcm, 9);
+  media.update(Side::kB, b);
+  SrtpPeer peer(b.receive, b.send);
+  for (std::uint16_t i = 1; i < 100; ++i) {
+    const auto plain = rtp_packet(i);
+    const auto sent = media.arrive(Side::kA, client.protect(plain));
+    ASSERT_EQ(sent.size(), 1U);
+    EXPECT_EQ(peer.unprotect(sent[0].bytes), plain);
+    const auto back = media.arrive(Side::kB, peer.protect(plain));
+    ASSERT_EQ(back.size(), 1U);
+    EXPECT_EQ(client.unprotect(back[0].bytes), plain);
+  }
+}
+
+TEST_F(Secure, a_batch_with_new_and_old_streams_keeps_their_order) {
+  for (std::uint16_t i = 65530; i != 20; ++i) {
+    media.queue(Side::kA, client.protect(rtp_packet(i)), MediaFixture::remote(Side::kA));
+  }
+  const auto sent = media.deliver();
+  ASSERT_EQ(sent.size(), 26U);
+  EXPECT_EQ(media.stats().legs[0].stream_count, 1U);
+  EXPECT_EQ(media.stats().legs[0].streams[0].rollover_counter, 1U);
+}
+
+TEST_F(Secure, an_unkeyed_secure_leg_drops_both_ways) {
+  LegConfig b = MediaFixture::plain(Side::kB);
+  b.must_encrypt = true;
+  media.update(Side::kB, b);
+  EXPECT_TRUE(media.arrive(Side::kB, rtp_packet(1)).empty());
+  EXPECT_TRUE(client_sends().empty());
+  EXPECT_EQ(media.drops(DropReason::kNotKeyed), 2U);
+}
+
+TEST_F(Secure, a_new_key_starts_anew_and_the_old_one_is_gone) {
+  client_sends();
+  const auto old_key_packet = client.protect(rtp_packet(5000));
+  a.receive = keying(kCm, 77);
+  media.update(Side::kA, a);
+  EXPECT_TRUE(media.arrive(Side::kA, old_key_packet).empty());
+  EXPECT_EQ(media.drops(DropReason::kAuthFailed), 1U);
+  SrtpPeer renewed(a.receive, a.send);
+  EXPECT_EQ(media.arrive(Side::kA, renewed.protect(rtp_packet(1))).size(), 1U);
+}
+
+TEST_F(Secure, a_sender_that_restarts_its_sequence_is_heard_again) {
+  for (std::uint16_t i = 1000; i < 1200; ++i) {
+    const auto sent = media.arrive(Side::kB, rtp_packet(i));
+    ASSERT_EQ(sent.size(), 1U);
+    ASSERT_FALSE(client.unprotect(sent[0].bytes).empty());
+  }
+  unsigned heard = 0;
+  for (std::uint16_t i = 1; i <= 50; ++i) {  // behind the window: an index may not be used again
+    const auto sent = media.arrive(Side::kB, rtp_packet(i));
+    if (!sent.empty() && !client.unprotect(sent[0].bytes).empty()) ++heard;
+  }
+  EXPECT_EQ(heard, 48U);
+  EXPECT_EQ(media.drops(DropReason::kSendIndexUsed), 2U);
+}
+
+TEST_F(Secure, random_ssrcs_without_a_key_leave_no_state) {
+  for (std::uint32_t ssrc = 0; ssrc < 10000; ++ssrc) {
+    media.queue(Side::kA, rtp_packet(1, ssrc), elsewhere(1));
+    if (ssrc % 50 == 49) {
+      EXPECT_TRUE(media.deliver().empty());
+    }
+  }
+  EXPECT_EQ(media.drops(DropReason::kAuthFailed), 10000U);
+  EXPECT_EQ(media.arena().streams_in_use(), 0U);
+  EXPECT_EQ(client_sends().size(), 1U);
+}
+
+using SecurityM1 = Secure;
+
+TEST_F(SecurityM1, follows_only_after_several_newest_packets) {
+  const auto natted = elsewhere(50, 31000);
+  EXPECT_EQ(client_sends(natted).size(), 1U);
+  EXPECT_EQ(client_sends(natted).size(), 1U);
+  EXPECT_EQ(destination(), MediaFixture::remote(Side::kA));
+  client_sends(natted);
+  EXPECT_EQ(destination(), natted);
+  const auto notices = media.take_notices();
+  ASSERT_EQ(notices.size(), 1U);
+  EXPECT_EQ(notices[0].kind, EventKind::kSourceMoved);
+  EXPECT_EQ(notices[0].source, natted);
+  EXPECT_EQ(media.arrive(Side::kB, rtp_packet(1))[0].destination, natted);
+}
+
+TEST_F(SecurityM1, an_unauthenticated_packet_teaches_nothing) {
+  for (std::uint16_t i = 0; i < 1000; ++i) {
+    EXPECT_TRUE(media.arrive(Side::kA, rtp_packet(i), elsewhere(66)).empty());
+  }
+  EXPECT_EQ(destination(), MediaFixture::remote(Side::kA));
+  EXPECT_EQ(media.state().legs[0].component[0].candidate_packets, 0U);
+}
+
+TEST_F(SecurityM1, a_live_source_is_not_replaced) {
+  for (int i = 0; i < 10; ++i) client_sends();
+  for (int i = 0; i < 10; ++i) {
+    media.advance(Milliseconds(20));
+    client_sends(elsewhere(50));
+    client_sends();
+  }
+  EXPECT_EQ(destination(), MediaFixture::remote(Side::kA));
+}
+
+TEST_F(SecurityM1, rtcp_does_not_move_rtp) {
+  for (int i = 0; i < 10; ++i) {
+    media.arrive(Side::kA, client.protect(rtcp_packet(), true), elsewhere(50), Component::kRtcp);
+  }
+  EXPECT_EQ(destination(), MediaFixture::remote(Side::kA));
+  EXPECT_EQ(media.state().legs[0].component[1].destination, elsewhere(50));
+}
+
+TEST_F(SecurityM1, a_learned_source_survives_an_unchanged_offer_and_yields_to_a_changed_one) {
+  for (int i = 0; i < 3; ++i) client_sends(elsewhere(50));
+  media.update(Side::kA, a);
+  EXPECT_EQ(destination(), elsewhere(50));
+  a.remote[0] = elsewhere(60, 7000);
+  media.update(Side::kA, a);
+  EXPECT_EQ(destination(), elsewhere(60, 7000));
+}
+
+struct Security : Secure {};
+
+TEST_F(Security, M1_raced_copy_does_not_move) {
+  for (int i = 0; i < 50; ++i) {
+    client_sends();
+    media.advance(Milliseconds(20));
+  }
+  // An attacker on the path gets a copy of every packet to us before the original arrives.
+  for (int i = 0; i < 500; ++i) {
+    const auto packet = client.protect(rtp_packet(++sequence));
+    EXPECT_EQ(media.arrive(Side::kA, packet, elsewhere(66)).size(), 1U);
+    EXPECT_TRUE(media.arrive(Side::kA, packet).empty());
+    media.advance(Milliseconds(20));
+  }
+  EXPECT_EQ(destination(), MediaFixture::remote(Side::kA));
+  EXPECT_EQ(media.drops(DropReason::kReplayed), 500U);
+  EXPECT_EQ(media.stats().legs[0].source_moves, 0U);
+}
+
+TEST_F(Security, M1_moves_are_bounded) {
+  // Two copies of the client take turns: at most one move a second, whatever they do.
+  for (int i = 0; i < 3; ++i) client_sends(elsewhere(1));
+  EXPECT_EQ(media.stats().legs[0].source_moves, 1U);
+  for (int turn = 0; turn < 100; ++turn) {
+    media.advance(Milliseconds(100));
+    for (int i = 0; i < 3; ++i) {
+      client_sends(elsewhere(static_cast<std::uint8_t>(2 + turn / 6 % 2)));
+    }
+  }
+  EXPECT_LE(media.stats().legs[0].source_moves, 11U);
+  EXPECT_GE(media.stats().legs[0].source_moves, 2U);
+}
+
+TEST_F(Security, M2_no_trust_in_first_packets_and_short_rtcp_is_refused) {
+  for (std::uint16_t i = 0; i < 5; ++i) {
+    EXPECT_TRUE(media.arrive(Side::kA, rtp_packet(i), elsewhere(66)).empty());
+  }
+  EXPECT_EQ(destination(), MediaFixture::remote(Side::kA));
+  const std::vector<std::uint8_t> four_bytes = {0x80, 200, 0x00, 0x00};
+  for (const Side side : {Side::kA, Side::kB}) {
+    EXPECT_TRUE(media
+                    .arrive(side, four_bytes, MediaFixture::remote(side, Component::kRtcp),
+                            Component::kRtcp)
+                    .empty());
+  }
+  EXPECT_EQ(media.drops(DropReason::kTooShort), 2U);
+}
+
+TEST_F(Security, M3_srtp_without_a_valid_tag_has_no_effect) {
+  auto packet = client.protect(rtp_packet(++sequence));
+  packet.back() ^= 1;
+  EXPECT_TRUE(media.arrive(Side::kA, packet).empty());
+  auto cut = client.protect(rtp_packet(++sequence));
+  cut.resize(cut.size() - 10);
+  EXPECT_TRUE(media.arrive(Side::kA, cut).empty());
+  EXPECT_EQ(media.drops(DropReason::kAuthFailed), 2U);
+  const LegStats stats = media.stats().legs[0];
+  EXPECT_EQ(stats.packets_received, 0U);
+  EXPECT_EQ(stats.stream_count, 0U);
+  EXPECT_EQ(stats.last_packet, Instant{});
+}
+
+TEST_F(Security, M3_plain_leg_accepts_only_the_signalled_source) {
+  MediaFixture plain;
+  plain.update(Side::kA, MediaFixture::plain(Side::kA));
+  plain.update(Side::kB, MediaFixture::plain(Side::kB));
+  for (std::uint16_t i = 0; i < 1000; ++i) {
+    const SocketAddress attacker{IpAddress::v4(203, 0, 113, 5),
+                                 static_cast<std::uint16_t>(2000 + i)};
+    EXPECT_TRUE(plain.arrive(Side::kA, rtp_packet(i), attacker).empty());
+  }
+  const auto sent = plain.arrive(Side::kB, rtp_packet(1));
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].destination, MediaFixture::remote(Side::kA));
+}
+
+TEST_F(Security, M5_a_thousand_auth_failures_end_nothing) {
+  for (std::uint16_t i = 0; i < 1000; ++i) {
+    auto packet = client.protect(rtp_packet(++sequence));
+    packet[20] ^= 0xff;
+    EXPECT_TRUE(media.arrive(Side::kA, packet).empty());
+    EXPECT_TRUE(media.take_notices().empty());
+  }
+  EXPECT_EQ(client_sends().size(), 1U);
+}
+
+TEST_F(Security, M6_srtp_leg_refuses_plain_rtp_for_good) {
+  EXPECT_TRUE(media.arrive(Side::kA, rtp_packet(1)).empty());
+  LegConfig downgraded = MediaFixture::plain(Side::kA);
+  media.update(Side::kA, downgraded);
+  EXPECT_TRUE(media.arrive(Side::kA, rtp_packet(2)).empty());
+  EXPECT_TRUE(media.arrive(Side::kB, rtp_packet(3)).empty());
+  EXPECT_EQ(media.drops(DropReason::kNotKeyed), 2U);
+}
+
+TEST_F(Security, M9_replays_are_dropped) {
+  const auto packet = client.protect(rtp_packet(++sequence));
+  EXPECT_EQ(media.arrive(Side::kA, packet).size(), 1U);
+  EXPECT_TRUE(media.arrive(Side::kA, packet).empty());
+  EXPECT_TRUE(media.arrive(Side::kA, packet, elsewhere(1)).empty());
+  EXPECT_EQ(media.drops(DropReason::kReplayed), 2U);
+}
+
+TEST_F(Security, M9_a_repeated_sequence_is_not_encrypted_twice) {
+  const auto first = media.arrive(Side::kB, rtp_packet(10, 0x22, 160, 0));
+  auto other_payload = rtp_packet(10, 0x22, 160, 0);
+  other_payload[50] ^= 0xff;
+  EXPECT_EQ(first.size(), 1U);
+  EXPECT_TRUE(media.arrive(Side::kB, other_payload).empty());
+  EXPECT_EQ(media.drops(DropReason::kSendIndexUsed), 1U);
+}
+
+TEST_F(Security, M9_same_key_after_an_offer_keeps_its_indices) {
+  EXPECT_EQ(media.arrive(Side::kB, rtp_packet(10)).size(), 1U);
+  media.update(Side::kA, a);
+  EXPECT_TRUE(media.arrive(Side::kB, rtp_packet(10)).empty());
+  EXPECT_EQ(media.drops(DropReason::kSendIndexUsed), 1U);
+}
+
+TEST_F(Security, M9_ssrcs_are_limited_and_srtp_state_is_never_evicted) {
+  for (std::uint32_t ssrc = 1; ssrc <= 12; ++ssrc) {
+    media.arrive(Side::kB, rtp_packet(1, ssrc));
+    media.advance(Seconds(10));
+  }
+  EXPECT_EQ(media.stats().legs[1].stream_count, 8U);
+  EXPECT_EQ(media.drops(DropReason::kStreamLimit), 4U);
+}
+
+}  // namespace
+}  // namespace turnpike::test
