@@ -38,6 +38,7 @@ struct SrtpContext {
   std::array<std::uint8_t, 20> rtp_auth_key{};
   std::array<std::uint8_t, 20> rtcp_auth_key{};
   std::array<std::uint8_t, 14> rtcp_salt{};
+  std::array<std::uint8_t, 2> reserved{};  ///< in place of padding: compared and copied bytewise
 };
 
 /// What a receiver remembers of one SSRC under one context. All zero = nothing received yet.
@@ -48,6 +49,7 @@ struct SrtpReceiveStream {
   std::uint32_t rtcp_highest = 0;  ///< 31-bit SRTCP index
   std::uint8_t rtp_started = 0;
   std::uint8_t rtcp_started = 0;
+  std::array<std::uint8_t, 2> reserved{};
   std::array<std::uint64_t, 2> rtcp_window{};
 };
 
@@ -58,6 +60,7 @@ struct SrtpSendStream {
   std::array<std::uint64_t, 2> rtp_window{};
   std::uint32_t rtcp_next = 0;  ///< next SRTCP index, 31 bit
   std::uint8_t rtp_started = 0;
+  std::array<std::uint8_t, 3> reserved{};
 };
 
 enum class SrtpStatus : std::uint8_t {

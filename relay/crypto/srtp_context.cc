@@ -1,6 +1,7 @@
 // Session keys from master keys: RFC 3711 section 4.3, RFC 6188 section 3, RFC 7714 section 11.
 #include <algorithm>
 #include <atomic>
+#include <type_traits>
 
 #include <openssl/evp.h>
 #include <sys/random.h>
@@ -10,6 +11,15 @@
 #include "relay/crypto/srtp.h"
 
 namespace turnpike {
+
+// They lie in memory that other processes adopt: plain bytes, none of them padding.
+static_assert(std::is_trivially_copyable_v<SrtpContext> &&
+              std::has_unique_object_representations_v<SrtpContext>);
+static_assert(std::is_trivially_copyable_v<SrtpReceiveStream> &&
+              std::has_unique_object_representations_v<SrtpReceiveStream>);
+static_assert(std::is_trivially_copyable_v<SrtpSendStream> &&
+              std::has_unique_object_representations_v<SrtpSendStream>);
+
 namespace {
 
 /// RFC 3711 section 4.3.2.
