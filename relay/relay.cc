@@ -476,7 +476,7 @@ void RelayImpl::release(std::size_t shard, std::uint32_t index) {
 
 void RelayImpl::poll_events(const std::function<void(const Event&)>& sink) {
   std::uint64_t count = 0;
-  static_cast<void>(read(event_fd_, &count, sizeof count));
+  if (read(event_fd_, &count, sizeof count) < 0) CHECK(errno == EAGAIN);  // nothing new: fine
   for (std::size_t shard = 0; shard < shards_.size(); ++shard) {
     bool any = false;
     while (const Event* event = shards_[shard]->next_event()) {
