@@ -32,7 +32,6 @@ import netns
 import tone
 
 EXECUTABLE = "/usr/bin/baresip"
-_MODULES_APP = ("account", "uuid", "menu", "ctrl_tcp")
 _PR_SET_PDEATHSIG = 1
 
 
@@ -77,19 +76,21 @@ class Baresip:
 
     `address`: what it binds to and names in SDP; needed when the host has several.
     `namespace`: runs inside this network namespace. `ports`: its RTP port range.
-    `tone_hz`: what it plays, 8 kHz mono; 0 plays silence.
+    `tone_hz`: what it plays, 8 kHz mono; 0 plays silence. It hangs up when `tone_seconds` are over.
+    `record`: keep what it plays and hears as wave files.
     """
 
     def __init__(self, name, directory, account, *, address="", namespace=None, interface="",
                  tone_hz=1000, tone_seconds=90, ca_file="", certificate="", sip_port=0,
-                 ports="20000-29998", modules=(), config_extra="", rtcp_mux=False):
+                 ports="20000-29998", modules=(), config_extra="", rtcp_mux=False,
+                 record=True):
         self.name, self.account = name, account
         self.directory = pathlib.Path(directory)
         self._address, self._namespace, self._interface = address, namespace, interface
         self._tone_hz, self._tone_seconds = tone_hz, tone_seconds
         self._ca_file, self._certificate, self._sip_port = ca_file, certificate, sip_port
         self._ports, self._modules, self._config_extra = ports, modules, config_extra
-        self._rtcp_mux = rtcp_mux
+        self._rtcp_mux, self._record = rtcp_mux, record
         self._process = None
         self._control = None
         self._buffer = b""
@@ -105,7 +106,7 @@ class Baresip:
         if not os.access(EXECUTABLE, os.X_OK):
             raise BaresipError(f"{EXECUTABLE} is missing: apt-get install baresip-core")
         control_port = self._free_port()
-        self._write_files(control_port)
+        self.prepare(control_port)
         command = ["stdbuf", "-oL", EXECUTABLE, "-f", str(self.directory)]
         if self._namespace:
             command = ["ip", "netns", "exec", self._namespace, *command]
@@ -177,6 +178,52 @@ class Baresip:
         text = re.sub(r"inline:\S+", "inline:…", text)
         return text.replace(self.account.password, "…") if self.account.password else text
 
+    def prepare(self, control_port: int = 0) -> None:
+        """Writes its files. start() does it; on its own for a baresip that others run with
+        `baresip -f DIRECTORY`, which then has no control port (0)."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for old in glob.glob(str(self.directory / "dump-*.wav")):
+            os.unlink(old)
+        tone_file = self.directory / "tone.wav"
+        tone.write_tone(str(tone_file), self._tone_hz, self._tone_seconds)
+        media = [m for m in ("srtp", "dtls_srtp")
+                 if self.account.media_encryption.startswith(m)]
+        modules = ["uuid", "g711", "aufile", *media, *self._modules]
+        modules += ["sndfile"] if self._record else []
+        applications = ["account", "menu"] + (["ctrl_tcp"] if control_port else [])
+        lines = [
+            "poll_method epoll",
+            "call_local_timeout 30",
+            "call_max_calls 4",
+            f"audio_source aufile,{tone_file}",
+            "audio_player nil,nil",
+            "audio_txmode thread",
+            f"rtp_ports {self._ports}",
+            f"rtcp_mux {'yes' if self._rtcp_mux else 'no'}",
+            "statmode_default off",
+            f"snd_path {self.directory}",
+            "module_path /usr/lib/baresip/modules",
+            *(f"module {m}.so" for m in modules),
+            *(f"module_app {m}.so" for m in applications),
+        ]
+        if control_port:
+            lines.append(f"ctrl_tcp_listen 127.0.0.1:{control_port}")
+        if self._address:
+            lines.append(f"sip_listen {self._address}:{self._sip_port}")
+        if self._interface or self._address:
+            lines.append(f"net_interface {self._interface or self._address}")
+        if self._ca_file:
+            lines.append(f"sip_cafile {self._ca_file}")
+        if self._certificate:
+            lines.append(f"sip_certificate {self._certificate}")
+        if self._config_extra:
+            lines.append(self._config_extra)
+        (self.directory / "config").write_text("\n".join(lines) + "\n")
+        accounts = self.directory / "accounts"
+        accounts.touch(mode=0o600)
+        accounts.write_text(self.account.line())
+        (self.directory / "contacts").write_text("")
+
     # -- commands and events ---------------------------------------------------------------------
 
     def command(self, name: str, parameters: str = "", timeout: float = 5.0) -> str:
@@ -247,12 +294,15 @@ class Baresip:
     # -- what came of it -------------------------------------------------------------------------
 
     def suite(self) -> str:
-        """SRTP suite of the last call as baresip names it; "" when its media was clear."""
-        for event in reversed(self.events):
-            if event.get("type") == "CALL_MENC":
-                match = re.search(r"(AE(?:S|AD)[A-Za-z0-9_-]+)", str(event.get("param", "")))
-                if match:
-                    return match.group(1)
+        """SRTP suite of the newest call as baresip names it; "" when its media is clear."""
+        up = max((i for i, e in enumerate(self.events) if e["type"] == "CALL_ESTABLISHED"),
+                 default=0)
+        begin = max((i for i, e in enumerate(self.events[:up]) if e["type"] == "CALL_CLOSED"),
+                    default=0)
+        for event in self.events[begin:]:
+            match = re.search(r"(AES_\w+|AEAD_\w+)", str(event.get("param", "")))
+            if event["type"] == "CALL_MENC" and match:
+                return match.group(1)
         return ""
 
     def rtp_statistics(self) -> dict:
@@ -265,6 +315,11 @@ class Baresip:
         if found:
             self._statistics = found
         return self._statistics
+
+    def media_remote(self) -> str:
+        """ADDRESS:PORT to which it sends RTP in the current call; "" without a call."""
+        match = re.search(r"remote: (\S+?)/", self.command("audio_debug"))
+        return match.group(1) if match else ""
 
     def recordings(self, heard: bool = True) -> list[str]:
         """Wave files of what it heard (or played), oldest first."""
@@ -284,47 +339,6 @@ class Baresip:
         with netns.inside(self._namespace), socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             return probe.getsockname()[1]
-
-    def _write_files(self, control_port: int) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        for old in glob.glob(str(self.directory / "dump-*.wav")):
-            os.unlink(old)
-        tone_file = self.directory / "tone.wav"
-        tone.write_tone(str(tone_file), self._tone_hz, self._tone_seconds)
-        media = [m for m in ("srtp", "dtls_srtp")
-                 if self.account.media_encryption.startswith(m)]
-        modules = ["g711", "aufile", "sndfile", *media, *self._modules]
-        lines = [
-            "poll_method epoll",
-            "call_local_timeout 30",
-            "call_max_calls 4",
-            f"audio_source aufile,{tone_file}",
-            "audio_player nil,nil",
-            "audio_txmode thread",
-            f"rtp_ports {self._ports}",
-            f"rtcp_mux {'yes' if self._rtcp_mux else 'no'}",
-            "statmode_default off",
-            f"snd_path {self.directory}",
-            f"ctrl_tcp_listen 127.0.0.1:{control_port}",
-            "module_path /usr/lib/baresip/modules",
-            *(f"module {m}.so" for m in modules),
-            *(f"module_app {m}.so" for m in _MODULES_APP),
-        ]
-        if self._address:
-            lines.append(f"sip_listen {self._address}:{self._sip_port}")
-        if self._interface or self._address:
-            lines.append(f"net_interface {self._interface or self._address}")
-        if self._ca_file:
-            lines.append(f"sip_cafile {self._ca_file}")
-        if self._certificate:
-            lines.append(f"sip_certificate {self._certificate}")
-        if self._config_extra:
-            lines.append(self._config_extra)
-        (self.directory / "config").write_text("\n".join(lines) + "\n")
-        accounts = self.directory / "accounts"
-        accounts.touch(mode=0o600)
-        accounts.write_text(self.account.line())
-        (self.directory / "contacts").write_text("")
 
     def _send(self, message: dict) -> None:
         text = json.dumps(message).encode()
