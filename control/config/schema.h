@@ -59,6 +59,8 @@ std::string take_boolean(const Node& node, bool& value);
 std::string take_word(const Node& node, const std::vector<std::string_view>& words,
                       std::size_t& index);
 std::string take_addresses(const Node& node, std::vector<IpAddress>& value);
+/// As take_addresses; "auto" stands for the address that this host uses by default.
+std::string take_local_addresses(const Node& node, std::vector<IpAddress>& value);
 std::string take_socket_address(const Node& node, SocketAddress& value);
 std::string take_path(const Node& node, const ValueContext& context, std::string& value);
 std::string take_socket_path(const Node& node, const ValueContext& context, std::string& value);
@@ -159,6 +161,15 @@ class SectionOf {
     return add(std::move(name), "list of IP addresses", Node::of_list({}), std::move(meaning),
                [field](S& section, const Node& node, const ValueContext&) {
                  return take_addresses(node, section.*field);
+               });
+  }
+
+  /// Addresses of this host, or "auto".
+  SectionOf& local_addresses(std::string name, std::vector<IpAddress> S::*field,
+                             std::string meaning) {
+    return add(std::move(name), "list of IP addresses or \"auto\"", Node::of_list({}),
+               std::move(meaning), [field](S& section, const Node& node, const ValueContext&) {
+                 return take_local_addresses(node, section.*field);
                });
   }
 

@@ -38,9 +38,11 @@ Section interface_section() {
              "One network side. `outside` (clients) and `inside` (servers) must be there; more may "
              "be added and are named by a SIP server's `direction`.",
              place)
-      .addresses("addresses", &InterfaceSection::addresses,
-                 "Local addresses that media is received on. Several of one family extend the "
-                 "number of ports, because ports are counted per address.")
+      .local_addresses(
+          "addresses", &InterfaceSection::addresses,
+          "Local addresses that media is received on. Several of one family extend "
+          "the number of ports, because ports are counted per address. \"auto\" is the "
+          "address that this host uses towards its default route.")
       .required("[\"192.0.2.10\"]")
       .addresses("advertised", &InterfaceSection::advertised,
                  "What remote ends are told instead, one for each of `addresses`: the public "

@@ -1,11 +1,13 @@
 // How one value of the file becomes a typed one, and what is said when it cannot.
 #include <algorithm>
 
+#include "control/config/host_address.h"
 #include "control/config/schema.h"
 
 namespace turnpike::config {
 namespace {
 
+constexpr std::string_view kAutoAddress = "auto";
 constexpr std::size_t kTextBytesMax = 1024;
 constexpr std::size_t kListItemsMax = 64;
 constexpr std::size_t kSocketPathBytesMax = 107;  // sockaddr_un::sun_path with its final NUL
@@ -15,6 +17,29 @@ bool has_control_bytes(std::string_view text) {
     const auto byte = static_cast<unsigned char>(c);
     return byte < 0x20 || byte == 0x7f;
   });
+}
+
+/// `automatic` is the word that stands for default_route_address(); empty: there is none.
+std::string take_addresses_with(const Node& node, std::string_view automatic,
+                                std::vector<IpAddress>& value) {
+  std::vector<std::string> texts;
+  if (std::string complaint = take_texts(node, texts); !complaint.empty()) return complaint;
+  std::vector<IpAddress> addresses;
+  for (const std::string& text : texts) {
+    const bool asks_host = !automatic.empty() && text == automatic;
+    const Result<IpAddress> address = asks_host ? default_route_address() : parse_ip(text);
+    if (!address && asks_host) {
+      return "is \"auto\", but " + address.error().message + "; give the host's addresses";
+    }
+    if (!address) {
+      return "holds " + describe(Node::of_text(text)) +
+             ", which is not an IP address; give literal addresses such as \"192.0.2.10\" or "
+             "\"2001:db8::10\"";
+    }
+    addresses.push_back(*address);
+  }
+  value = std::move(addresses);
+  return {};
 }
 
 }  // namespace
@@ -96,20 +121,11 @@ std::string take_word(const Node& node, const std::vector<std::string_view>& wor
 }
 
 std::string take_addresses(const Node& node, std::vector<IpAddress>& value) {
-  std::vector<std::string> texts;
-  if (std::string complaint = take_texts(node, texts); !complaint.empty()) return complaint;
-  std::vector<IpAddress> addresses;
-  for (const std::string& text : texts) {
-    const Result<IpAddress> address = parse_ip(text);
-    if (!address) {
-      return "holds " + describe(Node::of_text(text)) +
-             ", which is not an IP address; give literal addresses such as \"192.0.2.10\" or "
-             "\"2001:db8::10\"";
-    }
-    addresses.push_back(*address);
-  }
-  value = std::move(addresses);
-  return {};
+  return take_addresses_with(node, "", value);
+}
+
+std::string take_local_addresses(const Node& node, std::vector<IpAddress>& value) {
+  return take_addresses_with(node, kAutoAddress, value);
 }
 
 std::string take_socket_address(const Node& node, SocketAddress& value) {
