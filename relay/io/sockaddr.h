@@ -30,6 +30,14 @@ inline socklen_t to_sockaddr(const SocketAddress& address, sockaddr_storage& out
   return sizeof v6;
 }
 
+/// What the socket calls want to see.
+inline sockaddr* as_sockaddr(sockaddr_storage& storage) {
+  return reinterpret_cast<sockaddr*>(&storage);
+}
+inline const sockaddr* as_sockaddr(const sockaddr_storage& storage) {
+  return reinterpret_cast<const sockaddr*>(&storage);
+}
+
 /// Unset for a family that is neither IPv4 nor IPv6.
 inline SocketAddress from_sockaddr(const sockaddr_storage& in) {
   SocketAddress address;

@@ -1,0 +1,23 @@
+// Unpredictable numbers from getrandom(2), fetched in blocks: a system call per 64 numbers.
+// For choices an attacker must not foresee (ports); not for keys.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace turnpike {
+
+class SecureRandom {
+ public:
+  /// Uniform in [0, bound), without modulo bias; bound must not be 0.
+  std::uint32_t below(std::uint32_t bound);
+
+ private:
+  std::uint32_t next();
+
+  std::array<std::uint32_t, 64> block_{};
+  std::size_t used_ = 64;
+};
+
+}  // namespace turnpike
