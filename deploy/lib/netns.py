@@ -9,6 +9,7 @@ import ctypes
 import os
 import socket
 import subprocess
+import sys
 import threading
 
 _CLONE_NEWNET = 0x40000000
@@ -121,3 +122,22 @@ def permitted() -> str:
     finally:
         trial.remove()
     return ""
+
+
+def main() -> int:
+    """netns.py create NAME LINK HOST CLIENT | remove NAME LINK: for scripts."""
+    try:
+        if sys.argv[1] == "create":
+            Netns(*sys.argv[2:6]).create()
+        elif sys.argv[1] == "remove":
+            Netns(sys.argv[2], sys.argv[3], "", "").remove()
+        else:
+            raise NetnsError(f"unknown command {sys.argv[1]}")
+    except (NetnsError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
