@@ -28,14 +28,14 @@ struct CallRequest {
   std::string to_tag;
   std::string via_branch;
   std::string sdp;
-  std::vector<std::string> direction;      ///< none, or [interface of the sender, of the receiver]
-  std::string transport_protocol;          ///< "RTP/AVP", "RTP/SAVP", "RTP/AVPF", "RTP/SAVPF"
+  std::vector<std::string> direction;  ///< none, or [interface of the sender, of the receiver]
+  std::string transport_protocol;      ///< "RTP/AVP", "RTP/SAVP", "RTP/AVPF", "RTP/SAVPF"
   std::vector<RtcpMuxFlag> rtcp_mux;
-  std::vector<std::string> sdes;           ///< SDES=[...]: "off", "no-SUITE", "only-SUITE", …
+  std::vector<std::string> sdes;  ///< SDES=[...]: "off", "no-SUITE", "only-SUITE", …
   AddressFamily address_family = AddressFamily::kNone;  ///< of the receiver; kNone = as offered
-  IpAddress media_address;                 ///< replaces the advertised address; unset = interface's
-  IpAddress received_from;                 ///< source of the SIP message
-  bool sip_source_address = false;         ///< use received_from instead of the SDP's address
+  IpAddress media_address;          ///< replaces the advertised address; unset = interface's
+  IpAddress received_from;          ///< source of the SIP message
+  bool sip_source_address = false;  ///< use received_from instead of the SDP's address
   bool strict_source = false;
   bool port_latching = false;
   bool asymmetric = false;
@@ -43,10 +43,10 @@ struct CallRequest {
   bool replace_session_connection = false;
   bool replace_username = false;
   bool replace_session_name = false;
-  bool supports_load_limit = false;        ///< peer understands result "load limit"
-  int tos = -1;                            ///< whole TOS byte for both legs; -1 = by media kind
+  bool supports_load_limit = false;  ///< peer understands result "load limit"
+  int tos = -1;                      ///< whole TOS byte for both legs; -1 = by media kind
   std::optional<Seconds> delete_delay;
-  bool ice_remove = true;                  ///< ICE attributes are dropped from rewritten SDP
+  bool ice_remove = true;  ///< ICE attributes are dropped from rewritten SDP
 };
 
 /// Called once, perhaps later, with the reply dictionary (without cookie).
@@ -81,6 +81,8 @@ class CallService {
     std::function<void(void*, std::size_t)> random_bytes;
     /// A line for the log: never holds SDP bodies or keys.
     std::function<void(const CallSummary&, const std::string& what)> log;
+    /// Microseconds since 1970; empty = the system's clock.
+    std::function<std::int64_t()> unix_time_us;
   };
   static std::unique_ptr<CallService> create(CallServiceConfig config, Relay& relay,
                                              Environment environment);

@@ -1,0 +1,114 @@
+// The state of a call as plain data: copied to try a change, kept only when the change succeeded,
+// and written to a record so that a restart finds it again.
+// Is not: behaviour. See negotiation.h (offer/answer), legs.h (what the relay is told).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/sdp/crypto.h"
+#include "control/sdp/media.h"
+#include "turnpike/command.h"
+#include "turnpike/ids.h"
+#include "turnpike/time.h"
+
+namespace turnpike::call {
+
+/// What one end said about one m-line in its last offer or answer.
+struct RemoteMedia {
+  sdp::Addresses address;  ///< port 0 = nothing said
+  bool held = false;       ///< null address: send nothing there (RFC 3264 section 8.4)
+  sdp::Direction direction = sdp::Direction::kSendRecv;
+  bool rtcp_mux = false;       ///< it said a=rtcp-mux
+  bool rtcp_mux_only = false;  ///< RFC 8858
+  unsigned crypto_tag = 0;
+  sdp::SecretKeying key;  ///< its key; unset on plain RTP
+};
+
+/// Sources that an end's media may come from, by the flags of its last message.
+struct SourceRules {
+  SourcePolicy policy = SourcePolicy::kStrict;
+  IpAddress received_from;
+};
+
+/// One side of one m-line, as it is in effect.
+struct MediaSide {
+  RemoteMedia remote;
+  sdp::Profile profile = sdp::Profile::kAvp;
+  bool rtcp_mux = false;               ///< both components on the RTP port
+  SrtpSuite suite = SrtpSuite::kNone;  ///< in use towards this end
+  /// Our keys towards this end, by suite. One that was given up is replaced before its suite is
+  /// offered again: the relay no longer knows which indices it was used for.
+  std::array<sdp::SecretKeying, kSrtpSuiteCount> keys;
+};
+
+struct CallMedia {
+  std::string kind;       ///< "audio"
+  bool accepted = false;  ///< by the last answer
+  bool answered = false;  ///< some answer spoke of it since its session was opened
+  SessionId session;
+  SessionPorts ports;
+  SessionSpec spec;
+  std::array<MediaSide, 2> sides;
+  /// When the relay last reported silence, by side; Instant{} = not silent.
+  std::array<Instant, 2> silent_since{};
+
+  bool has_session() const { return session.is_set(); }
+};
+
+struct OfferedCrypto {
+  unsigned tag = 0;
+  SrtpSuite suite = SrtpSuite::kNone;
+};
+
+/// One m-line of an offer, kept until its answer.
+struct OfferedMedia {
+  std::string kind;
+  std::string protocol;   ///< of the offerer's m= line; the answer to it repeats it
+  bool accepted = false;  ///< passed on to the other side; false = refused with port 0
+  RemoteMedia sender;
+  sdp::Profile receiver_profile = sdp::Profile::kAvp;
+  bool mux_offered = false;  ///< a=rtcp-mux was written towards the receiver
+  bool mux_accept = false;   ///< answer the offerer's rtcp-mux with yes whatever the receiver says
+  bool mux_reject = false;
+  std::vector<OfferedCrypto> crypto;  ///< lines written towards the receiver
+};
+
+/// The last offer of a side. It stays after its answer: forks and repeated replies answer it again.
+struct Offer {
+  bool in_dialog = false;  ///< re-INVITE or UPDATE: there are no forks
+  SourceRules rules;
+  std::vector<OfferedMedia> media;
+};
+
+struct CallSide {
+  std::string tag;
+  std::vector<std::string> other_tags;  ///< forks that answered before the present one
+  Instant since{};
+  std::uint16_t interface_index = 0;
+  SourceRules rules;
+  std::string sent_username;  ///< o= user name and s= as first written towards this side
+  std::string sent_session_name;
+};
+
+struct Call {
+  std::string id;
+  std::uint64_t record_key = 0;
+  std::string via_branch;
+  Instant created{};
+  std::int64_t created_unix_us = 0;
+  std::int64_t last_signal_unix_us = 0;
+  bool answered = false;
+  Instant delete_at{};  ///< Instant{} = not to be deleted
+  std::array<CallSide, 2> sides;
+  std::vector<CallMedia> media;
+  std::array<std::optional<Offer>, 2> offers;  ///< by offerer
+
+  CallSide& side(Side which) { return sides[index_of(which)]; }
+  const CallSide& side(Side which) const { return sides[index_of(which)]; }
+};
+
+}  // namespace turnpike::call

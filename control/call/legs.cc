@@ -1,0 +1,48 @@
+// Implements legs.h.
+#include "control/call/legs.h"
+
+namespace turnpike::call {
+namespace {
+
+LegConfig leg_of(const Call& call, const CallMedia& media, Side which) {
+  const MediaSide& side = media.sides[index_of(which)];
+  const CallSide& end = call.side(which);
+  LegConfig leg;
+  // A leg that is to be SRTP is so from its first moment, long before it has keys.
+  leg.must_encrypt = sdp::is_secure(side.profile);
+  leg.source_policy = end.rules.policy;
+  leg.received_from = end.rules.received_from;
+  leg.rtcp_mux = side.rtcp_mux;
+  leg.expects_media = expects_media(media, which);
+  if (media.answered && !media.accepted) return leg;
+  if (!side.remote.held) leg.remote = {side.remote.address.rtp, side.remote.address.rtcp};
+  if (leg.must_encrypt) {
+    leg.receive = side.remote.key.value;
+    leg.send = side.keys[static_cast<std::size_t>(side.suite)].value;
+  }
+  return leg;
+}
+
+}  // namespace
+
+bool expects_media(const CallMedia& media, Side side) {
+  if (!media.answered || !media.accepted) return false;
+  const RemoteMedia& sender = media.sides[index_of(side)].remote;
+  const RemoteMedia& receiver = media.sides[index_of(other(side))].remote;
+  if (sender.held || receiver.held) return false;
+  return sdp::sends(sender.direction) && sdp::receives(receiver.direction);
+}
+
+void update_legs(Relay& relay, const Call& call) {
+  for (const CallMedia& media : call.media) {
+    if (!media.has_session()) continue;
+    for (const Side side : {Side::kA, Side::kB}) {
+      LegConfig leg = leg_of(call, media, side);
+      relay.update_leg(media.session, side, leg);
+      sdp::wipe(leg.receive);
+      sdp::wipe(leg.send);
+    }
+  }
+}
+
+}  // namespace turnpike::call

@@ -1,0 +1,17 @@
+// What the relay is told about a leg, derived from the call's state.
+#pragma once
+
+#include "control/call/call.h"
+#include "turnpike/command.h"
+#include "turnpike/relay.h"
+
+namespace turnpike::call {
+
+/// True when the end on `side` ought to send media now: answered, not on hold, and wanted by the
+/// other side.
+bool expects_media(const CallMedia& media, Side side);
+
+/// Tells the relay both legs of every m-line that has a session.
+void update_legs(Relay& relay, const Call& call);
+
+}  // namespace turnpike::call

@@ -1,0 +1,70 @@
+// What offers and answers have in common.
+#include "control/call/negotiation.h"
+
+#include <algorithm>
+
+namespace turnpike::call {
+
+bool Negotiation::has_mux_flag(RtcpMuxFlag flag) const {
+  return std::find(request_.rtcp_mux.begin(), request_.rtcp_mux.end(), flag) !=
+         request_.rtcp_mux.end();
+}
+
+SourceRules Negotiation::source_rules() const {
+  SourceRules rules;
+  rules.received_from = request_.received_from;
+  if (request_.strict_source) {
+    rules.policy = SourcePolicy::kStrict;
+  } else if (request_.asymmetric) {
+    rules.policy = SourcePolicy::kAsymmetric;
+  } else if (request_.port_latching) {
+    rules.policy = SourcePolicy::kLatch;
+  }
+  return rules;
+}
+
+Result<RemoteMedia> Negotiation::read_remote(const sdp::Session& description,
+                                             const sdp::Media& line) const {
+  RemoteMedia remote;
+  const bool by_sip_source = request_.sip_source_address && request_.received_from.is_set();
+  const auto addresses = sdp::addresses_of(description, line);
+  if (!addresses) return addresses.error();
+  remote.address = *addresses;
+  remote.held = addresses->rtp.ip.is_unspecified();
+  if (by_sip_source && !remote.held) {
+    remote.address.rtp.ip = request_.received_from;
+    remote.address.rtcp.ip = request_.received_from;
+  }
+  remote.direction = sdp::direction_of(description, line);
+  remote.rtcp_mux_only = sdp::has(line.attributes, "rtcp-mux-only");
+  remote.rtcp_mux = remote.rtcp_mux_only || sdp::has(line.attributes, "rtcp-mux");
+  return remote;
+}
+
+SocketAddress Negotiation::advertised(const CallMedia& media, Side side) const {
+  SocketAddress address = media.ports.advertised[index_of(side)][index_of(Component::kRtp)];
+  if (request_.media_address.is_set()) address.ip = request_.media_address;
+  return address;
+}
+
+Replacements Negotiation::replacements(Side to, const sdp::Session& description) {
+  Replacements replacements;
+  if (request_.replace_origin) {
+    const auto media = std::find_if(call_.media.begin(), call_.media.end(),
+                                    [](const CallMedia& m) { return m.has_session(); });
+    if (media != call_.media.end()) {
+      const auto connection = sdp::Connection::of(advertised(*media, to).ip);
+      replacements.origin_address = connection.address;
+      replacements.origin_address_type = connection.address_type;
+    }
+  }
+  // A side sees one user name and one session name all through a call, whoever answers it.
+  CallSide& receiver = call_.side(to);
+  if (receiver.sent_username.empty()) receiver.sent_username = description.origin.username;
+  if (receiver.sent_session_name.empty()) receiver.sent_session_name = description.name;
+  if (request_.replace_username) replacements.username = receiver.sent_username;
+  if (request_.replace_session_name) replacements.session_name = receiver.sent_session_name;
+  return replacements;
+}
+
+}  // namespace turnpike::call

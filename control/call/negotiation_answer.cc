@@ -1,0 +1,116 @@
+// Answers. See negotiation.h.
+#include <utility>
+
+#include "control/call/negotiation.h"
+
+namespace turnpike::call {
+
+Result<void> Negotiation::answer(Side offerer, sdp::Session& description) {
+  if (!call_.offers[index_of(offerer)]) return Error{"answer without an offer of this from-tag"};
+  const Offer& offer = *call_.offers[index_of(offerer)];
+  if (offer.media.size() != description.media.size()) {
+    return Error{"answer has " + std::to_string(description.media.size()) +
+                 " m= lines, its offer had " + std::to_string(offer.media.size())};
+  }
+  std::vector<OutgoingMedia> outgoing;
+  for (std::size_t i = 0; i < description.media.size(); ++i) {
+    const OfferedMedia& offered = offer.media[i];
+    const sdp::Media& line = description.media[i];
+    CallMedia& media = call_.media[i];
+    if (offered.accepted && line.port != 0) {
+      auto done = answer_media(media, offerer, offered, description, line);
+      if (!done) return done;
+    } else {
+      give_up(media, offer.in_dialog || !offered.accepted);
+    }
+    outgoing.push_back(outgoing_answer(media, offerer, offered));
+  }
+  for (std::size_t i = description.media.size(); i < call_.media.size(); ++i) {
+    give_up(call_.media[i], true);
+  }
+  call_.answered = true;
+  call_.side(offerer).rules = offer.rules;
+  call_.side(other(offerer)).rules = source_rules();
+  const Replacements ours = replacements(offerer, description);
+  rewrite(description, outgoing, ours);
+  return {};
+}
+
+Result<void> Negotiation::answer_media(CallMedia& media, Side offerer, const OfferedMedia& offered,
+                                       const sdp::Session& description, const sdp::Media& line) {
+  if (line.kind != offered.kind) return sdp::error_at(line, "answer has another media type");
+  if (!media.has_session()) return sdp::error_at(line, "answer to an m= line that was given up");
+  if (line.port_count != 1) return sdp::error_at(line, "several ports in one m= line");
+  const auto profile = sdp::profile_of(line.protocol);
+  if (!profile) return sdp::error_at(line, "answer has a protocol that was not offered");
+  if (sdp::is_secure(offered.receiver_profile) != sdp::is_secure(*profile)) {
+    return sdp::error_at(line, sdp::is_secure(*profile) ? "SRTP answered to an offer of plain RTP"
+                                                        : "plain RTP answered to an offer of SRTP");
+  }
+  auto remote = read_remote(description, line);
+  if (!remote) return remote.error();
+  MediaSide& sender = media.sides[index_of(offerer)];
+  MediaSide& receiver = media.sides[index_of(other(offerer))];
+  if (sdp::is_secure(*profile)) {
+    const auto line_chosen = chosen_line(line, offered.crypto);
+    if (!line_chosen) return line_chosen.error();
+    if (!receiver.keys[static_cast<std::size_t>(line_chosen->suite)].is_set()) {
+      return sdp::error_at(line, "answer chooses an a=crypto line that another answer gave up");
+    }
+    remote->crypto_tag = line_chosen->tag;
+    remote->key = line_chosen->keying;
+  }
+  receiver.profile = offered.receiver_profile;
+  receiver.rtcp_mux = offered.mux_offered && remote->rtcp_mux;
+  use_suite(receiver, remote->key.value.suite);
+  receiver.remote = std::move(*remote);
+
+  const bool accept_mux =
+      offered.mux_accept || has_mux_flag(RtcpMuxFlag::kAccept) || receiver.rtcp_mux;
+  const bool reject_mux =
+      offered.mux_reject || (has_mux_flag(RtcpMuxFlag::kReject) && !offered.sender.rtcp_mux_only);
+  sender.remote = offered.sender;
+  sender.profile = *sdp::profile_of(offered.protocol);
+  sender.rtcp_mux = offered.sender.rtcp_mux && accept_mux && !reject_mux;
+  use_suite(sender, offered.sender.key.value.suite);
+  if (sdp::is_secure(sender.profile)) key_for(sender, sender.suite, random_bytes_);
+
+  media.answered = true;
+  media.accepted = true;
+  media.silent_since = {};
+  return {};
+}
+
+void Negotiation::give_up(CallMedia& media, bool for_good) {
+  if (!media.has_session()) return;
+  media.accepted = false;
+  media.answered = true;
+  // Another branch of the same INVITE may still answer this m-line.
+  if (!for_good) return;
+  changes_.close_on_commit(media.session);
+  media = CallMedia{};
+}
+
+OutgoingMedia Negotiation::outgoing_answer(CallMedia& media, Side offerer,
+                                           const OfferedMedia& offered) {
+  OutgoingMedia outgoing;
+  outgoing.protocol = offered.protocol;
+  if (!media.has_session() || !media.accepted) return outgoing;
+  const MediaSide& sender = media.sides[index_of(offerer)];
+  const RemoteMedia& receiver = media.sides[index_of(other(offerer))].remote;
+  outgoing.accepted = true;
+  outgoing.rtp = advertised(media, offerer);
+  outgoing.rtcp_mux = sender.rtcp_mux;
+  outgoing.rtcp_port =
+      sender.rtcp_mux ? outgoing.rtp.port
+                      : media.ports.advertised[index_of(offerer)][index_of(Component::kRtcp)].port;
+  outgoing.direction = receiver.direction;
+  if (receiver.held) outgoing.direction = sdp::direction_of(sdp::sends(receiver.direction), false);
+  if (sdp::is_secure(sender.profile)) {
+    outgoing.crypto.push_back(
+        {sender.remote.crypto_tag, sender.keys[static_cast<std::size_t>(sender.suite)]});
+  }
+  return outgoing;
+}
+
+}  // namespace turnpike::call

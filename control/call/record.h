@@ -1,0 +1,21 @@
+// A call as a blob that outlives the process (Relay::store_record), in our own versioned form.
+// The blob holds keys: whoever has one wipes it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "control/call/call.h"
+
+namespace turnpike::call {
+
+/// Raised with every change of what is written; a record of another version is not read.
+constexpr std::uint16_t kRecordVersion = 1;
+
+std::string write_record(const Call& call);
+
+/// Nothing when the bytes are not a whole record of this version. Never reads outside of `bytes`.
+std::optional<Call> read_record(std::string_view bytes);
+
+}  // namespace turnpike::call

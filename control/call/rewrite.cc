@@ -1,0 +1,100 @@
+// Implements rewrite.h.
+#include "control/call/rewrite.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace turnpike::call {
+namespace {
+
+/// Attributes that speak of the sender's own transport or keys, or that would let the ends
+/// negotiate around us: RFC 8839, 8122, 8842, 4568, 4567, 5939, 9143.
+constexpr std::array<std::string_view, 27> kOurs = {
+    "candidate",
+    "end-of-candidates",
+    "remote-candidates",
+    "ice-ufrag",
+    "ice-pwd",
+    "ice-options",
+    "ice-lite",
+    "ice-mismatch",
+    "ice-pacing",
+    "ice2",
+    "fingerprint",
+    "setup",
+    "connection",
+    "tls-id",
+    "crypto",
+    "key-mgmt",
+    "acap",
+    "tcap",
+    "pcfg",
+    "acfg",
+    "csup",
+    "creq",
+    "rtcp",
+    "rtcp-mux",
+    "rtcp-mux-only",
+    "bundle-only",
+    "dtls-id",
+};
+
+void remove_transport(std::vector<sdp::Attribute>& attributes) {
+  std::erase_if(attributes, [](sdp::Attribute& attribute) {
+    const bool ours = std::find(kOurs.begin(), kOurs.end(), attribute.name) != kOurs.end() ||
+                      (attribute.name == "group" && attribute.value.starts_with("BUNDLE"));
+    if (ours) sdp::wipe(attribute.value);
+    return ours;
+  });
+}
+
+void refuse(sdp::Media& media) {
+  media.port = 0;
+  media.port_count = 1;
+  media.connection = sdp::Connection::of(IpAddress::v4(0, 0, 0, 0));
+  media.titles.clear();
+  media.bandwidths.clear();
+  media.unknown.clear();
+  std::erase_if(media.attributes, [](const sdp::Attribute& attribute) {
+    return attribute.name != "mid" && attribute.name != "label";
+  });
+}
+
+void rewrite_media(sdp::Media& media, const OutgoingMedia& outgoing) {
+  remove_transport(media.attributes);
+  media.protocol = outgoing.protocol;
+  if (!outgoing.accepted) return refuse(media);
+  media.port = outgoing.rtp.port;
+  media.port_count = 1;
+  media.connection = sdp::Connection::of(outgoing.rtp.ip);
+  sdp::add_static_rtpmaps(media);
+  sdp::set_direction(media, outgoing.direction);
+  auto& attributes = media.attributes;
+  attributes.push_back(sdp::Attribute::with("rtcp", std::to_string(outgoing.rtcp_port)));
+  if (outgoing.rtcp_mux) attributes.push_back(sdp::Attribute::flag("rtcp-mux"));
+  for (const OutgoingCrypto& line : outgoing.crypto) {
+    attributes.push_back(
+        sdp::Attribute::with("crypto", sdp::write_crypto(line.tag, line.key.value)));
+  }
+}
+
+}  // namespace
+
+void rewrite(sdp::Session& description, const std::vector<OutgoingMedia>& outgoing,
+             const Replacements& replacements) {
+  description.connection.reset();
+  remove_transport(description.attributes);
+  sdp::remove_directions(description.attributes);
+  if (!replacements.origin_address.empty()) {
+    description.origin.address = replacements.origin_address;
+    description.origin.address_type = replacements.origin_address_type;
+  }
+  if (!replacements.username.empty()) description.origin.username = replacements.username;
+  if (!replacements.session_name.empty()) description.name = replacements.session_name;
+  for (std::size_t i = 0; i < description.media.size(); ++i) {
+    rewrite_media(description.media[i], outgoing[i]);
+  }
+}
+
+}  // namespace turnpike::call

@@ -1,0 +1,43 @@
+// Turns a description from one side into the one that the other side gets: our addresses, our
+// keys, nothing of the sender's that would let media or keys pass us by.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "control/sdp/crypto.h"
+#include "control/sdp/media.h"
+#include "control/sdp/sdp.h"
+#include "turnpike/address.h"
+
+namespace turnpike::call {
+
+struct OutgoingCrypto {
+  unsigned tag = 0;
+  sdp::SecretKeying key;
+};
+
+/// One m-line as it is to be written.
+struct OutgoingMedia {
+  bool accepted = false;  ///< false: port 0 and nothing but mid and label
+  std::string protocol;
+  SocketAddress rtp;
+  std::uint16_t rtcp_port = 0;  ///< equals the RTP port when muxed
+  sdp::Direction direction = sdp::Direction::kSendRecv;
+  bool rtcp_mux = false;
+  std::vector<OutgoingCrypto> crypto;
+};
+
+/// Session-level lines that are ours. Empty = leave the sender's.
+struct Replacements {
+  std::string origin_address;
+  std::string origin_address_type;
+  std::string username;
+  std::string session_name;
+};
+
+/// `outgoing` has one entry for each m-line of `description`. The result holds keys.
+void rewrite(sdp::Session& description, const std::vector<OutgoingMedia>& outgoing,
+             const Replacements& replacements);
+
+}  // namespace turnpike::call

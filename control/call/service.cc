@@ -1,0 +1,346 @@
+// Implements service.h: requests and events against the call table.
+#include "control/call/service.h"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "control/call/legs.h"
+#include "control/call/negotiation.h"
+#include "control/call/record.h"
+#include "control/call/session_changes.h"
+
+namespace turnpike::call {
+namespace {
+
+using Value = ng::Value;
+
+constexpr const char* kLimitReached = "Parallel session limit reached";
+
+Value::Dict error_reply(std::string reason) {
+  Value::Dict reply;
+  reply.emplace_back("result", "error");
+  reply.emplace_back("error-reason", std::move(reason));
+  return reply;
+}
+
+Value::Dict limit_reply(const CallRequest& request, const char* message) {
+  if (!request.supports_load_limit) return error_reply(kLimitReached);
+  Value::Dict reply;
+  reply.emplace_back("result", "load limit");
+  reply.emplace_back("message", message);
+  return reply;
+}
+
+Value::Dict sdp_reply(std::string text) {
+  Value::Dict reply;
+  reply.emplace_back("result", "ok");
+  reply.emplace_back("sdp", std::move(text));
+  return reply;
+}
+
+Value::Dict unknown_call_reply() {
+  Value::Dict reply;
+  reply.emplace_back("result", "ok");
+  reply.emplace_back("warning", "No call with this call-id and these tags");
+  return reply;
+}
+
+/// A description that wipes the keys in it when it goes away.
+class KeyedDescription {
+ public:
+  explicit KeyedDescription(sdp::Session session) : value(std::move(session)) {}
+  KeyedDescription(const KeyedDescription&) = delete;
+  KeyedDescription& operator=(const KeyedDescription&) = delete;
+  ~KeyedDescription() { sdp::wipe_keys(value); }
+  sdp::Session value;
+};
+
+/// The side that an offer comes from. A new tag is the answerer's when no answer named it yet, or
+/// when it speaks to the caller (another branch of a fork).
+std::optional<Side> offerer_of(Call& call, const CallRequest& request) {
+  for (const Side side : {Side::kA, Side::kB}) {
+    if (call.side(side).tag == request.from_tag) return side;
+  }
+  CallSide& callee = call.side(Side::kB);
+  if (!callee.tag.empty() && request.to_tag != call.side(Side::kA).tag) return std::nullopt;
+  if (!callee.tag.empty()) callee.other_tags.push_back(callee.tag);
+  callee.tag = request.from_tag;
+  return Side::kB;
+}
+
+bool belongs(const CallSide& side, const std::string& tag) {
+  return side.tag == tag ||
+         std::find(side.other_tags.begin(), side.other_tags.end(), tag) != side.other_tags.end();
+}
+
+std::vector<SessionId> sessions_of(const Call& call) {
+  std::vector<SessionId> sessions;
+  for (const CallMedia& media : call.media) {
+    if (media.has_session()) sessions.push_back(media.session);
+  }
+  return sessions;
+}
+
+}  // namespace
+
+std::unique_ptr<CallService> CallService::create(CallServiceConfig config, Relay& relay,
+                                                 Environment environment) {
+  return std::make_unique<Service>(std::move(config), relay, std::move(environment));
+}
+
+Service::Service(CallServiceConfig config, Relay& relay, Environment environment)
+    : config_(std::move(config)),
+      relay_(relay),
+      environment_(std::move(environment)),
+      gatherer_(relay) {}
+
+Moment Service::now() const {
+  Moment moment;
+  moment.monotonic = environment_.clock();
+  if (environment_.unix_time_us) {
+    moment.unix_us = environment_.unix_time_us();
+  } else {
+    const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+    moment.unix_us = std::chrono::duration_cast<std::chrono::microseconds>(since_1970).count();
+  }
+  return moment;
+}
+
+void Service::log(const Call& call, const std::string& what) const {
+  if (!environment_.log) return;
+  environment_.log({call.id, call.side(Side::kA).tag, call.side(Side::kB).tag, call.created,
+                    call.answered, sessions_of(call)},
+                   what);
+}
+
+Result<sdp::Session> Service::parse(const CallRequest& request) const {
+  if (request.call_id.empty()) return Error{"No call-id in message"};
+  if (request.from_tag.empty()) return Error{"No from-tag in message"};
+  if (request.sdp.empty()) return Error{"No SDP body in message"};
+  return sdp::parse(request.sdp, {config_.sdp_bytes_max, config_.media_max});
+}
+
+Call Service::new_call(const CallRequest& request) {
+  Call call;
+  call.id = request.call_id;
+  call.via_branch = request.via_branch;
+  const Moment moment = now();
+  call.created = moment.monotonic;
+  call.created_unix_us = moment.unix_us;
+  while (call.record_key == 0) {
+    environment_.random_bytes(&call.record_key, sizeof call.record_key);
+  }
+  call.side(Side::kA).tag = request.from_tag;
+  call.side(Side::kB).tag = request.to_tag;
+  return call;
+}
+
+void Service::offer(const CallRequest& request, ReplyFunction reply) {
+  auto parsed = parse(request);
+  if (!parsed) return reply(error_reply(parsed.error().message));
+  KeyedDescription description(std::move(*parsed));
+
+  const auto known = call_by_id_.find(request.call_id);
+  const bool is_new = known == call_by_id_.end();
+  if (is_new && draining_) return reply(limit_reply(request, "draining"));
+  if (is_new && call_by_id_.size() >= config_.calls_max) {
+    return reply(limit_reply(request, kLimitReached));
+  }
+  Call next = is_new ? new_call(request) : known->second;
+  const auto from = offerer_of(next, request);
+  if (!from) return reply(error_reply("from-tag belongs to no side of this call"));
+
+  SessionChanges changes(relay_);
+  Negotiation negotiation(config_, environment_.random_bytes, changes, next, request);
+  const auto done = negotiation.offer(*from, description.value);
+  if (!done) {
+    log(next, "offer refused: " + done.error().message);
+    return reply(changes.at_session_limit() ? limit_reply(request, kLimitReached)
+                                            : error_reply(done.error().message));
+  }
+  for (CallSide& side : next.sides) {
+    if (side.since == Instant{}) side.since = next.created;
+  }
+  // Where an answer is in effect, the offer waits for its own; see Negotiation::offer.
+  update_legs(relay_, next);
+  changes.commit();
+  keep(std::move(next));
+  reply(sdp_reply(sdp::write(description.value)));
+}
+
+void Service::answer(const CallRequest& request, ReplyFunction reply) {
+  auto parsed = parse(request);
+  if (!parsed) return reply(error_reply(parsed.error().message));
+  KeyedDescription description(std::move(*parsed));
+  if (request.to_tag.empty()) return reply(error_reply("No to-tag in message"));
+  const auto known = call_by_id_.find(request.call_id);
+  if (known == call_by_id_.end()) return reply(error_reply("Unknown call-id"));
+
+  Call next = known->second;
+  const bool by_caller = next.side(Side::kA).tag == request.from_tag;
+  if (!by_caller && next.side(Side::kB).tag != request.from_tag) {
+    return reply(error_reply("from-tag belongs to no side of this call"));
+  }
+  const Side offerer = by_caller ? Side::kA : Side::kB;
+  CallSide& answerer = next.side(other(offerer));
+  if (answerer.tag != request.to_tag) {
+    std::erase(answerer.other_tags, request.to_tag);
+    if (!answerer.tag.empty()) answerer.other_tags.push_back(answerer.tag);
+    answerer.tag = request.to_tag;
+    answerer.since = environment_.clock();
+  }
+  SessionChanges changes(relay_);
+  Negotiation negotiation(config_, environment_.random_bytes, changes, next, request);
+  const auto done = negotiation.answer(offerer, description.value);
+  if (!done) {
+    log(known->second, "answer refused: " + done.error().message);
+    return reply(error_reply(done.error().message));
+  }
+  update_legs(relay_, next);
+  changes.commit();
+  keep(std::move(next));
+  reply(sdp_reply(sdp::write(description.value)));
+}
+
+void Service::keep(Call next) {
+  next.last_signal_unix_us = now().unix_us;
+  next.delete_at = Instant{};
+  Call& call = call_by_id_[next.id];
+  for (const SessionId id : sessions_of(call)) call_id_by_session_.erase(id);
+  for (const SessionId id : sessions_of(next)) call_id_by_session_[id] = next.id;
+  call = std::move(next);
+  store(call);
+}
+
+void Service::store(const Call& call) {
+  std::string record = write_record(call);
+  // Without room the call goes on; it only would not survive a crash.
+  if (!relay_.store_record(call.record_key, record)) log(call, "no room to keep it over a crash");
+  sdp::wipe(record);
+}
+
+void Service::remove(const CallRequest& request, ReplyFunction reply) {
+  if (request.call_id.empty()) return reply(error_reply("No call-id in message"));
+  const auto known = call_by_id_.find(request.call_id);
+  if (known == call_by_id_.end()) return reply(unknown_call_reply());
+  Call& call = known->second;
+  const auto is_known = [&](const std::string& tag) {
+    return tag.empty() || belongs(call.side(Side::kA), tag) || belongs(call.side(Side::kB), tag);
+  };
+  if (!is_known(request.from_tag) || !is_known(request.to_tag)) return reply(unknown_call_reply());
+
+  auto tell = [this, copy = call, reply = std::move(reply)](const StatsBySession& stats) {
+    Value::Dict dict;
+    dict.emplace_back("result", "ok");
+    for (auto& entry : statistics_of(copy, stats, now())) dict.push_back(std::move(entry));
+    reply(std::move(dict));
+  };
+  const Seconds delay = request.delete_delay.value_or(config_.delete_delay);
+  if (delay <= Seconds{0}) return end(call.id, std::move(tell));
+  call.delete_at = environment_.clock() + delay;
+  store(call);
+  gatherer_.query(sessions_of(call), environment_.clock(), std::move(tell));
+}
+
+void Service::end(const std::string& call_id, Gatherer::Done done) {
+  const auto known = call_by_id_.find(call_id);
+  if (known == call_by_id_.end()) return;
+  const std::vector<SessionId> sessions = sessions_of(known->second);
+  relay_.erase_record(known->second.record_key);
+  for (const SessionId id : sessions) call_id_by_session_.erase(id);
+  call_by_id_.erase(known);
+  gatherer_.close(sessions, environment_.clock(), std::move(done));
+}
+
+void Service::query(const CallRequest& request, ReplyFunction reply) {
+  if (request.call_id.empty()) return reply(error_reply("No call-id in message"));
+  const auto known = call_by_id_.find(request.call_id);
+  if (known == call_by_id_.end()) return reply(error_reply("Unknown call-id"));
+  auto tell = [this, copy = known->second, reply = std::move(reply)](const StatsBySession& stats) {
+    Value::Dict dict;
+    dict.emplace_back("result", "ok");
+    for (auto& entry : statistics_of(copy, stats, now())) dict.push_back(std::move(entry));
+    reply(std::move(dict));
+  };
+  gatherer_.query(sessions_of(known->second), environment_.clock(), std::move(tell));
+}
+
+void Service::on_event(const Event& event) {
+  switch (event.kind) {
+    case EventKind::kSessionStats:
+    case EventKind::kSessionClosed:
+      return gatherer_.on_event(event);
+    case EventKind::kMediaTimeout:
+      return on_media_timeout(event);
+    case EventKind::kSourceMoved:
+      return;
+  }
+}
+
+void Service::on_media_timeout(const Event& event) {
+  const auto index = call_id_by_session_.find(event.session);
+  if (index == call_id_by_session_.end()) return;
+  Call& call = call_by_id_.at(index->second);
+  bool all_silent = true;
+  for (CallMedia& media : call.media) {
+    if (!media.has_session()) continue;
+    if (media.session == event.session) {
+      media.silent_since[index_of(event.side)] = environment_.clock();
+    }
+    for (const Side side : {Side::kA, Side::kB}) {
+      const bool silent = media.silent_since[index_of(side)] != Instant{};
+      if (expects_media(media, side) && !silent) all_silent = false;
+    }
+  }
+  if (!all_silent) return;
+  // Media may have come back on one leg before the last one fell silent: look before ending.
+  gatherer_.query(sessions_of(call), environment_.clock(),
+                  [this, id = call.id](const StatsBySession& stats) { end_if_silent(id, stats); });
+}
+
+void Service::end_if_silent(const std::string& call_id, const StatsBySession& stats) {
+  const auto known = call_by_id_.find(call_id);
+  if (known == call_by_id_.end()) return;
+  bool all_silent = true;
+  for (CallMedia& media : known->second.media) {
+    const auto found = stats.find(media.session);
+    for (const Side side : {Side::kA, Side::kB}) {
+      if (!media.has_session() || !expects_media(media, side)) continue;
+      Instant& silent_since = media.silent_since[index_of(side)];
+      const bool heard =
+          found != stats.end() && found->second.legs[index_of(side)].last_packet > silent_since;
+      if (heard) silent_since = Instant{};
+      if (silent_since == Instant{}) all_silent = false;
+    }
+  }
+  if (!all_silent) return;
+  log(known->second, "ended: no media on any of its streams");
+  end(call_id, [](const StatsBySession&) {});
+}
+
+void Service::on_tick() {
+  const Instant moment = environment_.clock();
+  gatherer_.on_tick(moment);
+  std::vector<std::string> due;
+  for (const auto& [id, call] : call_by_id_) {
+    if (call.delete_at != Instant{} && call.delete_at <= moment) due.push_back(id);
+  }
+  for (const std::string& id : due) {
+    log(call_by_id_.at(id), "deleted after its delay");
+    end(id, [](const StatsBySession&) {});
+  }
+}
+
+std::vector<CallSummary> Service::calls() const {
+  std::vector<CallSummary> summaries;
+  summaries.reserve(call_by_id_.size());
+  for (const auto& [id, call] : call_by_id_) {
+    summaries.push_back({id, call.side(Side::kA).tag, call.side(Side::kB).tag, call.created,
+                         call.answered, sessions_of(call)});
+  }
+  return summaries;
+}
+
+}  // namespace turnpike::call

@@ -1,0 +1,56 @@
+// The call table: CallService carried out on a Relay. Private to control/call; users include
+// call_service.h.
+#pragma once
+
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "control/call/call.h"
+#include "control/call/call_service.h"
+#include "control/call/gatherer.h"
+#include "control/sdp/sdp.h"
+
+namespace turnpike::call {
+
+class Service final : public CallService {
+ public:
+  Service(CallServiceConfig config, Relay& relay, Environment environment);
+
+  void offer(const CallRequest& request, ReplyFunction reply) override;
+  void answer(const CallRequest& request, ReplyFunction reply) override;
+  void remove(const CallRequest& request, ReplyFunction reply) override;
+  void query(const CallRequest& request, ReplyFunction reply) override;
+  void on_event(const Event& event) override;
+  void on_tick() override;
+  void set_draining(bool draining) override { draining_ = draining; }
+  std::size_t call_count() const override { return call_by_id_.size(); }
+  std::vector<CallSummary> calls() const override;
+  void adopt() override;
+
+ private:
+  Call new_call(const CallRequest& request);
+  Result<sdp::Session> parse(const CallRequest& request) const;
+  Moment now() const;
+  void log(const Call& call, const std::string& what) const;
+
+  /// Makes `next` the call's state: figures, index and record follow.
+  void keep(Call next);
+  void store(const Call& call);
+  /// Takes the call out of the table and closes its sessions.
+  void end(const std::string& call_id, Gatherer::Done done);
+  bool may_adopt(const Call& call, std::uint64_t key) const;
+  void on_media_timeout(const Event& event);
+  void end_if_silent(const std::string& call_id, const StatsBySession& stats);
+
+  const CallServiceConfig config_;
+  Relay& relay_;
+  const Environment environment_;
+  Gatherer gatherer_;
+  std::unordered_map<std::string, Call> call_by_id_;
+  std::map<SessionId, std::string> call_id_by_session_;
+  bool draining_ = false;
+};
+
+}  // namespace turnpike::call

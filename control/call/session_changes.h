@@ -1,0 +1,58 @@
+// All or nothing on the relay: sessions opened for a change are closed again unless the change is
+// committed; sessions that it no longer needs are closed only then.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "turnpike/relay.h"
+
+namespace turnpike::call {
+
+class SessionChanges {
+ public:
+  explicit SessionChanges(Relay& relay) : relay_(relay) {}
+  SessionChanges(const SessionChanges&) = delete;
+  SessionChanges& operator=(const SessionChanges&) = delete;
+  ~SessionChanges() {
+    for (const SessionId id : opened_) relay_.close_session(id, 0);
+  }
+
+  /// The error's message is what NG peers match on.
+  Result<Relay::Opened> open(const SessionSpec& spec) {
+    OpenFailure failure{};
+    auto opened = relay_.open_session(spec, failure);
+    if (opened) {
+      opened_.push_back(opened->id);
+      return opened;
+    }
+    switch (failure) {
+      case OpenFailure::kSessionLimit:
+        at_session_limit_ = true;
+        return Error{"Parallel session limit reached"};
+      case OpenFailure::kOutOfPorts:
+      case OpenFailure::kOutOfDescriptors:
+        return Error{"Ran out of ports"};
+      case OpenFailure::kBadSpec:
+        break;
+    }
+    return Error{"relay refused the session: " + opened.error().message};
+  }
+
+  void close_on_commit(SessionId id) { to_close_.push_back(id); }
+  bool at_session_limit() const { return at_session_limit_; }
+
+  void commit() {
+    opened_.clear();
+    for (const SessionId id : to_close_) relay_.close_session(id, 0);
+    to_close_.clear();
+  }
+
+ private:
+  Relay& relay_;
+  std::vector<SessionId> opened_;
+  std::vector<SessionId> to_close_;
+  bool at_session_limit_ = false;
+};
+
+}  // namespace turnpike::call

@@ -1,0 +1,187 @@
+// Implements statistics.h.
+#include "control/call/statistics.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+namespace turnpike::call {
+namespace {
+
+using Value = ng::Value;
+
+// Filling a dictionary by named functions keeps temporary values out of the callers: g++ 12 sees
+// uninitialised members in them when it inlines their destructors.
+template <typename T>
+void put_number(Value::Dict& dict, const char* key, T value) {
+  dict.emplace_back(key, static_cast<std::int64_t>(value));
+}
+void put_text(Value::Dict& dict, const char* key, std::string_view text) {
+  dict.emplace_back(key, std::string(text));
+}
+void put_dict(Value::Dict& dict, std::string key, Value::Dict value) {
+  dict.emplace_back(std::move(key), std::move(value));
+}
+void put_list(Value::Dict& dict, const char* key, Value::List value) {
+  dict.emplace_back(key, std::move(value));
+}
+
+std::int64_t unix_seconds(Instant instant, const Moment& now) {
+  if (instant == Instant{}) return 0;
+  const auto ago = std::chrono::duration_cast<std::chrono::microseconds>(now.monotonic - instant);
+  return (now.unix_us - ago.count()) / 1'000'000;
+}
+
+std::uint64_t errors_of(const LegStats& leg) {
+  return std::accumulate(leg.drops.begin(), leg.drops.end(), std::uint64_t{0});
+}
+
+Value::Dict endpoint_of(const SocketAddress& address) {
+  Value::Dict dict;
+  put_text(dict, "family", address.ip.is_v6() ? "IPv6" : "IPv4");
+  put_text(dict, "address", to_string(address.ip));
+  put_number(dict, "port", address.port);
+  return dict;
+}
+
+Value::Dict ssrcs_of(const LegStats& leg) {
+  Value::Dict dict;
+  for (std::uint32_t i = 0; i < leg.stream_count && i < kStreamsPerLegMax; ++i) {
+    const StreamStats& stream = leg.streams[i];
+    Value::Dict figures;
+    put_number(figures, "packets", stream.packets);
+    put_number(figures, "bytes", stream.bytes);
+    put_number(figures, "packets lost", stream.packets_lost);
+    put_number(figures, "jitter", stream.jitter);
+    put_number(figures, "payload type", stream.payload_type);
+    put_dict(dict, std::to_string(stream.ssrc), std::move(figures));
+  }
+  return dict;
+}
+
+Value::List flags_of(const MediaSide& side, Component component) {
+  Value::List flags;
+  flags.emplace_back(component == Component::kRtp ? "RTP" : "RTCP");
+  if (side.rtcp_mux && component == Component::kRtp) flags.emplace_back("RTCP");
+  if (side.rtcp_mux) flags.emplace_back("mux");
+  return flags;
+}
+
+Value::Dict stream_of(const CallMedia& media, Side which, Component component, const LegStats& leg,
+                      const Moment& now) {
+  const MediaSide& side = media.sides[index_of(which)];
+  const bool is_rtp = component == Component::kRtp;
+  const SocketAddress& local = media.ports.local[index_of(which)][index_of(component)];
+  const SocketAddress& remote = is_rtp ? side.remote.address.rtp : side.remote.address.rtcp;
+  Value::Dict dict;
+  put_number(dict, "local port", local.port);
+  put_text(dict, "local address", to_string(local.ip));
+  put_text(dict, "family", local.ip.is_v6() ? "IPv6" : "IPv4");
+  if (remote.is_set()) put_dict(dict, "endpoint", endpoint_of(remote));
+  if (remote.is_set()) put_dict(dict, "advertised endpoint", endpoint_of(remote));
+  if (side.suite != SrtpSuite::kNone) {
+    put_text(dict, "crypto suite", info_of(side.suite).name);
+  }
+  if (is_rtp) put_number(dict, "last packet", unix_seconds(leg.last_packet, now));
+  put_list(dict, "flags", flags_of(side, component));
+  Value::Dict stats;
+  put_number(stats, "packets", is_rtp ? leg.packets_received : leg.rtcp_received);
+  if (is_rtp) put_number(stats, "bytes", leg.bytes_received);
+  if (is_rtp) put_number(stats, "errors", errors_of(leg));
+  put_dict(dict, "stats", std::move(stats));
+  if (is_rtp) put_dict(dict, "SSRC", ssrcs_of(leg));
+  return dict;
+}
+
+Value::Dict tag_of(const Call& call, Side which, const StatsBySession& stats, const Moment& now) {
+  const CallSide& side = call.side(which);
+  Value::Dict dict;
+  put_text(dict, "tag", side.tag);
+  put_number(dict, "created", unix_seconds(side.since, now));
+  if (!call.side(other(which)).tag.empty()) {
+    put_text(dict, "in dialogue with", call.side(other(which)).tag);
+  }
+  Value::List medias;
+  for (std::size_t i = 0; i < call.media.size(); ++i) {
+    const CallMedia& media = call.media[i];
+    if (!media.has_session()) continue;
+    const auto found = stats.find(media.session);
+    const LegStats leg = found == stats.end() ? LegStats{} : found->second.legs[index_of(which)];
+    Value::List streams;
+    for (const Component component : {Component::kRtp, Component::kRtcp}) {
+      streams.emplace_back(stream_of(media, which, component, leg, now));
+    }
+    Value::Dict entry;
+    put_number(entry, "index", i + 1);
+    put_text(entry, "type", media.kind);
+    put_text(entry, "protocol", sdp::name_of(media.sides[index_of(which)].profile));
+    put_list(entry, "flags", Value::List{});
+    put_list(entry, "streams", std::move(streams));
+    medias.emplace_back(std::move(entry));
+  }
+  put_list(dict, "medias", std::move(medias));
+  return dict;
+}
+
+struct Totals {
+  std::uint64_t rtp_packets = 0;
+  std::uint64_t rtp_bytes = 0;
+  std::uint64_t rtp_errors = 0;
+  std::uint64_t rtcp_packets = 0;
+};
+
+Totals totals_of(const StatsBySession& stats) {
+  Totals totals;
+  for (const auto& [id, session] : stats) {
+    for (const LegStats& leg : session.legs) {
+      totals.rtp_packets += leg.packets_received;
+      totals.rtp_bytes += leg.bytes_received;
+      totals.rtp_errors += errors_of(leg);
+      totals.rtcp_packets += leg.rtcp_received;
+    }
+  }
+  return totals;
+}
+
+}  // namespace
+
+Value::Dict statistics_of(const Call& call, const StatsBySession& stats, const Moment& now) {
+  Value::Dict dict;
+  put_number(dict, "created", call.created_unix_us / 1'000'000);
+  put_number(dict, "created_us", call.created_unix_us % 1'000'000);
+  put_number(dict, "last signal", call.last_signal_unix_us / 1'000'000);
+
+  Value::Dict ssrcs;
+  for (const auto& [id, session] : stats) {
+    for (const LegStats& leg : session.legs) {
+      for (auto& [ssrc, figures] : ssrcs_of(leg)) {
+        const bool known = std::any_of(ssrcs.begin(), ssrcs.end(),
+                                       [&](const auto& entry) { return entry.first == ssrc; });
+        if (!known) ssrcs.emplace_back(ssrc, std::move(figures));
+      }
+    }
+  }
+  put_dict(dict, "SSRC", std::move(ssrcs));
+
+  Value::Dict tags;
+  for (const Side side : {Side::kA, Side::kB}) {
+    const std::string& tag = call.side(side).tag;
+    if (!tag.empty()) put_dict(tags, tag, tag_of(call, side, stats, now));
+  }
+  put_dict(dict, "tags", std::move(tags));
+
+  const Totals totals = totals_of(stats);
+  Value::Dict rtp;
+  put_number(rtp, "packets", totals.rtp_packets);
+  put_number(rtp, "bytes", totals.rtp_bytes);
+  put_number(rtp, "errors", totals.rtp_errors);
+  Value::Dict rtcp;
+  put_number(rtcp, "packets", totals.rtcp_packets);
+  Value::Dict both;
+  put_dict(both, "RTP", std::move(rtp));
+  put_dict(both, "RTCP", std::move(rtcp));
+  put_dict(dict, "totals", std::move(both));
+  return dict;
+}
+
+}  // namespace turnpike::call
