@@ -33,7 +33,7 @@ const std::map<std::string, std::size_t> kLongFunctions = {};
 // reinterpret_cast, by folder or file: the socket API and libraries with C callbacks need it.
 const std::map<std::string, std::size_t> kReinterpretCastBudget = {
     {"include", 0},     {"relay/core", 0}, {"relay/wire", 0},
-    {"relay/media", 0}, {"relay", 8},      {"control", 8},
+    {"relay/media", 2}, {"relay", 8},      {"control", 8},
 };
 
 struct SourceFile {
@@ -247,7 +247,7 @@ TEST(Tidy, libraries_stay_with_their_owners) {
       {"prometheus/", {"control/metrics", "control/metrics."}},
       {"libwebsockets", {"control/api"}},
       {"toml++/", {"control/config"}},
-      {"pthread.h", {"relay/shard.", "relay/relay."}},
+      {"pthread.h", {"relay/io"}},
   };
   for (const SourceFile& file : tree()) {
     if (!is_cpp(file.path) || !under_any(file.path, {"include", "relay", "control"})) {
@@ -500,13 +500,22 @@ TEST(Tidy, functions_stay_short) {
   }
 }
 
+bool has_header(const std::string& stem) {
+  return std::any_of(tree().begin(), tree().end(),
+                     [&](const SourceFile& file) { return file.path == stem + ".h"; });
+}
+
 TEST(Tidy, files_say_what_they_are) {
   for (const SourceFile& file : tree()) {
     ASSERT_FALSE(file.lines.empty()) << file.path << " is empty";
     const std::string& first = file.lines[0];
     const std::string second = file.lines.size() > 1 ? file.lines[1] : "";
     if (is_cpp(file.path)) {
-      EXPECT_TRUE(first.starts_with("// ")) << file.path << " has no comment at its head";
+      // A source file may leave it to the header of its name, a test to its folder.
+      const std::string stem = file.path.substr(0, file.path.rfind('.'));
+      const bool told_elsewhere = file.path.ends_with("_test.cc") || has_header(stem);
+      EXPECT_TRUE(first.starts_with("// ") || (file.path.ends_with(".cc") && told_elsewhere))
+          << file.path << " has no comment at its head";
     } else if (file.path.ends_with(".py")) {
       EXPECT_TRUE(first.starts_with("\"\"\"") || second.starts_with("\"\"\"") ||
                   second.starts_with("# "))

@@ -22,6 +22,7 @@ ip link set lo up
 # Names of network namespaces are mounts: private ones vanish with us, and never meet another run's.
 mkdir -p /run/netns && mount -t tmpfs -o mode=755 tmpfs /run/netns
 unset TURNPIKE_CONTAINED
+export TURNPIKE_IN_CONTAINER=1
 
 "$@" &
 child=$!

@@ -1,0 +1,65 @@
+"""The network of every interop test: an outside, an inside and a stranger around the daemon.
+
+    outside 198.51.100.10, 2001:db8:51::10 --- 198.51.100.1, 2001:db8:51::1  |
+    stranger 192.0.2.66, 2001:db8:66::66   --- 192.0.2.1, 2001:db8:66::1     | the daemon's host
+    inside  10.20.0.10, fd00:20::10        --- 10.20.0.1, fd00:20::1         |
+
+The daemon runs in the namespace that the test itself runs in (see contained.sh), which does not
+forward packets: what passes from one side to the other passes through the daemon.
+"""
+
+import contextlib
+import dataclasses
+import subprocess
+
+from . import case  # noqa: F401  (puts deploy/lib on the module path)
+import netns
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A namespace with one address per family, and the daemon's host as seen from it."""
+
+    name: str
+    v4: str
+    v6: str
+    host_v4: str
+    host_v6: str
+    link: str  # the host's end of the veth pair
+
+    def address(self, version=4):
+        return self.v4 if version == 4 else self.v6
+
+    def host(self, version=4):
+        return self.host_v4 if version == 4 else self.host_v6
+
+    def command(self, *words):
+        return ["ip", "netns", "exec", self.name, *(str(word) for word in words)]
+
+    def sockets(self):
+        """Context: sockets opened within belong here."""
+        return netns.inside(self.name)
+
+
+OUTSIDE = Place("tp-out", "198.51.100.10", "2001:db8:51::10", "198.51.100.1", "2001:db8:51::1",
+                "tp-o")
+INSIDE = Place("tp-in", "10.20.0.10", "fd00:20::10", "10.20.0.1", "fd00:20::1", "tp-i")
+STRANGER = Place("tp-bad", "192.0.2.66", "2001:db8:66::66", "192.0.2.1", "2001:db8:66::1", "tp-s")
+
+
+def _ip(*words):
+    subprocess.run(["ip", *words], check=True, stdin=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def topology():
+    """The three places, up; removed at the end."""
+    with contextlib.ExitStack() as stack:
+        for place in (OUTSIDE, INSIDE, STRANGER):
+            stack.enter_context(netns.Netns(
+                place.name, place.link, place.host_v4 + "/24", place.v4 + "/24"))
+            far = place.link + "-p"
+            _ip("addr", "add", place.host_v6 + "/64", "dev", place.link, "nodad")
+            _ip("-n", place.name, "addr", "add", place.v6 + "/64", "dev", far, "nodad")
+            _ip("-n", place.name, "-6", "route", "add", "default", "via", place.host_v6)
+        yield

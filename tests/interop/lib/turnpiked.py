@@ -1,0 +1,171 @@
+"""A turnpiked of the release build, with the default configuration plus the test's addresses.
+
+Hides: its configuration file, waiting until it serves, reading its metrics, noticing a crash.
+"""
+
+import os
+import pathlib
+import re
+import resource
+import signal
+import subprocess
+import urllib.request
+
+from . import case, ng
+
+READY_SECONDS = 10
+
+
+def executable(name="turnpiked"):
+    found = [path for path in (case.ROOT / "build" / "release").rglob(name)
+             if path.is_file() and os.access(path, os.X_OK)]
+    if not found:
+        raise case.Failed(f"build/release holds no {name}: build first")
+    return found[0]
+
+
+def _toml(sections):
+    lines = []
+    for section, keys in sections.items():
+        lines.append(f"[{section}]")
+        for key, value in keys.items():
+            if isinstance(value, bool):
+                text = "true" if value else "false"
+            elif isinstance(value, (list, tuple)):
+                text = "[" + ", ".join(f'"{item}"' for item in value) + "]"
+            else:
+                text = str(value) if isinstance(value, int) else f'"{value}"'
+            lines.append(f"{key} = {text}")
+    return "\n".join(lines) + "\n"
+
+
+class Turnpiked:
+    """Started on construction and serving afterwards. Stopped, and its end judged, at the
+    scratch's end: a crash or an unasked exit fails the case.
+
+    `sections` overrides keys: {"media": {"sessions_max": 10}}. `wrapper`: words before the
+    command. `files_max`: its limit of open files. `log`: where its output goes (a path).
+    """
+
+    def __init__(self, scratch, sections=None, wrapper=(), files_max=0, log=None, holder=False):
+        self.folder = scratch.folder
+        self.log_path = pathlib.Path(log or scratch.folder / "turnpiked.log")
+        self.ng_path = scratch.folder / "ng.sock"
+        self.api_path = scratch.folder / "api.sock"
+        self.config_path = scratch.folder / "turnpike.toml"
+        self._scratch, self._wrapper, self._files_max = scratch, wrapper, files_max
+        merged = {
+            "interface.outside": {"addresses": ["198.51.100.1", "2001:db8:51::1"]},
+            "interface.inside": {"addresses": ["10.20.0.1", "fd00:20::1"]},
+            "ng": {"unix": self.ng_path, "udp": "127.0.0.1:2223"},
+            "api": {"unix": self.api_path},
+        }
+        if holder:
+            self.holder_path = scratch.folder / "holder.sock"
+            merged["holder"] = {"unix": self.holder_path}
+        for section, keys in (sections or {}).items():
+            merged.setdefault(section, {}).update(keys)
+        self.config_path.write_text(_toml(merged))
+        self.process = None
+        self.expects_end = False
+        self.start()
+        scratch.on_exit(self._finish)
+
+    def start(self):
+        limit = self._files_max
+
+        def limit_files():
+            if limit:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        self.expects_end = False
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [*self._wrapper, str(executable()), "--config", str(self.config_path)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True, preexec_fn=limit_files)
+        self.ng = ng.Ng.unix(self.ng_path)
+        case.eventually(self._serves, lambda: f"turnpiked serves: {self.log_tail()}",
+                        READY_SECONDS)
+
+    def _serves(self):
+        if self.process.poll() is not None:
+            raise case.Failed(
+                f"turnpiked ended at start with {self.process.returncode}: {self.log_tail()}")
+        try:
+            return self.ng.ping()
+        except OSError:
+            return False
+
+    @property
+    def pid(self):
+        """Of the daemon itself (a wrapper must exec it)."""
+        return self.process.pid
+
+    def signal(self, number):
+        os.kill(self.pid, number)
+
+    def kill(self):
+        """kill -9, as a crash or the kernel's out-of-memory killer would."""
+        self.expects_end = True
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self, timeout=15.0):
+        """SIGTERM, and its exit code."""
+        self.expects_end = True
+        self.signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+    def _finish(self):
+        ended = self.process.poll()
+        if ended is None:
+            self.signal(signal.SIGCONT)
+            # Two signals: the first drains, the second ends the wait for calls that are still up.
+            self.signal(signal.SIGTERM)
+            self.signal(signal.SIGINT)
+            try:
+                ended = self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                case.end_group(self.process)
+                print(self.log_text()[-4000:])
+                raise case.Failed("turnpiked did not end within 10 s of two signals") from None
+        elif not self.expects_end:
+            print(self.log_text()[-4000:])
+            raise case.Failed(f"turnpiked ended on its own with {ended}: {self.log_tail()}")
+        if ended not in (0, -signal.SIGKILL):
+            print(self.log_text()[-4000:])
+            raise case.Failed(f"turnpiked ended with {ended}: {self.log_tail()}")
+
+    def log_text(self):
+        return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
+
+    def log_tail(self, lines=6):
+        return " | ".join(self.log_text().splitlines()[-lines:]) or "(no output)"
+
+    # -- figures ---------------------------------------------------------------------------------
+
+    def metrics(self):
+        """{(name, frozenset of label pairs): value} of /metrics."""
+        text = self.metrics_text()
+        found = {}
+        for name, labels, value in re.findall(r"(?m)^(\w+)(?:\{([^}]*)\})? (\S+)$", text):
+            pairs = frozenset(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels))
+            found[name, pairs] = float(value)
+        return found
+
+    def metrics_text(self):
+        with urllib.request.urlopen("http://127.0.0.1:9464/metrics", timeout=5) as answer:
+            return answer.read().decode()
+
+    def total(self, name, **labels):
+        """Sum of a metric over all series that carry these labels."""
+        wanted = set(labels.items())
+        return sum(value for (metric, pairs), value in self.metrics().items()
+                   if metric == name and wanted <= pairs)
+
+    def resident_bytes(self):
+        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)) * 1024
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
