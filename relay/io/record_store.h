@@ -1,5 +1,7 @@
 // Small blobs by key in shared memory: control's call state, found again after a crash.
-// Each record is checksummed; a torn write loses that record only, never another.
+// A record appears and disappears by one store to one word, so a process that is killed at any
+// instruction leaves every record whole: the one being written is the old or the new one (or, if
+// there was no room for both, may be gone). The checksums are against damage, not attackers.
 #pragma once
 
 #include <cstdint>
@@ -17,14 +19,17 @@ namespace turnpike {
 class RecordStore {
  public:
   /// A new store over zeroed memory, or the one that lies in adopted memory; an adopted one with
-  /// a wrong header is refused, damaged records are skipped and counted.
+  /// a wrong header is refused, damaged records are wiped and counted. At least 1 KiB.
   static Result<std::unique_ptr<RecordStore>> open(SharedMemory memory);
   ~RecordStore();
+  RecordStore(const RecordStore&) = delete;
+  RecordStore& operator=(const RecordStore&) = delete;
 
-  bool store(std::uint64_t key, std::string_view bytes);  ///< false: no room, key erased
-  void erase(std::uint64_t key);                          ///< also wipes the bytes
+  /// Replaces what was under `key` (not 0). False: no room; nothing is under the key then.
+  bool store(std::uint64_t key, std::string_view bytes);
+  void erase(std::uint64_t key);  ///< also wipes the bytes
   std::vector<std::pair<std::uint64_t, std::string>> all() const;
-  std::size_t damaged() const;
+  std::size_t damaged() const;  ///< records lost to damage, found at open()
   int fd() const;
 
  private:
