@@ -1,0 +1,39 @@
+// What of the host matters to a configuration: addresses, port reservations, limits, cores.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "control/config/findings.h"
+#include "control/config/settings.h"
+#include "turnpike/address.h"
+
+namespace turnpike::config {
+
+struct Host {
+  std::vector<IpAddress> addresses;  ///< of all its network interfaces
+  std::string reserved_ports;        ///< /proc/sys/net/ipv4/ip_local_reserved_ports
+  std::pair<std::uint16_t, std::uint16_t> ephemeral_ports{32768, 60999};  ///< ip_local_port_range
+  std::uint64_t open_files_max = 0;                                       ///< hard RLIMIT_NOFILE
+  unsigned cores = 1;  ///< that this process may run on
+
+  static Host read();
+};
+
+/// Reports what of the host will probably hinder these settings, as warnings that name keys.
+void check_host(const Settings& settings, const Host& host, Findings& findings);
+
+/// One sentence for each configured address that the host does not have: "interface.outside:
+/// 192.0.2.10 is not an address of this host; …".
+std::vector<std::string> missing_addresses(const Settings& settings, const Host& host);
+
+/// File descriptors that the daemon may need under these settings.
+std::uint64_t open_files_needed(const Settings& settings);
+
+/// Whether a list such as "5060,36000-59999" holds every port from `min` to `max`.
+bool covers(std::string_view reserved_ports, std::uint16_t min, std::uint16_t max);
+
+}  // namespace turnpike::config

@@ -1,0 +1,52 @@
+// Copies settings into the configurations that the parts of the daemon take.
+#include "control/config/products.h"
+
+namespace turnpike::config {
+namespace {
+
+std::vector<Interface> interfaces(const Settings& settings) {
+  std::vector<Interface> all;
+  for (const InterfaceSection& section : settings.interfaces) {
+    Interface interface;
+    interface.name = section.name;
+    for (std::size_t i = 0; i < section.addresses.size(); ++i) {
+      const bool behind_nat = i < section.advertised.size();
+      interface.addresses.push_back(
+          {section.addresses[i], behind_nat ? section.advertised[i] : section.addresses[i]});
+    }
+    all.push_back(std::move(interface));
+  }
+  return all;
+}
+
+}  // namespace
+
+RelayConfig relay_config(const Settings& settings) {
+  const MediaSection& media = settings.media;
+  RelayConfig config;
+  config.interfaces = interfaces(settings);
+  config.shards = media.shards;
+  config.pin_shards = media.pin_shards;
+  config.port_min = media.port_min;
+  config.port_max = media.port_max;
+  config.port_quarantine = media.quarantine;
+  config.sessions_max = media.sessions_max;
+  config.streams_per_leg_max = media.streams_per_leg_max;
+  config.media_timeout = media.media_timeout;
+  config.keepalive_interval = media.keepalive;
+  config.socket_buffer_bytes = media.socket_buffer_bytes;
+  config.holder_socket = settings.holder.unix_path;
+  return config;
+}
+
+call::CallServiceConfig call_config(const Settings& settings) {
+  const MediaSection& media = settings.media;
+  call::CallServiceConfig config;
+  config.calls_max = media.calls_max;
+  config.interfaces = interfaces(settings);
+  config.dscp = {media.dscp_audio, media.dscp_video, media.dscp_other};
+  config.delete_delay = media.delete_delay;
+  return config;
+}
+
+}  // namespace turnpike::config

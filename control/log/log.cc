@@ -1,0 +1,170 @@
+// The log on top of spdlog's asynchronous logger.
+#include "control/log/log.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include <spdlog/async.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/systemd_sink.h>
+
+namespace turnpike::log {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kQueueLines = 8192;
+constexpr std::int64_t kBurstLines = 10;
+constexpr std::chrono::seconds kLinePeriod{1};
+constexpr std::array<std::string_view, 4> kLevelNames{"debug", "info", "warning", "error"};
+constexpr std::array<spdlog::level::level_enum, 4> kSpdlogLevels{
+    spdlog::level::debug, spdlog::level::info, spdlog::level::warn, spdlog::level::err};
+
+void append_value(std::string& line, std::string_view value) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  const bool cut = value.size() > kValueBytesMax;
+  value = value.substr(0, kValueBytesMax);
+  const bool plain = !value.empty() && !cut && std::all_of(value.begin(), value.end(), [](char c) {
+    return c > ' ' && c < 0x7f && c != '"' && c != '=' && c != '\\';
+  });
+  if (plain) {
+    line += value;
+    return;
+  }
+  line += '"';
+  for (const char c : value) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      line += {'\\', c};
+    } else if (byte < 0x20 || byte >= 0x7f) {
+      line += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+    } else {
+      line += c;
+    }
+  }
+  line += cut ? "...\"" : "\"";
+}
+
+std::string timestamp() {
+  const auto now = std::chrono::system_clock::now();
+  const auto milliseconds =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
+                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
+                     milliseconds);
+}
+
+/// Ten lines at once, then one a second.
+struct Repetition {
+  std::int64_t tokens = kBurstLines;
+  Clock::time_point refilled{};
+  std::uint64_t suppressed = 0;
+
+  bool take(Clock::time_point now) {
+    const auto periods = (now - refilled) / kLinePeriod;
+    if (periods > 0) {
+      tokens = std::min<std::int64_t>(kBurstLines, tokens + periods);
+      refilled = tokens == kBurstLines ? now : refilled + periods * kLinePeriod;
+    }
+    if (tokens == 0) return false;
+    --tokens;
+    return true;
+  }
+};
+
+}  // namespace
+
+std::string logfmt(std::string_view event, Fields fields) {
+  std::string line = "event=";
+  append_value(line, event);
+  for (const Field& field : fields) {
+    line += ' ';
+    line += field.key();
+    line += '=';
+    append_value(line, field.value());
+  }
+  return line;
+}
+
+struct Log::State {
+  Options options;
+  std::shared_ptr<spdlog::details::thread_pool> writer;
+  std::shared_ptr<spdlog::logger> logger;
+  std::map<std::string, Repetition, std::less<>> repetitions;  // by event: literals, so bounded
+  Counters counters;
+
+  void open() {
+    std::shared_ptr<spdlog::sinks::sink> sink;
+    if (options.target == Target::kJournal) {
+      sink = std::make_shared<spdlog::sinks::systemd_sink_mt>("turnpiked");
+    } else {
+      sink = std::make_shared<spdlog::sinks::stdout_sink_mt>();
+    }
+    sink->set_pattern("%v");
+    writer = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1);
+    logger = std::make_shared<spdlog::async_logger>("turnpiked", std::move(sink), writer,
+                                                    spdlog::async_overflow_policy::overrun_oldest);
+    logger->set_level(spdlog::level::debug);
+    logger->flush_on(spdlog::level::debug);
+  }
+
+  /// False when the line is one too many; `suppressed` tells how many were before this one.
+  bool admit(Level level, std::string_view event, std::uint64_t& suppressed) {
+    if (level < Level::kWarning) return true;
+    auto found = repetitions.find(event);
+    if (found == repetitions.end()) {
+      found = repetitions.emplace(std::string(event), Repetition{}).first;
+      found->second.refilled = options.clock();
+    }
+    Repetition& repetition = found->second;
+    if (!repetition.take(options.clock())) {
+      ++repetition.suppressed;
+      ++counters.suppressed;
+      return false;
+    }
+    suppressed = std::exchange(repetition.suppressed, 0);
+    return true;
+  }
+};
+
+Log::Log(Options options) : state_(std::make_unique<State>()) {
+  state_->options = std::move(options);
+  if (!state_->options.clock) state_->options.clock = [] { return Clock::now(); };
+  if (!state_->options.capture) state_->open();
+}
+
+Log::~Log() = default;
+
+void Log::write(Level level, std::string_view event, Fields fields) {
+  State& state = *state_;
+  if (level < state.options.level) return;
+  std::uint64_t suppressed = 0;
+  if (!state.admit(level, event, suppressed)) return;
+  const auto index = static_cast<std::size_t>(level);
+  std::string line;
+  // The journal keeps time and priority itself.
+  if (state.options.target == Target::kStdout) line = "ts=" + timestamp() + " ";
+  line += "level=";
+  line += kLevelNames[index];
+  line += ' ' + logfmt(event, fields);
+  if (suppressed > 0) line += " suppressed=" + std::to_string(suppressed);
+  ++state.counters.lines;
+  if (state.options.capture) {
+    state.options.capture(level, line);
+  } else {
+    // The line is an argument, never a format string: it holds bytes from outside.
+    state.logger->log(kSpdlogLevels[index], "{}", line);
+  }
+}
+
+Log::Counters Log::counters() const {
+  Counters counters = state_->counters;
+  if (state_->writer) counters.lost = state_->writer->overrun_counter();
+  return counters;
+}
+
+}  // namespace turnpike::log

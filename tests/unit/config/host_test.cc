@@ -1,0 +1,128 @@
+// Warnings about the host, and what the settings mean for the parts.
+#include "control/config/host.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "control/config/load.h"
+#include "control/config/products.h"
+
+namespace turnpike::config {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+Loaded load(const std::string& more = "") {
+  return load_text(
+      "[interface.outside]\n"
+      "addresses = [\"192.0.2.10\", \"192.0.2.11\"]\n"
+      "advertised = [\"203.0.113.10\", \"203.0.113.11\"]\n"
+      "[interface.inside]\n"
+      "addresses = [\"2001:db8::10\"]\n" +
+          more,
+      "t.toml", "");
+}
+
+Host fitting_host() {
+  Host host;
+  host.addresses = {*parse_ip("192.0.2.10"), *parse_ip("192.0.2.11"), *parse_ip("2001:db8::10")};
+  host.reserved_ports = "5060,36000-59999";
+  host.open_files_max = 100000;
+  host.cores = 4;
+  return host;
+}
+
+std::vector<std::string> warnings_of(Loaded loaded, const Host& host) {
+  check_host(loaded.settings, host, loaded.findings);
+  return loaded.findings.warnings();
+}
+
+TEST(ConfigHost, fitting_host_gives_no_warning) {
+  EXPECT_THAT(warnings_of(load("[media]\nshards = 4\n"), fitting_host()), IsEmpty());
+}
+
+TEST(ConfigHost, missing_address_is_named) {
+  Host host = fitting_host();
+  host.addresses.erase(host.addresses.begin());
+  EXPECT_THAT(warnings_of(load(), host),
+              ElementsAre("t.toml:2: interface.outside.addresses: 192.0.2.10 is not an address of "
+                          "this host; give one of those that `ip address` shows"));
+  EXPECT_THAT(missing_addresses(load().settings, host), testing::SizeIs(1));
+}
+
+TEST(ConfigHost, loopback_network_is_always_there) {
+  const Loaded loaded = load("[interface.lab]\naddresses = [\"127.0.3.4\"]\n");
+  EXPECT_THAT(missing_addresses(loaded.settings, fitting_host()), IsEmpty());
+}
+
+TEST(ConfigHost, unreserved_ports_are_warned_about) {
+  Host host = fitting_host();
+  host.reserved_ports = "36000-50000";
+  EXPECT_THAT(warnings_of(load("[media]\nport_min = 36000\n"), host),
+              ElementsAre(HasSubstr("t.toml:7: the kernel hands out media ports")));
+  host.ephemeral_ports = {1024, 30000};
+  EXPECT_THAT(warnings_of(load(), host), IsEmpty()) << "no overlap, nothing to reserve";
+}
+
+TEST(ConfigHost, low_file_limit_is_warned_about) {
+  Host host = fitting_host();
+  host.open_files_max = 1024;
+  EXPECT_THAT(
+      warnings_of(load("[media]\nsessions_max = 1000\n"), host),
+      ElementsAre(HasSubstr("t.toml:7: media.sessions_max = 1000 needs 5000 open files, but "
+                            "the limit is 1024")));
+  EXPECT_THAT(warnings_of(load("[media]\nsessions_max = 6\n"), host), IsEmpty());
+}
+
+TEST(ConfigHost, more_shards_than_cores_are_warned_about) {
+  EXPECT_THAT(warnings_of(load("[media]\nshards = 5\n"), fitting_host()),
+              ElementsAre(HasSubstr("media.shards = 5 is more than the 4 cores")));
+}
+
+TEST(ConfigHost, port_lists_as_the_kernel_writes_them) {
+  EXPECT_TRUE(covers("36000-59999", 36000, 59999));
+  EXPECT_TRUE(covers("100,36000-40000,40001-59999,65000", 36000, 59999));
+  EXPECT_TRUE(covers("1-65535", 36000, 36001));
+  EXPECT_TRUE(covers("40000", 40000, 40000));
+  EXPECT_FALSE(covers("", 36000, 59999));
+  EXPECT_FALSE(covers("36000-40000,40002-59999", 36000, 59999));
+  EXPECT_FALSE(covers("36001-59999", 36000, 59999));
+  EXPECT_FALSE(covers("36000-59998", 36000, 59999));
+  EXPECT_FALSE(covers("nonsense", 36000, 59999));
+  EXPECT_FALSE(covers("36000-", 36000, 59999));
+}
+
+TEST(ConfigHost, this_host_can_be_read) {
+  const Host host = Host::read();
+  EXPECT_GE(host.cores, 1u);
+  EXPECT_GT(host.open_files_max, 0u);
+  EXPECT_THAT(host.addresses, testing::Contains(IpAddress::v4(127, 0, 0, 1)));
+}
+
+TEST(ConfigProducts, relay_and_calls_get_what_the_file_says) {
+  const Settings settings = load(
+                                "[media]\nport_min = 40000\nport_max = 40999\nshards = 2\n"
+                                "sessions_max = 77\ncalls_max = 66\nmedia_timeout_seconds = 9\n"
+                                "dscp_video = 35\n[holder]\nunix = \"/run/h.sock\"\n")
+                                .settings;
+  const RelayConfig relay = relay_config(settings);
+  EXPECT_EQ(relay.port_min, 40000);
+  EXPECT_EQ(relay.port_max, 40999);
+  EXPECT_EQ(relay.shards, 2u);
+  EXPECT_EQ(relay.sessions_max, 77u);
+  EXPECT_EQ(relay.media_timeout, Seconds(9));
+  EXPECT_EQ(relay.holder_socket, "/run/h.sock");
+  ASSERT_EQ(relay.interfaces.size(), 2u);
+  EXPECT_EQ(relay.interfaces[0].name, "inside");
+  EXPECT_EQ(relay.interfaces[0].addresses[0].advertised, relay.interfaces[0].addresses[0].local);
+  EXPECT_EQ(to_string(relay.interfaces[1].addresses[1].advertised), "203.0.113.11");
+  const call::CallServiceConfig calls = call_config(settings);
+  EXPECT_EQ(calls.calls_max, 66u);
+  EXPECT_EQ(calls.dscp[1], 35);
+  EXPECT_EQ(calls.interfaces.size(), 2u);
+}
+
+}  // namespace
+}  // namespace turnpike::config

@@ -1,0 +1,122 @@
+// Lines of the log: form, escaping, levels, limit, secrets.
+#include "control/log/log.h"
+
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace turnpike::log {
+namespace {
+
+using testing::ElementsAre;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::MatchesRegex;
+using testing::Not;
+
+struct Recorder {
+  std::vector<std::string> lines;
+  std::chrono::steady_clock::time_point now{std::chrono::hours(1)};
+
+  Options options(Level level = Level::kInfo) {
+    Options options;
+    options.level = level;
+    options.capture = [this](Level, const std::string& line) { lines.push_back(line); };
+    options.clock = [this] { return now; };
+    return options;
+  }
+};
+
+TEST(Log, line_has_time_level_event_and_fields) {
+  Recorder recorder;
+  Log log(recorder.options());
+  log.info("call_end", {{"call_id", "a84b@host"}, {"packets", 17u}, {"answered", true}});
+  EXPECT_THAT(
+      recorder.lines,
+      ElementsAre(MatchesRegex("ts=[0-9]{4}-[0-9][0-9]-[0-9][0-9]T[0-9:]{8}\\.[0-9]{3}Z level=info "
+                               "event=call_end call_id=a84b@host packets=17 answered=true")));
+}
+
+TEST(Log, values_from_outside_cannot_break_the_line) {
+  EXPECT_EQ(logfmt("e", {{"k", "a b"}}), "event=e k=\"a b\"");
+  EXPECT_EQ(logfmt("e", {{"k", ""}}), "event=e k=\"\"");
+  EXPECT_EQ(logfmt("e", {{"k", "a=b"}}), "event=e k=\"a=b\"");
+  EXPECT_EQ(logfmt("e", {{"k", "x\nlevel=error event=fake"}}),
+            "event=e k=\"x\\x0alevel=error event=fake\"");
+  EXPECT_EQ(logfmt("e", {{"k", "say \"hi\" \\"}}), "event=e k=\"say \\\"hi\\\" \\\\\"");
+  EXPECT_EQ(logfmt("e", {{"k", "\x1b[2J\x7f\xc3\xa9"}}), "event=e k=\"\\x1b[2J\\x7f\\xc3\\xa9\"");
+  EXPECT_EQ(logfmt("e", {{"k", std::string_view("\0x", 2)}}), "event=e k=\"\\x00x\"");
+}
+
+TEST(Log, long_values_are_cut) {
+  const std::string line = logfmt("e", {{"k", std::string(100000, 'x')}});
+  EXPECT_LT(line.size(), kValueBytesMax + 20);
+  EXPECT_THAT(line, EndsWith("x...\""));
+}
+
+TEST(Log, format_characters_are_text) {
+  Recorder recorder;
+  Log log(recorder.options());
+  log.info("e", {{"k", "{}{0}%s%n"}});
+  EXPECT_THAT(recorder.lines.at(0), EndsWith("k={}{0}%s%n"));
+}
+
+TEST(Log, less_important_lines_are_left_out) {
+  Recorder recorder;
+  Log log(recorder.options(Level::kWarning));
+  log.debug("a");
+  log.info("b");
+  log.warning("c");
+  log.error("d");
+  EXPECT_THAT(recorder.lines,
+              ElementsAre(HasSubstr("level=warning event=c"), HasSubstr("level=error event=d")));
+  EXPECT_EQ(log.counters().lines, 2u);
+}
+
+TEST(Log, repeated_warnings_are_limited_and_counted) {
+  Recorder recorder;
+  Log log(recorder.options());
+  for (int i = 0; i < 1000; ++i) log.warning("flood");
+  EXPECT_EQ(recorder.lines.size(), 10u);
+  EXPECT_EQ(log.counters().suppressed, 990u);
+  log.warning("other");
+  EXPECT_EQ(recorder.lines.size(), 11u) << "another event has its own limit";
+  recorder.now += std::chrono::milliseconds(2500);
+  for (int i = 0; i < 5; ++i) log.warning("flood");
+  ASSERT_EQ(recorder.lines.size(), 13u);
+  EXPECT_THAT(recorder.lines[11], EndsWith("event=flood suppressed=990"));
+  EXPECT_THAT(recorder.lines[12], EndsWith("event=flood"));
+  recorder.now += std::chrono::hours(5);
+  for (int i = 0; i < 50; ++i) log.warning("flood");
+  EXPECT_EQ(recorder.lines.size(), 23u);
+}
+
+TEST(Log, calls_are_not_limited) {
+  Recorder recorder;
+  Log log(recorder.options());
+  for (int i = 0; i < 1000; ++i) log.info("call_offer");
+  EXPECT_EQ(recorder.lines.size(), 1000u);
+}
+
+TEST(Log, writes_to_standard_output) {
+  testing::internal::CaptureStdout();
+  {
+    Log log(Options{});
+    for (int i = 0; i < 100; ++i) log.info("hello", {{"i", i}});
+  }
+  const std::string out = testing::internal::GetCapturedStdout();
+  EXPECT_THAT(out, HasSubstr("event=hello i=0\n"));
+  EXPECT_THAT(out, EndsWith("event=hello i=99\n"));
+}
+
+template <typename T>
+concept CanBeLogged = requires(T value) {
+  Field("key", value);
+};
+static_assert(CanBeLogged<std::string> && CanBeLogged<int> && CanBeLogged<SocketAddress>);
+static_assert(!CanBeLogged<Secret>, "a Secret must not become a field");
+
+}  // namespace
+}  // namespace turnpike::log
