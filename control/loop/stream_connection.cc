@@ -2,6 +2,8 @@
 #include <array>
 #include <utility>
 
+#include <fcntl.h>
+
 #include "control/loop/stream_state.h"
 
 namespace turnpike::loop {
@@ -94,6 +96,12 @@ void StreamConnection::end() {
 
 const PeerCredentials& StreamConnection::peer() const {
   return state_->peer;
+}
+
+int StreamConnection::duplicate() const {
+  uv_os_fd_t fd = -1;
+  if (uv_fileno(as_handle(&state_->handle), &fd) < 0) return -1;
+  return ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
 }  // namespace turnpike::loop

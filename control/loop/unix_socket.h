@@ -47,6 +47,9 @@ class StreamConnection {
   void pause_reading();
   void resume_reading();
   const PeerCredentials& peer() const;
+  /// A descriptor of its own for the same connection, which the caller owns: for a library that
+  /// reads and writes itself. Only before start(); -1 when no descriptors are left.
+  int duplicate() const;
 
  private:
   friend class UnixListener;

@@ -1,0 +1,194 @@
+// Start-up order: relay, calls (which adopt what a holder kept), control protocol, API. A part is
+// destroyed before the parts that it uses.
+#include "control/daemon.h"
+
+#include <csignal>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/call/call_service.h"
+#include "control/config/host.h"
+#include "control/config/products.h"
+#include "control/loop/event_loop.h"
+#include "control/loop/watchers.h"
+#include "control/process.h"
+#include "turnpike/relay.h"
+
+namespace turnpike {
+namespace {
+
+constexpr Milliseconds kTick{1000};
+constexpr Milliseconds kDrainTick{100};
+
+class Daemon {
+ public:
+  Daemon(const config::Settings& settings, log::Log& log) : settings_(settings), log_(log) {}
+
+  Result<void> start();
+  void run() { loop_.run(); }
+
+ private:
+  Result<void> start_relay();
+  Result<void> watch();
+  void on_events();
+  void on_tick();
+  void on_stop_signal(const char* name);
+  void on_reload_signal();
+  void on_drain_tick();
+  void log_call(const call::CallSummary& call, const std::string& what);
+  std::string status() const;
+
+  const config::Settings& settings_;
+  log::Log& log_;
+  loop::EventLoop loop_;
+  std::unique_ptr<Relay> relay_;
+  std::unique_ptr<call::CallService> calls_;
+  loop::FdWatcher events_;
+  loop::Timer tick_;
+  loop::Timer drain_tick_;
+  std::vector<loop::SignalWatcher> signals_;
+  bool draining_ = false;
+  Instant drain_until_{};
+};
+
+Result<void> Daemon::start_relay() {
+  const std::uint64_t open_files = raise_open_files_limit();
+  if (open_files < config::open_files_needed(settings_)) {
+    log_.warning("open_files_low", {{"limit", open_files},
+                                    {"needed", config::open_files_needed(settings_)},
+                                    {"hint", "raise LimitNOFILE or lower media.sessions_max"}});
+  }
+  const auto missing = config::missing_addresses(settings_, config::Host::read());
+  if (!missing.empty()) return Error{missing.front()};
+
+  Result<std::unique_ptr<Relay>> relay = Relay::start(config::relay_config(settings_));
+  if (!relay) return relay.error();
+  relay_ = std::move(*relay);
+  const AdoptionReport& adoption = relay_->adoption();
+  log_.info("relay_started", {{"shards", relay_->shard_count()},
+                              {"ports", relay_->usage().ports_total},
+                              {"holder", adoption.holder_connected},
+                              {"sessions_adopted", adoption.sessions_adopted}});
+  if (!adoption.refused.empty()) {
+    log_.warning("adoption_refused", {{"reason", adoption.refused}});
+  }
+  if (!settings_.holder.unix_path.empty() && !adoption.holder_connected) {
+    log_.warning("holder_missing",
+                 {{"socket", settings_.holder.unix_path}, {"hint", "calls end with this process"}});
+  }
+  return {};
+}
+
+Result<void> Daemon::start() {
+  if (runs_as_root()) {
+    log_.warning("runs_as_root", {{"hint", "no privilege is needed; use the systemd unit"}});
+  }
+  if (Result<void> started = start_relay(); !started) return started;
+  calls_ = call::CallService::create(
+      config::call_config(settings_), *relay_,
+      {.clock = [] { return loop::EventLoop::now(); },
+       .random_bytes = random_bytes,
+       .log = [this](const auto& call, const auto& what) { log_call(call, what); }});
+  calls_->adopt();
+  if (Result<void> watched = watch(); !watched) return watched;
+  log_.info("ready", {{"version", TURNPIKE_VERSION},
+                      {"node", settings_.node.name},
+                      {"calls", calls_->call_count()}});
+  notify_service_manager("READY=1\nSTATUS=" + status());
+  return {};
+}
+
+Result<void> Daemon::watch() {
+  auto events = loop::FdWatcher::watch(loop_, relay_->event_fd(), {.readable = true},
+                                       [this](auto) { on_events(); });
+  if (!events) return events.error();
+  events_ = std::move(*events);
+  const std::pair<int, std::function<void()>> handlers[] = {
+      {SIGTERM, [this] { on_stop_signal("SIGTERM"); }},
+      {SIGINT, [this] { on_stop_signal("SIGINT"); }},
+      {SIGHUP, [this] { on_reload_signal(); }},
+  };
+  for (const auto& [number, handler] : handlers) {
+    auto watcher = loop::SignalWatcher::watch(loop_, number, handler);
+    if (!watcher) return watcher.error();
+    signals_.push_back(std::move(*watcher));
+  }
+  tick_ = loop::Timer(loop_, [this] { on_tick(); });
+  tick_.start(kTick, kTick);
+  drain_tick_ = loop::Timer(loop_, [this] { on_drain_tick(); });
+  return {};
+}
+
+void Daemon::on_events() {
+  relay_->poll_events([this](const Event& event) { calls_->on_event(event); });
+}
+
+void Daemon::on_tick() {
+  on_events();  // an event whose wake-up was lost waits a second at most
+  calls_->on_tick();
+  notify_service_manager("WATCHDOG=1\nSTATUS=" + status());
+}
+
+std::string Daemon::status() const {
+  return std::string(draining_ ? "draining, " : "") + std::to_string(calls_->call_count()) +
+         " calls, " + std::to_string(relay_->usage().sessions) + " sessions";
+}
+
+void Daemon::on_stop_signal(const char* name) {
+  if (draining_) {
+    log_.warning("stop_at_once", {{"signal", name}, {"calls", calls_->call_count()}});
+    loop_.stop();
+    return;
+  }
+  draining_ = true;
+  drain_until_ = loop::EventLoop::now() + settings_.node.drain_timeout;
+  calls_->set_draining(true);
+  log_.info("drain", {{"signal", name},
+                      {"calls", calls_->call_count()},
+                      {"timeout_seconds", settings_.node.drain_timeout.count()},
+                      {"hint", "new calls are refused; a second signal stops at once"}});
+  notify_service_manager("STOPPING=1\nSTATUS=" + status());
+  drain_tick_.start(Milliseconds{0}, kDrainTick);
+}
+
+void Daemon::on_drain_tick() {
+  const std::size_t left = calls_->call_count();
+  const bool late = loop::EventLoop::now() >= drain_until_;
+  if (left > 0 && !late) return;
+  if (left > 0) {
+    log_.warning("drain_timeout",
+                 {{"calls", left}, {"kept_by_holder", relay_->adoption().holder_connected}});
+  } else {
+    log_.info("drained");
+  }
+  loop_.stop();
+}
+
+void Daemon::on_reload_signal() {
+  log_.info("reload_not_supported",
+            {{"signal", "SIGHUP"},
+             {"hint", "the configuration is read at start; check it with --check and restart"}});
+}
+
+void Daemon::log_call(const call::CallSummary& call, const std::string& what) {
+  log_.info("call", {{"call_id", call.call_id},
+                     {"from_tag", call.from_tag},
+                     {"to_tag", call.to_tag},
+                     {"what", what}});
+}
+
+}  // namespace
+
+int run_daemon(const config::Settings& settings, log::Log& log) {
+  Daemon daemon(settings, log);
+  if (const Result<void> started = daemon.start(); !started) {
+    log.error("start_failed", {{"reason", started.error().message}});
+    return kExitFailed;
+  }
+  daemon.run();
+  log.info("stopped");
+  return kExitDone;
+}
+
+}  // namespace turnpike

@@ -1,0 +1,19 @@
+// The running daemon: relay, calls, control protocol and signals on one loop.
+// Hides: the order of start and stop. Is not: configuration or command line (main.cc).
+#pragma once
+
+#include "control/config/settings.h"
+#include "control/log/log.h"
+
+namespace turnpike {
+
+/// Exit codes of turnpiked; docs/configuration.md explains them.
+constexpr int kExitDone = 0;
+constexpr int kExitFailed = 1;
+constexpr int kExitMisconfigured = 2;
+
+/// Starts everything and runs until SIGTERM or SIGINT has let the calls drain. Gives the exit
+/// code; what went wrong is in the log.
+int run_daemon(const config::Settings& settings, log::Log& log);
+
+}  // namespace turnpike

@@ -1,0 +1,82 @@
+// turnpiked: the command line, then the daemon.
+#include <cstdio>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "control/config/host.h"
+#include "control/config/load.h"
+#include "control/daemon.h"
+#include "control/log/log.h"
+#include "control/process.h"
+
+namespace {
+
+using namespace turnpike;
+
+struct CommandLine {
+  std::string config = "/etc/turnpike/turnpike.toml";
+  bool check = false;
+  bool print_reference = false;
+};
+
+void print(std::FILE* to, const std::vector<std::string>& lines, const char* prefix) {
+  for (const std::string& line : lines) std::fprintf(to, "%s%s\n", prefix, line.c_str());
+}
+
+/// Mistakes and warnings to standard error, one line for each.
+int check(const std::string& path) {
+  config::Loaded loaded = config::load_file(path);
+  print(stderr, loaded.findings.mistakes(), "");
+  if (loaded.findings.has_mistakes()) return kExitMisconfigured;
+  config::check_host(loaded.settings, config::Host::read(), loaded.findings);
+  print(stderr, loaded.findings.warnings(), "warning: ");
+  std::printf("%s: no mistakes, %zu warnings\n", path.c_str(), loaded.findings.warnings().size());
+  return kExitDone;
+}
+
+log::Options log_options(const config::LogSection& section) {
+  log::Options options;
+  if (section.level == "debug") options.level = log::Level::kDebug;
+  if (section.level == "warning") options.level = log::Level::kWarning;
+  if (section.level == "error") options.level = log::Level::kError;
+  if (section.target == "journal") options.target = log::Target::kJournal;
+  return options;
+}
+
+int run(const std::string& path) {
+  if (const Result<void> hardened = harden_process(); !hardened) {
+    std::fprintf(stderr, "turnpiked: %s\n", hardened.error().message.c_str());
+    return kExitFailed;
+  }
+  const config::Loaded loaded = config::load_file(path);
+  print(stderr, loaded.findings.mistakes(), "");
+  if (loaded.findings.has_mistakes()) return kExitMisconfigured;
+  log::Log log(log_options(loaded.settings.log));
+  for (const std::string& warning : loaded.findings.warnings()) {
+    log.warning("configuration", {{"warning", warning}});
+  }
+  return run_daemon(loaded.settings, log);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CommandLine options;
+  CLI::App app{"Turnpike, a media edge: relays RTP and SRTP for SIP servers.", "turnpiked"};
+  app.add_option("--config", options.config, "configuration file")->capture_default_str();
+  app.add_flag("--check", options.check, "check the configuration, start nothing");
+  app.add_flag("--print-config-reference", options.print_reference,
+               "print the reference of all configuration keys (Markdown)");
+  app.set_version_flag("--version", "turnpiked " TURNPIKE_VERSION);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitDone : kExitMisconfigured;
+  }
+  if (options.print_reference) {
+    std::fputs(config::reference().c_str(), stdout);
+    return kExitDone;
+  }
+  return options.check ? check(options.config) : run(options.config);
+}

@@ -1,0 +1,26 @@
+// What the process asks of the kernel for itself: no core dumps, enough descriptors, signals.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "turnpike/result.h"
+
+namespace turnpike {
+
+/// Keys live in this process: no core dump, no ptrace by others of the same user, files for the
+/// owner only by default, no death by SIGPIPE. Fails only where the kernel refuses.
+Result<void> harden_process();
+
+/// Raises the soft limit of open files to the hard one; gives the limit that then holds.
+std::uint64_t raise_open_files_limit();
+
+bool runs_as_root();
+
+/// Tells the service manager (sd_notify(3)); does nothing when there is none.
+void notify_service_manager(const std::string& state);
+
+/// Fills a buffer from getrandom(2); aborts when the kernel has none.
+void random_bytes(void* buffer, std::size_t size);
+
+}  // namespace turnpike

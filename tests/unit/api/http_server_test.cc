@@ -1,0 +1,268 @@
+// The HTTP server over real sockets: answers, refusals, limits, clients that behave badly.
+#include "control/api/http_server.h"
+
+#include <string>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace turnpike::api {
+namespace {
+
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+class HttpServerTest : public testing::Test {
+ protected:
+  HttpServerTest() {
+    char folder[] = "/tmp/tp-http-XXXXXX";
+    folder_ = mkdtemp(folder);
+    options_.unix_path = folder_ + "/api.sock";
+    options_.tcp = SocketAddress{IpAddress::v4(127, 0, 0, 1), 0};
+    options_.host_names = {"Edge.Example.com"};
+    auto server = HttpServer::start(loop_, options_, [this](const Request& request, Respond reply) {
+      ++handled_;
+      if (request.path == "/later") {
+        later_ = std::move(reply);
+      } else if (request.path == "/big") {
+        reply({200, "text/plain", std::string(3000000, 'x') + "end"});
+      } else {
+        reply({200, "text/plain", "path=" + request.path + "\n"});
+      }
+    });
+    EXPECT_TRUE(server) << server.error().message;
+    server_ = std::move(*server);
+  }
+  ~HttpServerTest() override {
+    server_.reset();
+    rmdir(folder_.c_str());
+  }
+
+  int connect_tcp() {
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(server_->tcp_address().port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    return fd;
+  }
+
+  int connect_unix() {
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    options_.unix_path.copy(address.sun_path, sizeof address.sun_path - 1);
+    EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    return fd;
+  }
+
+  /// Runs the loop until the peer has closed or `enough` is in what arrived.
+  std::string receive(int fd, const std::string& enough = "") {
+    std::string received;
+    for (;;) {
+      char bytes[65536];
+      const ssize_t got = read(fd, bytes, sizeof bytes);
+      if (got == 0 || (got < 0 && errno != EAGAIN)) return received;
+      if (got > 0) received.append(bytes, static_cast<std::size_t>(got));
+      if (!enough.empty() && received.find(enough) != std::string::npos) return received;
+      if (got < 0) {
+        loop_.post([] {});
+        loop_.run_once();
+      }
+    }
+  }
+
+  std::string ask(int fd, const std::string& request, const std::string& enough) {
+    EXPECT_EQ(write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
+    return receive(fd, enough);
+  }
+
+  std::string get(const std::string& path, const std::string& headers, const std::string& enough) {
+    const int fd = connect_tcp();
+    std::string answer = ask(fd, "GET " + path + " HTTP/1.1\r\n" + headers + "\r\n", enough);
+    close(fd);
+    return answer;
+  }
+
+  std::string folder_;
+  HttpServerOptions options_;
+  loop::EventLoop loop_;
+  std::unique_ptr<HttpServer> server_;
+  Respond later_;
+  int handled_ = 0;
+};
+
+TEST_F(HttpServerTest, answers_over_tcp_and_unix_socket) {
+  EXPECT_THAT(get("/a/b", "Host: localhost\r\n", "path"),
+              testing::AllOf(StartsWith("HTTP/1.1 200 OK\r\n"), HasSubstr("content-length: 10\r\n"),
+                             HasSubstr("x-content-type-options: nosniff\r\n"),
+                             EndsWith("\r\n\r\npath=/a/b\n")));
+  const int fd = connect_unix();
+  const std::string request = "GET /v1/status HTTP/1.1\r\nHost: anything\r\n\r\n";
+  EXPECT_THAT(ask(fd, request, "path="), EndsWith("path=/v1/status\n"));
+  EXPECT_THAT(ask(fd, request, "path="), EndsWith("path=/v1/status\n")) << "connection goes on";
+  close(fd);
+}
+
+TEST_F(HttpServerTest, unix_socket_is_for_owner_and_group) {
+  struct stat status {};
+  ASSERT_EQ(stat(options_.unix_path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0660u);
+}
+
+TEST_F(HttpServerTest, head_has_no_body) {
+  const int fd = connect_tcp();
+  const std::string answer =
+      ask(fd, "HEAD /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "\r\n\r\n");
+  EXPECT_THAT(answer, HasSubstr("content-length: 8\r\n"));
+  EXPECT_THAT(answer, EndsWith("\r\n\r\n"));
+  close(fd);
+}
+
+TEST_F(HttpServerTest, large_answers_arrive_whole) {
+  const int fd = connect_tcp();
+  const std::string answer = ask(fd, "GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n", "end");
+  const std::size_t body = answer.find("\r\n\r\n");
+  ASSERT_NE(body, std::string::npos);
+  EXPECT_EQ(answer.size() - body - 4, 3000003u);
+  close(fd);
+}
+
+TEST_F(HttpServerTest, answer_may_come_later) {
+  const int fd = connect_tcp();
+  const std::string request = "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  ASSERT_EQ(write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
+  while (!later_) loop_.run_once();
+  later_({200, "text/plain", "at last"});
+  later_({200, "text/plain", "a second answer is ignored"});
+  EXPECT_THAT(receive(fd, "at last"), EndsWith("\r\n\r\nat last"));
+  close(fd);
+}
+
+TEST_F(HttpServerTest, answer_to_a_client_that_left_is_harmless) {
+  const int fd = connect_tcp();
+  const std::string request = "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  ASSERT_EQ(write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
+  while (!later_) loop_.run_once();
+  close(fd);
+  EXPECT_THAT(get("/x", "Host: localhost\r\n", "path"), HasSubstr("path=/x"));
+  later_({200, "text/plain", "too late"});
+  EXPECT_THAT(get("/x", "Host: localhost\r\n", "path"), HasSubstr("path=/x"));
+}
+
+TEST_F(HttpServerTest, server_may_go_while_requests_wait) {
+  const int fd = connect_tcp();
+  const int idle = connect_tcp();
+  const std::string request = "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  ASSERT_EQ(write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
+  while (!later_) loop_.run_once();
+  server_.reset();
+  later_({200, "text/plain", "too late"});
+  EXPECT_THAT(receive(fd), IsEmpty());
+  EXPECT_NE(access(options_.unix_path.c_str(), F_OK), 0) << "the socket file is gone";
+  close(fd);
+  close(idle);
+}
+
+TEST_F(HttpServerTest, T19_foreign_host_names_and_origins_are_refused) {
+  for (const char* headers :
+       {"Host: evil.example\r\n", "Host: localhost.evil.example\r\n", "Host: 127.0.0.2\r\n",
+        "Host: \r\n", "Host: localhost\r\nOrigin: http://localhost\r\n",
+        "Host: localhost\r\nOrigin: null\r\n", "Host: 127.0.0.1@evil.example\r\n", ""}) {
+    handled_ = 0;
+    EXPECT_THAT(get("/metrics", headers, "allowed\n"), StartsWith("HTTP/1.1 403 ")) << headers;
+    EXPECT_EQ(handled_, 0) << headers;
+  }
+  for (const char* headers : {"Host: localhost:9464\r\n", "Host: 127.0.0.1\r\n",
+                              "Host: 127.0.0.1:1\r\n", "Host: EDGE.example.com\r\n"}) {
+    EXPECT_THAT(get("/metrics", headers, "path"), StartsWith("HTTP/1.1 200 ")) << headers;
+  }
+  EXPECT_GE(server_->counters().refused, 7u);
+}
+
+TEST_F(HttpServerTest, only_reading_methods) {
+  for (const char* method : {"POST", "PUT", "DELETE", "OPTIONS", "PATCH"}) {
+    handled_ = 0;
+    const int fd = connect_tcp();
+    const std::string answer =
+        ask(fd,
+            std::string(method) +
+                " /v1/status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+            "\x01");
+    EXPECT_TRUE(answer.empty() || answer.starts_with("HTTP/1.1 4")) << answer;
+    EXPECT_EQ(handled_, 0) << method;
+    close(fd);
+  }
+}
+
+TEST_F(HttpServerTest, upgrades_are_refused) {
+  const std::string answer =
+      get("/",
+          "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n",
+          "\x01");
+  EXPECT_THAT(answer, testing::Not(HasSubstr(" 101 ")));
+}
+
+TEST_F(HttpServerTest, garbage_and_floods_leave_it_serving) {
+  std::string garbage(200000, '\0');
+  for (std::size_t i = 0; i < garbage.size(); ++i) garbage[i] = static_cast<char>(i * 131 + i / 7);
+  for (const std::string& request :
+       {garbage, "GET /" + std::string(100000, 'a') + " HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\n" + std::string(100000, 'h') + ": x\r\n\r\n",
+        std::string("\r\n\r\n\r\n"), std::string("GET\r\n\r\n"),
+        std::string("GET /%zz%00 HTTP/1.1\r\nHost: localhost\r\n\r\n")}) {
+    const int fd = connect_tcp();
+    EXPECT_NE(send(fd, request.data(), request.size(), MSG_NOSIGNAL), 0);
+    shutdown(fd, SHUT_WR);
+    receive(fd);
+    close(fd);
+  }
+  std::vector<int> idle;
+  for (int i = 0; i < 100; ++i) {
+    idle.push_back(connect_tcp());
+    loop_.post([] {});
+    loop_.run_once();
+  }
+  EXPECT_THAT(receive(idle.back()), IsEmpty()) << "one too many is closed at once";
+  for (const int fd : idle) close(fd);
+  std::string answer;
+  for (int i = 0; i < 1000 && answer.empty(); ++i) {
+    answer = get("/x", "Host: localhost\r\n", "path");
+  }
+  EXPECT_THAT(answer, HasSubstr("path=/x"));
+}
+
+TEST_F(HttpServerTest, a_taken_port_is_named) {
+  loop::EventLoop other;
+  HttpServerOptions options;
+  options.tcp = server_->tcp_address();
+  const auto second = HttpServer::start(other, options, [](const Request&, const Respond&) {});
+  ASSERT_FALSE(second);
+  EXPECT_THAT(second.error().message,
+              testing::AllOf(HasSubstr("cannot listen on tcp " + to_string(options.tcp)),
+                             HasSubstr("Address already in use; stop what uses it")));
+}
+
+TEST(HttpHost, own_names) {
+  const SocketAddress v6 = *parse_socket_address("[2001:db8::1]:9464");
+  EXPECT_TRUE(is_own_host("[2001:DB8::1]:9464", v6, {}));
+  EXPECT_TRUE(is_own_host("[2001:db8::1]", v6, {}));
+  EXPECT_FALSE(is_own_host("2001:db8::1", v6, {}));
+  EXPECT_FALSE(is_own_host("", v6, {}));
+  EXPECT_FALSE(is_own_host("example.com", v6, {"www.example.com"}));
+}
+
+}  // namespace
+}  // namespace turnpike::api
