@@ -94,6 +94,22 @@ struct CallSide {
   std::string sent_session_name;
 };
 
+/// Sums over sessions: what ends sent us.
+struct Totals {
+  std::uint64_t rtp_packets = 0;
+  std::uint64_t rtp_bytes = 0;
+  std::uint64_t rtp_errors = 0;  ///< everything that was dropped
+  std::uint64_t rtcp_packets = 0;
+
+  Totals& operator+=(const Totals& more) {
+    rtp_packets += more.rtp_packets;
+    rtp_bytes += more.rtp_bytes;
+    rtp_errors += more.rtp_errors;
+    rtcp_packets += more.rtcp_packets;
+    return *this;
+  }
+};
+
 struct Call {
   std::string id;
   std::uint64_t record_key = 0;
@@ -106,6 +122,7 @@ struct Call {
   std::array<CallSide, 2> sides;
   std::vector<CallMedia> media;
   std::array<std::optional<Offer>, 2> offers;  ///< by offerer
+  Totals past;                                 ///< of sessions that it has no longer
 
   CallSide& side(Side which) { return sides[index_of(which)]; }
   const CallSide& side(Side which) const { return sides[index_of(which)]; }

@@ -60,9 +60,13 @@ const SrtpKeying& key_for(MediaSide& side, SrtpSuite suite, const RandomBytes& r
   return key;
 }
 
+void forget_key(MediaSide& side) {
+  sdp::wipe(side.keys[index_of_suite(side.suite)].value);
+}
+
 void use_suite(MediaSide& side, SrtpSuite suite) {
   if (side.suite == suite) return;
-  sdp::wipe(side.keys[index_of_suite(side.suite)].value);
+  forget_key(side);
   side.suite = suite;
 }
 

@@ -21,6 +21,9 @@ const SrtpKeying& key_for(MediaSide& side, SrtpSuite suite, const RandomBytes& r
 /// were it used again, its packet indices would start over (two-time pad).
 void use_suite(MediaSide& side, SrtpSuite suite);
 
+/// Forgets our key of the suite in use, so that key_for makes a new one.
+void forget_key(MediaSide& side);
+
 /// The lines to offer to `receiver`: the suite in use first, then those that the other side's
 /// offer `offered` holds, with its tags, then all others by preference. `words` are those of the
 /// SDES list: "off", "no-SUITE", "only-SUITE"; unknown words are ignored.

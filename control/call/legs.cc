@@ -33,9 +33,9 @@ bool expects_media(const CallMedia& media, Side side) {
   return sdp::sends(sender.direction) && sdp::receives(receiver.direction);
 }
 
-void update_legs(Relay& relay, const Call& call) {
+void update_legs(Relay& relay, const Call& call, Which which) {
   for (const CallMedia& media : call.media) {
-    if (!media.has_session()) continue;
+    if (!media.has_session() || (which == Which::kUnanswered && media.answered)) continue;
     for (const Side side : {Side::kA, Side::kB}) {
       LegConfig leg = leg_of(call, media, side);
       relay.update_leg(media.session, side, leg);

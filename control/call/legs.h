@@ -11,7 +11,11 @@ namespace turnpike::call {
 /// other side.
 bool expects_media(const CallMedia& media, Side side);
 
+enum class Which : std::uint8_t {
+  kAll,         ///< after an answer
+  kUnanswered,  ///< after an offer: what is in effect stays as it is until its answer
+};
 /// Tells the relay both legs of every m-line that has a session.
-void update_legs(Relay& relay, const Call& call);
+void update_legs(Relay& relay, const Call& call, Which which);
 
 }  // namespace turnpike::call

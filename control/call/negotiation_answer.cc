@@ -69,10 +69,14 @@ Result<void> Negotiation::answer_media(CallMedia& media, Side offerer, const Off
       offered.mux_accept || has_mux_flag(RtcpMuxFlag::kAccept) || receiver.rtcp_mux;
   const bool reject_mux =
       offered.mux_reject || (has_mux_flag(RtcpMuxFlag::kReject) && !offered.sender.rtcp_mux_only);
+  // An offerer with a new key of its own has a new SRTP state, which expects ours to start too.
+  const bool renewed =
+      sender.remote.key.is_set() && sender.remote.key.value != offered.sender.key.value;
+  use_suite(sender, offered.sender.key.value.suite);
+  if (renewed) forget_key(sender);
   sender.remote = offered.sender;
   sender.profile = *sdp::profile_of(offered.protocol);
   sender.rtcp_mux = offered.sender.rtcp_mux && accept_mux && !reject_mux;
-  use_suite(sender, offered.sender.key.value.suite);
   if (sdp::is_secure(sender.profile)) key_for(sender, sender.suite, random_bytes_);
 
   media.answered = true;

@@ -248,6 +248,13 @@ void visit(V& v, T& x) {
   v.field(x.sent_username);
   v.field(x.sent_session_name);
 }
+template <typename V, Is<Totals> T>
+void visit(V& v, T& x) {
+  v.field(x.rtp_packets);
+  v.field(x.rtp_bytes);
+  v.field(x.rtp_errors);
+  v.field(x.rtcp_packets);
+}
 template <typename V, Is<Call> T>
 void visit(V& v, T& x) {
   v.field(x.id);
@@ -261,6 +268,7 @@ void visit(V& v, T& x) {
   v.field(x.sides);
   v.field(x.media);
   v.field(x.offers);
+  v.field(x.past);
 }
 
 void write_all(Writer& writer, const Call& call) {

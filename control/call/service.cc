@@ -16,6 +16,8 @@ namespace {
 
 using Value = ng::Value;
 
+constexpr std::size_t kIdBytesMax = 512;
+constexpr std::size_t kOtherTagsMax = 16;
 constexpr const char* kLimitReached = "Parallel session limit reached";
 
 Value::Dict error_reply(std::string reason) {
@@ -57,6 +59,14 @@ class KeyedDescription {
   sdp::Session value;
 };
 
+/// Another end answers for this side from now on (a fork).
+void take_tag(CallSide& side, const std::string& tag) {
+  std::erase(side.other_tags, tag);
+  if (!side.tag.empty()) side.other_tags.push_back(side.tag);
+  if (side.other_tags.size() > kOtherTagsMax) side.other_tags.erase(side.other_tags.begin());
+  side.tag = tag;
+}
+
 /// The side that an offer comes from. A new tag is the answerer's when no answer named it yet, or
 /// when it speaks to the caller (another branch of a fork).
 std::optional<Side> offerer_of(Call& call, const CallRequest& request) {
@@ -65,8 +75,7 @@ std::optional<Side> offerer_of(Call& call, const CallRequest& request) {
   }
   CallSide& callee = call.side(Side::kB);
   if (!callee.tag.empty() && request.to_tag != call.side(Side::kA).tag) return std::nullopt;
-  if (!callee.tag.empty()) callee.other_tags.push_back(callee.tag);
-  callee.tag = request.from_tag;
+  take_tag(callee, request.from_tag);
   return Side::kB;
 }
 
@@ -119,6 +128,9 @@ Result<sdp::Session> Service::parse(const CallRequest& request) const {
   if (request.call_id.empty()) return Error{"No call-id in message"};
   if (request.from_tag.empty()) return Error{"No from-tag in message"};
   if (request.sdp.empty()) return Error{"No SDP body in message"};
+  for (const std::string* id : {&request.call_id, &request.from_tag, &request.to_tag}) {
+    if (id->size() > kIdBytesMax) return Error{"call-id or tag is longer than 512 bytes"};
+  }
   return sdp::parse(request.sdp, {config_.sdp_bytes_max, config_.media_max});
 }
 
@@ -163,10 +175,8 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
   for (CallSide& side : next.sides) {
     if (side.since == Instant{}) side.since = next.created;
   }
-  // Where an answer is in effect, the offer waits for its own; see Negotiation::offer.
-  update_legs(relay_, next);
-  changes.commit();
-  keep(std::move(next));
+  update_legs(relay_, next, Which::kUnanswered);
+  keep(std::move(next), changes.commit());
   reply(sdp_reply(sdp::write(description.value)));
 }
 
@@ -186,9 +196,7 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
   const Side offerer = by_caller ? Side::kA : Side::kB;
   CallSide& answerer = next.side(other(offerer));
   if (answerer.tag != request.to_tag) {
-    std::erase(answerer.other_tags, request.to_tag);
-    if (!answerer.tag.empty()) answerer.other_tags.push_back(answerer.tag);
-    answerer.tag = request.to_tag;
+    take_tag(answerer, request.to_tag);
     answerer.since = environment_.clock();
   }
   SessionChanges changes(relay_);
@@ -198,13 +206,12 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
     log(known->second, "answer refused: " + done.error().message);
     return reply(error_reply(done.error().message));
   }
-  update_legs(relay_, next);
-  changes.commit();
-  keep(std::move(next));
+  update_legs(relay_, next, Which::kAll);
+  keep(std::move(next), changes.commit());
   reply(sdp_reply(sdp::write(description.value)));
 }
 
-void Service::keep(Call next) {
+void Service::keep(Call next, const std::vector<SessionId>& to_close) {
   next.last_signal_unix_us = now().unix_us;
   next.delete_at = Instant{};
   Call& call = call_by_id_[next.id];
@@ -212,6 +219,14 @@ void Service::keep(Call next) {
   for (const SessionId id : sessions_of(next)) call_id_by_session_[id] = next.id;
   call = std::move(next);
   store(call);
+  if (to_close.empty()) return;
+  // What an m-line carried counts for the call, also after it was given up.
+  gatherer_.close(to_close, environment_.clock(),
+                  [this, id = call.id, key = call.record_key](const StatsBySession& stats) {
+                    const auto known = call_by_id_.find(id);
+                    if (known == call_by_id_.end() || known->second.record_key != key) return;
+                    known->second.past += totals_of(stats);
+                  });
 }
 
 void Service::store(const Call& call) {

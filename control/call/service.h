@@ -35,8 +35,8 @@ class Service final : public CallService {
   Moment now() const;
   void log(const Call& call, const std::string& what) const;
 
-  /// Makes `next` the call's state: figures, index and record follow.
-  void keep(Call next);
+  /// Makes `next` the call's state; index and record follow, and sessions that it gave up end.
+  void keep(Call next, const std::vector<SessionId>& to_close);
   void store(const Call& call);
   /// Takes the call out of the table and closes its sessions.
   void end(const std::string& call_id, Gatherer::Done done);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "turnpike/relay.h"
@@ -42,10 +43,10 @@ class SessionChanges {
   void close_on_commit(SessionId id) { to_close_.push_back(id); }
   bool at_session_limit() const { return at_session_limit_; }
 
-  void commit() {
+  /// Keeps what was opened. The caller closes what is returned.
+  std::vector<SessionId> commit() {
     opened_.clear();
-    for (const SessionId id : to_close_) relay_.close_session(id, 0);
-    to_close_.clear();
+    return std::exchange(to_close_, {});
   }
 
  private:

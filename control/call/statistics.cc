@@ -123,12 +123,7 @@ Value::Dict tag_of(const Call& call, Side which, const StatsBySession& stats, co
   return dict;
 }
 
-struct Totals {
-  std::uint64_t rtp_packets = 0;
-  std::uint64_t rtp_bytes = 0;
-  std::uint64_t rtp_errors = 0;
-  std::uint64_t rtcp_packets = 0;
-};
+}  // namespace
 
 Totals totals_of(const StatsBySession& stats) {
   Totals totals;
@@ -142,8 +137,6 @@ Totals totals_of(const StatsBySession& stats) {
   }
   return totals;
 }
-
-}  // namespace
 
 Value::Dict statistics_of(const Call& call, const StatsBySession& stats, const Moment& now) {
   Value::Dict dict;
@@ -170,7 +163,8 @@ Value::Dict statistics_of(const Call& call, const StatsBySession& stats, const M
   }
   put_dict(dict, "tags", std::move(tags));
 
-  const Totals totals = totals_of(stats);
+  Totals totals = totals_of(stats);
+  totals += call.past;
   Value::Dict rtp;
   put_number(rtp, "packets", totals.rtp_packets);
   put_number(rtp, "bytes", totals.rtp_bytes);

@@ -18,6 +18,8 @@ struct Moment {
   std::int64_t unix_us = 0;
 };
 
+Totals totals_of(const StatsBySession& stats);
+
 /// created, created_us, `last signal`, SSRC, tags, totals. Without `result`.
 ng::Value::Dict statistics_of(const Call& call, const StatsBySession& stats, const Moment& now);
 
