@@ -48,11 +48,18 @@ struct DialRoute {
 
 /// A foreign SIP server that connects with mutual TLS and may speak for its domains only.
 struct SipPeer {
-  std::string name;                            ///< letters, digits, _ and -
-  std::vector<std::string> domains;            ///< domains of its From and P-Asserted-Identity
+  std::string name;                  ///< letters, digits, _ and -
+  std::vector<std::string> domains;  ///< what follows @ in its From and P-Asserted-Identity
   std::vector<std::string> certificate_names;  ///< DNS names; one must be the certificate's first
   VerifyName verify_name = VerifyName::kSan;
   std::string uri;  ///< where calls to its domains go: "sip:host:5062;transport=tls"; "" = nowhere
+};
+
+/// A further certificate of the client listener, chosen by the name that a client asks for (SNI).
+struct SniCertificate {
+  std::string server_name;
+  std::string certificate_file;
+  std::string private_key_file;
 };
 
 /// Everything that the generated sidecar depends on.
@@ -63,15 +70,19 @@ struct SipConfig {
   Interface inside;                          ///< servers and phones of the inside network
   std::vector<std::string> inside_networks;  ///< "10.0.0.0/8": sources that are trusted inside
   bool trust_local_processes = false;        ///< also SIP from this host's own inside addresses
-  std::uint16_t tls_port = 5061;             ///< TLS, no client certificate; 0 = off
-  std::uint16_t mtls_port = 5062;            ///< mutual TLS for peers; 0 = off
+  std::uint16_t tls_port = 5061;             ///< TLS, no client certificate; 0 = no clients
+  std::uint16_t mtls_port = 5062;            ///< mutual TLS; opened when there are peers; 0 = never
   std::uint16_t inside_port = 5060;          ///< UDP and TCP on the inside addresses
   std::uint16_t inside_tls_port = 0;         ///< TLS on the inside addresses; 0 = off
-  bool outside_plaintext = false;            ///< 5060 UDP and TCP outside too (a lab switch)
 
-  std::string certificate_file;  ///< PEM chain that clients and peers are shown
+  std::string certificate_file;  ///< PEM chain that clients are shown
   std::string private_key_file;  ///< its key, PEM without passphrase
-  std::string trust_file;        ///< PEM: authorities of peers and of inside TLS servers
+  std::vector<SniCertificate> sni_certificates;
+  /// What peers and inside TLS servers are shown: an identity for both purposes (serverAuth and
+  /// clientAuth). "" = the same as for clients.
+  std::string peer_certificate_file;
+  std::string peer_private_key_file;
+  std::string trust_file;  ///< PEM: authorities of peers and of inside TLS servers
 
   /// Where registrations go: "" = kept by the sidecar itself, else a server of the inside network
   /// ("sip:10.0.0.10:5060") that authenticates its users; it gets a Path (RFC 3327).
@@ -81,20 +92,19 @@ struct SipConfig {
   std::vector<InsideServers> servers;
   std::vector<DialRoute> routes;
   std::vector<SipPeer> peers;
-  std::vector<std::string> emergency_numbers;  ///< exempt from routes' patterns and call limits
+  std::vector<std::string> emergency_numbers;  ///< exempt from `routes` and from call limits
   std::string emergency_servers;               ///< name of the InsideServers that takes them
   InsideMedia inside_media = InsideMedia::kRtp;
 
   std::string ng_endpoint = "unix:/run/turnpike/ng.sock";  ///< or "udp:127.0.0.1:2223"
-  std::uint32_t calls_max = 4000;                          ///< at once; more get 503
-  std::uint32_t calls_per_user_max = 10;                   ///< at once, of one outside user
-  std::uint32_t requests_per_second_max = 50;              ///< of one outside address
-  Seconds keepalive_interval{10};                          ///< OPTIONS to inside servers
-  std::uint32_t keepalive_failures_max = 2;  ///< unanswered in a row: the server counts as down
+  std::uint32_t calls_per_minute_max = 30;                 ///< of one outside user; more get 503
+  std::uint32_t requests_per_second_max = 50;  ///< of one outside address; more are ignored
+  Seconds keepalive_interval{10};              ///< OPTIONS to inside servers and peers
+  std::uint32_t keepalive_failures_max = 2;    ///< unanswered in a row: counts as down
   Seconds registration_max{3600};
-  std::uint32_t worker_processes = 4;  ///< of the SIP server, per transport
+  std::uint32_t worker_processes = 4;  ///< of the SIP server, per listener and transport
 
-  std::string run_user = "kamailio";                ///< account of the SIP server
+  std::string run_user = "kamailio";                ///< account and group of the SIP server
   std::string relay_user = "turnpike";              ///< account of turnpiked
   std::string runtime_directory = "/run/kamailio";  ///< of its pid file and control socket
 };

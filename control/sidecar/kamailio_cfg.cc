@@ -1,0 +1,238 @@
+// kamailio.cfg: listeners, process settings, modules and their parameters. The script itself is in
+// routes.cfg and site.cfg, which it includes.
+#include <algorithm>
+#include <string>
+
+#include "control/sidecar/layout.h"
+
+namespace turnpike::sidecar {
+namespace {
+
+/// Counters of refusals, by reason; readable over the control socket ("stats.fetch all").
+constexpr const char* kCounters[] = {
+    "refused_malformed", "refused_source",  "refused_peer",   "refused_identity",
+    "refused_digest",    "refused_rate",    "refused_method", "refused_destination",
+    "refused_servers",   "refused_offline", "refused_dialog", "refused_media",
+    "refused_relay",     "refused_send",    "dropped_flood",
+};
+
+std::string define(std::string_view name, std::string_view value = "") {
+  return "#!define " + std::string(name) + (value.empty() ? "" : " ") + std::string(value) + "\n";
+}
+std::string define(std::string_view name, std::int64_t value) {
+  return define(name, std::to_string(value));
+}
+
+std::string defines(const SipConfig& config, const std::string& signing_key) {
+  std::string text;
+  if (has_clients(config)) text += define("WITH_CLIENTS");
+  if (has_peers(config)) text += define("WITH_PEERS");
+  text += define(has_registrar(config) ? "WITH_REGISTRAR" : "WITH_UPSTREAM");
+  text += define("FLAG_OUTSIDE", 1) + define("FLAG_PEER", 2) + define("BRANCH_OUTSIDE", 1);
+  text += define("MESSAGE_BYTES_MAX", 16000);
+  text += define("CALLS_PER_MINUTE_MAX", config.calls_per_minute_max);
+  text += define("CONNECTION_REGISTERED_SECONDS", config.registration_max.count() + 10);
+  const bool srtp = config.inside_media == InsideMedia::kSrtp;
+  text += define("INSIDE_PROTOCOL", srtp ? "\"RTP/SAVP\"" : "\"RTP/AVP\"");
+  text += define("SIGNING_KEY", "\"" + signing_key + "\"");
+  return text + "\n";
+}
+
+class Listeners {
+ public:
+  void add(const char* transport, const InterfaceAddress& address, std::uint16_t port,
+           const std::string& name) {
+    text_ += "listen=" + socket_text(transport, address.local, port);
+    if (address.advertised.is_set() && address.advertised != address.local) {
+      text_ += " advertise " + host_text(address.advertised) + ":" + std::to_string(port);
+    }
+    text_ += " name \"" + name + "\"\n";
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+/// The names say to the script which side a request came from.
+std::string listeners(const SipConfig& config) {
+  Listeners all;
+  int index = 0;
+  for (const auto& address : config.inside.addresses) {
+    const std::string number = std::to_string(index++);
+    all.add("udp", address, config.inside_port, "inside_udp" + number);
+    all.add("tcp", address, config.inside_port, "inside_tcp" + number);
+    if (config.inside_tls_port != 0) {
+      all.add("tls", address, config.inside_tls_port, "inside_tls" + number);
+    }
+  }
+  index = 0;
+  for (const auto& address : config.outside.addresses) {
+    const std::string number = std::to_string(index++);
+    if (has_clients(config)) all.add("tls", address, config.tls_port, "clients" + number);
+    if (has_peers(config)) all.add("tls", address, config.mtls_port, "peers" + number);
+  }
+  std::string text = all.text();
+  for (const std::string& domain : config.domains) text += "alias=\"" + domain + "\"\n";
+  return text + "\n";
+}
+
+std::string process(const SipConfig& config) {
+  const std::string workers = std::to_string(config.worker_processes);
+  return "debug=1\n"
+         "log_facility=LOG_DAEMON\n"
+         "log_prefix_mode=1\n"
+         // Its memory holds keys of calls.
+         "disable_core_dump=yes\n"
+         "children=" +
+         workers + "\ntcp_children=" + workers +
+         "\n"
+         "enable_tls=yes\n"
+         "auto_aliases=no\n"
+         "mhomed=0\n"
+         "server_signature=no\n"
+         "user_agent_header=\"User-Agent: Turnpike\"\n"
+         "pv_buffer_size=16384\n"
+         "tcp_async=yes\n"
+         "tcp_connect_timeout=3\n"
+         "tcp_send_timeout=3\n"
+         // Until a registration says otherwise: a connection that says nothing does not stay.
+         "tcp_connection_lifetime=120\n"
+         "tcp_max_connections=16384\n"
+         "tls_max_connections=16384\n"
+         "tcp_keepalive=yes\n"
+         "tcp_keepidle=30\n"
+         "tcp_keepintvl=10\n"
+         "tcp_keepcnt=3\n"
+         "tcp_accept_aliases=no\n"
+         "tcp_rd_buf_size=65536\n"
+         "dns_retr_time=1\n"
+         "dns_retr_no=1\n"
+         "use_dns_failover=no\n\n";
+}
+
+std::string modules(const SipConfig& config) {
+  std::string text;
+  std::string names =
+      "kex corex tm tmx sl rr pv maxfwd textops siputils xlog sanity ctl htable pike statistics "
+      "ipops nathelper tcpops dispatcher rtpengine tls";
+  if (has_registrar(config)) names += " db_text auth auth_db usrloc registrar";
+  if (!has_registrar(config)) names += " path";
+  std::size_t start = 0;
+  while (start < names.size()) {
+    const std::size_t end = std::min(names.find(' ', start), names.size());
+    text += "loadmodule \"" + names.substr(start, end - start) + ".so\"\n";
+    start = end + 1;
+  }
+  return text + "\n";
+}
+
+std::string parameter(const char* module, const char* name, const std::string& value) {
+  return std::string("modparam(\"") + module + "\", \"" + name + "\", \"" + value + "\")\n";
+}
+std::string parameter(const char* module, const char* name, std::int64_t value) {
+  return std::string("modparam(\"") + module + "\", \"" + name + "\", " + std::to_string(value) +
+         ")\n";
+}
+
+std::string transactions() {
+  return parameter("tm", "fr_timer", 5000) + parameter("tm", "fr_inv_timer", 120000) +
+         parameter("tm", "max_inv_lifetime", 180000) +
+         // Call-IDs of a client are no reason for a stack trace: answers carry no reason texts.
+         parameter("tm", "failure_reply_mode", 3) + parameter("rr", "enable_full_lr", 1) +
+         parameter("rr", "append_fromtag", 1) + parameter("rr", "enable_double_rr", 1) +
+         parameter("sanity", "autodrop", 0);
+}
+
+std::string tables(const SipConfig& config) {
+  std::string text = parameter("htable", "htable", "banned=>size=12;autoexpire=300;") +
+                     parameter("htable", "htable", "refusals=>size=12;autoexpire=60;") +
+                     parameter("htable", "htable", "hops=>size=14;autoexpire=43200;") +
+                     parameter("htable", "htable", "tls_names=>size=8;autoexpire=86400;") +
+                     parameter("htable", "htable",
+                               "call_rate=>size=12;autoexpire=60;"
+                               "updateexpire=0;initval=0;") +
+                     parameter("htable", "htable",
+                               "failures=>size=12;autoexpire=300;"
+                               "updateexpire=0;initval=0;");
+  if (!has_registrar(config)) {
+    text += parameter(
+        "htable", "htable",
+        "flows=>size=14;autoexpire=" + std::to_string(config.registration_max.count() + 10) + ";");
+  }
+  constexpr std::int64_t kWindowSeconds = 2;
+  text += parameter("pike", "sampling_time_unit", kWindowSeconds) +
+          parameter("pike", "reqs_density_per_unit",
+                    kWindowSeconds * static_cast<std::int64_t>(config.requests_per_second_max)) +
+          parameter("pike", "remove_latency", 4) + parameter("pike", "pike_log_level", 3);
+  for (const char* counter : kCounters) text += parameter("statistics", "variable", counter);
+  return text;
+}
+
+std::string servers(const SipConfig& config, const std::string& directory) {
+  return parameter("dispatcher", "list_file", directory + "/dispatcher.list") +
+         parameter("dispatcher", "flags", 2) +
+         parameter("dispatcher", "ds_ping_method", "OPTIONS") +
+         parameter("dispatcher", "ds_ping_from", "sip:keepalive@" + config.domains.front()) +
+         parameter("dispatcher", "ds_ping_interval", config.keepalive_interval.count()) +
+         parameter("dispatcher", "ds_probing_threshold", config.keepalive_failures_max) +
+         parameter("dispatcher", "ds_inactive_threshold", 1) +
+         parameter("dispatcher", "ds_probing_mode", 1) +
+         // Any answer of its own shows a living server; 408 is our own timer, 503 says "not me".
+         parameter("dispatcher", "ds_ping_reply_codes",
+                   "class=2;class=3;code=400;code=401;code=403;code=404;code=405;code=407;"
+                   "code=415;code=420;code=480;code=481;code=483;code=486;code=488;code=501");
+}
+
+std::string relay(const SipConfig& config) {
+  return parameter("rtpengine", "rtpengine_sock", config.ng_endpoint) +
+         parameter("rtpengine", "rtpengine_tout_ms", 500) +
+         parameter("rtpengine", "rtpengine_retr", 2) +
+         parameter("rtpengine", "rtpengine_disable_tout", 5) +
+         parameter("rtpengine", "queried_nodes_limit", 1);
+}
+
+std::string registrar(const SipConfig& config, const std::string& directory) {
+  const bool sha256 = config.digest == DigestAlgorithm::kSha256;
+  const std::int64_t longest = config.registration_max.count();
+  std::string text =
+      parameter("auth_db", "db_url", "text://" + directory + "/db") +
+      parameter("auth_db", "calculate_ha1", 0) + parameter("auth_db", "password_column", "ha1") +
+      parameter("auth_db", "load_credentials", "") + parameter("auth_db", "use_domain", 1) +
+      parameter("auth", "nonce_expire", 300) + parameter("usrloc", "db_mode", 0) +
+      parameter("usrloc", "use_domain", 1) + parameter("usrloc", "handle_lost_tcp", 1) +
+      parameter("registrar", "method_filtering", 0) + parameter("registrar", "max_contacts", 5) +
+      parameter("registrar", "max_expires", longest) +
+      parameter("registrar", "default_expires", std::min<std::int64_t>(longest, 600)) +
+      parameter("registrar", "min_expires", 30) + parameter("registrar", "append_branches", 1) +
+      parameter("registrar", "gruu_enabled", 0) +
+      parameter("registrar", "received_avp", "$avp(received)") +
+      parameter("nathelper", "received_avp", "$avp(received)");
+  if (sha256) text += parameter("auth", "algorithm", "SHA-256");
+  return text;
+}
+
+}  // namespace
+
+std::string kamailio_cfg(const SipConfig& config, const std::string& directory,
+                         const std::string& signing_key) {
+  std::string text =
+      "#!KAMAILIO\n"
+      "# Generated by turnpiked from its configuration file: do not edit.\n\n";
+  text += defines(config, signing_key) + process(config) + listeners(config) + modules(config);
+  text += parameter("ctl", "binrpc", "unix:" + config.runtime_directory + "/turnpike_ctl");
+  text += parameter("ctl", "mode", 0660);
+  text += parameter("tls", "config", directory + "/tls.cfg");
+  text += parameter("tls", "connection_timeout", 30);
+  text += transactions() + tables(config) + servers(config, directory) + relay(config);
+  if (has_registrar(config)) {
+    text += registrar(config, directory);
+  } else {
+    text += parameter("path", "use_received", 1) + parameter("path", "enable_r2", 1);
+  }
+  text += "\ninclude_file \"" + directory + "/routes.cfg\"\n";
+  text += "include_file \"" + directory + "/site.cfg\"\n";
+  return text;
+}
+
+}  // namespace turnpike::sidecar

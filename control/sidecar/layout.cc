@@ -1,0 +1,70 @@
+#include "control/sidecar/layout.h"
+
+namespace turnpike::sidecar {
+
+std::vector<ServerSet> server_sets(const SipConfig& config) {
+  std::vector<ServerSet> sets;
+  const auto add = [&sets](std::string name, const std::vector<std::string>& uris, bool outside,
+                           std::vector<std::string> certificate_names) {
+    ServerSet set;
+    set.number = static_cast<int>(sets.size()) + 1;
+    set.name = std::move(name);
+    set.outside = outside;
+    set.certificate_names = std::move(certificate_names);
+    for (const std::string& uri : uris) {
+      if (const auto target = parse_target(uri)) set.targets.push_back(*target);
+    }
+    sets.push_back(std::move(set));
+  };
+  for (const InsideServers& group : config.servers) add(group.name, group.uris, false, {});
+  if (!config.upstream.empty()) add("", {config.upstream}, false, {});
+  for (const SipPeer& peer : config.peers) {
+    if (!peer.uri.empty()) add(peer.name, {peer.uri}, true, peer.certificate_names);
+  }
+  return sets;
+}
+
+int set_number(const std::vector<ServerSet>& sets, const std::string& name, bool outside) {
+  for (const ServerSet& set : sets) {
+    if (set.name == name && set.outside == outside) return set.number;
+  }
+  return 0;
+}
+
+std::string host_text(const IpAddress& ip) {
+  return ip.is_v6() ? "[" + to_string(ip) + "]" : to_string(ip);
+}
+
+std::string socket_text(std::string_view transport, const IpAddress& ip, std::uint16_t port) {
+  return std::string(transport) + ":" + host_text(ip) + ":" + std::to_string(port);
+}
+
+std::string sending_socket(const SipConfig& config, const Target& target, bool outside) {
+  const auto& addresses = outside ? config.outside.addresses : config.inside.addresses;
+  const InterfaceAddress* chosen = &addresses.front();
+  if (target.is_address) {
+    const bool v6 = target.host.starts_with('[');
+    for (const auto& address : addresses) {
+      if (address.local.is_v6() == v6) {
+        chosen = &address;
+        break;
+      }
+    }
+  }
+  const bool tls = target.transport == Transport::kTls;
+  const std::uint16_t port =
+      outside ? config.mtls_port : (tls ? config.inside_tls_port : config.inside_port);
+  return socket_text(name_of(target.transport), chosen->local, port);
+}
+
+bool has_clients(const SipConfig& config) {
+  return config.tls_port != 0;
+}
+bool has_peers(const SipConfig& config) {
+  return config.mtls_port != 0 && !config.peers.empty();
+}
+bool has_registrar(const SipConfig& config) {
+  return config.upstream.empty();
+}
+
+}  // namespace turnpike::sidecar

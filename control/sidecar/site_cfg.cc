@@ -1,0 +1,156 @@
+// site.cfg: this site's names, numbers, servers and peers as answers to the questions that
+// routes.cfg asks. Every value has passed check().
+#include <string>
+
+#include "control/sidecar/layout.h"
+
+namespace turnpike::sidecar {
+namespace {
+
+std::string quoted(std::string_view text) {
+  return "\"" + std::string(text) + "\"";
+}
+
+/// A route that answers yes where one of its conditions holds.
+class Question {
+ public:
+  explicit Question(std::string_view name) : text_("route[" + std::string(name) + "] {\n") {}
+
+  void when(const std::string& condition, const std::string& before_yes = "") {
+    text_ += "    if (" + condition + ") {\n";
+    if (!before_yes.empty()) text_ += "        " + before_yes + "\n";
+    text_ += "        return 1;\n    }\n";
+  }
+  std::string done() { return text_ + "    return -1;\n}\n\n"; }
+  void line(const std::string& text) { text_ += "    " + text + "\n"; }
+
+ private:
+  std::string text_;
+};
+
+/// `variable` equals one of `values`.
+template <typename Values>
+std::string any_of(std::string_view variable, const Values& values) {
+  std::string condition;
+  for (const auto& value : values) {
+    if (!condition.empty()) condition += " || ";
+    condition += std::string(variable) + " == " + quoted(value);
+  }
+  return condition;
+}
+
+std::string use_set(int number) {
+  return "$var(servers) = " + std::to_string(number) + ";";
+}
+
+/// Backslashes mean something to two readers on the way; a bracket means the same without one.
+std::string regex_text(const std::string& pattern) {
+  std::string text;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i] == '\\') {
+      text += std::string("[") + pattern[++i] + "]";
+    } else {
+      text += pattern[i];
+    }
+  }
+  return "^(" + text + ")$";
+}
+
+std::string sources(const SipConfig& config) {
+  Question question("SOURCE_IS_INSIDE");
+  if (!config.trust_local_processes) {
+    question.line("# This host's own addresses are its local processes.");
+    for (const auto& address : config.inside.addresses) {
+      question.line("if (src_ip == " + host_text(address.local) + ") {");
+      question.line("    return -1;");
+      question.line("}");
+    }
+  }
+  for (const std::string& network : config.inside_networks) {
+    question.when("is_in_subnet(\"$si\", " + quoted(network) + ")");
+  }
+  return question.done();
+}
+
+std::string domains(const SipConfig& config) {
+  Question own("IS_OWN_DOMAIN");
+  own.when(any_of("$vn(domain)", config.domains));
+  return own.done();
+}
+
+std::string numbers(const SipConfig& config, const std::vector<ServerSet>& sets) {
+  Question emergency("IS_EMERGENCY");
+  if (!config.emergency_numbers.empty()) {
+    emergency.when(any_of("$rU", config.emergency_numbers),
+                   use_set(set_number(sets, config.emergency_servers, false)));
+  }
+  Question servers("SERVERS_OF_NUMBER");
+  for (const DialRoute& route : config.routes) {
+    servers.when("$rU =~ " + quoted(regex_text(route.pattern)),
+                 use_set(set_number(sets, route.servers, false)));
+  }
+  return emergency.done() + servers.done();
+}
+
+/// In $var(hop), $var(mark): hops of inside servers and names of TLS servers.
+std::string targets(const std::vector<ServerSet>& sets) {
+  Question inside("IS_INSIDE_SERVER");
+  Question name("IS_NAME_OF_TARGET");
+  for (const ServerSet& set : sets) {
+    for (const Target& target : set.targets) {
+      if (!set.outside) inside.when("$var(mark) == " + quoted("<" + to_hop(target) + ">"));
+      if (target.transport != Transport::kTls) continue;
+      const std::vector<std::string> own_name = {target.host.starts_with('[')
+                                                     ? target.host.substr(1, target.host.size() - 2)
+                                                     : target.host};
+      const auto& names = set.certificate_names.empty() ? own_name : set.certificate_names;
+      name.when("$var(hop) == " + quoted(to_hop(target)) + " && (" + any_of("$vn(name)", names) +
+                ")");
+    }
+  }
+  return inside.done() + name.done();
+}
+
+std::string peer_names(const SipConfig& config) {
+  std::string text = "route[PEER_OF_CERTIFICATE] {\n";
+  for (const SipPeer& peer : config.peers) {
+    std::string condition = any_of("$vn(name)", peer.certificate_names);
+    if (peer.verify_name == VerifyName::kSanOrCn) {
+      // The common name counts only where there is no DNS name (RFC 6125 section 6.4.4).
+      condition += " || (($vn(name) == $null || $vn(name) == \"\") && (" +
+                   any_of("$vn(common_name)", peer.certificate_names) + "))";
+    }
+    text += "    if (" + condition + ") {\n        $avp(peer) = " + quoted(peer.name) +
+            ";\n        return 1;\n    }\n";
+  }
+  return text + "    return -1;\n}\n\n";
+}
+
+std::string peer_domains(const SipConfig& config, const std::vector<ServerSet>& sets) {
+  Question speaks("IS_PEER_DOMAIN");
+  Question reached("PEER_OF_DOMAIN");
+  for (const SipPeer& peer : config.peers) {
+    const std::string domain = any_of("$vn(domain)", peer.domains);
+    speaks.when("$avp(peer) == " + quoted(peer.name) + " && (" + domain + ")");
+    if (!peer.uri.empty()) reached.when(domain, use_set(set_number(sets, peer.name, true)));
+  }
+  return speaks.done() + reached.done();
+}
+
+std::string upstream(const std::vector<ServerSet>& sets) {
+  return "route[TO_UPSTREAM] {\n    " + use_set(set_number(sets, "", false)) +
+         "\n    route(TO_SERVERS);\n}\n\n";
+}
+
+}  // namespace
+
+std::string site_cfg(const SipConfig& config) {
+  const auto sets = server_sets(config);
+  std::string text = "# Generated by turnpiked from its configuration file: do not edit.\n\n";
+  text += sources(config) + domains(config) + numbers(config, sets) + targets(sets);
+  if (has_peers(config)) text += peer_names(config) + peer_domains(config, sets);
+  if (!has_registrar(config)) text += upstream(sets);
+  return text;
+}
+
+}  // namespace turnpike::sidecar

@@ -1,0 +1,197 @@
+// What check() refuses: above all, values that would say something to Kamailio's parser.
+#include <functional>
+
+#include <gtest/gtest.h>
+
+#include "control/sidecar/grammar.h"
+#include "tests/unit/sidecar/example.h"
+
+namespace turnpike::sidecar {
+namespace {
+
+/// Keys of the mistakes, apart by spaces.
+std::string keys(const SipConfig& config) {
+  std::string all;
+  for (const Mistake& mistake : check(config)) all += (all.empty() ? "" : " ") + mistake.key;
+  return all;
+}
+
+std::string keys_with(const std::function<void(SipConfig&)>& change) {
+  SipConfig config = example();
+  change(config);
+  return keys(config);
+}
+
+const std::vector<std::string> kHostile = {
+    "",
+    "a\"b",
+    "a'b",
+    "a\nb",
+    "a\rb",
+    "a b",
+    "a;b",
+    "a\\b",
+    "$fU",
+    "a$b",
+    "#!define",
+    "a//b",
+    "a/*b",
+    "a)b",
+    "\"; }",
+    "a\tb",
+    "a\x01"
+    "b",
+    "\xc3\xa4",
+    "a`b",
+    "a{b}",
+    "a=>b",
+    "a!b",
+    "../a",
+    "a@b",
+};
+
+TEST(Check, the_example_is_sound) {
+  EXPECT_EQ(keys(example()), "");
+}
+
+TEST(Check, hostile_text_is_refused_wherever_text_is_taken) {
+  const std::vector<std::function<std::string&(SipConfig&)>> fields = {
+      [](SipConfig& c) -> std::string& { return c.domains[0]; },
+      [](SipConfig& c) -> std::string& { return c.inside_networks[0]; },
+      [](SipConfig& c) -> std::string& { return c.certificate_file; },
+      [](SipConfig& c) -> std::string& { return c.private_key_file; },
+      [](SipConfig& c) -> std::string& { return c.trust_file; },
+      [](SipConfig& c) -> std::string& { return c.sni_certificates[0].server_name; },
+      [](SipConfig& c) -> std::string& { return c.sni_certificates[0].certificate_file; },
+      [](SipConfig& c) -> std::string& { return c.sni_certificates[0].private_key_file; },
+      [](SipConfig& c) -> std::string& { return c.users[0].name; },
+      [](SipConfig& c) -> std::string& { return c.users[0].domain; },
+      [](SipConfig& c) -> std::string& { return c.users[0].ha1; },
+      [](SipConfig& c) -> std::string& { return c.servers[1].name; },
+      [](SipConfig& c) -> std::string& { return c.servers[0].uris[0]; },
+      [](SipConfig& c) -> std::string& { return c.routes[0].servers; },
+      [](SipConfig& c) -> std::string& { return c.peers[0].name; },
+      [](SipConfig& c) -> std::string& { return c.peers[0].domains[0]; },
+      [](SipConfig& c) -> std::string& { return c.peers[0].certificate_names[0]; },
+      [](SipConfig& c) -> std::string& { return c.emergency_numbers[0]; },
+      [](SipConfig& c) -> std::string& { return c.emergency_servers; },
+      [](SipConfig& c) -> std::string& { return c.ng_endpoint; },
+      [](SipConfig& c) -> std::string& { return c.run_user; },
+      [](SipConfig& c) -> std::string& { return c.relay_user; },
+      [](SipConfig& c) -> std::string& { return c.runtime_directory; },
+  };
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    for (const std::string& text : kHostile) {
+      SipConfig config = example();
+      fields[i](config) = text;
+      EXPECT_FALSE(check(config).empty()) << "field " << i << " took [" << text << "]";
+      EXPECT_FALSE(generate(config, "/etc/turnpike/sidecar", kSigningKey));
+    }
+  }
+}
+
+TEST(Check, patterns_are_regular_expressions_of_few_characters) {
+  for (const char* good :
+       {"6...", "[1-9][0-9]{3}", "(100|200)", "\\+49[0-9]+", "\\*21#", "^a_b$x"}) {
+    const bool dollar = std::string(good).find('$') != std::string::npos;
+    EXPECT_EQ(is_dial_pattern(good), !dollar) << good;
+  }
+  for (const char* bad : {"", "[1", "(1", "a{2", "1\\", "1\\d", "\"", "1 2", "1/2", "1;2", "1\n"}) {
+    EXPECT_FALSE(is_dial_pattern(bad)) << bad;
+  }
+  EXPECT_FALSE(is_dial_pattern(std::string(129, '1')));
+}
+
+TEST(Check, targets) {
+  EXPECT_EQ(to_uri(*parse_target("sip:10.0.0.1")), "sip:10.0.0.1:5060;transport=udp");
+  EXPECT_EQ(to_uri(*parse_target("sip:a.b:5070;transport=tcp")), "sip:a.b:5070;transport=tcp");
+  EXPECT_EQ(to_uri(*parse_target("sip:[::1];transport=tls")), "sip:[::1]:5061;transport=tls");
+  EXPECT_TRUE(parse_target("sip:10.0.0.1")->is_address);
+  EXPECT_FALSE(parse_target("sip:a.b")->is_address);
+  for (const char* bad :
+       {"", "sip:", "10.0.0.1", "sips:a.b", "sip:x@a.b", "sip:a.b:0", "sip:a.b:65536",
+        "sip:a.b:", "sip:[::1", "sip:::1", "sip:[10.0.0.1]", "sip:a.b;transport=ws", "sip:a.b;lr",
+        "sip:a_b", "sip:192.168.1.300", "sip:a.b:5060x", "sip:a.b;transport=tls;x", "sip:-a.b"}) {
+    EXPECT_FALSE(parse_target(bad)) << bad;
+  }
+}
+
+TEST(Check, ports) {
+  EXPECT_EQ(keys_with([](auto& c) { c.mtls_port = c.tls_port; }), "mtls_port");
+  EXPECT_EQ(keys_with([](auto& c) { c.tls_port = 1023; }), "tls_port");
+  EXPECT_EQ(keys_with([](auto& c) { c.tls_port = 65535; }), "tls_port");
+  EXPECT_EQ(keys_with([](auto& c) { c.tls_port = 5063; }), "tls_port");
+  EXPECT_EQ(keys_with([](auto& c) { c.inside_port = 0; }), "inside_port");
+  EXPECT_EQ(keys_with([](auto& c) { c.inside_tls_port = c.inside_port; }), "inside_tls_port");
+  EXPECT_EQ(keys_with([](auto& c) { c.mtls_port = 0; }), "mtls_port") << "there are peers";
+  EXPECT_EQ(keys_with([](auto& c) { c.tls_port = 0; }), "") << "a site may have no clients";
+}
+
+TEST(Check, one_address_for_both_sides_needs_different_ports) {
+  const auto share = [](SipConfig& c) { c.inside.addresses = {c.outside.addresses[0]}; };
+  EXPECT_EQ(keys_with([&](auto& c) { share(c), c.inside_tls_port = 5090; }), "");
+  EXPECT_EQ(keys_with([&](auto& c) { share(c); }), "inside_tls_port");
+  EXPECT_EQ(keys_with([&](auto& c) { share(c), c.inside_tls_port = 5090, c.inside_port = 5061; }),
+            "inside_port");
+}
+
+TEST(Check, addresses) {
+  EXPECT_EQ(keys_with([](auto& c) { c.outside.addresses.clear(); }), "outside");
+  EXPECT_EQ(keys_with([](auto& c) { c.inside.addresses = {address("0.0.0.0")}; }), "inside");
+  EXPECT_EQ(keys_with([](auto& c) { c.inside_networks.clear(); }), "inside_networks");
+  EXPECT_EQ(keys_with([](auto& c) { c.inside_networks = {"10.0.0.0/33"}; }), "inside_networks[0]");
+  EXPECT_EQ(keys_with([](auto& c) { c.inside_networks = {"192.168.1.300"}; }),
+            "inside_networks[0]");
+}
+
+TEST(Check, a_peer_speaks_for_its_own_domains_only) {
+  EXPECT_EQ(keys_with([](auto& c) { c.peers[0].domains = {"example.com"}; }), "peers[0].domains");
+  EXPECT_EQ(keys_with([](auto& c) { c.peers[1].domains = c.peers[0].domains; }),
+            "peers[1].domains");
+  EXPECT_EQ(keys_with([](auto& c) { c.peers[1].certificate_names = c.peers[0].certificate_names; }),
+            "peers[1].certificate_names");
+  EXPECT_EQ(keys_with([](auto& c) { c.peers[0].certificate_names = {"*.partner.example"}; }),
+            "peers[0].certificate_names");
+  EXPECT_EQ(keys_with([](auto& c) { c.peers[0].certificate_names.clear(); }),
+            "peers[0].certificate_names");
+  EXPECT_EQ(keys_with([](auto& c) { c.peers[0].uri = "sip:a.b:5062;transport=tcp"; }),
+            "peers[0].uri")
+      << "never in clear";
+  EXPECT_EQ(keys_with([](auto& c) { c.peers[1].uri = c.peers[0].uri; }), "peers[1].uri");
+}
+
+TEST(Check, servers_and_routes) {
+  EXPECT_EQ(keys_with([](auto& c) { c.routes[0].servers = "nobody"; }), "routes[0].servers");
+  EXPECT_EQ(keys_with([](auto& c) { c.servers[1].name = "pbx"; }),
+            "servers[1].name routes[1].servers emergency_servers");
+  EXPECT_EQ(keys_with([](auto& c) { c.servers[0].uris.clear(); }), "servers[0].uris");
+  EXPECT_EQ(keys_with([](auto& c) { c.servers[0].uris.assign(7, "sip:10.0.0.1"); }),
+            "servers[0].uris");
+  EXPECT_EQ(keys_with([](auto& c) { c.inside_tls_port = 0; }), "servers[0].uris");
+}
+
+TEST(Check, users) {
+  EXPECT_EQ(keys_with([](auto& c) { c.users[0].domain = "other.example"; }), "users[0].domain");
+  EXPECT_EQ(keys_with([](auto& c) { c.users.push_back(c.users[0]); }), "users[1]");
+  EXPECT_EQ(keys_with([](auto& c) { c.digest = DigestAlgorithm::kSha256; }), "users[0].ha1");
+  EXPECT_EQ(keys_with([](auto& c) { c.users[0].ha1 = "secret"; }), "users[0].ha1")
+      << "a clear password is no hash";
+}
+
+TEST(Check, messages_never_hold_a_hash) {
+  SipConfig config = example();
+  config.users[0].ha1 = "0123456789ABCDEF0123456789abcdef";
+  for (const Mistake& mistake : check(config)) {
+    EXPECT_EQ(mistake.message.find("0123456789ABCDEF"), std::string::npos);
+  }
+}
+
+TEST(Check, ng_endpoint_is_local) {
+  for (const char* bad : {"udp:192.0.2.1:2223", "udp:127.0.0.1", "tcp:127.0.0.1:2223", "unix:ng"}) {
+    EXPECT_EQ(keys_with([bad](auto& c) { c.ng_endpoint = bad; }), "ng_endpoint") << bad;
+  }
+  EXPECT_EQ(keys_with([](auto& c) { c.ng_endpoint = "udp:127.0.0.1:2223"; }), "");
+}
+
+}  // namespace
+}  // namespace turnpike::sidecar

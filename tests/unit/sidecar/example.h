@@ -1,0 +1,41 @@
+// A site with one of everything.
+#pragma once
+
+#include "control/sidecar/sidecar.h"
+
+namespace turnpike::sidecar {
+
+inline InterfaceAddress address(const char* local, const char* advertised = nullptr) {
+  return {*parse_ip(local), *parse_ip(advertised == nullptr ? local : advertised)};
+}
+
+inline SipConfig example() {
+  SipConfig config;
+  config.domains = {"edge.example.com", "example.com"};
+  config.outside = {"outside", {address("192.0.2.10", "203.0.113.7"), address("2001:db8::10")}};
+  config.inside = {"inside", {address("10.0.0.1")}};
+  config.inside_networks = {"10.0.0.0/8", "fd00::/8"};
+  config.inside_tls_port = 5061;
+  config.certificate_file = "/etc/turnpike/server.pem";
+  config.private_key_file = "/etc/turnpike/server.key";
+  config.trust_file = "/etc/turnpike/ca.pem";
+  config.sni_certificates = {{"tenant.example.com", "/etc/turnpike/t.pem", "/etc/turnpike/t.key"}};
+  config.users = {{"alice", "example.com", "0123456789abcdef0123456789abcdef"}};
+  config.servers = {{"pbx", {"sip:10.0.0.10:5060", "sip:pbx.example.net;transport=tls"}},
+                    {"gateway", {"sip:[fd00::9];transport=tcp"}}};
+  config.routes = {{"[1-9][0-9]{3}", "pbx"}, {"\\+49[0-9]+", "gateway"}};
+  config.peers = {
+      {"partner",
+       {"partner.example"},
+       {"sip.partner.example"},
+       VerifyName::kSanOrCn,
+       "sip:sip.partner.example:5062;transport=tls"},
+      {"quiet", {"quiet.example"}, {"a.quiet.example", "b.quiet.example"}, VerifyName::kSan, ""}};
+  config.emergency_numbers = {"112"};
+  config.emergency_servers = "gateway";
+  return config;
+}
+
+inline const std::string kSigningKey(64, 'a');
+
+}  // namespace turnpike::sidecar

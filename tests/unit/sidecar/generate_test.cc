@@ -1,0 +1,161 @@
+// Generated files: against golden copies, and by what must and must not stand in them.
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/sidecar/example.h"
+
+namespace turnpike::sidecar {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::string file_of(const SipConfig& config, const std::string& path) {
+  const auto files = generate(config, "/etc/turnpike/sidecar", kSigningKey);
+  if (!files) return "error: " + files.error().message;
+  for (const GeneratedFile& file : *files) {
+    if (file.path == path) return file.contents;
+  }
+  return "no such file";
+}
+
+class Golden : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(Golden, file_is_as_reviewed) {
+  const std::string name = GetParam();
+  std::string copy = name;
+  for (char& c : copy) c = c == '/' ? '-' : c;
+  copy = TURNPIKE_SOURCE_DIR "/tests/unit/sidecar/golden/" + copy;
+  // After a wanted change: run with TURNPIKE_UPDATE_GOLDEN=1 and review the difference.
+  if (std::getenv("TURNPIKE_UPDATE_GOLDEN") != nullptr) {
+    std::ofstream(copy) << file_of(example(), name);
+  }
+  std::ifstream file(copy);
+  ASSERT_TRUE(file) << "no golden copy of " << name;
+  std::stringstream expected;
+  expected << file.rdbuf();
+  EXPECT_EQ(file_of(example(), name), expected.str());
+}
+
+INSTANTIATE_TEST_SUITE_P(Sidecar, Golden,
+                         ::testing::Values("kamailio.cfg", "site.cfg", "tls.cfg", "dispatcher.list",
+                                           "db/subscriber", "db/version", "nftables.conf"));
+
+TEST(Tls, peers_profile_never_has_a_server_name) {
+  const std::string text = file_of(example(), "tls.cfg");
+  std::istringstream lines(text);
+  std::string profile;
+  int peers_profiles = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("[")) profile = line;
+    const bool exact = profile.find(":5062]") != std::string::npos;
+    if (exact && line == "require_certificate = yes") ++peers_profiles;
+    EXPECT_FALSE(exact && line.starts_with("server_name")) << profile;
+    if (profile == "[server:default]" || profile == "[server:any]") {
+      EXPECT_NE(line, "require_certificate = yes") << "clients have no certificates";
+    }
+  }
+  EXPECT_EQ(peers_profiles, 2) << "one for each outside address";
+  EXPECT_THAT(text, Not(HasSubstr(":5061]"))) << "the client listener has the default profile";
+}
+
+TEST(Tls, every_profile_is_tls_1_2_or_newer) {
+  const std::string text = file_of(example(), "tls.cfg");
+  std::size_t profiles = 0;
+  std::size_t methods = 0;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    profiles += line.starts_with("[") ? 1 : 0;
+    methods += line == "method = TLSv1.2+" ? 1 : 0;
+  }
+  EXPECT_EQ(profiles, 5U);
+  EXPECT_EQ(methods, profiles);
+}
+
+TEST(Tls, without_peers_there_is_no_second_listener) {
+  SipConfig config = example();
+  config.peers.clear();
+  EXPECT_THAT(file_of(config, "tls.cfg"), Not(HasSubstr("5062")));
+  EXPECT_THAT(file_of(config, "kamailio.cfg"), Not(HasSubstr(":5062")));
+  EXPECT_THAT(file_of(config, "kamailio.cfg"), Not(HasSubstr("WITH_PEERS")));
+}
+
+TEST(Tls, peers_are_shown_their_own_identity) {
+  SipConfig config = example();
+  config.peer_certificate_file = "/etc/turnpike/traversal.pem";
+  config.peer_private_key_file = "/etc/turnpike/traversal.key";
+  const std::string text = file_of(config, "tls.cfg");
+  EXPECT_THAT(text.substr(text.find(":5062]")), HasSubstr("traversal.pem"));
+  EXPECT_THAT(text.substr(text.find("[client:default]")), HasSubstr("traversal.pem"));
+  EXPECT_THAT(text.substr(0, text.find(":5062]")), Not(HasSubstr("traversal.pem")));
+}
+
+TEST(Script, nothing_listens_in_clear_outside) {
+  const std::string text = file_of(example(), "kamailio.cfg");
+  for (const char* clear : {"udp:192.0.2.10", "tcp:192.0.2.10", "udp:[2001:db8", "tcp:[2001:db8"}) {
+    EXPECT_THAT(text, Not(HasSubstr(clear)));
+  }
+}
+
+TEST(Script, users_stand_as_hashes_in_their_table_only) {
+  const SipConfig config = example();
+  const auto files = generate(config, "/etc/turnpike/sidecar", kSigningKey);
+  ASSERT_TRUE(files);
+  for (const GeneratedFile& file : *files) {
+    if (file.path == "db/subscriber") continue;
+    EXPECT_THAT(file.contents, Not(HasSubstr(config.users[0].ha1))) << file.path;
+  }
+}
+
+TEST(Script, an_upstream_registrar_needs_no_users) {
+  SipConfig config = example();
+  config.upstream = "sip:10.0.0.20:5080;transport=tcp";
+  EXPECT_EQ(file_of(config, "db/subscriber"), "no such file");
+  const std::string text = file_of(config, "kamailio.cfg");
+  EXPECT_THAT(text, HasSubstr("#!define WITH_UPSTREAM"));
+  EXPECT_THAT(text, Not(HasSubstr("auth_db")));
+  EXPECT_THAT(file_of(config, "dispatcher.list"),
+              HasSubstr("3 sip:10.0.0.20:5080;transport=tcp 0 100 socket=tcp:10.0.0.1:5060"));
+}
+
+TEST(Script, inside_media_may_be_encrypted) {
+  SipConfig config = example();
+  config.inside_media = InsideMedia::kSrtp;
+  EXPECT_THAT(file_of(config, "kamailio.cfg"), HasSubstr("#!define INSIDE_PROTOCOL \"RTP/SAVP\""));
+}
+
+TEST(Script, backslashes_of_patterns_become_brackets) {
+  EXPECT_THAT(file_of(example(), "site.cfg"), HasSubstr("\"^([+]49[0-9]+)$\""));
+}
+
+TEST(Script, local_processes_are_trusted_on_request_only) {
+  SipConfig config = example();
+  EXPECT_THAT(file_of(config, "site.cfg"), HasSubstr("src_ip == 10.0.0.1"));
+  EXPECT_THAT(file_of(config, "nftables.conf"), HasSubstr("ip daddr 10.0.0.1 udp dport 5060"));
+  config.trust_local_processes = true;
+  EXPECT_THAT(file_of(config, "site.cfg"), Not(HasSubstr("src_ip == 10.0.0.1")));
+  EXPECT_THAT(file_of(config, "nftables.conf"), Not(HasSubstr("dport 5060")));
+}
+
+TEST(Script, ng_over_udp_is_guarded_by_account) {
+  SipConfig config = example();
+  EXPECT_THAT(file_of(config, "nftables.conf"), Not(HasSubstr("2223")));
+  config.ng_endpoint = "udp:127.0.0.1:2223";
+  EXPECT_THAT(file_of(config, "nftables.conf"),
+              HasSubstr("ip daddr 127.0.0.1 udp dport 2223 meta skuid != { root, kamailio, "
+                        "turnpike } counter reject"));
+}
+
+TEST(Generate, refuses_a_directory_that_cannot_stand_in_a_script) {
+  for (const char* directory : {"", "relative", "/a b", "/a\"b", "/a/../b", "/a\nb", "/a$b"}) {
+    EXPECT_FALSE(generate(example(), directory, kSigningKey)) << directory;
+  }
+  EXPECT_FALSE(generate(example(), "/etc/turnpike/sidecar", "short"));
+}
+
+}  // namespace
+}  // namespace turnpike::sidecar
