@@ -1,0 +1,225 @@
+// The whole relay on real sockets and threads: sessions, forwarding, events, ports that come back.
+#include "turnpike/relay.h"
+
+#include <optional>
+
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include "tests/support/media_fixture.h"
+#include "tests/unit/relay/udp_peer.h"
+
+namespace turnpike::test {
+namespace {
+
+const IpAddress kOutside = IpAddress::v4(127, 0, 0, 2);
+const IpAddress kInside = IpAddress::v4(127, 0, 0, 3);
+
+RelayConfig config_for_test() {
+  RelayConfig config;
+  const IpAddress loopback6 = *parse_ip("::1");
+  config.interfaces = {{"outside", {{kOutside, IpAddress::v4(198, 51, 100, 1)}}},
+                       {"inside", {{kInside, kInside}, {loopback6, loopback6}}}};
+  config.shards = 2;
+  config.pin_shards = false;
+  config.sessions_max = 50;
+  config.port_min = 40000;
+  config.port_max = 40999;
+  config.port_quarantine = Seconds(0);
+  return config;
+}
+
+class RelayTest : public ::testing::Test {
+ protected:
+  void start(const RelayConfig& config) {
+    auto started = Relay::start(config);
+    ASSERT_TRUE(started) << started.error().message;
+    relay = std::move(*started);
+  }
+  Relay::Opened open(SessionSpec spec = outside_to_inside()) {
+    OpenFailure failure{};
+    auto opened = relay->open_session(spec, failure);
+    EXPECT_TRUE(opened) << opened.error().message;
+    return opened ? *opened : Relay::Opened{};
+  }
+  static SessionSpec outside_to_inside() {
+    SessionSpec spec;
+    spec.interface_index = {0, 1};
+    return spec;
+  }
+  // Waits for the event with this token.
+  std::optional<Event> wait_for(std::uint64_t token, Milliseconds limit = Milliseconds(5000)) {
+    std::optional<Event> found;
+    pollfd wait{relay->event_fd(), POLLIN, 0};
+    while (!found && poll(&wait, 1, static_cast<int>(limit.count())) > 0) {
+      relay->poll_events([&](const Event& event) {
+        if (event.token == token) found = event;
+      });
+    }
+    return found;
+  }
+  static LegConfig plain(const UdpPeer& peer) {
+    LegConfig config;
+    config.remote = {peer.local(), peer.local()};
+    return config;
+  }
+
+  std::unique_ptr<Relay> relay;
+};
+
+TEST_F(RelayTest, forwards_between_two_programs) {
+  start(config_for_test());
+  UdpPeer a(kOutside);
+  UdpPeer b(kInside);
+  const auto session = open();
+  EXPECT_EQ(session.ports.advertised[0][0].ip, IpAddress::v4(198, 51, 100, 1));
+  EXPECT_EQ(session.ports.local[0][0].port % 2, 0);
+  EXPECT_EQ(session.ports.local[0][1].port, session.ports.local[0][0].port + 1);
+  relay->update_leg(session.id, Side::kA, plain(a));
+  relay->update_leg(session.id, Side::kB, plain(b));
+  ASSERT_TRUE(relay->query_session(session.id, 1));
+  ASSERT_TRUE(wait_for(1));  // commands are applied in order: the legs are set
+  for (std::uint16_t i = 0; i < 100; ++i) {
+    const auto packet = rtp_packet(i);
+    a.send(packet, session.ports.local[0][0]);
+    const auto at_b = b.receive();
+    ASSERT_EQ(at_b.bytes, packet);
+    EXPECT_EQ(at_b.from, session.ports.local[1][0]);
+    b.send(packet, session.ports.local[1][0]);
+    ASSERT_EQ(a.receive().bytes, packet);
+  }
+  relay->close_session(session.id, 2);
+  const auto closed = wait_for(2);
+  ASSERT_TRUE(closed);
+  EXPECT_EQ(closed->kind, EventKind::kSessionClosed);
+  EXPECT_EQ(closed->stats.legs[0].packets_received, 100U);
+  EXPECT_EQ(closed->stats.legs[0].packets_sent, 100U);
+  EXPECT_EQ(relay->usage().sessions, 0U);
+  EXPECT_EQ(relay->usage().ports_in_use, 0U);
+}
+
+TEST_F(RelayTest, srtp_outside_and_ipv6_inside) {
+  start(config_for_test());
+  UdpPeer a(kOutside);
+  UdpPeer b(*parse_ip("::1"));
+  SessionSpec spec = outside_to_inside();
+  spec.family = {AddressFamily::kIpv4, AddressFamily::kIpv6};
+  const auto session = open(spec);
+  LegConfig secure = plain(a);
+  secure.must_encrypt = true;
+  secure.receive = keying(SrtpSuite::kAesCm128HmacSha1_80, 1);
+  secure.send = keying(SrtpSuite::kAeadAes256Gcm, 2);
+  SrtpPeer client(secure.receive, secure.send);
+  relay->update_leg(session.id, Side::kA, secure);
+  relay->update_leg(session.id, Side::kB, plain(b));
+  ASSERT_TRUE(relay->query_session(session.id, 1) && wait_for(1));
+  const auto packet = rtp_packet(1);
+  a.send(client.protect(packet), session.ports.local[0][0]);
+  ASSERT_EQ(b.receive().bytes, packet);
+  b.send(packet, session.ports.local[1][0]);
+  EXPECT_EQ(client.unprotect(a.receive().bytes), packet);
+}
+
+TEST_F(RelayTest, a_stranger_is_not_heard_and_not_answered) {
+  start(config_for_test());
+  UdpPeer a(kOutside);
+  UdpPeer b(kInside);
+  UdpPeer stranger(kOutside);
+  const auto session = open();
+  relay->update_leg(session.id, Side::kA, plain(a));
+  relay->update_leg(session.id, Side::kB, plain(b));
+  ASSERT_TRUE(relay->query_session(session.id, 1) && wait_for(1));
+  stranger.send(rtp_packet(1), session.ports.local[0][0]);
+  a.send(rtp_packet(2), session.ports.local[0][0]);
+  EXPECT_EQ(b.receive().bytes, rtp_packet(2));  // the first one never came
+  relay->close_session(session.id, 2);
+  const auto closed = wait_for(2);
+  ASSERT_TRUE(closed);
+  EXPECT_EQ(closed->stats.legs[0].drops[static_cast<std::size_t>(DropReason::kWrongSource)], 1U);
+}
+
+TEST_F(RelayTest, sessions_of_one_call_share_a_shard_and_shards_have_disjoint_ports) {
+  start(config_for_test());
+  const auto first = open();
+  SessionSpec same = outside_to_inside();
+  same.shard = first.id.shard;
+  EXPECT_EQ(open(same).id.shard, first.id.shard);
+  const auto elsewhere = open();
+  EXPECT_NE(elsewhere.id.shard, first.id.shard);
+  const bool low_first = first.ports.local[0][0].port < 40500;
+  const bool low_else = elsewhere.ports.local[0][0].port < 40500;
+  EXPECT_NE(low_first, low_else);
+}
+
+TEST_F(RelayTest, limits_refuse_and_recover) {
+  RelayConfig config = config_for_test();
+  config.sessions_max = 3;
+  start(config);
+  std::vector<Relay::Opened> open_ones;
+  for (int i = 0; i < 3; ++i) open_ones.push_back(open());
+  OpenFailure failure{};
+  const auto refused = relay->open_session(outside_to_inside(), failure);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(failure, OpenFailure::kSessionLimit);
+  relay->close_session(open_ones[0].id, 9);
+  relay->close_session(open_ones[0].id, 10);  // a second time is nothing
+  ASSERT_TRUE(wait_for(9));
+  EXPECT_EQ(relay->usage().sessions, 2U);
+  EXPECT_NE(open().id.generation, 0U);
+}
+
+TEST_F(RelayTest, port_exhaustion_leaves_nothing_half_built) {
+  RelayConfig config = config_for_test();
+  config.shards = 1;
+  config.port_min = 40000;
+  config.port_max = 40007;  // four pairs per address
+  start(config);
+  for (int i = 0; i < 4; ++i) open();
+  OpenFailure failure{};
+  ASSERT_FALSE(relay->open_session(outside_to_inside(), failure));
+  EXPECT_EQ(failure, OpenFailure::kOutOfPorts);
+  EXPECT_EQ(relay->usage().ports_in_use, 16U);
+  EXPECT_EQ(relay->usage().sessions, 4U);
+}
+
+TEST_F(RelayTest, stale_ids_are_harmless) {
+  start(config_for_test());
+  const auto session = open();
+  relay->close_session(session.id, 1);
+  ASSERT_TRUE(wait_for(1));
+  EXPECT_FALSE(relay->query_session(session.id, 2));
+  relay->update_leg(session.id, Side::kA, LegConfig{});
+  relay->close_session(session.id, 3);
+  EXPECT_FALSE(relay->query_session(SessionId{9999, 1, 9}, 4));
+  EXPECT_EQ(relay->usage().sessions, 0U);
+}
+
+TEST_F(RelayTest, thousands_of_commands_at_once_are_neither_lost_nor_reordered) {
+  RelayConfig config = config_for_test();
+  config.shards = 1;
+  start(config);
+  const auto session = open();
+  UdpPeer a(kOutside);
+  for (int i = 0; i < 20000; ++i) relay->update_leg(session.id, Side::kA, plain(a));
+  relay->close_session(session.id, 77);
+  EXPECT_TRUE(wait_for(77));
+  EXPECT_EQ(relay->shard_counters(0).commands.value(), 20002U);
+}
+
+TEST_F(RelayTest, many_calls_come_and_go_and_every_port_returns) {
+  RelayConfig config = config_for_test();
+  config.sessions_max = 20;
+  start(config);
+  std::uint64_t token = 100;
+  for (int round = 0; round < 200; ++round) {
+    std::vector<Relay::Opened> calls;
+    for (int i = 0; i < 20; ++i) calls.push_back(open());
+    for (const auto& call : calls) relay->close_session(call.id, ++token);
+    ASSERT_TRUE(wait_for(token)) << round;
+    while (relay->usage().sessions != 0) ASSERT_TRUE(wait_for(0, Milliseconds(10)) || true);
+  }
+  EXPECT_EQ(relay->usage().ports_in_use, 0U);
+}
+
+}  // namespace
+}  // namespace turnpike::test
