@@ -1,0 +1,54 @@
+// Sets calls up and takes them down on any relay that speaks NG over UDP. Hides: bencode, SDP.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace turnpike::bench {
+
+/// How the two legs of a call are keyed.
+enum class Mode { kRtpRtp, kSrtpRtp, kSrtpSrtp, kGcmGcm };
+
+/// RFC 4568 master key and salt of one direction.
+struct Key {
+  std::string suite;
+  std::vector<std::uint8_t> bytes;  ///< key, then salt
+};
+
+/// One side of a call as the generator plays it.
+struct Leg {
+  std::uint16_t relay_port = 0;  ///< where this side sends to
+  std::optional<Key> ours;       ///< what this side sends with
+  std::optional<Key> relays;     ///< what the relay sends to this side with
+};
+
+struct Call {
+  std::string id;
+  std::array<Leg, 2> leg;
+};
+
+class NgSession {
+ public:
+  /// `port` of the relay's NG socket on 127.0.0.1.
+  explicit NgSession(std::uint16_t port);
+  ~NgSession();
+  NgSession(const NgSession&) = delete;
+  NgSession& operator=(const NgSession&) = delete;
+
+  /// Offer and answer. `address`/`ports`: what both sides of the call name in their SDP.
+  /// False: the relay refused; `error` says how.
+  bool set_up(Call& call, Mode mode, const std::array<std::string, 2>& address,
+              const std::array<std::uint16_t, 2>& ports, std::string& error);
+  void tear_down(const Call& call);
+
+ private:
+  std::string request(const std::string& dictionary, std::string& error);
+
+  int fd_ = -1;
+  unsigned cookie_ = 0;
+};
+
+}  // namespace turnpike::bench
