@@ -346,15 +346,28 @@ Result<void> RelayImpl::start_shards() {
 }
 
 void RelayImpl::send(std::size_t shard, const Command& command) {
-  if (!pending_[shard].empty() || !shards_[shard]->push(command)) {
-    pending_[shard].push_back(command);
+  if (pending_[shard].empty() && shards_[shard]->push(command)) {
+    shards_[shard]->wake();
+    return;
   }
-  shards_[shard]->wake();
+  pending_[shard].push_back(command);
+  shards_[shard]->wake_for_room();
 }
 
 void RelayImpl::flush_pending(std::size_t shard) {
   auto& pending = pending_[shard];
-  while (!pending.empty() && shards_[shard]->push(pending.front())) pending.pop_front();
+  if (pending.empty()) {
+    return;
+  }
+  while (!pending.empty() && shards_[shard]->push(pending.front())) {
+    secure_wipe(&pending.front().leg, sizeof(LegConfig));
+    pending.pop_front();
+  }
+  if (pending.empty()) {
+    shards_[shard]->wake();
+  } else {
+    shards_[shard]->wake_for_room();
+  }
 }
 
 SessionSlot* RelayImpl::find(SessionId id) {

@@ -60,6 +60,9 @@ void Shard::on_wake() {
     apply(*command, now);
     commands_.pop();
   }
+  if (room_wanted_.exchange(false)) {
+    on_event_();
+  }
   schedule(now);
 }
 

@@ -54,6 +54,11 @@ class Shard {
   // Called by control.
   bool push(const Command& command) { return commands_.push(command); }
   void wake() { loop_.wake(); }
+  /// Wakes the shard and asks it to call `on_event` once it has made room for commands.
+  void wake_for_room() {
+    room_wanted_.store(true);
+    loop_.wake();
+  }
   const Event* next_event() const { return events_.front(); }
   void pop_event() { events_.pop(); }
   void stop();
@@ -79,6 +84,7 @@ class Shard {
   std::unique_ptr<UdpIo> io_;
   std::function<void()> on_event_;
   Mailbox<Command> commands_{kCommandsMax};
+  std::atomic<bool> room_wanted_{false};
   Mailbox<Event> events_{kEventsMax};
   std::vector<std::array<std::array<int, 2>, 2>> fds_;  // by slot
   Batch batch_;
