@@ -17,7 +17,7 @@ class Value {
   using Dict = std::vector<std::pair<std::string, Value>>;
 
   Value() : data_(std::string{}) {}
-  Value(std::string text) : data_(std::move(text)) {}        // NOLINT(*-explicit-*)
+  Value(std::string text) : data_(std::move(text)) {}         // NOLINT(*-explicit-*)
   Value(std::string_view text) : data_(std::string(text)) {}  // NOLINT
   Value(const char* text) : data_(std::string(text)) {}       // NOLINT
   Value(std::int64_t number) : data_(number) {}               // NOLINT

@@ -1,0 +1,72 @@
+// From message to call service and back.
+#include "control/ng/dispatcher.h"
+
+#include <utility>
+
+#include "control/ng/request.h"
+
+namespace turnpike::ng {
+namespace {
+
+void count_reply(CommandCounters& counters, const Value::Dict& reply, Nanoseconds duration) {
+  const std::string result = text_of(find(reply, "result"));
+  if (result == "error") ++counters.errors;
+  if (result == "load limit") ++counters.load_limits;
+  counters.duration.add(duration);
+}
+
+std::string describe(const IgnoredNames::Entry& entry) {
+  const std::string name = "NG " + std::string(to_string(entry.kind)) + " '" + entry.name + "'";
+  if (entry.kind == IgnoredKind::kValue) return name + " has a value of no use and is ignored";
+  return name + " has no effect and is ignored";
+}
+
+}  // namespace
+
+Dispatcher::Dispatcher(call::CallService& calls, Clock clock, Log log) : calls_(calls) {
+  IgnoredNames ignored([log = std::move(log)](const IgnoredNames::Entry& entry) {
+    if (log) log(describe(entry));
+  });
+  state_ = std::make_shared<State>(
+      State{.counters = {}, .ignored = std::move(ignored), .clock = std::move(clock)});
+}
+
+call::ReplyFunction Dispatcher::finish_with(Command command, ReplyFunction reply) {
+  const Instant begun = state_->clock();
+  return [weak = std::weak_ptr(state_), command, begun,
+          reply = std::move(reply)](Value::Dict answer) mutable {
+    const auto state = weak.lock();
+    // A second reply to one request would reach a peer that asked something else by then.
+    if (!state || !reply) return;
+    auto& counters = state->counters.commands[static_cast<std::size_t>(command)];
+    count_reply(counters, answer, state->clock() - begun);
+    std::exchange(reply, nullptr)(std::move(answer));
+  };
+}
+
+void Dispatcher::handle(const Value::Dict& message, ReplyFunction reply) {
+  const std::string name = text_of(find(message, "command"));
+  const Command command = command_of(name);
+  ++state_->counters.commands[static_cast<std::size_t>(command)].requests;
+  call::ReplyFunction finish = finish_with(command, std::move(reply));
+
+  if (command == Command::kPing) return finish({{"result", "pong"}});
+  if (command == Command::kUnrecognized) return finish(error_reply("Unrecognized command"));
+  if (command == Command::kUnsupported) {
+    return finish(error_reply("Command '" + name + "' is not supported"));
+  }
+  const call::CallRequest request = to_call_request(message, state_->ignored);
+  if (const std::string defect = find_defect(command, request); !defect.empty()) {
+    return finish(error_reply(defect));
+  }
+  if (command == Command::kOffer) return calls_.offer(request, std::move(finish));
+  if (command == Command::kAnswer) return calls_.answer(request, std::move(finish));
+  if (command == Command::kDelete) return calls_.remove(request, std::move(finish));
+  calls_.query(request, std::move(finish));
+}
+
+Value::Dict error_reply(std::string_view reason) {
+  return {{"result", "error"}, {"error-reason", reason}};
+}
+
+}  // namespace turnpike::ng

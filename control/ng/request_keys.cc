@@ -1,0 +1,292 @@
+// What each key and flag does to a CallRequest. A rule that finds its value of no use says so, and
+// the message goes on without it.
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "control/ng/request.h"
+
+namespace turnpike::ng {
+namespace {
+
+using call::CallRequest;
+using call::RtcpMuxFlag;
+
+constexpr std::size_t kListItemsMax = 64;
+constexpr std::int64_t kDeleteDelaySecondsMax = 3600;
+
+struct Mapping {
+  CallRequest request;
+  IgnoredNames& ignored;
+};
+
+bool apply_key(Mapping& mapping, std::string_view key, const Value& value);
+void apply_flag(Mapping& mapping, std::string_view flag);
+
+/// The texts of a list, or the one text of a value that is none.
+std::vector<std::string> texts_of(const Value& value) {
+  std::vector<std::string> texts;
+  if (const auto* list = value.as_list()) {
+    for (const Value& item : *list) {
+      if (texts.size() == kListItemsMax) break;
+      if (auto text = text_of(&item); !text.empty()) texts.push_back(std::move(text));
+    }
+  } else if (auto text = text_of(&value); !text.empty()) {
+    texts.push_back(std::move(text));
+  }
+  return texts;
+}
+
+std::optional<std::int64_t> integer_of(const Value& value) {
+  if (const auto* number = value.as_integer()) return *number;
+  const auto* text = value.as_string();
+  if (text == nullptr) return std::nullopt;
+  std::int64_t number = 0;
+  const char* end = text->data() + text->size();
+  const auto parsed = std::from_chars(text->data(), end, number);
+  if (text->empty() || parsed.ec != std::errc{} || parsed.ptr != end) return std::nullopt;
+  return number;
+}
+
+// ---- words of lists
+
+bool apply_replace(Mapping& mapping, std::string_view word) {
+  CallRequest& request = mapping.request;
+  if (word == "origin") return request.replace_origin = true;
+  if (word == "session-connection") return request.replace_session_connection = true;
+  if (word == "username") return request.replace_username = true;
+  if (word == "session-name") return request.replace_session_name = true;
+  return false;
+}
+
+bool apply_rtcp_mux(Mapping& mapping, std::string_view word) {
+  constexpr std::array<std::pair<std::string_view, RtcpMuxFlag>, 5> kWords = {
+      {{"offer", RtcpMuxFlag::kOffer},
+       {"require", RtcpMuxFlag::kRequire},
+       {"demux", RtcpMuxFlag::kDemux},
+       {"accept", RtcpMuxFlag::kAccept},
+       {"reject", RtcpMuxFlag::kReject}}};
+  for (const auto& [name, flag] : kWords) {
+    if (name != word) continue;
+    mapping.request.rtcp_mux.push_back(flag);
+    return true;
+  }
+  return false;
+}
+
+template <bool (*apply)(Mapping&, std::string_view)>
+bool apply_words(Mapping& mapping, std::string_view key, const Value& value) {
+  for (const std::string& text : texts_of(value)) {
+    const std::string word = normalised(text);
+    if (!apply(mapping, word)) {
+      mapping.ignored.count(IgnoredKind::kFlag, std::string(key) + "-" + word);
+    }
+  }
+  return true;
+}
+
+// ---- keys
+
+template <std::string CallRequest::*member>
+bool apply_text(Mapping& mapping, std::string_view, const Value& value) {
+  mapping.request.*member = text_of(&value);
+  return value.as_string() != nullptr || value.as_integer() != nullptr;
+}
+
+bool apply_direction(Mapping& mapping, std::string_view, const Value& value) {
+  // One list of two, or the key twice; which it was is judged when all keys are read.
+  for (std::string& text : texts_of(value)) mapping.request.direction.push_back(std::move(text));
+  return true;
+}
+
+bool apply_sdes(Mapping& mapping, std::string_view, const Value& value) {
+  for (std::string& text : texts_of(value)) mapping.request.sdes.push_back(std::move(text));
+  return true;
+}
+
+bool apply_transport(Mapping& mapping, std::string_view, const Value& value) {
+  constexpr std::array<std::string_view, 6> kProtocols = {
+      "RTP/AVP", "RTP/SAVP", "RTP/AVPF", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"};
+  const std::string text = text_of(&value);
+  for (const std::string_view protocol : kProtocols) {
+    if (protocol != text) continue;
+    mapping.request.transport_protocol = text;
+    return true;
+  }
+  return false;
+}
+
+bool apply_address_family(Mapping& mapping, std::string_view, const Value& value) {
+  const std::string text = normalised(text_of(&value));
+  const bool is_v4 = text == "ip4";
+  if (!is_v4 && text != "ip6") return false;
+  mapping.request.address_family = is_v4 ? AddressFamily::kIpv4 : AddressFamily::kIpv6;
+  return true;
+}
+
+bool apply_media_address(Mapping& mapping, std::string_view, const Value& value) {
+  const auto address = parse_ip(text_of(&value));
+  if (address) mapping.request.media_address = *address;
+  return address.has_value();
+}
+
+bool apply_received_from(Mapping& mapping, std::string_view, const Value& value) {
+  // [family, address]; the address tells its family itself.
+  const auto texts = texts_of(value);
+  if (texts.size() != 2) return false;
+  const auto address = parse_ip(texts[1]);
+  if (address) mapping.request.received_from = *address;
+  return address.has_value();
+}
+
+bool apply_tos(Mapping& mapping, std::string_view, const Value& value) {
+  const auto number = integer_of(value);
+  if (!number || *number < 0 || *number > 255) return false;
+  mapping.request.tos = static_cast<int>(*number);
+  return true;
+}
+
+bool apply_delete_delay(Mapping& mapping, std::string_view, const Value& value) {
+  const auto number = integer_of(value);
+  if (!number || *number < 0 || *number > kDeleteDelaySecondsMax) return false;
+  mapping.request.delete_delay = Seconds{*number};
+  return true;
+}
+
+bool apply_supports(Mapping& mapping, std::string_view, const Value& value) {
+  for (const std::string& text : texts_of(value)) {
+    if (normalised(text) == "load-limit") mapping.request.supports_load_limit = true;
+  }
+  return true;
+}
+
+bool apply_ice(Mapping& mapping, std::string_view key, const Value& value) {
+  // ICE always ends here: other wishes than "remove" find no answer yet.
+  mapping.request.ice_remove = true;
+  if (normalised(text_of(&value)) != "remove") mapping.ignored.count(IgnoredKind::kKey, key);
+  return true;
+}
+
+bool apply_flags(Mapping& mapping, std::string_view, const Value& value) {
+  for (const std::string& text : texts_of(value)) apply_flag(mapping, text);
+  return true;
+}
+
+bool apply_flags_string(Mapping& mapping, std::string_view key, const Value& value) {
+  const auto* text = value.as_string();
+  if (text == nullptr) return false;
+  for (const auto& [name, inner] : parse_flags_string(*text)) {
+    // A flags string inside a flags string would recurse as deep as the sender likes.
+    if (const std::string inner_key = normalised(name); inner_key == key) {
+      mapping.ignored.count(IgnoredKind::kValue, key);
+    } else if (!apply_key(mapping, inner_key, inner)) {
+      mapping.ignored.count(IgnoredKind::kValue, inner_key);
+    }
+  }
+  return true;
+}
+
+/// Says what we do anyway, or is used before this table.
+bool accept(Mapping&, std::string_view, const Value&) {
+  return true;
+}
+
+struct KeyRule {
+  std::string_view key;
+  bool (*apply)(Mapping&, std::string_view key, const Value&);  // false: the value is of no use
+};
+
+constexpr std::array<KeyRule, 21> kKeyRules = {{
+    {"command", accept},
+    {"sip-message-type", accept},
+    {"call-id", apply_text<&CallRequest::call_id>},
+    {"from-tag", apply_text<&CallRequest::from_tag>},
+    {"to-tag", apply_text<&CallRequest::to_tag>},
+    {"via-branch", apply_text<&CallRequest::via_branch>},
+    {"sdp", apply_text<&CallRequest::sdp>},
+    {"flags", apply_flags},
+    {"rtpp-flags", apply_flags_string},
+    {"replace", apply_words<apply_replace>},
+    {"rtcp-mux", apply_words<apply_rtcp_mux>},
+    {"sdes", apply_sdes},
+    {"direction", apply_direction},
+    {"transport-protocol", apply_transport},
+    {"address-family", apply_address_family},
+    {"media-address", apply_media_address},
+    {"received-from", apply_received_from},
+    {"tos", apply_tos},
+    {"delete-delay", apply_delete_delay},
+    {"supports", apply_supports},
+    {"ice", apply_ice},
+}};
+
+bool apply_key(Mapping& mapping, std::string_view key, const Value& value) {
+  for (const KeyRule& rule : kKeyRules) {
+    if (rule.key == key) return rule.apply(mapping, key, value);
+  }
+  mapping.ignored.count(IgnoredKind::kKey, key);
+  return true;
+}
+
+// ---- flags
+
+struct FlagRule {
+  std::string_view flag;
+  void (*apply)(CallRequest&);
+};
+
+constexpr std::array<FlagRule, 12> kFlagRules = {{
+    {"trust-address", [](CallRequest& request) { request.sip_source_address = false; }},
+    {"sip-source-address", [](CallRequest& request) { request.sip_source_address = true; }},
+    {"strict-source", [](CallRequest& request) { request.strict_source = true; }},
+    {"port-latching", [](CallRequest& request) { request.port_latching = true; }},
+    {"no-port-latching", [](CallRequest& request) { request.port_latching = false; }},
+    {"asymmetric", [](CallRequest& request) { request.asymmetric = true; }},
+    {"symmetric", [](CallRequest& request) { request.asymmetric = false; }},
+    {"fast", [](CallRequest& request) { request.delete_delay = Seconds{0}; }},
+    {"fatal", [](CallRequest&) {}},
+    {"to-tag", [](CallRequest&) {}},
+    {"internal", [](CallRequest& request) { request.direction.emplace_back("internal"); }},
+    {"external", [](CallRequest& request) { request.direction.emplace_back("external"); }},
+}};
+
+// "key-word" as one flag means the same as `word` in the list `key`.
+constexpr std::array<std::string_view, 3> kListKeys = {"replace", "rtcp-mux", "sdes"};
+
+void apply_flag(Mapping& mapping, std::string_view text) {
+  const std::string flag = normalised(text);
+  for (const FlagRule& rule : kFlagRules) {
+    if (rule.flag == flag) return rule.apply(mapping.request);
+  }
+  if (flag.starts_with("rtp/") || flag.starts_with("udp/tls/")) {
+    if (apply_transport(mapping, {}, Value(text))) return;
+  }
+  for (const std::string_view key : kListKeys) {
+    const std::size_t word = key.size() + 1;
+    if (flag.starts_with(key) && flag.size() > word && flag[key.size()] == '-') {
+      static_cast<void>(apply_key(mapping, key, Value(text.substr(word))));
+      return;
+    }
+  }
+  mapping.ignored.count(IgnoredKind::kFlag, flag);
+}
+
+}  // namespace
+
+call::CallRequest to_call_request(const Value::Dict& message, IgnoredNames& ignored) {
+  Mapping mapping{.request = {}, .ignored = ignored};
+  for (const auto& [name, value] : message) {
+    const std::string key = normalised(name);
+    if (!apply_key(mapping, key, value)) ignored.count(IgnoredKind::kValue, key);
+  }
+  auto& direction = mapping.request.direction;
+  if (direction.size() != 2 && !direction.empty()) {
+    ignored.count(IgnoredKind::kValue, "direction");
+    direction.clear();
+  }
+  return std::move(mapping.request);
+}
+
+}  // namespace turnpike::ng

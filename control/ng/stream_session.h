@@ -1,0 +1,69 @@
+// NG over one stream connection. A request is a bare dictionary (its reply is one too) or, when its
+// first byte is no 'd', a cookie, a space and a dictionary (the reply carries the cookie). Requests
+// may come in pieces and several on one connection; they are carried out one after the other.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "control/loop/unix_socket.h"
+#include "control/ng/bencode.h"
+#include "control/ng/dispatcher.h"
+#include "turnpike/time.h"
+
+namespace turnpike::ng {
+
+struct StreamLimits {
+  std::uint32_t connections_max = 256;
+  Milliseconds idle_timeout{60000};    ///< between requests
+  Milliseconds request_timeout{5000};  ///< from a request's first byte to its last
+  Milliseconds reply_timeout{10000};   ///< from its last byte to the reply, and to its reader
+  std::uint32_t unsent_bytes_max = 1u << 20;  ///< replies nobody reads, before we stop reading
+};
+
+class StreamSession : public std::enable_shared_from_this<StreamSession> {
+ public:
+  /// `on_closed` is called once, when the session wants to be dropped; not by the destructor.
+  StreamSession(std::unique_ptr<loop::StreamConnection> connection, BencodeLimits message_limits,
+                StreamLimits limits, Dispatcher& dispatcher, std::function<void()> on_closed);
+  /// Begins to read. The session is owned by a shared_ptr by now.
+  void start();
+  /// Closes the connection when one of its times is over.
+  void sweep(Instant now);
+
+ private:
+  enum class Step : std::uint8_t { kGoOn, kWait };
+
+  void receive(std::string_view bytes);
+  void process();
+  Step read_frame();
+  Step read_message();
+  Step refuse(ParseFault fault, const std::string& reason);
+  void execute(Value message, std::string cookie);
+  void send(const std::string& cookie, const Value::Dict& reply);
+  void peer_ended();
+  void drained();
+  void close();
+  bool backlogged() const;
+
+  std::unique_ptr<loop::StreamConnection> connection_;
+  BencodeLimits message_limits_;
+  StreamLimits limits_;
+  Dispatcher& dispatcher_;
+  std::function<void()> on_closed_;
+
+  std::string input_;
+  std::string cookie_;       // of the request that is being read
+  std::size_t body_at_ = 0;  // where its dictionary begins in input_
+  bool in_frame_ = false;    // body_at_ and cookie_ are known
+  BencodeReader reader_;
+  bool working_ = false;     // a request waits for its reply
+  bool processing_ = false;  // process() is on the stack
+  bool ended_ = false;       // the peer sends no more
+  bool closing_ = false;     // close when everything is sent
+  bool closed_ = false;
+  Instant since_;  // when the present state began: idle, reading, working, sending
+};
+
+}  // namespace turnpike::ng
