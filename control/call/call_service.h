@@ -82,7 +82,7 @@ class CallService {
     /// A line for the log: never holds SDP bodies or keys.
     std::function<void(const CallSummary&, const std::string& what)> log;
     /// Microseconds since 1970; empty = the system's clock.
-    std::function<std::int64_t()> unix_time_us;
+    std::function<std::int64_t()> unix_time_us{};
   };
   static std::unique_ptr<CallService> create(CallServiceConfig config, Relay& relay,
                                              Environment environment);
