@@ -280,6 +280,21 @@ std::vector<Listener> listeners(const Settings& settings) {
   };
   add("ng.udp", Transport::kUdp, settings.ng.udp);
   add("api.metrics", Transport::kTcp, settings.api.metrics);
+  if (settings.sip.domains.empty()) return all;
+  for (const InterfaceSection& interface : settings.interfaces) {
+    for (const IpAddress& ip : interface.addresses) {
+      if (interface.name == "outside") {
+        add("sip.tls_port", Transport::kTcp, {ip, settings.sip.tls_port});
+        if (!settings.sip.peers.empty()) {
+          add("sip.mtls_port", Transport::kTcp, {ip, settings.sip.mtls_port});
+        }
+      } else if (interface.name == "inside") {
+        add("sip.inside_port", Transport::kTcp, {ip, settings.sip.inside_port});
+        add("sip.inside_port", Transport::kUdp, {ip, settings.sip.inside_port});
+        add("sip.inside_tls_port", Transport::kTcp, {ip, settings.sip.inside_tls_port});
+      }
+    }
+  }
   return all;
 }
 
@@ -291,6 +306,7 @@ void check(const Settings& settings, Findings& findings) {
   check_api(settings, findings);
   check_listeners(settings, findings);
   check_unix_paths(settings, findings);
+  check_sip(settings, findings);
 }
 
 }  // namespace turnpike::config

@@ -22,6 +22,9 @@ struct Listener {
 /// Every listener that the settings name; new sections add theirs here.
 std::vector<Listener> listeners(const Settings& settings);
 
+/// The rules of [sip]: the sidecar's own, with its names turned into keys of the file.
+void check_sip(const Settings& settings, Findings& findings);
+
 /// Runs all rules.
 void check(const Settings& settings, Findings& findings);
 

@@ -229,6 +229,9 @@ class SectionOf {
   Section section_;
 };
 
+/// [sip] and the sections below it.
+std::vector<Section> sip_sections();
+
 /// Every section of the file, in the order of the reference.
 const std::vector<Section>& sections();
 

@@ -153,10 +153,14 @@ Section holder_section() {
 }  // namespace
 
 const std::vector<Section>& sections() {
-  static const std::vector<Section> all = {
-      node_section(), interface_section(), media_section(),  ng_section(),
-      api_section(),  log_section(),       holder_section(),
-  };
+  static const std::vector<Section> all = [] {
+    std::vector<Section> list = {
+        node_section(), interface_section(), media_section(),  ng_section(),
+        api_section(),  log_section(),       holder_section(),
+    };
+    for (Section& section : sip_sections()) list.push_back(std::move(section));
+    return list;
+  }();
   return all;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "control/config/sip_section.h"
 #include "turnpike/address.h"
 #include "turnpike/command.h"
 #include "turnpike/config.h"
@@ -77,6 +78,7 @@ struct Settings {
   ApiSection api;
   LogSection log;
   HolderSection holder;
+  SipSection sip;
 };
 
 }  // namespace turnpike::config
