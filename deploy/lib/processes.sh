@@ -37,23 +37,25 @@ spawn() {
     exec setsid "$@" </dev/null >"$logs/$name.log" 2>&1
   ) &
   pid=$!
+  disown "$pid"
   echo "$pid $(started_at "$pid")" >"$records/$name.pid"
 }
 
-# as_user USER GROUPS COMMAND...: words of a command line without any privilege of root.
+# as_user USER GROUPS COMMAND...: sets `words` to a command line that runs without any privilege
+# of root. The first of GROUPS (separated by commas) is the primary one.
 as_user() {
   local user=$1 groups=$2
   shift 2
-  words=(setpriv "--reuid=$user" "--regid=$user" "--groups=$groups" --inh-caps=-all
+  words=(setpriv "--reuid=$user" "--regid=${groups%%,*}" "--groups=$groups" --inh-caps=-all
     --bounding-set=-all --no-new-privs --reset-env "$@")
 }
 
 # wait_until SECONDS COMMAND...: polls until the command succeeds.
 wait_until() {
-  local deadline=$((SECONDS + $1))
+  local tries=$(($1 * 20))
   shift
   until "$@" >/dev/null 2>&1; do
-    [ $SECONDS -lt $deadline ] || return 1
+    [ $((tries--)) -gt 0 ] || return 1
     sleep 0.05
   done
 }
