@@ -177,7 +177,8 @@ class Agent:
             end = self._raw.find(b"\r\n\r\n")
             if end < 0:
                 return
-            length = re.search(rb"\r\n(?:content-length|l)[ \t]*:[ \t]*(\d+)", self._raw[:end], re.I)
+            head = self._raw[:end]
+            length = re.search(rb"\r\n(?:content-length|l)[ \t]*:[ \t]*(\d+)", head, re.I)
             total = end + 4 + (int(length.group(1)) if length else 0)
             if len(self._raw) < total:
                 return
