@@ -34,7 +34,8 @@ class Negotiation {
   Result<void> offer(Side from, sdp::Session& description);
 
   /// Works the answer to the last offer of side `offerer` into the call and turns `description`
-  /// into the answer that goes to the offerer. A media session that both gave up is closed.
+  /// into the answer that goes to the offerer. A media session that both gave up is closed, and an
+  /// open offer of the other side is void: it was made before this one took effect.
   Result<void> answer(Side offerer, sdp::Session& description);
 
  private:

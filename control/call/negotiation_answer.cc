@@ -29,6 +29,8 @@ Result<void> Negotiation::answer(Side offerer, sdp::Session& description) {
     give_up(call_.media[i], true);
   }
   call_.answered = true;
+  // An offer that the other side made meanwhile was made of what is now outdated.
+  call_.offers[index_of(other(offerer))].reset();
   call_.side(offerer).rules = offer.rules;
   call_.side(other(offerer)).rules = source_rules();
   const Replacements ours = replacements(offerer, description);
@@ -47,10 +49,15 @@ Result<void> Negotiation::answer_media(CallMedia& media, Side offerer, const Off
     return sdp::error_at(line, sdp::is_secure(*profile) ? "SRTP answered to an offer of plain RTP"
                                                         : "plain RTP answered to an offer of SRTP");
   }
-  auto remote = read_remote(description, line);
-  if (!remote) return remote.error();
   MediaSide& sender = media.sides[index_of(offerer)];
   MediaSide& receiver = media.sides[index_of(other(offerer))];
+  const sdp::Profile sender_profile = *sdp::profile_of(offered.protocol);
+  if ((sdp::is_secure(receiver.profile) && !sdp::is_secure(*profile)) ||
+      (sdp::is_secure(sender.profile) && !sdp::is_secure(sender_profile))) {
+    return sdp::error_at(line, "plain RTP answered on a leg that is SRTP");
+  }
+  auto remote = read_remote(description, line);
+  if (!remote) return remote.error();
   if (sdp::is_secure(*profile)) {
     const auto line_chosen = chosen_line(line, offered.crypto);
     if (!line_chosen) return line_chosen.error();
@@ -75,7 +82,7 @@ Result<void> Negotiation::answer_media(CallMedia& media, Side offerer, const Off
   use_suite(sender, offered.sender.key.value.suite);
   if (renewed) forget_key(sender);
   sender.remote = offered.sender;
-  sender.profile = *sdp::profile_of(offered.protocol);
+  sender.profile = sender_profile;
   sender.rtcp_mux = offered.sender.rtcp_mux && accept_mux && !reject_mux;
   if (sdp::is_secure(sender.profile)) key_for(sender, sender.suite, random_bytes_);
 

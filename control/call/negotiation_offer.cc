@@ -201,7 +201,11 @@ Result<void> Negotiation::ensure_session(CallMedia& media, Side from, const Offe
   }
   const auto opened = changes_.open(*spec);
   if (!opened) return opened.error();
-  if (media.has_session()) changes_.close_on_commit(media.session);
+  if (media.has_session()) {
+    changes_.close_on_commit(media.session);
+    // The other side's open offer names ports that are going away.
+    call_.offers[index_of(other(from))].reset();
+  }
   // Nothing of the old sides remains, keys least of all: in a new session they would be used from
   // the first index again.
   media = CallMedia{};

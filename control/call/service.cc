@@ -79,9 +79,8 @@ std::optional<Side> offerer_of(Call& call, const CallRequest& request) {
   return Side::kB;
 }
 
-bool belongs(const CallSide& side, const std::string& tag) {
-  return side.tag == tag ||
-         std::find(side.other_tags.begin(), side.other_tags.end(), tag) != side.other_tags.end();
+bool contains(const std::vector<std::string>& tags, const std::string& tag) {
+  return std::find(tags.begin(), tags.end(), tag) != tags.end();
 }
 
 std::vector<SessionId> sessions_of(const Call& call) {
@@ -236,27 +235,43 @@ void Service::store(const Call& call) {
   sdp::wipe(record);
 }
 
-void Service::remove(const CallRequest& request, ReplyFunction reply) {
-  if (request.call_id.empty()) return reply(error_reply("No call-id in message"));
-  const auto known = call_by_id_.find(request.call_id);
-  if (known == call_by_id_.end()) return reply(unknown_call_reply());
-  Call& call = known->second;
-  const auto is_known = [&](const std::string& tag) {
-    return tag.empty() || belongs(call.side(Side::kA), tag) || belongs(call.side(Side::kB), tag);
-  };
-  if (!is_known(request.from_tag) || !is_known(request.to_tag)) return reply(unknown_call_reply());
-
-  auto tell = [this, copy = call, reply = std::move(reply)](const StatsBySession& stats) {
+Gatherer::Done Service::reply_with_statistics(const Call& call, ReplyFunction reply) const {
+  return [this, copy = call, reply = std::move(reply)](const StatsBySession& stats) {
     Value::Dict dict;
     dict.emplace_back("result", "ok");
     for (auto& entry : statistics_of(copy, stats, now())) dict.push_back(std::move(entry));
     reply(std::move(dict));
   };
+}
+
+void Service::remove(const CallRequest& request, ReplyFunction reply) {
+  if (request.call_id.empty()) return reply(error_reply("No call-id in message"));
+  const auto known = call_by_id_.find(request.call_id);
+  if (known == call_by_id_.end()) return reply(unknown_call_reply());
+  Call& call = known->second;
+  CallSide& callee = call.side(Side::kB);
+  const auto is_known = [&](const std::string& tag) {
+    return tag.empty() || call.side(Side::kA).tag == tag || callee.tag == tag ||
+           contains(callee.other_tags, tag);
+  };
+  // The to-tag of a final refusal is new when nobody answered; then it is the whole call's.
+  const bool to_tag_fits = is_known(request.to_tag) || callee.tag.empty();
+  if (!is_known(request.from_tag) || !to_tag_fits) return reply(unknown_call_reply());
+
+  auto done = reply_with_statistics(call, std::move(reply));
+  const auto lost = [&](const std::string& tag) {
+    return tag == request.from_tag || tag == request.to_tag;
+  };
+  if (std::erase_if(callee.other_tags, lost) != 0) {
+    // A branch that lost takes nothing of the call with it.
+    store(call);
+    return gatherer_.query(sessions_of(call), environment_.clock(), std::move(done));
+  }
   const Seconds delay = request.delete_delay.value_or(config_.delete_delay);
-  if (delay <= Seconds{0}) return end(call.id, std::move(tell));
+  if (delay <= Seconds{0}) return end(call.id, std::move(done));
   call.delete_at = environment_.clock() + delay;
   store(call);
-  gatherer_.query(sessions_of(call), environment_.clock(), std::move(tell));
+  gatherer_.query(sessions_of(call), environment_.clock(), std::move(done));
 }
 
 void Service::end(const std::string& call_id, Gatherer::Done done) {
@@ -273,13 +288,8 @@ void Service::query(const CallRequest& request, ReplyFunction reply) {
   if (request.call_id.empty()) return reply(error_reply("No call-id in message"));
   const auto known = call_by_id_.find(request.call_id);
   if (known == call_by_id_.end()) return reply(error_reply("Unknown call-id"));
-  auto tell = [this, copy = known->second, reply = std::move(reply)](const StatsBySession& stats) {
-    Value::Dict dict;
-    dict.emplace_back("result", "ok");
-    for (auto& entry : statistics_of(copy, stats, now())) dict.push_back(std::move(entry));
-    reply(std::move(dict));
-  };
-  gatherer_.query(sessions_of(known->second), environment_.clock(), std::move(tell));
+  gatherer_.query(sessions_of(known->second), environment_.clock(),
+                  reply_with_statistics(known->second, std::move(reply)));
 }
 
 void Service::on_event(const Event& event) {

@@ -33,6 +33,7 @@ class Service final : public CallService {
   Call new_call(const CallRequest& request);
   Result<sdp::Session> parse(const CallRequest& request) const;
   Moment now() const;
+  Gatherer::Done reply_with_statistics(const Call& call, ReplyFunction reply) const;
   void log(const Call& call, const std::string& what) const;
 
   /// Makes `next` the call's state; index and record follow, and sessions that it gave up end.

@@ -383,6 +383,21 @@ TEST_F(Security, M6_srtp_leg_refuses_plain_offer_later) {
   }
 }
 
+TEST_F(Security, M6_late_answer_to_an_older_offer_cannot_turn_srtp_off) {
+  offer(request(sdp_of(kAudio)));
+  answer(request(sdp_of(kAudio, "10.0.0.9"), "a", "b"));
+  offered_sdp(offer(request(sdp_of(kAudio), "a", "b")));  // stays open
+  CallRequest upgrade = request(savp(cm80(1, kKey1)), "b", "a");
+  upgrade.transport_protocol = "RTP/AVP";
+  offered_sdp(offer(upgrade));
+  offered_sdp(answer(request(sdp_of(kAudio), "b", "a")));
+  EXPECT_TRUE(leg(0, Side::kB).must_encrypt);
+  EXPECT_EQ(text(answer(request(sdp_of(kAudio, "10.0.0.9"), "a", "b")), "error-reason"),
+            "answer without an offer of this from-tag");
+  EXPECT_TRUE(leg(0, Side::kB).must_encrypt);
+  EXPECT_EQ(leg(0, Side::kB).receive.master_key[0], 'Y');
+}
+
 TEST_F(Security, M6_answer_cannot_turn_srtp_on_either) {
   offer(request(sdp_of(kAudio)));
   EXPECT_EQ(text(answer(request(savp(cm80(1, kKey1)), "a", "b")), "error-reason"),
