@@ -16,7 +16,7 @@ namespace {
 
 using Value = ng::Value;
 
-constexpr std::size_t kIdBytesMax = 512;
+constexpr std::size_t kIdBytesMax = 1024;
 constexpr std::size_t kOtherTagsMax = 16;
 constexpr const char* kLimitReached = "Parallel session limit reached";
 
@@ -128,7 +128,7 @@ Result<sdp::Session> Service::parse(const CallRequest& request) const {
   if (request.from_tag.empty()) return Error{"No from-tag in message"};
   if (request.sdp.empty()) return Error{"No SDP body in message"};
   for (const std::string* id : {&request.call_id, &request.from_tag, &request.to_tag}) {
-    if (id->size() > kIdBytesMax) return Error{"call-id or tag is longer than 512 bytes"};
+    if (id->size() > kIdBytesMax) return Error{"call-id or tag is longer than 1024 bytes"};
   }
   return sdp::parse(request.sdp, {config_.sdp_bytes_max, config_.media_max});
 }

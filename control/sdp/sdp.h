@@ -94,7 +94,7 @@ struct Limits {
 /// Errors name line and reason, and never quote the input.
 Result<Session> parse(std::string_view text, const Limits& limits = {});
 
-/// Writes with CRLF. Attributes that have a fixed place go there (docs/ng.md), the others keep
+/// Writes with CRLF. Attributes that have a fixed place go there (docs/calls.md), the others keep
 /// their order between them.
 std::string write(const Session& session);
 

@@ -289,8 +289,8 @@ TEST_F(Lifecycle, strange_events_change_nothing) {
 }
 
 TEST_F(Lifecycle, ids_are_bounded) {
-  CallRequest invite = request(sdp_of(kAudio), std::string(513, 'x'));
-  EXPECT_EQ(text(offer(invite), "error-reason"), "call-id or tag is longer than 512 bytes");
+  CallRequest invite = request(sdp_of(kAudio), std::string(1025, 'x'));
+  EXPECT_EQ(text(offer(invite), "error-reason"), "call-id or tag is longer than 1024 bytes");
   invite.from_tag.pop_back();
   EXPECT_EQ(text(offer(invite), "result"), "ok");
 }
