@@ -7,12 +7,17 @@
 #include <string>
 #include <vector>
 
+#include "control/api/endpoints.h"
+#include "control/api/http_server.h"
 #include "control/call/call_service.h"
 #include "control/config/host.h"
 #include "control/config/products.h"
 #include "control/loop/event_loop.h"
 #include "control/loop/watchers.h"
+#include "control/metrics.h"
+#include "control/ng/server.h"
 #include "control/process.h"
+#include "turnpike/host.h"
 #include "turnpike/relay.h"
 
 namespace turnpike {
@@ -20,6 +25,14 @@ namespace {
 
 constexpr Milliseconds kTick{1000};
 constexpr Milliseconds kDrainTick{100};
+
+ng::ServerConfig ng_config(const config::NgSection& section) {
+  ng::ServerConfig config;
+  config.unix_path = section.unix_path;
+  config.unix_group = section.unix_group;
+  if (section.udp.is_set()) config.udp = {section.udp};
+  return config;
+}
 
 class Daemon {
  public:
@@ -29,8 +42,13 @@ class Daemon {
   void run() { loop_.run(); }
 
  private:
+  void prepare_host();
   Result<void> start_relay();
+  void start_calls();
+  Result<void> start_ng();
+  Result<void> start_api();
   Result<void> watch();
+  metrics::Figures figures() const;
   void on_events();
   void on_tick();
   void on_stop_signal(const char* name);
@@ -44,6 +62,9 @@ class Daemon {
   loop::EventLoop loop_;
   std::unique_ptr<Relay> relay_;
   std::unique_ptr<call::CallService> calls_;
+  std::unique_ptr<ng::Server> ng_;
+  std::unique_ptr<api::Endpoints> endpoints_;
+  std::unique_ptr<api::HttpServer> http_;
   loop::FdWatcher events_;
   loop::Timer tick_;
   loop::Timer drain_tick_;
@@ -52,14 +73,22 @@ class Daemon {
   Instant drain_until_{};
 };
 
-Result<void> Daemon::start_relay() {
-  const std::uint64_t open_files = raise_open_files_limit();
-  if (open_files < config::open_files_needed(settings_)) {
-    log_.warning("open_files_low", {{"limit", open_files},
-                                    {"needed", config::open_files_needed(settings_)},
+void Daemon::prepare_host() {
+  const std::uint64_t needed = config::open_files_needed(settings_);
+  if (const std::uint64_t limit = raise_descriptor_limit(needed); limit < needed) {
+    log_.warning("open_files_low", {{"limit", limit},
+                                    {"needed", needed},
                                     {"hint", "raise LimitNOFILE or lower media.sessions_max"}});
   }
-  const auto missing = config::missing_addresses(settings_, config::Host::read());
+  const config::MediaSection& media = settings_.media;
+  if (const auto reserved = reserve_port_range(media.port_min, media.port_max); !reserved) {
+    log_.warning("ports_not_reserved", {{"reason", reserved.error().message}});
+  }
+}
+
+Result<void> Daemon::start_relay() {
+  prepare_host();
+  const auto missing = config::missing_addresses(settings_, config::Host::read(settings_));
   if (!missing.empty()) return Error{missing.front()};
 
   Result<std::unique_ptr<Relay>> relay = Relay::start(config::relay_config(settings_));
@@ -80,17 +109,74 @@ Result<void> Daemon::start_relay() {
   return {};
 }
 
+void Daemon::start_calls() {
+  call::CallService::Environment environment;
+  environment.clock = [] { return loop::EventLoop::now(); };
+  environment.random_bytes = random_bytes;
+  environment.log = [this](const auto& call, const auto& what) { log_call(call, what); };
+  calls_ = call::CallService::create(config::call_config(settings_), *relay_, environment);
+  calls_->adopt();
+}
+
+Result<void> Daemon::start_ng() {
+  auto server =
+      ng::Server::create(loop_, ng_config(settings_.ng), *calls_, [this](const std::string& line) {
+        log_.info("ng", {{"what", line}});
+      });
+  if (!server) return server.error();
+  ng_ = std::move(*server);
+  return {};
+}
+
+Result<void> Daemon::start_api() {
+  endpoints_ = std::make_unique<api::Endpoints>(api::EndpointsContext{
+      .relay = *relay_,
+      .calls = *calls_,
+      .node_name = settings_.node.name,
+      .calls_max = settings_.media.calls_max,
+      .clock = [] { return loop::EventLoop::now(); },
+      .draining = [this] { return draining_; },
+      .metrics =
+          [this] {
+            return api::Response{200, metrics::kContentType, metrics::render(figures())};
+          }});
+  auto server = api::HttpServer::start(loop_, config::api_config(settings_),
+                                       [this](const api::Request& request, api::Respond respond) {
+                                         endpoints_->handle(request, std::move(respond));
+                                       });
+  if (!server) return server.error();
+  http_ = std::move(*server);
+  return {};
+}
+
+metrics::Figures Daemon::figures() const {
+  metrics::Figures figures;
+  for (std::size_t i = 0; i < relay_->shard_count(); ++i) {
+    figures.shards.push_back(&relay_->shard_counters(i));
+  }
+  figures.usage = relay_->usage();
+  figures.adoption = relay_->adoption();
+  figures.calls = calls_->call_count();
+  figures.calls_max = settings_.media.calls_max;
+  figures.draining = draining_;
+  figures.ng = &ng_->counters();
+  for (const auto& entry : ng_->ignored().entries()) figures.ng_ignored += entry.count;
+  figures.ng_cached_replies = ng_->cached_replies();
+  figures.log = log_.counters();
+  figures.http_requests = http_->counters().requests;
+  figures.http_refused = http_->counters().refused;
+  figures.process = metrics::ProcessFigures::read();
+  return figures;
+}
+
 Result<void> Daemon::start() {
   if (runs_as_root()) {
     log_.warning("runs_as_root", {{"hint", "no privilege is needed; use the systemd unit"}});
   }
   if (Result<void> started = start_relay(); !started) return started;
-  calls_ = call::CallService::create(
-      config::call_config(settings_), *relay_,
-      {.clock = [] { return loop::EventLoop::now(); },
-       .random_bytes = random_bytes,
-       .log = [this](const auto& call, const auto& what) { log_call(call, what); }});
-  calls_->adopt();
+  start_calls();
+  if (Result<void> started = start_ng(); !started) return started;
+  if (Result<void> started = start_api(); !started) return started;
   if (Result<void> watched = watch(); !watched) return watched;
   log_.info("ready", {{"version", TURNPIKE_VERSION},
                       {"node", settings_.node.name},
@@ -121,12 +207,15 @@ Result<void> Daemon::watch() {
 }
 
 void Daemon::on_events() {
-  relay_->poll_events([this](const Event& event) { calls_->on_event(event); });
+  relay_->poll_events([this](const Event& event) {
+    if (!endpoints_->on_event(event)) calls_->on_event(event);
+  });
 }
 
 void Daemon::on_tick() {
   on_events();  // an event whose wake-up was lost waits a second at most
   calls_->on_tick();
+  endpoints_->on_tick();
   notify_service_manager("WATCHDOG=1\nSTATUS=" + status());
 }
 

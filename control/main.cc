@@ -29,7 +29,7 @@ int check(const std::string& path) {
   config::Loaded loaded = config::load_file(path);
   print(stderr, loaded.findings.mistakes(), "");
   if (loaded.findings.has_mistakes()) return kExitMisconfigured;
-  config::check_host(loaded.settings, config::Host::read(), loaded.findings);
+  config::check_host(loaded.settings, config::Host::read(loaded.settings), loaded.findings);
   print(stderr, loaded.findings.warnings(), "warning: ");
   std::printf("%s: no mistakes, %zu warnings\n", path.c_str(), loaded.findings.warnings().size());
   return kExitDone;

@@ -27,13 +27,6 @@ Result<void> harden_process() {
   return {};
 }
 
-std::uint64_t raise_open_files_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
-  const rlimit raised{limit.rlim_max, limit.rlim_max};
-  return setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
-}
-
 bool runs_as_root() {
   return geteuid() == 0;
 }

@@ -1,4 +1,4 @@
-// What the process asks of the kernel for itself: no core dumps, enough descriptors, signals.
+// What the process asks of the kernel for itself: no core dumps, no signals that kill.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,6 @@ namespace turnpike {
 /// Keys live in this process: no core dump, no ptrace by others of the same user, files for the
 /// owner only by default, no death by SIGPIPE. Fails only where the kernel refuses.
 Result<void> harden_process();
-
-/// Raises the soft limit of open files to the hard one; gives the limit that then holds.
-std::uint64_t raise_open_files_limit();
 
 bool runs_as_root();
 

@@ -1,16 +1,16 @@
-// Reads /proc, getifaddrs(3), limits and affinity; compares them with the settings.
+// Reads addresses, limits and affinity; compares them with the settings.
 #include "control/config/host.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
-#include <fstream>
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/resource.h>
+
+#include "turnpike/host.h"
 
 namespace turnpike::config {
 namespace {
@@ -50,39 +50,12 @@ bool has_address(const Host& host, const IpAddress& ip) {
   return known || (ip.is_v4() && ip.is_loopback());  // all of 127.0.0.0/8 can be bound
 }
 
-bool take_number(std::string_view& text, unsigned& number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{}) return false;
-  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-  return true;
-}
-
 }  // namespace
 
-bool covers(std::string_view reserved_ports, std::uint16_t min, std::uint16_t max) {
-  unsigned next = min;  // every port before it is covered; the kernel keeps the list sorted
-  while (!reserved_ports.empty() && next <= max) {
-    unsigned first = 0;
-    if (!take_number(reserved_ports, first)) break;
-    unsigned last = first;
-    if (reserved_ports.starts_with('-')) {
-      reserved_ports.remove_prefix(1);
-      if (!take_number(reserved_ports, last)) break;
-    }
-    if (first <= next && last >= next) next = last + 1;
-    if (!reserved_ports.starts_with(',')) break;
-    reserved_ports.remove_prefix(1);
-  }
-  return next > max;
-}
-
-Host Host::read() {
+Host Host::read(const Settings& settings) {
   Host host;
   host.addresses = read_addresses();
-  std::ifstream reserved("/proc/sys/net/ipv4/ip_local_reserved_ports");
-  std::getline(reserved, host.reserved_ports);
-  std::ifstream range("/proc/sys/net/ipv4/ip_local_port_range");
-  range >> host.ephemeral_ports.first >> host.ephemeral_ports.second;
+  host.port_advice = port_range_advice(settings.media.port_min, settings.media.port_max);
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) host.open_files_max = limit.rlim_max;
   cpu_set_t set;
@@ -115,14 +88,8 @@ void check_host(const Settings& settings, const Host& host, Findings& findings) 
     findings.warning({std::string_view(message).substr(0, message.find(':'))}, message);
   }
   const MediaSection& media = settings.media;
-  const std::uint16_t first = std::max(media.port_min, host.ephemeral_ports.first);
-  const std::uint16_t last = std::min(media.port_max, host.ephemeral_ports.second);
-  if (first <= last && !covers(host.reserved_ports, first, last)) {
-    const std::string range = std::to_string(media.port_min) + "-" + std::to_string(media.port_max);
-    findings.warning({"media.port_min", "media.port_max"},
-                     "the kernel hands out media ports to other programs; reserve them with: "
-                     "sysctl -w net.ipv4.ip_local_reserved_ports=" +
-                         range);
+  if (!host.port_advice.empty()) {
+    findings.warning({"media.port_min", "media.port_max"}, host.port_advice);
   }
   const std::uint64_t needed = open_files_needed(settings);
   if (host.open_files_max < needed) {

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "control/config/findings.h"
@@ -15,12 +14,11 @@ namespace turnpike::config {
 
 struct Host {
   std::vector<IpAddress> addresses;  ///< of all its network interfaces
-  std::string reserved_ports;        ///< /proc/sys/net/ipv4/ip_local_reserved_ports
-  std::pair<std::uint16_t, std::uint16_t> ephemeral_ports{32768, 60999};  ///< ip_local_port_range
-  std::uint64_t open_files_max = 0;                                       ///< hard RLIMIT_NOFILE
-  unsigned cores = 1;  ///< that this process may run on
+  std::string port_advice;           ///< what to reserve (turnpike/host.h); empty: all is well
+  std::uint64_t open_files_max = 0;  ///< hard RLIMIT_NOFILE
+  unsigned cores = 1;                ///< that this process may run on
 
-  static Host read();
+  static Host read(const Settings& settings);
 };
 
 /// Reports what of the host will probably hinder these settings, as warnings that name keys.
@@ -32,8 +30,5 @@ std::vector<std::string> missing_addresses(const Settings& settings, const Host&
 
 /// File descriptors that the daemon may need under these settings.
 std::uint64_t open_files_needed(const Settings& settings);
-
-/// Whether a list such as "5060,36000-59999" holds every port from `min` to `max`.
-bool covers(std::string_view reserved_ports, std::uint16_t min, std::uint16_t max);
 
 }  // namespace turnpike::config

@@ -15,7 +15,7 @@ struct Loaded {
 };
 
 /// Reads and checks the file. A file that cannot be read is a mistake on line 1. Looks at nothing
-/// of the host but this file, so that the same file gives the same answer everywhere.
+/// of the host but this file and, for "auto", the address towards the default route.
 Loaded load_file(const std::string& path);
 /// As load_file, for text that is called `name` in messages; relative paths start at `folder`.
 Loaded load_text(std::string_view text, const std::string& name, const std::string& folder);

@@ -49,4 +49,11 @@ call::CallServiceConfig call_config(const Settings& settings) {
   return config;
 }
 
+api::HttpServerOptions api_config(const Settings& settings) {
+  return {.unix_path = settings.api.unix_path,
+          .unix_group = settings.api.unix_group,
+          .tcp = settings.api.metrics,
+          .host_names = settings.api.host_names};
+}
+
 }  // namespace turnpike::config

@@ -1,6 +1,7 @@
 // What the settings mean for each part of the daemon.
 #pragma once
 
+#include "control/api/http_server.h"
 #include "control/call/call_service.h"
 #include "control/config/settings.h"
 #include "control/sidecar/sip_config.h"
@@ -10,6 +11,7 @@ namespace turnpike::config {
 
 RelayConfig relay_config(const Settings& settings);
 call::CallServiceConfig call_config(const Settings& settings);
+api::HttpServerOptions api_config(const Settings& settings);
 
 /// Whether the file asks for a SIP sidecar.
 bool wants_sidecar(const Settings& settings);

@@ -28,7 +28,6 @@ Loaded load(const std::string& more = "") {
 Host fitting_host() {
   Host host;
   host.addresses = {*parse_ip("192.0.2.10"), *parse_ip("192.0.2.11"), *parse_ip("2001:db8::10")};
-  host.reserved_ports = "5060,36000-59999";
   host.open_files_max = 100000;
   host.cores = 4;
   return host;
@@ -59,11 +58,9 @@ TEST(ConfigHost, loopback_network_is_always_there) {
 
 TEST(ConfigHost, unreserved_ports_are_warned_about) {
   Host host = fitting_host();
-  host.reserved_ports = "36000-50000";
+  host.port_advice = "set a sysctl";
   EXPECT_THAT(warnings_of(load("[media]\nport_min = 36000\n"), host),
-              ElementsAre(HasSubstr("t.toml:7: the kernel hands out media ports")));
-  host.ephemeral_ports = {1024, 30000};
-  EXPECT_THAT(warnings_of(load(), host), IsEmpty()) << "no overlap, nothing to reserve";
+              ElementsAre("t.toml:7: set a sysctl"));
 }
 
 TEST(ConfigHost, low_file_limit_is_warned_about) {
@@ -81,21 +78,8 @@ TEST(ConfigHost, more_shards_than_cores_are_warned_about) {
               ElementsAre(HasSubstr("media.shards = 5 is more than the 4 cores")));
 }
 
-TEST(ConfigHost, port_lists_as_the_kernel_writes_them) {
-  EXPECT_TRUE(covers("36000-59999", 36000, 59999));
-  EXPECT_TRUE(covers("100,36000-40000,40001-59999,65000", 36000, 59999));
-  EXPECT_TRUE(covers("1-65535", 36000, 36001));
-  EXPECT_TRUE(covers("40000", 40000, 40000));
-  EXPECT_FALSE(covers("", 36000, 59999));
-  EXPECT_FALSE(covers("36000-40000,40002-59999", 36000, 59999));
-  EXPECT_FALSE(covers("36001-59999", 36000, 59999));
-  EXPECT_FALSE(covers("36000-59998", 36000, 59999));
-  EXPECT_FALSE(covers("nonsense", 36000, 59999));
-  EXPECT_FALSE(covers("36000-", 36000, 59999));
-}
-
 TEST(ConfigHost, this_host_can_be_read) {
-  const Host host = Host::read();
+  const Host host = Host::read(load().settings);
   EXPECT_GE(host.cores, 1u);
   EXPECT_GT(host.open_files_max, 0u);
   EXPECT_THAT(host.addresses, testing::Contains(IpAddress::v4(127, 0, 0, 1)));

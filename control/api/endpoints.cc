@@ -1,0 +1,232 @@
+// Answers as JSON. Numbers are plain, durations in seconds, names as in the metrics.
+#include "control/api/endpoints.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+namespace turnpike::api {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kWaitingMax = 64;
+constexpr Milliseconds kPatience{2000};
+
+Response json(unsigned status, const Json& value) {
+  // What a remote end named (call-id, tags) may be no UTF-8: replaced, never thrown at the caller.
+  return {status, "application/json",
+          value.dump(2, ' ', false, nlohmann::detail::error_handler_t::replace) + "\n"};
+}
+
+Response failure(unsigned status, std::string_view reason) {
+  return json(status, Json{{"error", reason}});
+}
+
+double seconds(Nanoseconds duration) {
+  const auto milliseconds = std::chrono::duration_cast<Milliseconds>(duration).count();
+  return static_cast<double>(milliseconds) / 1000.0;
+}
+
+/// Seconds since `then`; null when it never was.
+Json age(Instant then, Instant now) {
+  return then == Instant{} ? Json() : Json(seconds(now - then));
+}
+
+Json drops_of(const auto& drops, auto&& count) {
+  Json named = Json::array();
+  for (std::size_t reason = 0; reason < kDropReasonCount; ++reason) {
+    const std::uint64_t packets = count(drops[reason]);
+    if (packets == 0) continue;
+    named.push_back({{"reason", kDropReasons[reason].label},
+                     {"packets", packets},
+                     {"meaning", kDropReasons[reason].help}});
+  }
+  return named;
+}
+
+Json stream_json(const StreamStats& stream, Instant now) {
+  return {{"ssrc", stream.ssrc},
+          {"payload_type", stream.payload_type},
+          {"packets", stream.packets},
+          {"bytes", stream.bytes},
+          {"packets_lost", stream.packets_lost},
+          {"jitter_timestamp_units", stream.jitter},
+          {"rtcp_packets", stream.rtcp_packets},
+          {"rollover_counter", stream.rollover_counter},
+          {"first_packet_age_seconds", age(stream.first_packet, now)},
+          {"last_packet_age_seconds", age(stream.last_packet, now)}};
+}
+
+Json leg_json(const LegStats& leg, Instant now) {
+  Json streams = Json::array();
+  const std::size_t count = std::min<std::size_t>(leg.stream_count, leg.streams.size());
+  for (std::size_t i = 0; i < count; ++i) streams.push_back(stream_json(leg.streams[i], now));
+  return {{"packets_received", leg.packets_received},
+          {"bytes_received", leg.bytes_received},
+          {"rtcp_received", leg.rtcp_received},
+          {"packets_sent", leg.packets_sent},
+          {"bytes_sent", leg.bytes_sent},
+          {"rtcp_sent", leg.rtcp_sent},
+          {"source_moves", leg.source_moves},
+          {"last_packet_age_seconds", age(leg.last_packet, now)},
+          {"drops", drops_of(leg.drops, [](std::uint32_t n) { return std::uint64_t{n}; })},
+          {"streams", std::move(streams)}};
+}
+
+Json call_json(const call::CallSummary& call, Instant now) {
+  return {{"call_id", call.call_id},
+          {"from_tag", call.from_tag},
+          {"to_tag", call.to_tag},
+          {"answered", call.answered},
+          {"age_seconds", age(call.created, now)}};
+}
+
+bool take_number(std::string_view& text, std::uint32_t& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{}) return false;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  return true;
+}
+
+}  // namespace
+
+std::string to_string(const SessionId& id) {
+  return std::to_string(id.shard) + "-" + std::to_string(id.slot) + "-" +
+         std::to_string(id.generation);
+}
+
+SessionId parse_session_id(std::string_view text) {
+  std::array<std::uint32_t, 3> parts{};
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) {
+      if (!text.starts_with('-')) return {};
+      text.remove_prefix(1);
+    }
+    if (!take_number(text, parts[i])) return {};
+  }
+  if (!text.empty() || parts[0] > UINT16_MAX) return {};
+  return {.slot = parts[1], .generation = parts[2], .shard = static_cast<std::uint16_t>(parts[0])};
+}
+
+Endpoints::Endpoints(EndpointsContext context)
+    : context_(std::move(context)), started_(context_.clock()) {}
+
+void Endpoints::handle(const Request& request, Respond respond) {
+  constexpr std::string_view kSession = "/v1/sessions/";
+  const std::string_view path = request.path;
+  if (path == "/metrics") return respond(context_.metrics());
+  if (path == "/healthz") return respond({.body = "ok\n"});
+  if (path == "/readyz") return respond(ready());
+  if (path.starts_with("/v1/")) {
+    if (request.door != Door::kUnix) {
+      return respond(failure(403, "the API is served on the unix socket only"));
+    }
+    if (path == "/v1/status") return respond(status());
+    if (path == "/v1/sessions") return respond(sessions());
+    if (path.starts_with(kSession)) return session(path.substr(kSession.size()), respond);
+  }
+  respond(failure(404, "there is nothing under this path"));
+}
+
+Response Endpoints::ready() const {
+  if (context_.draining()) return {.status = 503, .body = "draining\n"};
+  return {.body = "ready\n"};
+}
+
+Response Endpoints::status() const {
+  const RelayUsage usage = context_.relay.usage();
+  const AdoptionReport& adoption = context_.relay.adoption();
+  Json shards = Json::array();
+  std::array<std::uint64_t, kDropReasonCount> drops{};
+  for (std::size_t i = 0; i < context_.relay.shard_count(); ++i) {
+    const ShardCounters& counters = context_.relay.shard_counters(i);
+    shards.push_back({{"packets_received", counters.packets_received.value()},
+                      {"packets_forwarded", counters.packets_forwarded.value()},
+                      {"bytes_forwarded", counters.bytes_forwarded.value()}});
+    for (std::size_t reason = 0; reason < drops.size(); ++reason) {
+      drops[reason] += counters.drops[reason].value();
+    }
+  }
+  return json(200, {{"name", context_.node_name},
+                    {"version", TURNPIKE_VERSION},
+                    {"role", "single"},
+                    {"state", context_.draining() ? "draining" : "running"},
+                    {"uptime_seconds", seconds(context_.clock() - started_)},
+                    {"calls", context_.calls.call_count()},
+                    {"calls_max", context_.calls_max},
+                    {"sessions", usage.sessions},
+                    {"sessions_max", usage.sessions_max},
+                    {"ports",
+                     {{"in_use", usage.ports_in_use},
+                      {"quarantined", usage.ports_quarantined},
+                      {"total", usage.ports_total},
+                      {"bind_failures", usage.bind_failures}}},
+                    {"holder",
+                     {{"connected", adoption.holder_connected},
+                      {"sessions_adopted", adoption.sessions_adopted},
+                      {"refused", adoption.refused}}},
+                    {"shards", std::move(shards)},
+                    {"drops", drops_of(drops, [](std::uint64_t n) { return n; })}});
+}
+
+Response Endpoints::sessions() const {
+  const Instant now = context_.clock();
+  Json list = Json::array();
+  for (const call::CallSummary& call : context_.calls.calls()) {
+    for (const SessionId& id : call.sessions) {
+      Json entry{{"id", to_string(id)}};
+      entry.update(call_json(call, now));
+      list.push_back(std::move(entry));
+    }
+  }
+  return json(200, {{"sessions", std::move(list)}});
+}
+
+void Endpoints::session(std::string_view id_text, Respond respond) {
+  const SessionId id = parse_session_id(id_text);
+  if (!id.is_set()) return respond(failure(400, "a session ID is SHARD-SLOT-GENERATION"));
+  const std::vector<call::CallSummary> calls = context_.calls.calls();
+  const auto call = std::find_if(calls.begin(), calls.end(), [&id](const auto& one) {
+    return std::find(one.sessions.begin(), one.sessions.end(), id) != one.sessions.end();
+  });
+  if (call == calls.end()) return respond(failure(404, "there is no such session (any more)"));
+  if (waiting_by_token_.size() >= kWaitingMax) {
+    return respond(failure(503, "too many requests for figures at a time; ask again"));
+  }
+  const std::uint64_t token = next_token_++;
+  waiting_by_token_[token] = {context_.clock() + kPatience, *call, respond};
+  if (!context_.relay.query_session(id, token)) {
+    waiting_by_token_.erase(token);
+    respond(failure(404, "there is no such session (any more)"));
+  }
+}
+
+bool Endpoints::on_event(const Event& event) {
+  if (event.token < kFirstToken) return false;
+  const auto found = waiting_by_token_.find(event.token);
+  if (found == waiting_by_token_.end()) return true;
+  const Waiting waiting = std::move(found->second);
+  waiting_by_token_.erase(found);
+  const Instant now = context_.clock();
+  Json answer{{"id", to_string(event.session)}};
+  answer.update(call_json(waiting.call, now));
+  answer["legs"] = {{"a", leg_json(event.stats.legs[0], now)},
+                    {"b", leg_json(event.stats.legs[1], now)}};
+  waiting.respond(json(200, answer));
+  return true;
+}
+
+void Endpoints::on_tick() {
+  const Instant now = context_.clock();
+  while (!waiting_by_token_.empty() && waiting_by_token_.begin()->second.give_up_at <= now) {
+    const Waiting waiting = std::move(waiting_by_token_.begin()->second);
+    waiting_by_token_.erase(waiting_by_token_.begin());
+    waiting.respond(failure(503, "the relay did not answer in time; ask again"));
+  }
+}
+
+}  // namespace turnpike::api

@@ -1,0 +1,62 @@
+// One request with libcurl.
+#include "control/ctl/client.h"
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include <curl/curl.h>
+
+namespace turnpike::ctl {
+namespace {
+
+constexpr long kTimeoutSeconds = 10;
+
+std::size_t append(char* bytes, std::size_t size, std::size_t count, void* body) {
+  static_cast<std::string*>(body)->append(bytes, size * count);
+  return size * count;
+}
+
+std::string explain(const std::string& socket_path, CURLcode code, long os_error) {
+  const std::string place = " on " + socket_path;
+  if (code == CURLE_OPERATION_TIMEDOUT) {
+    return "turnpiked does not answer" + place + " in time; its log may say why";
+  }
+  if (os_error == EACCES) {
+    return "no permission to ask" + place + "; join the group that owns the socket or use sudo";
+  }
+  if (code == CURLE_COULDNT_CONNECT) {
+    const std::string reason =
+        os_error == 0 ? "no connection" : std::strerror(static_cast<int>(os_error));
+    return "turnpiked is not running: nothing answers" + place + " (" + reason +
+           "); start it, or name its socket with --socket";
+  }
+  return std::string("cannot ask turnpiked") + place + ": " + curl_easy_strerror(code);
+}
+
+}  // namespace
+
+Result<Answer> ask(const std::string& socket_path, const std::string& path) {
+  const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(curl_easy_init(),
+                                                                 curl_easy_cleanup);
+  if (curl == nullptr) return Error{"out of memory"};
+  Answer answer;
+  const std::string url = "http://localhost" + path;
+  curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
+  curl_easy_setopt(curl.get(), CURLOPT_UNIX_SOCKET_PATH, socket_path.c_str());
+  curl_easy_setopt(curl.get(), CURLOPT_PROXY, "");
+  curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT, kTimeoutSeconds);
+  curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, append);
+  curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &answer.body);
+  const CURLcode code = curl_easy_perform(curl.get());
+  if (code != CURLE_OK) {
+    long os_error = 0;
+    curl_easy_getinfo(curl.get(), CURLINFO_OS_ERRNO, &os_error);
+    return Error{explain(socket_path, code, os_error)};
+  }
+  curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &answer.status);
+  return answer;
+}
+
+}  // namespace turnpike::ctl

@@ -1,0 +1,18 @@
+// Asks the daemon's API over its unix socket. Hides libcurl.
+#pragma once
+
+#include <string>
+
+#include "turnpike/result.h"
+
+namespace turnpike::ctl {
+
+struct Answer {
+  long status = 0;  ///< of HTTP
+  std::string body;
+};
+
+/// GET `path`. Fails, with words for the operator, when the daemon cannot be asked.
+Result<Answer> ask(const std::string& socket_path, const std::string& path);
+
+}  // namespace turnpike::ctl

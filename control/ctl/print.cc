@@ -1,0 +1,182 @@
+// Tables and paragraphs from JSON.
+#include "control/ctl/print.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace turnpike::ctl {
+namespace {
+
+using Json = nlohmann::json;
+using Row = std::vector<std::string>;
+
+std::string shown(const Json& value) {
+  std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+  std::replace_if(
+      text.begin(), text.end(),
+      [](char c) {
+        const auto byte = static_cast<unsigned char>(c);
+        return byte < 0x20 || byte >= 0x7f;
+      },
+      '?');
+  return text;
+}
+
+std::string number(const Json& value) {
+  return std::to_string(value.get<std::uint64_t>());
+}
+
+/// 75 -> "1:15", 3675 -> "1:01:15", null -> "-".
+std::string duration(const Json& value) {
+  if (value.is_null()) return "-";
+  const auto total = static_cast<std::int64_t>(value.get<double>());
+  std::array<char, 64> text{};
+  if (total >= 3600) {
+    std::snprintf(text.data(), text.size(), "%lld:%02lld:%02lld",
+                  static_cast<long long>(total / 3600), static_cast<long long>(total / 60 % 60),
+                  static_cast<long long>(total % 60));
+  } else {
+    std::snprintf(text.data(), text.size(), "%lld:%02lld", static_cast<long long>(total / 60),
+                  static_cast<long long>(total % 60));
+  }
+  return text.data();
+}
+
+std::string ago(const Json& value) {
+  if (value.is_null()) return "never";
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%.1f s ago", value.get<double>());
+  return text.data();
+}
+
+std::string table(const std::vector<Row>& rows) {
+  std::vector<std::size_t> widths(rows.front().size());
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const Row& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += row[i];
+      if (i + 1 < row.size()) line.append(widths[i] - row[i].size() + 2, ' ');
+    }
+    text += line + "\n";
+  }
+  return text;
+}
+
+std::string drops_text(const Json& drops, const std::string& indent) {
+  std::string text;
+  for (const Json& drop : drops) {
+    text += indent + "dropped " + number(drop.at("packets")) + ": " + shown(drop.at("meaning")) +
+            " (" + shown(drop.at("reason")) + ")\n";
+  }
+  return text;
+}
+
+std::string status_text(const Json& status) {
+  const Json& ports = status.at("ports");
+  const Json& holder = status.at("holder");
+  std::uint64_t received = 0;
+  std::uint64_t forwarded = 0;
+  for (const Json& shard : status.at("shards")) {
+    received += shard.at("packets_received").get<std::uint64_t>();
+    forwarded += shard.at("packets_forwarded").get<std::uint64_t>();
+  }
+  std::string text = shown(status.at("name")) + ": " + shown(status.at("state")) + " for " +
+                     duration(status.at("uptime_seconds")) + ", version " +
+                     shown(status.at("version")) + ", role " + shown(status.at("role")) + "\n";
+  text += table({
+      {"calls", number(status.at("calls")) + " of " + number(status.at("calls_max"))},
+      {"sessions", number(status.at("sessions")) + " of " + number(status.at("sessions_max"))},
+      {"ports", number(ports.at("in_use")) + " of " + number(ports.at("total")) + " in use, " +
+                    number(ports.at("quarantined")) + " resting, " +
+                    number(ports.at("bind_failures")) + " bind failures"},
+      {"packets", std::to_string(received) + " received, " + std::to_string(forwarded) +
+                      " forwarded, on " + std::to_string(status.at("shards").size()) + " shards"},
+      {"holder", holder.at("connected").get<bool>()
+                     ? "connected, " + number(holder.at("sessions_adopted")) + " sessions adopted"
+                     : "none"},
+  });
+  const std::string refused = shown(holder.at("refused"));
+  if (!refused.empty()) text += "state of the holder was refused: " + refused + "\n";
+  return text + drops_text(status.at("drops"), "");
+}
+
+std::string sessions_text(const Json& answer) {
+  std::vector<Row> rows{{"ID", "AGE", "STATE", "CALL-ID", "FROM-TAG", "TO-TAG"}};
+  for (const Json& one : answer.at("sessions")) {
+    rows.push_back({shown(one.at("id")), duration(one.at("age_seconds")),
+                    one.at("answered").get<bool>() ? "answered" : "offered",
+                    shown(one.at("call_id")), shown(one.at("from_tag")), shown(one.at("to_tag"))});
+  }
+  return rows.size() == 1 ? "no sessions\n" : table(rows);
+}
+
+std::string leg_text(const char* title, const Json& leg) {
+  std::string text =
+      std::string(title) + ", last packet " + ago(leg.at("last_packet_age_seconds")) + "\n";
+  text += "  received  " + number(leg.at("packets_received")) + " packets, " +
+          number(leg.at("bytes_received")) + " bytes, " + number(leg.at("rtcp_received")) +
+          " RTCP\n";
+  text += "  sent      " + number(leg.at("packets_sent")) + " packets, " +
+          number(leg.at("bytes_sent")) + " bytes, " + number(leg.at("rtcp_sent")) + " RTCP\n";
+  for (const Json& stream : leg.at("streams")) {
+    text += "  stream " + number(stream.at("ssrc")) + ": payload type " +
+            number(stream.at("payload_type")) + ", " + number(stream.at("packets")) + " packets, " +
+            number(stream.at("packets_lost")) + " lost, jitter " +
+            number(stream.at("jitter_timestamp_units")) + " timestamp units, last " +
+            ago(stream.at("last_packet_age_seconds")) + "\n";
+  }
+  return text + drops_text(leg.at("drops"), "  ");
+}
+
+std::string session_text(const Json& session) {
+  std::string text = table({
+      {"session", shown(session.at("id"))},
+      {"call-id", shown(session.at("call_id"))},
+      {"from-tag", shown(session.at("from_tag"))},
+      {"to-tag", shown(session.at("to_tag"))},
+      {"age", duration(session.at("age_seconds"))},
+      {"state", session.at("answered").get<bool>() ? "answered" : "offered"},
+  });
+  text += leg_text("leg A (made the offer)", session.at("legs").at("a"));
+  text += leg_text("leg B (answered)", session.at("legs").at("b"));
+  return text;
+}
+
+Result<std::string> print(const std::string& body, std::string (*text)(const Json&)) {
+  try {
+    return text(Json::parse(body));
+  } catch (const Json::exception&) {
+    return Error{"the answer is not what this version expects; is turnpiked of another version?"};
+  }
+}
+
+}  // namespace
+
+Result<std::string> print_status(const std::string& body) {
+  return print(body, status_text);
+}
+
+Result<std::string> print_sessions(const std::string& body) {
+  return print(body, sessions_text);
+}
+
+Result<std::string> print_session(const std::string& body) {
+  return print(body, session_text);
+}
+
+std::string print_failure(const std::string& body) {
+  const Json answer = Json::parse(body, nullptr, false);
+  return answer.is_object() && answer.contains("error") ? shown(answer.at("error"))
+                                                        : "the request was refused";
+}
+
+}  // namespace turnpike::ctl

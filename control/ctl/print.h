@@ -1,0 +1,18 @@
+// The API's answers as text for people. Names that came from remote ends are shown without control
+// characters, so that they cannot play with the terminal.
+#pragma once
+
+#include <string>
+
+#include "turnpike/result.h"
+
+namespace turnpike::ctl {
+
+/// Each takes the body of an answer and fails when that is not what the API gives.
+Result<std::string> print_status(const std::string& body);
+Result<std::string> print_sessions(const std::string& body);
+Result<std::string> print_session(const std::string& body);
+/// The reason in an answer that is no success.
+std::string print_failure(const std::string& body);
+
+}  // namespace turnpike::ctl

@@ -1,0 +1,284 @@
+// Names, help texts and values, one line for each metric.
+#include "control/metrics.h"
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string_view>
+
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "control/ng/parse_fault.h"
+#include "control/ng/request.h"
+
+namespace turnpike::metrics {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+double number(std::uint64_t value) {
+  return static_cast<double>(value);
+}
+
+double seconds(Nanoseconds value) {
+  return std::chrono::duration_cast<std::chrono::duration<double>>(value).count();
+}
+
+/// Collects families; add() calls after a family belong to it.
+class Families {
+ public:
+  Families& counter(const char* name, const char* help) {
+    return open(name, help, MetricType::Counter);
+  }
+  Families& gauge(const char* name, const char* help) {
+    return open(name, help, MetricType::Gauge);
+  }
+  Families& histogram(const char* name, const char* help) {
+    return open(name, help, MetricType::Histogram);
+  }
+
+  Families& add(double value, const char* label = nullptr, std::string_view text = {}) {
+    ClientMetric& metric = labelled(label, text);
+    if (families_.back().type == MetricType::Counter) {
+      metric.counter.value = value;
+    } else {
+      metric.gauge.value = value;
+    }
+    return *this;
+  }
+  Families& add(std::uint64_t value, const char* label = nullptr, std::string_view text = {}) {
+    return add(number(value), label, text);
+  }
+
+  void add(const ng::DurationHistogram& durations, const char* label, std::string_view text) {
+    ClientMetric::Histogram& histogram = labelled(label, text).histogram;
+    for (std::size_t i = 0; i < ng::kDurationBounds.size(); ++i) {
+      histogram.sample_count += durations.buckets[i];
+      histogram.bucket.push_back({histogram.sample_count, seconds(ng::kDurationBounds[i])});
+    }
+    histogram.sample_count += durations.buckets.back();
+    histogram.sample_sum = seconds(durations.sum);
+  }
+
+  std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
+
+ private:
+  Families& open(const char* name, const char* help, MetricType type) {
+    families_.push_back(MetricFamily{name, help, type, {}});
+    return *this;
+  }
+  ClientMetric& labelled(const char* label, std::string_view text) {
+    ClientMetric& metric = families_.back().metric.emplace_back();
+    if (label != nullptr) metric.label.push_back({label, std::string(text)});
+    return metric;
+  }
+
+  std::vector<MetricFamily> families_;
+};
+
+struct ShardMetric {
+  const char* name;
+  const char* help;
+  Counter ShardCounters::*counter;
+};
+
+constexpr ShardMetric kShardMetrics[] = {
+    {"turnpike_relay_packets_received_total", "Datagrams read from media sockets.",
+     &ShardCounters::packets_received},
+    {"turnpike_relay_received_bytes_total", "UDP payload bytes read from media sockets.",
+     &ShardCounters::bytes_received},
+    {"turnpike_relay_packets_forwarded_total", "Datagrams sent on to the other leg.",
+     &ShardCounters::packets_forwarded},
+    {"turnpike_relay_forwarded_bytes_total", "UDP payload bytes sent on to the other leg.",
+     &ShardCounters::bytes_forwarded},
+    {"turnpike_relay_keepalives_sent_total", "Keep-alives sent to silent directions.",
+     &ShardCounters::keepalives_sent},
+    {"turnpike_relay_batches_total",
+     "Batches of packets processed; received packets by this is the mean batch.",
+     &ShardCounters::batches},
+    {"turnpike_relay_wakeups_total", "Turns of the shard's loop that found something to read.",
+     &ShardCounters::wakeups},
+    {"turnpike_relay_source_moves_total", "Legs that followed their remote end to a new address.",
+     &ShardCounters::source_moves},
+    {"turnpike_relay_sessions_opened_total", "Sessions opened.", &ShardCounters::sessions_opened},
+    {"turnpike_relay_sessions_closed_total", "Sessions closed.", &ShardCounters::sessions_closed},
+    {"turnpike_relay_media_timeouts_total", "Legs that fell silent although they should send.",
+     &ShardCounters::media_timeouts},
+    {"turnpike_relay_commands_total", "Commands taken from the control thread.",
+     &ShardCounters::commands},
+    {"turnpike_relay_events_dropped_total", "Events lost because the control thread fell behind.",
+     &ShardCounters::events_dropped},
+};
+
+void add_shards(const Figures& figures, Families& families) {
+  for (const ShardMetric& metric : kShardMetrics) {
+    families.counter(metric.name, metric.help);
+    for (std::size_t shard = 0; shard < figures.shards.size(); ++shard) {
+      families.add((figures.shards[shard]->*metric.counter).value(), "shard",
+                   std::to_string(shard));
+    }
+  }
+  families.counter("turnpike_relay_packets_dropped_total",
+                   "Datagrams that went nowhere, by reason (all shards).");
+  for (std::size_t reason = 0; reason < kDropReasonCount; ++reason) {
+    std::uint64_t dropped = 0;
+    for (const ShardCounters* shard : figures.shards) dropped += shard->drops[reason].value();
+    families.add(dropped, "reason", kDropReasons[reason].label);
+  }
+}
+
+void add_relay(const Figures& figures, Families& families) {
+  const RelayUsage& usage = figures.usage;
+  families.gauge("turnpike_relay_shards", "Threads that relay media.")
+      .add(std::uint64_t{figures.shards.size()})
+      .gauge("turnpike_relay_sessions", "Sessions (m-lines of calls) that are relayed now.")
+      .add(std::uint64_t{usage.sessions})
+      .gauge("turnpike_relay_sessions_max", "Sessions that may be relayed at a time.")
+      .add(std::uint64_t{usage.sessions_max})
+      .gauge("turnpike_relay_ports", "Media ports by what they are used for.")
+      .add(std::uint64_t{usage.ports_in_use}, "state", "in_use")
+      .add(std::uint64_t{usage.ports_quarantined}, "state", "quarantined")
+      .gauge("turnpike_relay_ports_max", "Media ports of all interfaces' addresses.")
+      .add(std::uint64_t{usage.ports_total})
+      .counter("turnpike_relay_bind_failures_total", "Media ports that could not be bound.")
+      .add(usage.bind_failures)
+      .gauge("turnpike_relay_holder_connected",
+             "1 when a holder keeps sockets and state over a restart.")
+      .add(figures.adoption.holder_connected ? 1.0 : 0.0)
+      .gauge("turnpike_relay_sessions_adopted", "Sessions taken over from the holder at start.")
+      .add(std::uint64_t{figures.adoption.sessions_adopted});
+}
+
+void add_calls(const Figures& figures, Families& families) {
+  families.gauge("turnpike_calls", "Calls that are up.")
+      .add(figures.calls)
+      .gauge("turnpike_calls_max", "Calls that may be up at a time.")
+      .add(figures.calls_max)
+      .gauge("turnpike_draining", "1 while the daemon waits for its last calls before it ends.")
+      .add(figures.draining ? 1.0 : 0.0);
+}
+
+void add_ng_commands(const ng::ServerCounters& counters, Families& families) {
+  using Read = std::function<void(const ng::CommandCounters&, std::string_view command)>;
+  const auto each = [&counters](const Read& read) {
+    for (std::size_t i = 0; i < ng::kCommandCount; ++i) {
+      read(counters.commands[i], ng::to_string(static_cast<ng::Command>(i)));
+    }
+  };
+  families.counter("turnpike_ng_requests_total", "Control requests carried out.");
+  each([&](const auto& one, auto command) { families.add(one.requests, "command", command); });
+  families.counter("turnpike_ng_errors_total", "Control requests answered with an error.");
+  each([&](const auto& one, auto command) { families.add(one.errors, "command", command); });
+  families.counter("turnpike_ng_load_limits_total",
+                   "Control requests answered with \"load limit\".");
+  each([&](const auto& one, auto command) { families.add(one.load_limits, "command", command); });
+  families.histogram("turnpike_ng_request_duration_seconds",
+                     "Time from a whole control request to its reply.");
+  each([&](const auto& one, auto command) { families.add(one.duration, "command", command); });
+}
+
+void add_ng(const Figures& figures, Families& families) {
+  const ng::ServerCounters& ng = *figures.ng;
+  add_ng_commands(ng, families);
+  families.counter("turnpike_ng_parse_faults_total",
+                   "Control messages that were not understood, by reason.");
+  for (std::size_t fault = 1; fault < ng::kParseFaultCount; ++fault) {
+    families.add(ng.parse_faults[fault], "reason", ng::kParseFaults[fault].label);
+  }
+  families
+      .counter("turnpike_ng_repeated_requests_total",
+               "Requests that repeated an earlier one, by what became of them.")
+      .add(ng.replies_replayed, "outcome", "replayed")
+      .add(ng.duplicates_waiting, "outcome", "waited")
+      .add(ng.duplicates_dropped, "outcome", "dropped")
+      .counter("turnpike_ng_requests_refused_total", "Requests refused because too many were open.")
+      .add(ng.requests_refused)
+      .counter("turnpike_ng_requests_expired_total", "Requests that got no answer in time.")
+      .add(ng.requests_expired)
+      .counter("turnpike_ng_replies_unsent_total", "Replies whose peer had gone.")
+      .add(ng.replies_unsent)
+      .counter("turnpike_ng_ignored_total", "Keys, flags and values of requests without effect.")
+      .add(figures.ng_ignored)
+      .gauge("turnpike_ng_cached_replies", "Replies kept for repeated requests.")
+      .add(figures.ng_cached_replies)
+      .gauge("turnpike_ng_connections", "Open control connections.")
+      .add(ng.connections)
+      .counter("turnpike_ng_connections_total", "Control connections by how they went.")
+      .add(ng.connections_accepted, "outcome", "accepted")
+      .add(ng.connections_refused, "outcome", "refused")
+      .add(ng.connections_timed_out, "outcome", "timed_out");
+}
+
+void add_process(const Figures& figures, Families& families) {
+  const ProcessFigures& process = figures.process;
+  families.gauge("turnpike_build_info", "Always 1; the version is the label.")
+      .add(1.0, "version", TURNPIKE_VERSION)
+      .counter("turnpike_log_lines_total", "Log lines by what became of them.")
+      .add(figures.log.lines, "outcome", "written")
+      .add(figures.log.suppressed, "outcome", "suppressed")
+      .add(figures.log.lost, "outcome", "lost")
+      .counter("turnpike_http_requests_total", "Requests for metrics, health and the API.")
+      .add(figures.http_requests)
+      .counter("turnpike_http_refused_total",
+               "Such requests refused: foreign host name or origin, or not for reading.")
+      .add(figures.http_refused)
+      .counter("process_cpu_seconds_total", "CPU time of the process, user and system.")
+      .add(process.cpu_seconds)
+      .gauge("process_resident_memory_bytes", "Resident memory of the process.")
+      .add(process.resident_bytes)
+      .gauge("process_start_time_seconds", "Start of the process since the epoch.")
+      .add(process.start_time_seconds)
+      .gauge("process_open_fds", "Open file descriptors.")
+      .add(process.open_files)
+      .gauge("process_max_fds", "File descriptors that may be open.")
+      .add(process.open_files_max);
+}
+
+// Read when the program is loaded.
+const double kStartTimeSeconds =
+    std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+
+}  // namespace
+
+ProcessFigures ProcessFigures::read() {
+  ProcessFigures figures;
+  rusage usage{};
+  if (getrusage(RUSAGE_SELF, &usage) == 0) {
+    const auto of = [](const timeval& time) {
+      return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+    };
+    figures.cpu_seconds = of(usage.ru_utime) + of(usage.ru_stime);
+  }
+  std::uint64_t pages = 0;
+  std::ifstream statm("/proc/self/statm");
+  if (statm >> pages >> pages) {
+    figures.resident_bytes = pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  }
+  std::error_code failed;
+  for (std::filesystem::directory_iterator fd("/proc/self/fd", failed), end; fd != end && !failed;
+       fd.increment(failed)) {
+    ++figures.open_files;
+  }
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) figures.open_files_max = limit.rlim_cur;
+  figures.start_time_seconds = kStartTimeSeconds;
+  return figures;
+}
+
+std::string render(const Figures& figures) {
+  Families families;
+  add_calls(figures, families);
+  add_relay(figures, families);
+  add_shards(figures, families);
+  add_ng(figures, families);
+  add_process(figures, families);
+  return families.text();
+}
+
+}  // namespace turnpike::metrics

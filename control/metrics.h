@@ -1,0 +1,49 @@
+// The daemon's figures as Prometheus text. Hides: the metrics library, names and help texts.
+// Labels have few values, all of them ours: nothing that a remote end sends becomes a label.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "control/log/log.h"
+#include "control/ng/server.h"
+#include "turnpike/relay.h"
+#include "turnpike/stats.h"
+
+namespace turnpike::metrics {
+
+/// What the kernel says about this process.
+struct ProcessFigures {
+  double cpu_seconds = 0;
+  double start_time_seconds = 0;  ///< since the epoch
+  std::uint64_t resident_bytes = 0;
+  std::uint64_t open_files = 0;
+  std::uint64_t open_files_max = 0;
+
+  static ProcessFigures read();
+};
+
+/// Everything that is shown. Pointers are to what lives longer than the call; none is null.
+struct Figures {
+  std::vector<const ShardCounters*> shards;
+  RelayUsage usage;
+  AdoptionReport adoption;
+  std::uint64_t calls = 0;
+  std::uint64_t calls_max = 0;
+  bool draining = false;
+  const ng::ServerCounters* ng = nullptr;
+  std::uint64_t ng_ignored = 0;  ///< keys, flags and values without effect
+  std::uint64_t ng_cached_replies = 0;
+  log::Log::Counters log;
+  std::uint64_t http_requests = 0;
+  std::uint64_t http_refused = 0;
+  ProcessFigures process;
+};
+
+/// Text exposition format 0.0.4.
+std::string render(const Figures& figures);
+
+constexpr const char* kContentType = "text/plain; version=0.0.4; charset=utf-8";
+
+}  // namespace turnpike::metrics
