@@ -86,6 +86,7 @@ class Side:
     version: int = 4
     mux: bool = False
     direction: str = "sendrecv"
+    media: str = "audio"
     keys: dict = dataclasses.field(default_factory=dict)
     extra: str = ""
     given: Media = None  # what the daemon told this side, once it did
@@ -102,6 +103,10 @@ class Side:
     def interface(self):
         return {"tp-out": "outside", "tp-in": "inside"}[self.place.name]
 
+    @property
+    def _format(self):
+        return {"audio": "0 PCMU/8000", "video": "96 VP8/90000"}[self.media]
+
     def sdp(self, crypto=None):
         """Its SDP. `crypto`: the lines to write; None: all its suites, tags from 1."""
         if crypto is None:
@@ -111,8 +116,8 @@ class Side:
         profile = "RTP/SAVP" if self.suites else "RTP/AVP"
         lines = [
             "v=0", f"o=- {self.port} 1 IN {family} {self.address}", "s=-",
-            f"c=IN {family} {self.address}", "t=0 0", f"m=audio {self.port} {profile} 0",
-            "a=rtpmap:0 PCMU/8000", *(line.line() for line in crypto),
+            f"c=IN {family} {self.address}", "t=0 0", f"m={self.media} {self.port} {profile} {self._format.split()[0]}",
+            f"a=rtpmap:{self._format}", *(line.line() for line in crypto),
             *(["a=rtcp-mux"] if self.mux else []), f"a={self.direction}", "a=ptime:20",
             *([self.extra] if self.extra else []),
         ]

@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import subprocess
+import time
 import urllib.request
 
 from . import case, ng
@@ -39,6 +40,21 @@ def _toml(sections):
     return "\n".join(lines) + "\n"
 
 
+class Holder:
+    """A turnpike-holder; a Turnpiked that is given it finds its calls again after a death."""
+
+    def __init__(self, scratch):
+        self.path = scratch.folder / "holder.sock"
+        with open(scratch.folder / "holder.log", "ab") as log:
+            self._process = scratch.spawn(executable("turnpike-holder"), "--socket", self.path,
+                                          stdout=log, stderr=log)
+        case.eventually(self.path.exists, "the holder listens")
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+
 class Turnpiked:
     """Started on construction and serving afterwards. Stopped, and its end judged, at the
     scratch's end: a crash or an unasked exit fails the case.
@@ -47,7 +63,7 @@ class Turnpiked:
     command. `files_max`: its limit of open files. `log`: where its output goes (a path).
     """
 
-    def __init__(self, scratch, sections=None, wrapper=(), files_max=0, log=None, holder=False):
+    def __init__(self, scratch, sections=None, wrapper=(), files_max=0, log=None, holder=None):
         self.folder = scratch.folder
         self.log_path = pathlib.Path(log or scratch.folder / "turnpiked.log")
         self.ng_path = scratch.folder / "ng.sock"
@@ -61,13 +77,13 @@ class Turnpiked:
             "api": {"unix": self.api_path},
         }
         if holder:
-            self.holder_path = scratch.folder / "holder.sock"
-            merged["holder"] = {"unix": self.holder_path}
+            merged["holder"] = {"unix": holder.path}
         for section, keys in (sections or {}).items():
             merged.setdefault(section, {}).update(keys)
         self.config_path.write_text(_toml(merged))
         self.process = None
         self.expects_end = False
+        self.ended_as = 0  # exit code that the case asks for
         self.start()
         scratch.on_exit(self._finish)
 
@@ -132,7 +148,7 @@ class Turnpiked:
         elif not self.expects_end:
             print(self.log_text()[-4000:])
             raise case.Failed(f"turnpiked ended on its own with {ended}: {self.log_tail()}")
-        if ended not in (0, -signal.SIGKILL):
+        if ended not in (self.ended_as, -signal.SIGKILL):
             print(self.log_text()[-4000:])
             raise case.Failed(f"turnpiked ended with {ended}: {self.log_tail()}")
 
@@ -162,6 +178,25 @@ class Turnpiked:
         wanted = set(labels.items())
         return sum(value for (metric, pairs), value in self.metrics().items()
                    if metric == name and wanted <= pairs)
+
+    @staticmethod
+    def now():
+        return time.monotonic()
+
+    def sessions(self):
+        return int(self.total("turnpike_sessions"))
+
+    def drops(self):
+        """Packets that went nowhere, by reason, without the reasons that did not occur."""
+        found = {}
+        for (name, pairs), value in self.metrics().items():
+            if name == "turnpike_packets_dropped_total" and value:
+                reason = dict(pairs)["reason"]
+                found[reason] = found.get(reason, 0) + int(value)
+        return found
+
+    def dropped(self):
+        return sum(self.drops().values())
 
     def resident_bytes(self):
         status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
