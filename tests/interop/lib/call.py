@@ -116,7 +116,8 @@ class Side:
         profile = "RTP/SAVP" if self.suites else "RTP/AVP"
         lines = [
             "v=0", f"o=- {self.port} 1 IN {family} {self.address}", "s=-",
-            f"c=IN {family} {self.address}", "t=0 0", f"m={self.media} {self.port} {profile} {self._format.split()[0]}",
+            f"c=IN {family} {self.address}", "t=0 0",
+            f"m={self.media} {self.port} {profile} {self._format.split()[0]}",
             f"a=rtpmap:{self._format}", *(line.line() for line in crypto),
             *(["a=rtcp-mux"] if self.mux else []), f"a={self.direction}", "a=ptime:20",
             *([self.extra] if self.extra else []),
