@@ -9,6 +9,7 @@
 #include "control/daemon.h"
 #include "control/log/log.h"
 #include "control/process.h"
+#include "control/provision.h"
 
 namespace {
 
@@ -18,6 +19,9 @@ struct CommandLine {
   std::string config = "/etc/turnpike/turnpike.toml";
   bool check = false;
   bool print_reference = false;
+  bool write_sidecar = false;
+  std::string sidecar_directory;
+  std::string certificate_directory;
 };
 
 void print(std::FILE* to, const std::vector<std::string>& lines, const char* prefix) {
@@ -30,9 +34,26 @@ int check(const std::string& path) {
   print(stderr, loaded.findings.mistakes(), "");
   if (loaded.findings.has_mistakes()) return kExitMisconfigured;
   config::check_host(loaded.settings, config::Host::read(loaded.settings), loaded.findings);
-  print(stderr, loaded.findings.warnings(), "warning: ");
-  std::printf("%s: no mistakes, %zu warnings\n", path.c_str(), loaded.findings.warnings().size());
+  const std::vector<std::string> warnings = loaded.findings.warnings();
+  const pki::Judgement files = judge_sidecar_files(loaded.settings);
+  for (const auto* lines : {&warnings, &files.mistakes, &files.warnings}) {
+    print(stderr, *lines, "warning: ");
+  }
+  std::printf("%s: no mistakes, %zu warnings\n", path.c_str(),
+              warnings.size() + files.mistakes.size() + files.warnings.size());
   return kExitDone;
+}
+
+/// Makes what others need to run beside the daemon.
+int provide(const CommandLine& options) {
+  const config::Loaded loaded = config::load_file(options.config);
+  print(stderr, loaded.findings.mistakes(), "");
+  if (loaded.findings.has_mistakes()) return kExitMisconfigured;
+  if (!options.certificate_directory.empty()) {
+    const int code = make_development_certificates(loaded.settings, options.certificate_directory);
+    if (code != kExitDone || !options.write_sidecar) return code;
+  }
+  return write_sidecar_files(loaded.settings, options.sidecar_directory);
 }
 
 log::Options log_options(const config::LogSection& section) {
@@ -66,6 +87,12 @@ int main(int argc, char** argv) {
   CLI::App app{"Turnpike, a media edge: relays RTP and SRTP for SIP servers.", "turnpiked"};
   app.add_option("--config", options.config, "configuration file")->capture_default_str();
   app.add_flag("--check", options.check, "check the configuration, start nothing");
+  CLI::Option* sidecar =
+      app.add_option("--write-sidecar", options.sidecar_directory,
+                     "write the SIP sidecar's files to a directory (default: sip.directory)")
+          ->expected(0, 1);
+  app.add_option("--make-dev-certs", options.certificate_directory,
+                 "make an authority and certificates for trials in a directory");
   app.add_flag("--print-config-reference", options.print_reference,
                "print the reference of all configuration keys (Markdown)");
   app.set_version_flag("--version", "turnpiked " TURNPIKE_VERSION);
@@ -74,9 +101,11 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitDone : kExitMisconfigured;
   }
+  options.write_sidecar = sidecar->count() > 0;
   if (options.print_reference) {
     std::fputs(config::reference().c_str(), stdout);
     return kExitDone;
   }
+  if (options.write_sidecar || !options.certificate_directory.empty()) return provide(options);
   return options.check ? check(options.config) : run(options.config);
 }

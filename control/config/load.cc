@@ -2,10 +2,14 @@
 #include "control/config/load.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <sstream>
+
+#include <limits.h>
+#include <unistd.h>
 
 #include "control/config/checks.h"
 #include "control/config/document.h"
@@ -163,6 +167,13 @@ class Validator {
   std::vector<const Section*> absent_;
 };
 
+/// Other processes, in other folders, are told the paths that start there.
+std::string absolute(const std::string& folder) {
+  if (folder.starts_with('/')) return folder;
+  std::array<char, PATH_MAX> here{};
+  return ::getcwd(here.data(), here.size()) == nullptr ? folder : here.data() + ("/" + folder);
+}
+
 }  // namespace
 
 Loaded load_text(std::string_view text, const std::string& name, const std::string& folder) {
@@ -189,7 +200,8 @@ Loaded load_file(const std::string& path) {
     return failed;
   }
   const auto slash = path.rfind('/');
-  return load_text(text.view(), path, slash == std::string::npos ? "." : path.substr(0, slash));
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash);
+  return load_text(text.view(), path, absolute(folder));
 }
 
 }  // namespace turnpike::config

@@ -1,0 +1,116 @@
+#include "control/provision.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+
+#include "control/config/products.h"
+#include "control/daemon.h"
+#include "control/pki/development.h"
+#include "control/sidecar/sidecar.h"
+
+namespace turnpike {
+namespace {
+
+void append(std::vector<std::string>& to, const std::vector<std::string>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+void append(pki::Judgement& to, const pki::Judgement& from) {
+  append(to.mistakes, from.mistakes);
+  append(to.warnings, from.warnings);
+}
+
+bool talks_tls_as_client(const sidecar::SipConfig& sip) {
+  return !sip.peers.empty() || sip.inside_tls_port != 0;
+}
+
+/// The main domain must be in the clients' certificate; a further one may have its own by SNI.
+pki::Judgement judge_client_identity(const sidecar::SipConfig& sip, pki::WallTime now) {
+  pki::Purpose purpose;
+  purpose.names = {sip.domains.front()};
+  purpose.client_auth = talks_tls_as_client(sip) && sip.peer_certificate_file.empty();
+  return pki::check_identity(sip.certificate_file, sip.private_key_file, purpose, now);
+}
+
+int say_error(const std::string& text) {
+  std::fprintf(stderr, "turnpiked: %s\n", text.c_str());
+  return kExitFailed;
+}
+
+}  // namespace
+
+pki::Judgement judge_sidecar_files(const config::Settings& settings) {
+  pki::Judgement judgement;
+  if (!config::wants_sidecar(settings)) return judgement;
+  sidecar::SipConfig sip = config::sip_config(settings);
+  const pki::WallTime now = std::chrono::system_clock::now();
+  append(judgement, judge_client_identity(sip, now));
+  if (!sip.peer_certificate_file.empty()) {
+    append(judgement, pki::check_identity(sip.peer_certificate_file, sip.peer_private_key_file,
+                                          {{}, true, true}, now));
+  }
+  for (const auto& sni : sip.sni_certificates) {
+    append(judgement, pki::check_identity(sni.certificate_file, sni.private_key_file,
+                                          {{sni.server_name}, true, false}, now));
+  }
+  append(judgement, pki::check_trust(sip.trust_file, now));
+  if (sip.upstream.empty()) {
+    const auto added = config::add_users_of_file(settings, sip);
+    if (!added) judgement.mistakes.push_back(added.error().message);
+  }
+  return judgement;
+}
+
+int write_sidecar_files(const config::Settings& settings, const std::string& directory) {
+  if (!config::wants_sidecar(settings)) {
+    return say_error("the configuration has no [sip] section; there is no sidecar to write");
+  }
+  const std::string& place = directory.empty() ? settings.sip.directory : directory;
+  const pki::Judgement judgement = judge_sidecar_files(settings);
+  for (const std::string& mistake : judgement.mistakes) say_error(mistake);
+  for (const std::string& warning : judgement.warnings) say_error("warning: " + warning);
+  if (!judgement.mistakes.empty()) return kExitFailed;
+
+  sidecar::SipConfig sip = config::sip_config(settings);
+  if (sip.upstream.empty()) {
+    if (const auto added = config::add_users_of_file(settings, sip); !added) {
+      return say_error(added.error().message);
+    }
+  }
+  std::error_code ignored;
+  const std::string absolute = std::filesystem::absolute(place, ignored).lexically_normal();
+  if (const auto written = sidecar::write_sidecar(sip, absolute); !written) {
+    return say_error(written.error().message);
+  }
+  std::printf("sidecar: %s/kamailio.cfg, %zu users, %zu peers\n", absolute.c_str(),
+              sip.users.size(), sip.peers.size());
+  return kExitDone;
+}
+
+int make_development_certificates(const config::Settings& settings, const std::string& directory) {
+  const sidecar::SipConfig sip = config::sip_config(settings);
+  pki::DevelopmentOptions options;
+  options.directory = directory;
+  options.names = sip.domains;
+  for (const auto& address : sip.outside.addresses) {
+    const std::string text = to_string(address.advertised);
+    if (std::find(options.names.begin(), options.names.end(), text) == options.names.end()) {
+      options.names.push_back(text);
+    }
+  }
+  for (const auto& peer : sip.peers) {
+    options.peers.push_back({"peer-" + peer.name, peer.certificate_names});
+  }
+  const auto files = pki::make_development_pki(options, std::chrono::system_clock::now());
+  if (!files) return say_error(files.error().message);
+  for (const std::string& name : files->made) {
+    std::printf("made %s/%s\n", directory.c_str(), name.c_str());
+  }
+  std::printf("certificates: %zu files made, %zu kept in %s\n", files->made.size(),
+              files->kept.size(), directory.c_str());
+  return kExitDone;
+}
+
+}  // namespace turnpike
