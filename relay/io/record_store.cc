@@ -69,11 +69,15 @@ std::size_t blocks_for(std::size_t bytes) {
   return std::max<std::size_t>(1, (bytes + sizeof Block::data - 1) / sizeof Block::data);
 }
 
-// Nothing written before may come after it, and the reverse: the order that a crash sees.
+// An exchange, because what was written before may not come after it, nor the reverse: this is
+// the order that a crash sees.
+template <typename Word>
+void publish(Word& word, Word value) {
+  std::atomic_ref(word).exchange(value, std::memory_order_acq_rel);
+}
+
 void set_state(Block& block, std::uint32_t state) {
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  std::atomic_ref(block.state).store(state, std::memory_order_seq_cst);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  publish(block.state, state);
 }
 
 }  // namespace
@@ -132,8 +136,7 @@ void RecordStore::State::format(std::uint32_t block_count) {
   fresh.block_count = block_count;
   fresh.blocks_touched = 0;
   fresh.checksum = checksum_of(fresh);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  std::atomic_ref(fresh.magic).store(kMagic, std::memory_order_seq_cst);
+  publish(fresh.magic, kMagic);
 }
 
 // The blocks of the record that begins at `first`. False when the chain does not add up.
@@ -215,8 +218,7 @@ std::uint32_t RecordStore::State::allocate() {
   }
   const std::uint32_t i = header().blocks_touched;
   CHECK(i < header().block_count);
-  std::atomic_ref(header().blocks_touched).store(i + 1, std::memory_order_seq_cst);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  publish(header().blocks_touched, i + 1);
   return i;
 }
 

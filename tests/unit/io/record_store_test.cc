@@ -298,7 +298,7 @@ struct KilledAtEveryInstruction : testing::Test {
 };
 
 TEST_F(KilledAtEveryInstruction, a_replaced_record_is_the_old_or_the_new_one) {
-  expect_all_along([&] { under_test.store->store(2, new_bytes); }, {old_bytes, new_bytes}, 50);
+  expect_all_along([&] { under_test.store->store(2, new_bytes); }, {old_bytes, new_bytes}, 20);
 }
 
 TEST_F(KilledAtEveryInstruction, a_new_record_is_there_or_not) {
@@ -311,7 +311,7 @@ TEST_F(KilledAtEveryInstruction, an_erased_record_is_there_or_not) {
 
 TEST_F(KilledAtEveryInstruction, a_record_that_needs_the_room_of_its_predecessor) {
   ASSERT_TRUE(under_test.store->store(4, text(900, 'f')));
-  expect_all_along([&] { under_test.store->store(2, new_bytes); }, {old_bytes, "", new_bytes}, 50);
+  expect_all_along([&] { under_test.store->store(2, new_bytes); }, {old_bytes, "", new_bytes}, 20);
 }
 
 TEST(RecordStore, a_new_store_survives_a_death_at_every_instruction_of_its_making) {
