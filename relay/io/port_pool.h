@@ -6,7 +6,7 @@
 //
 // A slice keeps a stock of parked pairs, bound in random order, and gives out a random one; below
 // the stock it binds a chunk more. So sockets grow with the load, not with the range, and once
-// bound a pair is never closed before the pool is. docs/adr/0006-port-pool-and-holder.md says why.
+// bound a pair is never closed before the pool is. docs/adr/0003-ports-bound-ahead.md says why.
 #pragma once
 
 #include <array>
