@@ -5,6 +5,9 @@
 #include <cstdio>
 #include <filesystem>
 
+#include <grp.h>
+#include <unistd.h>
+
 #include "control/config/products.h"
 #include "control/daemon.h"
 #include "control/pki/development.h"
@@ -99,6 +102,10 @@ int make_development_certificates(const config::Settings& settings, const std::s
     if (std::find(options.names.begin(), options.names.end(), text) == options.names.end()) {
       options.names.push_back(text);
     }
+  }
+  // The SIP server reads its keys; only root can give them to its group.
+  if (::geteuid() == 0 && ::getgrnam(sip.run_user.c_str()) != nullptr) {
+    options.key_group = sip.run_user;
   }
   for (const auto& peer : sip.peers) {
     options.peers.push_back({"peer-" + peer.name, peer.certificate_names});

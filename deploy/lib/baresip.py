@@ -274,7 +274,16 @@ class Baresip:
             self._pump(deadline, kind)
 
     def wait_registered(self, timeout: float = 10.0) -> None:
-        self.wait_event("REGISTER_OK", timeout, or_fail=("REGISTER_FAIL",))
+        """Until its registration is up. It may have come up before we could listen to events."""
+        deadline = time.monotonic() + timeout
+        while not re.search(r"\bOK\b", self.command("reginfo")):
+            failures = self.events_of("REGISTER_FAIL")
+            if failures:
+                raise BaresipError(
+                    f"{self.name}: registration refused: {failures[-1].get('param', '')}")
+            if time.monotonic() > deadline:
+                raise BaresipError(f"{self.name}: not registered in time: {self.log_tail()}")
+            select.select([self._control], [], [], 0.05)
 
     def wait_established(self, timeout: float = 10.0) -> dict:
         return self.wait_event("CALL_ESTABLISHED", timeout, or_fail=("CALL_CLOSED",))
@@ -286,6 +295,11 @@ class Baresip:
         """Takes in what has arrived, without waiting."""
         while select.select([self._control], [], [], 0)[0] and self._receive():
             pass
+
+    def forget_events(self) -> None:
+        """What has happened until now is no longer waited for: a new call begins."""
+        self.poll()
+        self._read = collections.Counter(event.get("type") for event in self.events)
 
     def events_of(self, kind: str) -> list[dict]:
         self.poll()

@@ -34,6 +34,7 @@ spawn() {
     ulimit -c 0
     ulimit -n 1048576 2>/dev/null || ulimit -n "$(ulimit -Hn)"
     cd /
+    exec 9>&- # the lock of deploy/up is not theirs
     exec setsid "$@" </dev/null >"$logs/$name.log" 2>&1
   ) &
   pid=$!

@@ -104,6 +104,8 @@ def phones(plan: Plan, folder: pathlib.Path) -> tuple[baresip.Baresip, baresip.B
 
 def place(plan: Plan, caller: baresip.Baresip, called: baresip.Baresip, uri: str) -> None:
     """Dials and waits until both say that the call is up."""
+    for phone in (caller, called):
+        phone.forget_events()
     began = time.monotonic()
     caller.dial(uri)
     try:
