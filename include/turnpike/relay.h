@@ -69,6 +69,9 @@ class Relay {
   /// Hands every waiting event to `sink`, on the caller's thread.
   virtual void poll_events(const std::function<void(const Event&)>& sink) = 0;
 
+  /// Housekeeping of idle ports. Call it about ten times a second.
+  virtual void on_tick() {}
+
   virtual RelayUsage usage() const = 0;
   virtual std::size_t shard_count() const = 0;
   virtual const ShardCounters& shard_counters(std::size_t shard) const = 0;

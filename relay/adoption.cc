@@ -1,0 +1,180 @@
+// State that outlives a process: shared memory of the shards and of control, sockets, and the
+// sessions that are rebuilt from them.
+#include <algorithm>
+
+#include <unistd.h>
+
+#include "relay/core/bytes.h"
+#include "relay/io/loop.h"
+#include "relay/relay_impl.h"
+
+namespace turnpike {
+namespace {
+
+constexpr std::uint32_t kStreamsPerSession = 8;  // room in the arena, on average
+constexpr std::size_t kRecordBytesPerSession = 8192;
+
+}  // namespace
+
+Held::~Held() {
+  for (const int fd : sockets) close(fd);
+  for (const auto& [shard, fd] : arenas) {
+    if (fd >= 0) close(fd);
+  }
+  if (records >= 0) close(records);
+}
+
+std::size_t RelayImpl::records_bytes() const {
+  return std::size_t{config_.sessions_max} * kRecordBytesPerSession;
+}
+
+media::ArenaShape RelayImpl::shape_of(std::size_t shard) const {
+  media::ArenaShape shape;
+  shape.sessions = config_.sessions_max;
+  shape.streams = config_.sessions_max * kStreamsPerSession;
+  shape.shard = static_cast<std::uint16_t>(shard);
+  shape.shards = static_cast<std::uint16_t>(config_.shards);
+  shape.port_min = config_.port_min;
+  shape.port_max = config_.port_max;
+  return shape;
+}
+
+void RelayImpl::connect_holder(Held& held) {
+  if (config_.holder_socket.empty()) return;
+  auto holder = HolderClient::connect(config_.holder_socket);
+  if (!holder) {
+    adoption_.refused = holder.error().message;
+    return;
+  }
+  holder_ = std::move(*holder);
+  adoption_.holder_connected = true;
+  auto found = holder_->fetch();
+  if (!found) {
+    adoption_.refused = found.error().message;
+    return;
+  }
+  for (const HeldDescriptor& item : *found) {
+    switch (item.kind) {
+      case HeldKind::kSocket:
+        held.sockets.push_back(item.fd);
+        break;
+      case HeldKind::kArena:
+        held.arenas.emplace_back(item.key, item.fd);
+        break;
+      case HeldKind::kRecords:
+        held.records = item.fd;
+        break;
+    }
+  }
+}
+
+// All shards or none: half of the old state with half of a new one would be neither.
+bool RelayImpl::adopt_memory(Held& held) {
+  if (held.arenas.empty()) return false;
+  const auto refuse = [&](const std::string& why) {
+    adoption_.refused = why;
+    arenas_.clear();
+    memory_.clear();
+    records_.reset();
+    return false;
+  };
+  if (held.arenas.size() != config_.shards) return refuse("the number of shards has changed");
+  std::sort(held.arenas.begin(), held.arenas.end());
+  for (std::size_t i = 0; i < config_.shards; ++i) {
+    const std::size_t bytes = media::Arena::bytes_for(shape_of(i));
+    auto memory = SharedMemory::adopt(held.arenas[i].second, bytes);
+    if (!memory) return refuse(memory.error().message);
+    held.arenas[i].second = -1;
+    media::ArenaReport report;
+    auto arena = media::Arena::adopt(memory->data(), memory->size(), shape_of(i), report);
+    if (!arena) return refuse(arena.error().message);
+    memory_.push_back(std::move(*memory));
+    arenas_.push_back(std::move(*arena));
+  }
+  if (held.records < 0) return refuse("the call records are missing");
+  auto memory = SharedMemory::adopt(held.records, records_bytes());
+  if (!memory) return refuse(memory.error().message);
+  held.records = -1;
+  auto records = RecordStore::open(std::move(*memory));
+  if (!records) return refuse(records.error().message);
+  records_ = std::move(*records);
+  adopted_records_ = records_->all();
+  return true;
+}
+
+Result<void> RelayImpl::make_memory() {
+  for (std::size_t i = 0; i < config_.shards; ++i) {
+    auto memory = SharedMemory::create("turnpike-sessions", media::Arena::bytes_for(shape_of(i)));
+    if (!memory) return memory.error();
+    arenas_.push_back(media::Arena::format(memory->data(), shape_of(i)));
+    memory_.push_back(std::move(*memory));
+  }
+  if (holder_ == nullptr) return {};
+  auto memory = SharedMemory::create("turnpike-records", records_bytes());
+  if (!memory) return memory.error();
+  auto records = RecordStore::open(std::move(*memory));
+  if (!records) return records.error();
+  records_ = std::move(*records);
+  return {};
+}
+
+Result<void> RelayImpl::keep_memory() {
+  if (holder_ == nullptr) return {};
+  std::vector<HeldDescriptor> keep;
+  for (std::size_t i = 0; i < memory_.size(); ++i) {
+    keep.push_back({HeldKind::kArena, i, memory_[i].fd()});
+  }
+  keep.push_back({HeldKind::kRecords, 0, records_->fd()});
+  return holder_->keep(keep);
+}
+
+void RelayImpl::adopt_sockets(Held& held) {
+  std::vector<int> strangers;
+  for (const int fd : held.sockets) {
+    if (pool_->adopt(fd)) {
+      ++adoption_.sockets_adopted;
+    } else {
+      strangers.push_back(fd);
+    }
+  }
+  held.sockets = std::move(strangers);
+  for (std::size_t shard = 0; shard < arenas_.size(); ++shard) {
+    for (std::uint32_t slot = 0; slot < config_.sessions_max; ++slot) {
+      if (arenas_[shard].session(slot).generation != 0) adopt_session(shard, slot);
+    }
+  }
+  pool_->settle(monotonic_now());
+}
+
+void RelayImpl::adopt_session(std::size_t shard, std::uint32_t slot) {
+  media::SessionState& session = arenas_[shard].session(slot);
+  const SocketTag tag{slot, session.generation, Side::kA, Component::kRtp};
+  std::array<PortPair, 2> pairs;
+  for (unsigned side = 0; side < 2; ++side) {
+    auto pair = pool_->claim(session.legs[side].local[0]);
+    if (!pair) {
+      // Its socket is gone, so the session cannot go on: give back what was claimed for it.
+      if (side == 1) pool_->release(pairs[0].handle, monotonic_now());
+      secure_wipe(&session, sizeof session);
+      return;
+    }
+    pairs[side] = *pair;
+  }
+  SessionSlot& known = slots_[shard].slots[slot];
+  known.generation = session.generation;
+  known.in_use = true;
+  known.port_handles = {pairs[0].handle, pairs[1].handle};
+  known.ports = ports_of(pairs);
+  ++slots_[shard].in_use;
+  ++sessions_;
+  ++adoption_.sessions_adopted;
+  adopted_sessions_.push_back(
+      {SessionId{slot, session.generation, static_cast<std::uint16_t>(shard)}, known.ports});
+  Command command;
+  command.kind = CommandKind::kAdopt;
+  command.id = tag;
+  command.fd = {pairs[0].fd, pairs[1].fd};
+  adopt_commands_.emplace_back(shard, command);
+}
+
+}  // namespace turnpike

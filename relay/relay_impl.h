@@ -1,0 +1,114 @@
+// The facade's implementation, shared by relay.cc (sessions, commands, events) and adoption.cc
+// (what the holder keeps). Private to this folder.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "relay/io/holder_client.h"
+#include "relay/io/port_pool.h"
+#include "relay/io/record_store.h"
+#include "relay/io/shared_memory.h"
+#include "relay/media/arena.h"
+#include "relay/shard.h"
+#include "turnpike/relay.h"
+
+namespace turnpike {
+
+// What control remembers of a session slot of a shard.
+struct SessionSlot {
+  std::uint32_t generation = 0;
+  bool in_use = false;
+  bool closing = false;
+  std::array<std::uint32_t, 2> port_handles{};
+  SessionPorts ports;
+};
+
+struct ShardSlots {
+  std::vector<SessionSlot> slots;
+  std::vector<std::uint32_t> free;  // last one is taken first
+  std::uint32_t in_use = 0;
+};
+
+// What the holder gave back, sorted by kind. Closes what nobody takes.
+struct Held {
+  std::vector<int> sockets;
+  std::vector<std::pair<std::uint64_t, int>> arenas;
+  int records = -1;
+
+  Held() = default;
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  ~Held();
+};
+
+class RelayImpl final : public Relay {
+ public:
+  explicit RelayImpl(const RelayConfig& config) : config_(config) {}
+  ~RelayImpl() override;
+
+  Result<void> start();
+
+  Result<Opened> open_session(const SessionSpec& spec, OpenFailure& failure) override;
+  void update_leg(SessionId id, Side side, const LegConfig& config) override;
+  void close_session(SessionId id, std::uint64_t token) override;
+  bool query_session(SessionId id, std::uint64_t token) override;
+  int event_fd() const override { return event_fd_; }
+  void poll_events(const std::function<void(const Event&)>& sink) override;
+  void on_tick() override { pool_->tend(monotonic_now()); }
+  RelayUsage usage() const override;
+  std::size_t shard_count() const override { return shards_.size(); }
+  const ShardCounters& shard_counters(std::size_t shard) const override {
+    return shards_[shard]->counters();
+  }
+  const AdoptionReport& adoption() const override { return adoption_; }
+  std::vector<Opened> adopted_sessions() const override { return adopted_sessions_; }
+  bool store_record(std::uint64_t key, const std::string& bytes) override {
+    return records_ == nullptr || records_->store(key, bytes);
+  }
+  void erase_record(std::uint64_t key) override {
+    if (records_ != nullptr) records_->erase(key);
+  }
+  std::vector<std::pair<std::uint64_t, std::string>> adopted_records() const override {
+    return adopted_records_;
+  }
+
+ private:
+  media::ArenaShape shape_of(std::size_t shard) const;
+  std::size_t records_bytes() const;
+  void connect_holder(Held& held);
+  bool adopt_memory(Held& held);
+  Result<void> make_memory();
+  void adopt_sockets(Held& held);
+  void adopt_session(std::size_t shard, std::uint32_t slot);
+  Result<void> start_shards();
+  Result<void> keep_memory();
+  void send(std::size_t shard, const Command& command);
+  void flush_pending(std::size_t shard);
+  SessionSlot* find(SessionId id);
+  int choose_shard(int wanted) const;
+  SocketAddress advertised(const SocketAddress& local) const;
+  SessionPorts ports_of(const std::array<PortPair, 2>& pairs) const;
+  void release(std::size_t shard, std::uint32_t slot);
+
+  RelayConfig config_;
+  std::vector<int> cores_;
+  std::unique_ptr<HolderClient> holder_;
+  std::unique_ptr<PortPool> pool_;
+  std::unique_ptr<RecordStore> records_;
+  std::vector<SharedMemory> memory_;  // by shard; outlives arenas_
+  std::vector<media::Arena> arenas_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  std::vector<ShardSlots> slots_;
+  std::vector<std::deque<Command>> pending_;  // by shard: what did not fit into the mailbox
+  std::vector<std::pair<std::size_t, Command>> adopt_commands_;
+  int event_fd_ = -1;
+  std::uint32_t sessions_ = 0;
+  AdoptionReport adoption_;
+  std::vector<Opened> adopted_sessions_;
+  std::vector<std::pair<std::uint64_t, std::string>> adopted_records_;
+};
+
+}  // namespace turnpike
