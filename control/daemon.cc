@@ -24,6 +24,7 @@ namespace turnpike {
 namespace {
 
 constexpr Milliseconds kTick{1000};
+constexpr Milliseconds kPortTick{100};  // idle ports want looking after oftener
 constexpr Milliseconds kDrainTick{100};
 
 ng::ServerConfig ng_config(const config::NgSection& section) {
@@ -67,6 +68,7 @@ class Daemon {
   std::unique_ptr<api::HttpServer> http_;
   loop::FdWatcher events_;
   loop::Timer tick_;
+  loop::Timer port_tick_;
   loop::Timer drain_tick_;
   std::vector<loop::SignalWatcher> signals_;
   bool draining_ = false;
@@ -202,6 +204,8 @@ Result<void> Daemon::watch() {
   }
   tick_ = loop::Timer(loop_, [this] { on_tick(); });
   tick_.start(kTick, kTick);
+  port_tick_ = loop::Timer(loop_, [this] { relay_->on_tick(); });
+  port_tick_.start(kPortTick, kPortTick);
   drain_tick_ = loop::Timer(loop_, [this] { on_drain_tick(); });
   return {};
 }
