@@ -2,6 +2,8 @@
 // something is true.
 #pragma once
 
+#include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -127,11 +129,10 @@ class PlainSocket {
   }
   /// What one read gives now; empty when there is nothing. Sets `ended` at the end of the stream.
   std::string read_once() {
-    std::string buffer(1 << 18, '\0');
+    static std::array<char, 1 << 18> buffer;
     const ssize_t length = ::recv(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT);
     ended = length == 0 || (length < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
-    buffer.resize(length > 0 ? static_cast<std::size_t>(length) : 0);
-    return buffer;
+    return {buffer.data(), length > 0 ? static_cast<std::size_t>(length) : 0};
   }
   void end_sending() const { ::shutdown(fd_, SHUT_WR); }
   void close() {
