@@ -39,7 +39,7 @@ summary() {
     authority    $trust_file (trust it in the softphone)
     encryption   SRTP with SDES, mandatory
 END
-  [ -z "$phone" ] || echo "    call         $phone_number: answers and plays a tone for five minutes"
+  [ -z "$phone" ] || echo "    call         $phone_number: answers, plays a tone for five minutes"
   cat <<END
   For you:
     status       $state/bin/turnpikectl status

@@ -9,6 +9,7 @@ import pathlib
 import re
 import resource
 import signal
+import socket
 import subprocess
 import time
 import urllib.request
@@ -90,17 +91,17 @@ class Turnpiked:
         scratch.on_exit(self._finish)
 
     def start(self):
-        limit = self._files_max
-
-        def limit_files():
-            if limit:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        def limits():
+            if self._files_max:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (self._files_max, self._files_max))
+            # As a careless host would have it: that no core is left is the daemon's own doing.
+            resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
         self.expects_end = False
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [*self._wrapper, str(executable()), "--config", str(self.config_path)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                start_new_session=True, preexec_fn=limit_files)
+                start_new_session=True, preexec_fn=limits, cwd=self.folder)
         self.ng = ng.Ng.unix(self.ng_path)
         case.eventually(self._serves, lambda: f"turnpiked serves: {self.log_tail()}",
                         READY_SECONDS)
@@ -158,6 +159,20 @@ class Turnpiked:
     def log_tail(self, lines=6):
         return " | ".join(self.log_text().splitlines()[-lines:]) or "(no output)"
 
+    def api(self, path):
+        """What the API answers on its unix socket, as text."""
+        with socket.socket(socket.AF_UNIX) as link:
+            link.settimeout(5)
+            link.connect(str(self.api_path))
+            link.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n"
+                         "Connection: close\r\n\r\n".encode())
+            answer = b""
+            while chunk := link.recv(65536):
+                answer += chunk
+        head, _, body = answer.partition(b"\r\n\r\n")
+        case.expect(b" 200 " in head.split(b"\r\n")[0], f"{path}: {head[:60]!r}")
+        return body.decode()
+
     # -- figures ---------------------------------------------------------------------------------
 
     def metrics(self):
@@ -174,23 +189,28 @@ class Turnpiked:
             return answer.read().decode()
 
     def total(self, name, **labels):
-        """Sum of a metric over all series that carry these labels."""
+        """Sum of a metric over all series that carry these labels; there must be one."""
         wanted = set(labels.items())
-        return sum(value for (metric, pairs), value in self.metrics().items()
-                   if metric == name and wanted <= pairs)
+        found = [value for (metric, pairs), value in self.metrics().items()
+                 if metric == name and wanted <= pairs]
+        case.expect(found, f"/metrics has no {name} with {labels}")
+        return sum(found)
 
     @staticmethod
     def now():
         return time.monotonic()
 
     def sessions(self):
-        return int(self.total("turnpike_sessions"))
+        return int(self.total("turnpike_relay_sessions"))
 
     def drops(self):
         """Packets that went nowhere, by reason, without the reasons that did not occur."""
         found = {}
-        for (name, pairs), value in self.metrics().items():
-            if name == "turnpike_packets_dropped_total" and value:
+        metrics = self.metrics()
+        case.expect(any(name == "turnpike_relay_packets_dropped_total" for name, _ in metrics),
+                    "/metrics counts no drops")
+        for (name, pairs), value in metrics.items():
+            if name == "turnpike_relay_packets_dropped_total" and value:
                 reason = dict(pairs)["reason"]
                 found[reason] = found.get(reason, 0) + int(value)
         return found
