@@ -326,7 +326,10 @@ void Engine::protect_all(Outbox& out) {
       continue;
     }
     SrtpJob& job = jobs_[next++];
-    if (job.status == SrtpStatus::kOk || retry_restarted(work, job)) {
+    if (job.status == SrtpStatus::kOk) {
+      work.stream->restart_run = 0;  // a network that duplicates packets is no restart
+      emit(work, job.length, out);
+    } else if (retry_restarted(work, job)) {
       emit(work, job.length, out);
     } else {
       drop(work, reason_of(job.status, work.rtcp));

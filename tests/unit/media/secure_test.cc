@@ -122,6 +122,16 @@ TEST_F(Secure, a_sender_that_restarts_its_sequence_is_heard_again) {
   EXPECT_EQ(media.drops(DropReason::kSendIndexUsed), 2U);
 }
 
+TEST_F(Secure, a_network_that_duplicates_packets_does_not_look_like_a_restart) {
+  for (std::uint16_t i = 1; i <= 50; ++i) {
+    const auto sent = media.arrive(Side::kB, rtp_packet(i));
+    ASSERT_EQ(sent.size(), 1U);
+    EXPECT_EQ(client.unprotect(sent[0].bytes), rtp_packet(i));  // its number is not shifted
+    EXPECT_TRUE(media.arrive(Side::kB, rtp_packet(i)).empty());
+  }
+  EXPECT_EQ(media.drops(DropReason::kSendIndexUsed), 50U);
+}
+
 TEST_F(Secure, random_ssrcs_without_a_key_leave_no_state) {
   for (std::uint32_t ssrc = 0; ssrc < 10000; ++ssrc) {
     media.queue(Side::kA, rtp_packet(1, ssrc), elsewhere(1));
