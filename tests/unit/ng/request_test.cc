@@ -255,7 +255,7 @@ TEST(Request, flags_string_survives_any_brackets_and_does_not_nest) {
 
 TEST(Request, a_real_message_is_understood) {
   // As a SIP server writes it: unsorted keys, script words as keys and flags.
-  std::ifstream file(TURNPIKE_SOURCE_DIR "/tests/fuzz/corpus/ng_fuzz/offer_kamailio",
+  std::ifstream file(TURNPIKE_SOURCE_DIR "/tests/fuzz/corpus/ng/offer_kamailio",
                      std::ios::binary);
   const std::string datagram{std::istreambuf_iterator<char>(file), {}};
   const Frame frame = parse_frame(datagram);
