@@ -6,6 +6,8 @@
 namespace turnpike::config {
 namespace {
 
+constexpr std::size_t kWordBytesMax = 64;
+
 /// Edits (insert, delete, replace, swap of neighbours) that turn one word into the other.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<std::size_t>> cost(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
@@ -68,13 +70,15 @@ std::vector<std::string> Findings::lines_of(const Messages& messages) const {
 
 std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates) {
   // Longer input than any key is no misspelling; it only costs time.
-  if (word.size() > 64) return {};
+  if (word.empty() || word.size() > kWordBytesMax) return {};
   std::string_view best;
-  std::size_t best_distance = word.size();
+  std::size_t best_distance = kWordBytesMax;
   for (const std::string_view candidate : candidates) {
     const std::size_t distance = edit_distance(word, candidate);
     const std::size_t near = std::max(word.size(), candidate.size()) * 2 / 5;
-    if (distance <= near && distance < best_distance) {
+    // Half a name is a mistake too: "quarantine" for "quarantine_seconds".
+    const bool prefix = word.size() >= 3 && candidate.starts_with(word);
+    if ((distance <= near || prefix) && distance < best_distance) {
       best_distance = distance;
       best = candidate;
     }

@@ -20,44 +20,68 @@ int fail(const std::string& message) {
   return kFailed;
 }
 
-int show(const std::string& socket_path, const std::string& path, bool json,
+struct Options {
+  std::string socket_path = "/run/turnpike/api.sock";
+  bool json = false;
+};
+
+/// The body of a successful answer.
+Result<std::string> fetch(const Options& options, const std::string& path) {
+  Result<ctl::Answer> answer = ctl::ask(options.socket_path, path);
+  if (!answer) return answer.error();
+  if (answer->status != 200) return Error{ctl::print_failure(answer->body)};
+  return std::move(answer->body);
+}
+
+int show(const Options& options, const std::string& path,
          Result<std::string> (*print)(const std::string&)) {
-  const Result<ctl::Answer> answer = ctl::ask(socket_path, path);
-  if (!answer) return fail(answer.error().message);
-  if (answer->status != 200) return fail(ctl::print_failure(answer->body));
-  const Result<std::string> text = json ? Result<std::string>(answer->body) : print(answer->body);
+  const Result<std::string> body = fetch(options, path);
+  if (!body) return fail(body.error().message);
+  const Result<std::string> text = options.json ? body : print(*body);
   if (!text) return fail(text.error().message);
   std::fputs(text->c_str(), stdout);
+  return kDone;
+}
+
+/// `name` is the ID of a session, or a call-id: then all sessions of that call are shown.
+int show_sessions(const Options& options, const std::string& name) {
+  if (name.find_first_not_of("0123456789-") == std::string::npos) {
+    return show(options, "/v1/sessions/" + name, ctl::print_session);
+  }
+  const Result<std::string> list = fetch(options, "/v1/sessions");
+  if (!list) return fail(list.error().message);
+  const auto ids = ctl::sessions_of_call(*list, name);
+  if (!ids) return fail(ids.error().message);
+  if (ids->empty()) return fail("there is no such call (any more)");
+  for (const std::string& id : *ids) {
+    const int code = show(options, "/v1/sessions/" + id, ctl::print_session);
+    if (code != kDone) return code;
+  }
   return kDone;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string socket_path = "/run/turnpike/api.sock";
-  std::string id;
-  bool json = false;
+  Options options;
+  std::string name;
   CLI::App app{"Shows what turnpiked is doing.", "turnpikectl"};
-  app.add_option("--socket", socket_path, "unix socket of the daemon's API")->capture_default_str();
-  app.add_flag("--json", json, "print the API's answer as it is");
+  app.add_option("--socket,--api", options.socket_path, "unix socket of the daemon's API")
+      ->capture_default_str();
+  app.add_flag("--json", options.json, "print the API's answer as it is");
   app.set_version_flag("--version", "turnpikectl " TURNPIKE_VERSION);
   app.require_subcommand(1);
+  app.fallthrough();
   const CLI::App* status = app.add_subcommand("status", "calls, sessions, ports, drops");
   const CLI::App* sessions = app.add_subcommand("sessions", "one line for each session");
   CLI::App* session = app.add_subcommand("session", "figures of one session, by leg and stream");
-  session->add_option("ID", id, "as `turnpikectl sessions` shows it")
-      ->required()
-      ->check([](const std::string& text) {
-        const bool clean = text.find_first_not_of("0123456789-") == std::string::npos;
-        return clean ? "" : "an ID has digits and hyphens only";
-      });
-  app.fallthrough();
+  session->add_option("ID", name, "as `turnpikectl sessions` shows it, or a call-id")->required();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kDone : kWrongUse;
   }
-  if (status->parsed()) return show(socket_path, "/v1/status", json, ctl::print_status);
-  if (sessions->parsed()) return show(socket_path, "/v1/sessions", json, ctl::print_sessions);
-  return show(socket_path, "/v1/sessions/" + id, json, ctl::print_session);
+  if (status->parsed()) return show(options, "/v1/status", ctl::print_status);
+  if (sessions->parsed()) return show(options, "/v1/sessions", ctl::print_sessions);
+  return show_sessions(options, name);
 }

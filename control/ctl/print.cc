@@ -27,6 +27,11 @@ std::string shown(const Json& value) {
   return text;
 }
 
+std::string shown_or_dash(const Json& value) {
+  const std::string text = shown(value);
+  return text.empty() ? "-" : text;
+}
+
 std::string number(const Json& value) {
   return std::to_string(value.get<std::uint64_t>());
 }
@@ -114,7 +119,8 @@ std::string sessions_text(const Json& answer) {
   for (const Json& one : answer.at("sessions")) {
     rows.push_back({shown(one.at("id")), duration(one.at("age_seconds")),
                     one.at("answered").get<bool>() ? "answered" : "offered",
-                    shown(one.at("call_id")), shown(one.at("from_tag")), shown(one.at("to_tag"))});
+                    shown(one.at("call_id")), shown_or_dash(one.at("from_tag")),
+                    shown_or_dash(one.at("to_tag"))});
   }
   return rows.size() == 1 ? "no sessions\n" : table(rows);
 }
@@ -142,7 +148,7 @@ std::string session_text(const Json& session) {
       {"session", shown(session.at("id"))},
       {"call-id", shown(session.at("call_id"))},
       {"from-tag", shown(session.at("from_tag"))},
-      {"to-tag", shown(session.at("to_tag"))},
+      {"to-tag", shown_or_dash(session.at("to_tag"))},
       {"age", duration(session.at("age_seconds"))},
       {"state", session.at("answered").get<bool>() ? "answered" : "offered"},
   });
@@ -151,9 +157,18 @@ std::string session_text(const Json& session) {
   return text;
 }
 
-Result<std::string> print(const std::string& body, std::string (*text)(const Json&)) {
+std::vector<std::string> ids_of(const Json& answer, const std::string& call_id) {
+  std::vector<std::string> ids;
+  for (const Json& one : answer.at("sessions")) {
+    if (one.at("call_id") == call_id) ids.push_back(one.at("id").get<std::string>());
+  }
+  return ids;
+}
+
+template <typename Read>
+auto read(const std::string& body, Read use) -> Result<decltype(use(Json()))> {
   try {
-    return text(Json::parse(body));
+    return use(Json::parse(body));
   } catch (const Json::exception&) {
     return Error{"the answer is not what this version expects; is turnpiked of another version?"};
   }
@@ -162,15 +177,20 @@ Result<std::string> print(const std::string& body, std::string (*text)(const Jso
 }  // namespace
 
 Result<std::string> print_status(const std::string& body) {
-  return print(body, status_text);
+  return read(body, status_text);
 }
 
 Result<std::string> print_sessions(const std::string& body) {
-  return print(body, sessions_text);
+  return read(body, sessions_text);
 }
 
 Result<std::string> print_session(const std::string& body) {
-  return print(body, session_text);
+  return read(body, session_text);
+}
+
+Result<std::vector<std::string>> sessions_of_call(const std::string& body,
+                                                  const std::string& call_id) {
+  return read(body, [&call_id](const Json& answer) { return ids_of(answer, call_id); });
 }
 
 std::string print_failure(const std::string& body) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "turnpike/result.h"
 
@@ -12,6 +13,9 @@ namespace turnpike::ctl {
 Result<std::string> print_status(const std::string& body);
 Result<std::string> print_sessions(const std::string& body);
 Result<std::string> print_session(const std::string& body);
+/// The IDs of the sessions of one call, from the body of the list of sessions.
+Result<std::vector<std::string>> sessions_of_call(const std::string& body,
+                                                  const std::string& call_id);
 /// The reason in an answer that is no success.
 std::string print_failure(const std::string& body);
 

@@ -325,6 +325,7 @@ TEST(ConfigReference, shipped_file_is_right) {
 TEST(ConfigSuggestion, nearest_word) {
   EXPECT_EQ(nearest("prot_min", {"port_min", "port_max"}), "port_min");
   EXPECT_EQ(nearest("lgo", {"log", "ng"}), "log");
+  EXPECT_EQ(nearest("quarantine", {"port_min", "quarantine_seconds"}), "quarantine_seconds");
   EXPECT_EQ(nearest("elephant", {"log", "ng"}), "");
   EXPECT_EQ(nearest("", {"log"}), "");
   EXPECT_EQ(nearest(std::string(100000, 'x'), {"log"}), "");

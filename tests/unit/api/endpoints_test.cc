@@ -1,0 +1,222 @@
+// What is served: paths, doors, figures, and questions whose answers never come.
+#include "control/api/endpoints.h"
+
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace turnpike::api {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
+
+/// A relay with one session on shard 0.
+class FakeRelay final : public Relay {
+ public:
+  Result<Opened> open_session(const SessionSpec&, OpenFailure&) override { return Error{"none"}; }
+  void update_leg(SessionId, Side, const LegConfig&) override {}
+  void close_session(SessionId, std::uint64_t) override {}
+  bool query_session(SessionId id, std::uint64_t token) override {
+    if (id != session) return false;
+    tokens.push_back(token);
+    return true;
+  }
+  int event_fd() const override { return -1; }
+  void poll_events(const std::function<void(const Event&)>&) override {}
+  RelayUsage usage() const override { return {.sessions = 1, .sessions_max = 10}; }
+  std::size_t shard_count() const override { return 1; }
+  const ShardCounters& shard_counters(std::size_t) const override { return counters; }
+  const AdoptionReport& adoption() const override { return adopted; }
+  std::vector<Opened> adopted_sessions() const override { return {}; }
+  bool store_record(std::uint64_t, const std::string&) override { return true; }
+  void erase_record(std::uint64_t) override {}
+  std::vector<std::pair<std::uint64_t, std::string>> adopted_records() const override { return {}; }
+
+  SessionId session{.slot = 7, .generation = 3, .shard = 0};
+  ShardCounters counters;
+  AdoptionReport adopted;
+  std::vector<std::uint64_t> tokens;
+};
+
+class FakeCalls final : public call::CallService {
+ public:
+  void offer(const call::CallRequest&, call::ReplyFunction) override {}
+  void answer(const call::CallRequest&, call::ReplyFunction) override {}
+  void remove(const call::CallRequest&, call::ReplyFunction) override {}
+  void query(const call::CallRequest&, call::ReplyFunction) override {}
+  void on_event(const Event&) override {}
+  void on_tick() override {}
+  void set_draining(bool) override {}
+  std::size_t call_count() const override { return summaries.size(); }
+  std::vector<call::CallSummary> calls() const override { return summaries; }
+  void adopt() override {}
+
+  std::vector<call::CallSummary> summaries;
+};
+
+class EndpointsTest : public testing::Test {
+ protected:
+  EndpointsTest()
+      : endpoints_({.relay = relay_,
+                    .calls = calls_,
+                    .node_name = "edge1",
+                    .calls_max = 20,
+                    .clock = [this] { return now_; },
+                    .draining = [this] { return draining_; },
+                    .metrics =
+                        [] {
+                          return Response{200, "text/plain", "turnpike_calls 1\n"};
+                        }}) {
+    call::CallSummary call;
+    call.call_id = "abc\xff\x01@host";
+    call.from_tag = "from";
+    call.answered = true;
+    call.created = now_ - Seconds{5};
+    call.sessions = {relay_.session};
+    calls_.summaries.push_back(call);
+  }
+
+  Response get(const std::string& path, Door door = Door::kUnix) {
+    Response answer{0, "", ""};
+    endpoints_.handle({door, path}, [&answer](Response response) { answer = std::move(response); });
+    return answer;
+  }
+
+  Event stats_event(std::uint64_t token) {
+    Event event;
+    event.kind = EventKind::kSessionStats;
+    event.session = relay_.session;
+    event.token = token;
+    LegStats& leg = event.stats.legs[0];
+    leg.packets_received = 500;
+    leg.last_packet = now_ - Milliseconds{20};
+    leg.drops[static_cast<std::size_t>(DropReason::kAuthFailed)] = 3;
+    leg.stream_count = 1;
+    leg.streams[0].ssrc = 42;
+    leg.streams[0].packets = 500;
+    leg.streams[0].packets_lost = 9;
+    return event;
+  }
+
+  Instant now_{Seconds{1000}};
+  bool draining_ = false;
+  FakeRelay relay_;
+  FakeCalls calls_;
+  Endpoints endpoints_;
+};
+
+TEST_F(EndpointsTest, health_and_readiness) {
+  EXPECT_EQ(get("/healthz", Door::kTcp).status, 200u);
+  EXPECT_EQ(get("/readyz", Door::kTcp).status, 200u);
+  draining_ = true;
+  EXPECT_EQ(get("/healthz", Door::kTcp).status, 200u);
+  EXPECT_EQ(get("/readyz", Door::kTcp).status, 503u);
+  EXPECT_EQ(get("/readyz", Door::kTcp).body, "draining\n");
+}
+
+TEST_F(EndpointsTest, metrics_through_both_doors) {
+  EXPECT_EQ(get("/metrics", Door::kTcp).body, "turnpike_calls 1\n");
+  EXPECT_EQ(get("/metrics", Door::kUnix).body, "turnpike_calls 1\n");
+}
+
+TEST_F(EndpointsTest, T19_api_is_not_served_over_tcp) {
+  for (const char* path : {"/v1/status", "/v1/sessions", "/v1/sessions/0-7-3", "/v1/", "/v1/x"}) {
+    const Response answer = get(path, Door::kTcp);
+    EXPECT_EQ(answer.status, 403u) << path;
+    EXPECT_THAT(answer.body, Not(HasSubstr("abc"))) << path;
+  }
+  EXPECT_TRUE(relay_.tokens.empty());
+}
+
+TEST_F(EndpointsTest, unknown_paths) {
+  for (const char* path : {"/", "", "/v1/", "/v2/status", "/metrics/", "/v1/statusx", "/../etc"}) {
+    EXPECT_EQ(get(path).status, 404u) << path;
+  }
+}
+
+TEST_F(EndpointsTest, status_has_the_figures) {
+  relay_.counters.packets_received.add(12);
+  relay_.counters.drops[static_cast<std::size_t>(DropReason::kWrongSource)].add(4);
+  now_ += Seconds{90};
+  const json status = json::parse(get("/v1/status").body);
+  EXPECT_EQ(status["name"], "edge1");
+  EXPECT_EQ(status["state"], "running");
+  EXPECT_EQ(status["uptime_seconds"], 90.0);
+  EXPECT_EQ(status["calls"], 1);
+  EXPECT_EQ(status["calls_max"], 20);
+  EXPECT_EQ(status["sessions"], 1);
+  EXPECT_EQ(status["shards"][0]["packets_received"], 12);
+  EXPECT_EQ(status["drops"].size(), 1u);
+  EXPECT_EQ(status["drops"][0]["reason"], "wrong_source");
+  EXPECT_EQ(status["drops"][0]["packets"], 4);
+}
+
+TEST_F(EndpointsTest, sessions_are_listed_whatever_their_names) {
+  const json answer = json::parse(get("/v1/sessions").body);
+  ASSERT_EQ(answer["sessions"].size(), 1u);
+  EXPECT_EQ(answer["sessions"][0]["id"], "0-7-3");
+  EXPECT_EQ(answer["sessions"][0]["age_seconds"], 5.0);
+  EXPECT_THAT(answer["sessions"][0]["call_id"].get<std::string>(), HasSubstr("@host"));
+}
+
+TEST_F(EndpointsTest, session_waits_for_its_figures) {
+  Response answer{0, "", ""};
+  endpoints_.handle({Door::kUnix, "/v1/sessions/0-7-3"},
+                    [&answer](Response response) { answer = std::move(response); });
+  EXPECT_EQ(answer.status, 0u);
+  ASSERT_EQ(relay_.tokens.size(), 1u);
+  EXPECT_GE(relay_.tokens[0], kFirstToken);
+  EXPECT_TRUE(endpoints_.on_event(stats_event(relay_.tokens[0])));
+  ASSERT_EQ(answer.status, 200u);
+  const json session = json::parse(answer.body);
+  EXPECT_EQ(session["id"], "0-7-3");
+  EXPECT_EQ(session["legs"]["a"]["packets_received"], 500);
+  EXPECT_EQ(session["legs"]["a"]["streams"][0]["packets_lost"], 9);
+  EXPECT_EQ(session["legs"]["a"]["drops"][0]["meaning"], info_of(DropReason::kAuthFailed).help);
+  EXPECT_TRUE(session["legs"]["b"]["last_packet_age_seconds"].is_null());
+}
+
+TEST_F(EndpointsTest, figures_that_do_not_come_are_given_up) {
+  Response answer{0, "", ""};
+  endpoints_.handle({Door::kUnix, "/v1/sessions/0-7-3"},
+                    [&answer](Response response) { answer = std::move(response); });
+  endpoints_.on_tick();
+  EXPECT_EQ(answer.status, 0u);
+  now_ += Seconds{3};
+  endpoints_.on_tick();
+  EXPECT_EQ(answer.status, 503u);
+  EXPECT_TRUE(endpoints_.on_event(stats_event(relay_.tokens[0]))) << "late, but ours";
+}
+
+TEST_F(EndpointsTest, events_of_others_are_left_to_them) {
+  EXPECT_FALSE(endpoints_.on_event(stats_event(5)));
+  EXPECT_FALSE(endpoints_.on_event(stats_event(0)));
+}
+
+TEST_F(EndpointsTest, unanswered_questions_are_limited) {
+  int refused = 0;
+  for (int i = 0; i < 200; ++i) {
+    endpoints_.handle({Door::kUnix, "/v1/sessions/0-7-3"}, [&refused](const Response& response) {
+      if (response.status == 503) ++refused;
+    });
+  }
+  EXPECT_EQ(refused, 200 - 64);
+  EXPECT_EQ(relay_.tokens.size(), 64u);
+}
+
+TEST_F(EndpointsTest, unknown_sessions_and_broken_ids) {
+  EXPECT_EQ(get("/v1/sessions/0-7-4").status, 404u);
+  EXPECT_EQ(get("/v1/sessions/1-7-3").status, 404u);
+  for (const char* id : {"", "0", "0-7", "0-7-3-", "0-7-3-1", "a-b-c", "-1-7-3", "0-7-0",
+                         "65536-7-3", "0-99999999999999999999-3", "0-7-3/x", " 0-7-3"}) {
+    EXPECT_EQ(get(std::string("/v1/sessions/") + id).status, 400u) << id;
+  }
+}
+
+}  // namespace
+}  // namespace turnpike::api

@@ -1,0 +1,128 @@
+// /metrics: names by Prometheus' rules, help for each, labels that cannot grow.
+#include "control/metrics.h"
+
+#include <map>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace turnpike::metrics {
+namespace {
+
+using testing::HasSubstr;
+
+std::string rendered(std::size_t shard_count = 2) {
+  static std::vector<ShardCounters> shards(64);
+  static ng::ServerCounters ng;
+  Figures figures;
+  for (std::size_t i = 0; i < shard_count; ++i) figures.shards.push_back(&shards[i]);
+  figures.ng = &ng;
+  figures.calls = 3;
+  figures.usage.ports_in_use = 12;
+  figures.process = ProcessFigures::read();
+  return render(figures);
+}
+
+/// Type by metric name, and the lines of values.
+struct Exposition {
+  std::map<std::string, std::string> types;
+  std::set<std::string> helped;
+  std::vector<std::string> values;
+};
+
+Exposition parse(const std::string& text) {
+  Exposition exposition;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string hash, kind, name, type;
+    words >> hash >> kind >> name >> type;
+    if (line.starts_with("# TYPE ")) {
+      EXPECT_TRUE(exposition.types.emplace(name, type).second) << name << " comes twice";
+    } else if (line.starts_with("# HELP ")) {
+      exposition.helped.insert(name);
+      EXPECT_TRUE(line.ends_with(".")) << line;
+    } else {
+      exposition.values.push_back(line);
+    }
+  }
+  return exposition;
+}
+
+TEST(Metrics, names_follow_the_conventions) {
+  const Exposition exposition = parse(rendered());
+  ASSERT_GT(exposition.types.size(), 40u);
+  const std::regex name_form("(turnpike|process)_[a-z0-9]+(_[a-z0-9]+)*");
+  for (const auto& [name, type] : exposition.types) {
+    EXPECT_TRUE(std::regex_match(name, name_form)) << name;
+    EXPECT_TRUE(exposition.helped.contains(name)) << name;
+    EXPECT_EQ(type == "counter", name.ends_with("_total")) << name << " is a " << type;
+    for (const char* unit : {"_ms", "_milliseconds", "_kilobytes", "_minutes", "_percent"}) {
+      EXPECT_EQ(name.find(unit), std::string::npos) << name << ": base units are seconds, bytes";
+    }
+  }
+}
+
+TEST(Metrics, values_are_there) {
+  const std::string text = rendered();
+  EXPECT_THAT(text, HasSubstr("\nturnpike_calls 3\n"));
+  EXPECT_THAT(text, HasSubstr("\nturnpike_relay_ports{state=\"in_use\"} 12\n"));
+  EXPECT_THAT(text, HasSubstr("turnpike_build_info{version=\"" TURNPIKE_VERSION "\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("turnpike_relay_packets_received_total{shard=\"1\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("turnpike_ng_request_duration_seconds_bucket{command=\"offer\","
+                              "le=\"0.0001\"} 0\n"));
+}
+
+TEST(Metrics, every_drop_reason_is_a_series_from_the_start) {
+  const std::string text = rendered();
+  for (const DropReasonInfo& reason : kDropReasons) {
+    EXPECT_THAT(text, HasSubstr("turnpike_relay_packets_dropped_total{reason=\"" +
+                                std::string(reason.label) + "\"} 0\n"));
+  }
+}
+
+TEST(Metrics, figures_reach_their_series) {
+  ShardCounters shard;
+  shard.packets_forwarded.add(41);
+  shard.drops[static_cast<std::size_t>(DropReason::kReplayed)].add(7);
+  ng::ServerCounters ng;
+  ng::CommandCounters& offers = ng.commands[static_cast<std::size_t>(ng::Command::kOffer)];
+  offers.requests = 2;
+  offers.errors = 1;
+  offers.duration.add(std::chrono::microseconds(300));
+  offers.duration.add(std::chrono::seconds(2));
+  Figures figures;
+  figures.shards = {&shard};
+  figures.ng = &ng;
+  const std::string text = render(figures);
+  EXPECT_THAT(text, HasSubstr("turnpike_relay_packets_forwarded_total{shard=\"0\"} 41\n"));
+  EXPECT_THAT(text, HasSubstr("turnpike_relay_packets_dropped_total{reason=\"replayed\"} 7\n"));
+  EXPECT_THAT(text, HasSubstr("turnpike_ng_requests_total{command=\"offer\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("turnpike_ng_errors_total{command=\"offer\"} 1\n"));
+  const std::string duration = "turnpike_ng_request_duration_seconds";
+  EXPECT_THAT(text, HasSubstr(duration + "_bucket{command=\"offer\",le=\"0.0005\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr(duration + "_bucket{command=\"offer\",le=\"1\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr(duration + "_bucket{command=\"offer\",le=\"+Inf\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr(duration + "_count{command=\"offer\"} 2\n"));
+}
+
+TEST(Metrics, number_of_series_is_bounded) {
+  EXPECT_LT(parse(rendered(2)).values.size(), 250u);
+  EXPECT_LT(parse(rendered(64)).values.size(), 1100u);
+}
+
+TEST(Metrics, process_figures_are_real) {
+  const ProcessFigures figures = ProcessFigures::read();
+  EXPECT_GT(figures.resident_bytes, 1000000u);
+  EXPECT_GT(figures.open_files, 2u);
+  EXPECT_GE(figures.open_files_max, figures.open_files);
+  EXPECT_GT(figures.start_time_seconds, 1.6e9);
+}
+
+}  // namespace
+}  // namespace turnpike::metrics
