@@ -1,16 +1,18 @@
 // turnpike_load: sets calls up on a relay through NG, plays media through them, and prints one JSON
 // line: loss, delay, and what the relay's process spent. bench/run calls it for each relay in turn.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <map>
-#include <sstream>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include <unistd.h>
 
+#include "bench/load/observed_process.h"
 #include "bench/load/packets.h"
 #include "bench/load/traffic.h"
 
@@ -21,7 +23,10 @@ constexpr const char* kUsage =
     "usage: turnpike_load --ng PORT --pid PID [--mode rtp-rtp|srtp-rtp|srtp-srtp|gcm-gcm]\n"
     "                     [--calls N] [--bytes N] [--seconds N] [--warm-up N]\n"
     "                     [--local IP,IP] [--relay IP,IP]\n"
+    "       turnpike_load --direct yes [--calls N] ...   to itself, without a relay\n"
     "Addresses are for side A and side B. Loopback or a network namespace of your own only.\n";
+
+constexpr std::uint32_t kFirstCalls = 10;
 
 struct Options {
   std::uint16_t ng = 0;
@@ -29,6 +34,7 @@ struct Options {
   Mode mode = Mode::kSrtpRtp;
   std::string mode_name = "srtp-rtp";
   std::uint32_t calls = 100;
+  bool direct = false;
   TrafficPlan plan{{"127.0.0.1", "127.0.0.1"}};
   std::array<std::string, 2> local{"127.0.0.1", "127.0.0.1"};
 };
@@ -75,81 +81,145 @@ Options parse(int argc, char** argv) {
       options.local = pair_of(value);
     else if (name == "--relay")
       options.plan.relay_address = pair_of(value);
+    else if (name == "--direct" && value == "yes")
+      options.direct = true;
     else if (name == "--mode" && modes.contains(value)) {
       options.mode = modes.at(value);
       options.mode_name = value;
     } else
       refuse("unknown option or value: " + name + " " + value);
   }
-  if (options.ng == 0 || options.pid == 0) refuse("--ng and --pid are needed");
+  if (!options.direct && (options.ng == 0 || options.pid == 0)) {
+    refuse("--ng and --pid are needed");
+  }
+  const TrafficPlan& plan = options.plan;
+  if (options.calls == 0 || plan.seconds == 0 || plan.packet_bytes < 12 ||
+      plan.packet_bytes > 1400) {
+    refuse("calls and seconds begin at 1, bytes go from 12 to 1400");
+  }
   return options;
 }
 
-// CPU time of a process in nanoseconds, from its scheduler statistics: finer than clock ticks.
-std::uint64_t cpu_ns(int pid) {
-  std::uint64_t total = 0;
-  const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
-  std::string listing;
-  if (FILE* list = popen(("ls " + tasks).c_str(), "r"); list != nullptr) {
-    char line[64];
-    while (std::fgets(line, sizeof line, list) != nullptr) {
-      std::ifstream stat(tasks + "/" + std::to_string(std::atoi(line)) + "/schedstat");
-      std::uint64_t on_cpu = 0;
-      stat >> on_cpu;
-      total += on_cpu;
-    }
-    pclose(list);
+struct RelayCost {
+  double set_up_seconds = 0;  // all calls, one after another
+  std::uint64_t set_up_cpu_ns = 0;
+  std::uint64_t cpu_ns = 0;  // while traffic was measured
+  std::uint64_t waited_ns = 0;
+  std::uint64_t idle_kib = 0;
+  double calls_kib = 0;
+};
+
+class JsonLine {
+ public:
+  JsonLine& word(const char* name, const std::string& value) {
+    return raw(name, "\"" + value + "\"");
   }
-  return total;
+  JsonLine& count(const char* name, std::uint64_t value) {
+    return raw(name, std::to_string(value));
+  }
+  JsonLine& number(const char* name, double value) {
+    std::array<char, 64> digits{};
+    std::snprintf(digits.data(), digits.size(), "%.4f", value);
+    return raw(name, digits.data());
+  }
+  void print() const { std::printf("{%s}\n", line_.c_str()); }
+
+ private:
+  JsonLine& raw(const char* name, const std::string& value) {
+    line_ += std::string(line_.empty() ? "" : ",") + "\"" + name + "\":" + value;
+    return *this;
+  }
+
+  std::string line_;
+};
+
+void print(const Options& options, const TrafficResult& traffic, const RelayCost& cost) {
+  const auto sent = static_cast<double>(std::max<std::uint64_t>(traffic.sent, 1));
+  const auto received = static_cast<double>(std::max<std::uint64_t>(traffic.received, 1));
+  const double calls = options.calls;
+  JsonLine line;
+  line.word("mode", options.direct ? "direct" : options.mode_name)
+      .count("calls", options.calls)
+      .count("bytes", options.plan.packet_bytes)
+      .count("sent", traffic.sent)
+      .count("received", traffic.received)
+      .number("lost_percent", 100.0 * (sent - static_cast<double>(traffic.received)) / sent)
+      .count("duplicates", traffic.duplicates)
+      .count("foreign", traffic.foreign)
+      .count("too_late", traffic.too_late)
+      .count("checked", traffic.checked)
+      .count("bad", traffic.bad)
+      .number("delay_p50_us", traffic.delay_p50_us)
+      .number("delay_p99_us", traffic.delay_p99_us)
+      .number("delay_p999_us", traffic.delay_p999_us)
+      .count("generator_unread", traffic.unread)
+      .number("generator_late_percent", 100.0 * traffic.sent_late_share);
+  if (!options.direct) {
+    const double measured_ns = 1e9 * options.plan.seconds;
+    line.number("cpu_ns_per_packet", static_cast<double>(cost.cpu_ns) / received)
+        .number("cpu_percent", 100.0 * static_cast<double>(cost.cpu_ns) / measured_ns)
+        .number("waited_percent", 100.0 * static_cast<double>(cost.waited_ns) / measured_ns)
+        .number("memory_kib_per_call", cost.calls_kib / calls)
+        .count("memory_idle_kib", cost.idle_kib)
+        .number("set_ups_per_second", calls / cost.set_up_seconds)
+        .number("cpu_us_per_set_up", static_cast<double>(cost.set_up_cpu_ns) / 1000.0 / calls);
+  }
+  line.print();
 }
 
-std::uint64_t resident_kib(int pid) {
-  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmRSS:")) return std::strtoull(line.c_str() + 6, nullptr, 10);
+// Sets all calls up; gives the seconds that it took, or nothing after saying why.
+std::optional<double> set_up(NgSession& ng, const Options& options, const Ends& ends,
+                             const std::string& name, std::vector<Call>& calls) {
+  const auto start = std::chrono::steady_clock::now();
+  for (std::uint32_t i = 0; i < calls.size(); ++i) {
+    calls[i].id = name + "-" + std::to_string(getpid()) + "-" + std::to_string(i);
+    std::string error;
+    if (!ng.set_up(calls[i], options.mode, options.local, ends.port, error)) {
+      std::fprintf(stderr, "turnpike_load: call %u refused: %s\n", i, error.c_str());
+      return std::nullopt;
+    }
   }
-  return 0;
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 int run(const Options& options) {
   start_srtp();
-  NgSession ng(options.ng);
   const Ends ends(options.local);
   std::vector<Call> calls(options.calls);
-  const std::uint64_t memory_before = resident_kib(options.pid);
-  const auto set_up_start = std::chrono::steady_clock::now();
-  for (std::uint32_t i = 0; i < calls.size(); ++i) {
-    calls[i].id = "bench-" + std::to_string(getpid()) + "-" + std::to_string(i);
-    std::string error;
-    if (!ng.set_up(calls[i], options.mode, options.local, ends.port, error)) {
-      std::fprintf(stderr, "turnpike_load: call %u refused: %s\n", i, error.c_str());
-      return 1;
-    }
+  if (options.direct) {
+    for (Call& call : calls) call.leg[0].relay_port = ends.port[1];
+    for (Call& call : calls) call.leg[1].relay_port = ends.port[0];
+    TrafficPlan plan = options.plan;
+    plan.relay_address = {options.local[1], options.local[0]};
+    print(options, play(plan, ends, calls, [] {}), {});
+    return 0;
   }
-  const std::chrono::duration<double> set_up = std::chrono::steady_clock::now() - set_up_start;
-  std::uint64_t cpu_before = 0;
+  NgSession ng(options.ng);
+  // What a relay allocates once, with its first calls, is not memory per call.
+  std::vector<Call> first(std::min(options.calls, kFirstCalls));
+  if (!set_up(ng, options, ends, "first", first)) return 1;
+  for (const Call& call : first) ng.tear_down(call);
+
+  RelayCost cost;
+  const ProcessFigures idle = observe(options.pid);
+  const auto seconds = set_up(ng, options, ends, "bench", calls);
+  if (!seconds) return 1;
+  cost.set_up_seconds = *seconds;
+  cost.set_up_cpu_ns = observe(options.pid).cpu_ns - idle.cpu_ns;
+  ProcessFigures before;
   const TrafficResult result =
-      play(options.plan, ends, calls, [&] { cpu_before = cpu_ns(options.pid); });
-  const std::uint64_t cpu = cpu_ns(options.pid) - cpu_before;
-  const std::uint64_t memory = resident_kib(options.pid) - memory_before;
+      play(options.plan, ends, calls, [&] { before = observe(options.pid); });
+  const ProcessFigures after = observe(options.pid);
+  if (after.cpu_ns < before.cpu_ns || after.resident_kib == 0) {
+    std::fprintf(stderr, "turnpike_load: the relay (process %d) ended\n", options.pid);
+    return 1;
+  }
+  cost.cpu_ns = after.cpu_ns - before.cpu_ns;
+  cost.waited_ns = after.waited_ns - before.waited_ns;
+  cost.idle_kib = idle.resident_kib;
+  cost.calls_kib = static_cast<double>(after.resident_kib) - static_cast<double>(idle.resident_kib);
   for (const Call& call : calls) ng.tear_down(call);
-  const double sent = static_cast<double>(result.sent);
-  std::printf(
-      "{\"mode\":\"%s\",\"calls\":%u,\"bytes\":%u,\"sent\":%llu,\"received\":%llu,"
-      "\"lost_percent\":%.4f,\"too_late\":%llu,\"checked\":%llu,\"bad\":%llu,"
-      "\"cpu_ns_per_packet\":%.0f,\"delay_p50_us\":%.0f,\"delay_p99_us\":%.0f,"
-      "\"delay_p999_us\":%.0f,\"memory_kib_per_call\":%.2f,\"set_ups_per_second\":%.0f,"
-      "\"generator_behind_percent\":%.2f}\n",
-      options.mode_name.c_str(), options.calls, options.plan.packet_bytes,
-      static_cast<unsigned long long>(result.sent),
-      static_cast<unsigned long long>(result.received),
-      100.0 * (sent - static_cast<double>(result.received)) / sent,
-      static_cast<unsigned long long>(result.too_late),
-      static_cast<unsigned long long>(result.checked), static_cast<unsigned long long>(result.bad),
-      static_cast<double>(cpu) / static_cast<double>(std::max<std::uint64_t>(result.received, 1)),
-      result.delay_p50_us, result.delay_p99_us, result.delay_p999_us,
-      static_cast<double>(memory) / options.calls, options.calls / set_up.count(),
-      100.0 * result.behind_share);
+  print(options, result, cost);
   return 0;
 }
 

@@ -42,7 +42,8 @@ std::string base64(const std::vector<std::uint8_t>& bytes) {
   return out;
 }
 
-std::vector<std::uint8_t> from_base64(const std::string& in, std::size_t bytes) {
+std::vector<std::uint8_t> from_base64(std::string in, std::size_t bytes) {
+  in.resize((in.size() + 3) / 4 * 4, '=');  // some relays leave the padding out
   std::vector<std::uint8_t> out(in.size());
   EVP_DecodeBlock(out.data(), reinterpret_cast<const unsigned char*>(in.data()),
                   static_cast<int>(in.size()));
@@ -119,16 +120,16 @@ NgSession::~NgSession() {
 }
 
 std::string NgSession::request(const std::string& body, std::string& error) {
-  const std::string cookie = "b" + std::to_string(++cookie_) + " ";
+  // Relays keep replies by cookie: one of an earlier run must not come back.
+  const std::string cookie = std::to_string(getpid()) + "-" + std::to_string(++cookie_) + " ";
   const std::string message = cookie + body;
-  std::string reply(65536, '\0');
   for (int attempt = 0; attempt < 5; ++attempt) {
     if (send(fd_, message.data(), message.size(), 0) < 0) break;
     pollfd wait{fd_, POLLIN, 0};
     while (poll(&wait, 1, 1000) > 0) {
-      const ssize_t length = recv(fd_, reply.data(), reply.size(), 0);
+      const ssize_t length = recv(fd_, reply_.data(), reply_.size(), 0);
       if (length <= 0) break;
-      const std::string got = reply.substr(0, static_cast<std::size_t>(length));
+      const std::string got(reply_.data(), static_cast<std::size_t>(length));
       if (!got.starts_with(cookie)) continue;
       if (entry(got, "result") == "ok") return got;
       error = entry(got, "error-reason") + entry(got, "message");

@@ -49,6 +49,7 @@ class NgSession {
 
   int fd_ = -1;
   unsigned cookie_ = 0;
+  std::array<char, 65536> reply_{};
 };
 
 }  // namespace turnpike::bench

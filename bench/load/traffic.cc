@@ -1,12 +1,17 @@
 #include "bench/load/traffic.h"
 
 #include <algorithm>
-#include <chrono>
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <map>
+#include <memory>
+#include <random>
 
 #include <arpa/inet.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,29 +21,99 @@
 namespace turnpike::bench {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr std::uint32_t kTicksPerPacket = 20;  // one millisecond each
-constexpr std::size_t kBurst = 64;
+constexpr std::int64_t kPacketNs = 20'000'000;  // a stream's packets are this far apart
+constexpr std::int64_t kLateNs = 1'000'000;     // the generator itself was late
+constexpr std::int64_t kTailNs = 500'000'000;   // wait for what is still under way
+constexpr float kUselessUs = 20'000.0F;         // a jitter buffer would not wait longer
+constexpr std::size_t kSendBurst = 8;           // small: a burst shares one time stamp
+constexpr std::size_t kReceiveBurst = 64;
 constexpr std::uint32_t kSampledCalls = 8;
-constexpr auto kTail = std::chrono::milliseconds(500);  // wait for what is still under way
+constexpr unsigned kPhaseSeed = 20;  // the same phases in every run
+
+[[noreturn]] void give_up(const char* what) {
+  std::fprintf(stderr, "turnpike_load: %s: %s\n", what, std::strerror(errno));
+  std::exit(1);
+}
 
 sockaddr_in address_of(const std::string& ip, std::uint16_t port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
-  if (inet_pton(AF_INET, ip.c_str(), &address.sin_addr) != 1) std::abort();
+  if (inet_pton(AF_INET, ip.c_str(), &address.sin_addr) != 1) {
+    errno = EINVAL;
+    give_up(ip.c_str());
+  }
   return address;
 }
 
-std::int64_t ns(Clock::duration duration) {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
+std::int64_t ns_of(const timespec& time) {
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
+
+// The clock of the kernel's receive time stamps.
+std::int64_t now_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return ns_of(now);
+}
+
+// Messages of one sendmmsg() to one side.
+struct SendQueue {
+  std::size_t size = 0;
+  std::array<mmsghdr, kSendBurst> message{};
+  std::array<iovec, kSendBurst> vector{};
+  std::array<std::size_t, kSendBurst> packet{};  // index into sent_at_
+};
+
+class Listener {
+ public:
+  Listener() {
+    for (std::size_t i = 0; i < kReceiveBurst; ++i) {
+      vector_[i] = {data_[i].data(), data_[i].size()};
+      message_[i].msg_hdr.msg_iov = &vector_[i];
+      message_[i].msg_hdr.msg_iovlen = 1;
+      message_[i].msg_hdr.msg_control = control_[i].data();
+    }
+  }
+
+  // Calls heard(data, length, arrival) for each packet that waits, kReceiveBurst at most.
+  template <typename Heard>
+  void receive(int fd, Heard heard) {
+    for (std::size_t i = 0; i < last_; ++i) {
+      message_[i].msg_hdr.msg_controllen = control_[i].size();
+    }
+    const int n = recvmmsg(fd, message_.data(), kReceiveBurst, MSG_DONTWAIT, nullptr);
+    last_ = n < 0 ? 0 : static_cast<std::size_t>(n);
+    for (std::size_t i = 0; i < last_; ++i) {
+      heard(data_[i].data(), message_[i].msg_len, arrival(message_[i].msg_hdr));
+    }
+  }
+
+ private:
+  static std::int64_t arrival(msghdr& header) {
+    const cmsghdr* control = CMSG_FIRSTHDR(&header);
+    if (control == nullptr || control->cmsg_type != SCM_TIMESTAMPNS) return now_ns();
+    timespec stamp{};
+    std::memcpy(&stamp, CMSG_DATA(control), sizeof stamp);
+    return ns_of(stamp);
+  }
+
+  std::size_t last_ = kReceiveBurst;  // whose control lengths the kernel has changed
+  std::array<mmsghdr, kReceiveBurst> message_{};
+  std::array<iovec, kReceiveBurst> vector_{};
+  std::array<std::array<std::uint8_t, 2048>, kReceiveBurst> data_{};
+  alignas(cmsghdr) std::array<std::array<std::uint8_t, 64>, kReceiveBurst> control_{};
+};
 
 class Player {
  public:
   Player(const TrafficPlan& plan, const Ends& ends, const std::vector<Call>& calls)
-      : plan_(plan), ends_(ends), calls_(calls), sent_at_(calls.size() * 2 * packets()) {
+      : plan_(plan),
+        ends_(ends),
+        calls_(calls),
+        sample_every_(std::max<std::size_t>(calls.size() / kSampledCalls, 1)),
+        sent_at_(calls.size() * 2 * packets()),
+        heard_(sent_at_.size()) {
     for (std::uint32_t call = 0; call < calls.size(); ++call) {
       for (std::uint32_t side = 0; side < 2; ++side) {
         trains_.emplace_back(call * 2 + side, packets(), plan.packet_bytes,
@@ -46,137 +121,150 @@ class Player {
         to_.push_back(address_of(plan.relay_address[side], calls[call].leg[side].relay_port));
       }
     }
+    delay_us_.reserve(sent_at_.size());
+    std::mt19937 random(kPhaseSeed);
+    std::uniform_int_distribution<std::int64_t> phase(0, kPacketNs - 1);
+    for (std::uint32_t train = 0; train < trains_.size(); ++train) {
+      order_.push_back({phase(random), train});
+    }
+    std::sort(order_.begin(), order_.end());
   }
 
   TrafficResult run(const std::function<void()>& on_measure) {
-    const auto start = Clock::now();
-    const std::uint32_t ticks = packets() * kTicksPerPacket;
-    std::uint64_t behind = 0;
-    for (std::uint32_t tick = 0; tick < ticks; ++tick) {
-      const auto due = start + std::chrono::milliseconds(tick);
-      while (Clock::now() < due) hear();
-      if (tick == plan_.warm_up_seconds * 1000) on_measure();
-      if (Clock::now() - due > std::chrono::milliseconds(2)) ++behind;
-      send_tick(tick);
-      hear();
+    const std::int64_t start = now_ns() + kPacketNs;
+    for (std::uint32_t index = 0; index < packets(); ++index) {
+      if (index == first_measured()) on_measure();
+      for (const auto& [phase, train] : order_) {
+        const std::int64_t due = start + index * kPacketNs + phase;
+        if (now_ns() < due) flush();
+        while (now_ns() < due) hear();
+        queue(train, index, due);
+      }
     }
-    for (const auto end = Clock::now() + kTail; Clock::now() < end;) hear();
-    return result(static_cast<double>(behind) / ticks);
+    flush();
+    for (const std::int64_t end = now_ns() + kTailNs; now_ns() < end;) hear();
+    return result();
   }
 
  private:
   std::uint32_t packets() const {
-    return (plan_.seconds + plan_.warm_up_seconds) * 1000 / kTicksPerPacket;
+    return static_cast<std::uint32_t>((plan_.seconds + plan_.warm_up_seconds) *
+                                      (1'000'000'000 / kPacketNs));
   }
-  std::uint32_t first_measured() const { return plan_.warm_up_seconds * 1000 / kTicksPerPacket; }
-
-  void send_tick(std::uint32_t tick) {
-    const std::uint32_t index = tick / kTicksPerPacket;
-    for (std::uint32_t side = 0; side < 2; ++side) {
-      for (std::uint32_t call = tick % kTicksPerPacket; call < calls_.size();
-           call += kTicksPerPacket) {
-        queue(call * 2 + side, index);
-        if (queued_ == kBurst) flush(side);
-      }
-      flush(side);
-    }
+  std::uint32_t first_measured() const {
+    return static_cast<std::uint32_t>(plan_.warm_up_seconds * (1'000'000'000 / kPacketNs));
   }
 
-  void queue(std::uint32_t train, std::uint32_t index) {
+  void queue(std::uint32_t train, std::uint32_t index, std::int64_t due) {
+    SendQueue& queue = queue_[train % 2];
+    const std::size_t at = queue.size++;
     const auto packet = trains_[train].packet(index);
-    vector_[queued_] = {const_cast<std::uint8_t*>(packet.data()), packet.size()};
-    msghdr& header = message_[queued_].msg_hdr;
+    queue.vector[at] = {const_cast<std::uint8_t*>(packet.data()), packet.size()};
+    msghdr& header = queue.message[at].msg_hdr;
     header = {};
     header.msg_name = &to_[train];
     header.msg_namelen = sizeof to_[train];
-    header.msg_iov = &vector_[queued_];
+    header.msg_iov = &queue.vector[at];
     header.msg_iovlen = 1;
-    stamp_[queued_] = train * packets() + index;
-    ++queued_;
+    queue.packet[at] = std::size_t{train} * packets() + index;
+    if (index >= first_measured() && now_ns() - due > kLateNs) ++sent_late_;
+    if (queue.size < kSendBurst) return;
+    flush();
+    hear();
   }
 
-  void flush(std::uint32_t side) {
-    const std::int64_t now = ns(Clock::now().time_since_epoch());
-    for (std::size_t i = 0; i < queued_; ++i) sent_at_[stamp_[i]] = now;
-    for (std::size_t done = 0; done < queued_;) {
-      const int n = sendmmsg(ends_.fd[side], message_.data() + done,
-                             static_cast<unsigned>(queued_ - done), 0);
-      if (n <= 0) std::abort();
-      done += static_cast<std::size_t>(n);
+  void flush() {
+    for (std::size_t side = 0; side < 2; ++side) {
+      SendQueue& queue = queue_[side];
+      const std::int64_t now = now_ns();
+      for (std::size_t i = 0; i < queue.size; ++i) sent_at_[queue.packet[i]] = now;
+      for (std::size_t done = 0; done < queue.size;) {
+        const int n = sendmmsg(ends_.fd[side], queue.message.data() + done,
+                               static_cast<unsigned>(queue.size - done), 0);
+        if (n <= 0) give_up("send");
+        done += static_cast<std::size_t>(n);
+      }
+      queue.size = 0;
     }
-    queued_ = 0;
   }
 
   void hear() {
-    for (std::uint32_t side = 0; side < 2; ++side) hear_side(side);
-  }
-
-  void hear_side(std::uint32_t side) {
-    for (std::size_t i = 0; i < kBurst; ++i) {
-      vector_[i] = {heard_[i].data(), heard_[i].size()};
-      message_[i].msg_hdr = {};
-      message_[i].msg_hdr.msg_iov = &vector_[i];
-      message_[i].msg_hdr.msg_iovlen = 1;
-    }
-    const int n = recvmmsg(ends_.fd[side], message_.data(), kBurst, MSG_DONTWAIT, nullptr);
-    const std::int64_t now = ns(Clock::now().time_since_epoch());
-    for (int i = 0; i < n; ++i) {
-      const auto at = static_cast<std::size_t>(i);
-      note(side, heard_[at].data(), message_[at].msg_len, now);
+    for (std::uint32_t side = 0; side < 2; ++side) {
+      listener_.receive(ends_.fd[side], [&](const auto* data, auto length, auto arrival) {
+        note(side, data, length, arrival);
+      });
     }
   }
 
   // Header fields are in the clear in SRTP too: SSRC names call and sender, SEQ the packet.
-  void note(std::uint32_t side, const std::uint8_t* data, std::uint32_t length, std::int64_t now) {
-    if (length < 12) return;
+  void note(std::uint32_t side, const std::uint8_t* data, std::uint32_t length,
+            std::int64_t arrival) {
     std::uint32_t train = 0;
-    std::memcpy(&train, data + 8, 4);
+    if (length >= 12) std::memcpy(&train, data + 8, 4);
     train = ntohl(train);
     const auto index = static_cast<std::uint16_t>(
         static_cast<std::uint16_t>((data[2] << 8) | data[3]) - kFirstSequence);
-    if (train >= trains_.size() || train % 2 == side || index >= packets()) return;
-    if (train / 2 < kSampledCalls) samples_[train].emplace_back(data, data + length);
+    if (length < 12 || train >= trains_.size() || train % 2 == side || index >= packets()) {
+      ++foreign_;
+      return;
+    }
+    const std::uint32_t call = train / 2;
+    if (call % sample_every_ == 0 && call / sample_every_ < kSampledCalls) {
+      samples_[train].emplace_back(data, data + length);
+    }
     if (index < first_measured()) return;
-    delay_.push_back(static_cast<float>(now - sent_at_[train * packets() + index]) / 1000.0F);
+    const std::size_t packet = std::size_t{train} * packets() + index;
+    if (heard_[packet]) {
+      ++duplicates_;
+      return;
+    }
+    heard_[packet] = true;
+    delay_us_.push_back(static_cast<float>(arrival - sent_at_[packet]) / 1000.0F);
   }
 
-  TrafficResult result(double behind_share) {
+  TrafficResult result() {
     TrafficResult out;
     out.sent = std::uint64_t{packets() - first_measured()} * trains_.size();
-    out.received = delay_.size();
-    out.behind_share = behind_share;
+    out.received = delay_us_.size();
+    out.duplicates = duplicates_;
+    out.foreign = foreign_;
+    out.sent_late_share = static_cast<double>(sent_late_) / static_cast<double>(out.sent);
     for (const auto& [train, packets_heard] : samples_) {
       out.checked += packets_heard.size();
       // What side A sent reaches side B under the relay's key for side B.
       out.bad += count_bad(packets_heard, calls_[train / 2].leg[1 - train % 2].relays);
     }
-    std::sort(delay_.begin(), delay_.end());
-    const auto at = [&](double share) {
-      return delay_.empty() ? 0.0
-                            : double{delay_[static_cast<std::size_t>(
-                                  share * static_cast<double>(delay_.size() - 1))]};
-    };
-    out.delay_p50_us = at(0.5);
-    out.delay_p99_us = at(0.99);
-    out.delay_p999_us = at(0.999);
+    std::sort(delay_us_.begin(), delay_us_.end());
+    out.delay_p50_us = delay_at(0.5);
+    out.delay_p99_us = delay_at(0.99);
+    out.delay_p999_us = delay_at(0.999);
     out.too_late = static_cast<std::uint64_t>(
-        delay_.end() - std::upper_bound(delay_.begin(), delay_.end(), 20'000.0F));
+        delay_us_.end() - std::upper_bound(delay_us_.begin(), delay_us_.end(), kUselessUs));
     return out;
+  }
+
+  double delay_at(double share) const {
+    if (delay_us_.empty()) return 0;
+    const double last = static_cast<double>(delay_us_.size() - 1);
+    return double{delay_us_[static_cast<std::size_t>(share * last)]};
   }
 
   const TrafficPlan& plan_;
   const Ends& ends_;
   const std::vector<Call>& calls_;
-  std::vector<PacketTrain> trains_;  // by call * 2 + side
-  std::vector<sockaddr_in> to_;
-  std::vector<std::int64_t> sent_at_;
-  std::vector<float> delay_;
+  const std::size_t sample_every_;
+  std::vector<PacketTrain> trains_;                            // by call * 2 + side
+  std::vector<sockaddr_in> to_;                                // by train
+  std::vector<std::pair<std::int64_t, std::uint32_t>> order_;  // phase within 20 ms, train
+  std::vector<std::int64_t> sent_at_;                          // by train, packet
+  std::vector<bool> heard_;                                    // by train, packet
+  std::vector<float> delay_us_;
   std::map<std::uint32_t, std::vector<std::vector<std::uint8_t>>> samples_;
-  std::size_t queued_ = 0;
-  std::array<mmsghdr, kBurst> message_{};
-  std::array<iovec, kBurst> vector_{};
-  std::array<std::size_t, kBurst> stamp_{};
-  std::array<std::array<std::uint8_t, 2048>, kBurst> heard_{};
+  std::uint64_t sent_late_ = 0;
+  std::uint64_t duplicates_ = 0;
+  std::uint64_t foreign_ = 0;
+  std::array<SendQueue, 2> queue_;
+  Listener listener_;
 };
 
 }  // namespace
@@ -184,14 +272,16 @@ class Player {
 Ends::Ends(const std::array<std::string, 2>& address) {
   for (unsigned side = 0; side < 2; ++side) {
     fd[side] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    const int bytes = 8 << 20;
+    const int bytes = 16 << 20;
+    const int on = 1;
     setsockopt(fd[side], SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes);
     setsockopt(fd[side], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);
+    setsockopt(fd[side], SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
     sockaddr_in local = address_of(address[side], 0);
     socklen_t length = sizeof local;
     if (bind(fd[side], reinterpret_cast<sockaddr*>(&local), length) != 0 ||
         getsockname(fd[side], reinterpret_cast<sockaddr*>(&local), &length) != 0) {
-      std::abort();
+      give_up(address[side].c_str());
     }
     port[side] = ntohs(local.sin_port);
   }
@@ -201,9 +291,24 @@ Ends::~Ends() {
   for (const int one : fd) close(one);
 }
 
+std::uint64_t Ends::unread() const {
+  std::uint64_t drops = 0;
+  for (const int one : fd) {
+    std::array<std::uint32_t, SK_MEMINFO_VARS> memory{};
+    socklen_t size = sizeof memory;
+    if (getsockopt(one, SOL_SOCKET, SO_MEMINFO, memory.data(), &size) != 0) give_up("SO_MEMINFO");
+    drops += memory[SK_MEMINFO_DROPS];
+  }
+  return drops;
+}
+
 TrafficResult play(const TrafficPlan& plan, const Ends& ends, const std::vector<Call>& calls,
                    const std::function<void()>& on_measure) {
-  return Player(plan, ends, calls).run(on_measure);
+  // Kept off the stack: its buffers are large.
+  const auto player = std::make_unique<Player>(plan, ends, calls);
+  TrafficResult result = player->run(on_measure);
+  result.unread = ends.unread();
+  return result;
 }
 
 }  // namespace turnpike::bench

@@ -1,6 +1,6 @@
-// Plays calls in real time through a relay: one packet per call and direction every 20 ms, calls
-// spread over the 20 ms, and hears what comes out. One thread that never sleeps, so that its own
-// wake-ups are not taken for the relay's delay.
+// Plays calls in real time through a relay and hears what comes out: one packet per call and
+// direction every 20 ms, each stream at a phase of its own. One thread that never sleeps, so that
+// its own wake-ups are not taken for the relay's delay.
 #pragma once
 
 #include <array>
@@ -17,19 +17,22 @@ struct TrafficPlan {
   std::array<std::string, 2> relay_address;  ///< where side A and side B send to
   std::uint32_t packet_bytes = 172;          ///< RTP with header, before SRTP
   std::uint32_t seconds = 10;                ///< measured
-  std::uint32_t warm_up_seconds = 2;         ///< before that
+  std::uint32_t warm_up_seconds = 4;         ///< before that
 };
 
 struct TrafficResult {
   std::uint64_t sent = 0;
-  std::uint64_t received = 0;
+  std::uint64_t received = 0;  ///< without duplicates
+  std::uint64_t duplicates = 0;
   std::uint64_t too_late = 0;  ///< received, but more than 20 ms after they were sent
+  std::uint64_t foreign = 0;   ///< not of a stream that was to come here
+  std::uint64_t unread = 0;    ///< lost in the generator's own socket buffers
   std::uint64_t checked = 0;   ///< packets verified by the other SRTP implementation
   std::uint64_t bad = 0;       ///< of those, wrong tag or payload
-  double delay_p50_us = 0;
+  double delay_p50_us = 0;     ///< from before the send call to the arrival at the far socket
   double delay_p99_us = 0;
   double delay_p999_us = 0;
-  double behind_share = 0;  ///< share of ticks that the generator began more than 2 ms late
+  double sent_late_share = 0;  ///< share of packets sent more than 1 ms after their time
 };
 
 /// Two bound sockets, one per side, shared by all calls: the relay's ports tell the calls apart.
@@ -39,6 +42,9 @@ class Ends {
   ~Ends();
   Ends(const Ends&) = delete;
   Ends& operator=(const Ends&) = delete;
+
+  /// Packets that the kernel dropped because a socket's buffer was full.
+  std::uint64_t unread() const;
 
   std::array<int, 2> fd{-1, -1};
   std::array<std::uint16_t, 2> port{};

@@ -1,0 +1,5 @@
+"""Parts of bench/run."""
+
+import pathlib
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -1,0 +1,46 @@
+"""The network of a measurement: one namespace that nothing else uses, addresses on its loopback.
+
+    phones of A: 203.0.113.10 --- 203.0.113.1 | relay | 192.0.2.1 --- 192.0.2.10: phones of B
+
+Hides: ip(8). What is sent from one address to another never leaves the kernel's loopback.
+"""
+
+import contextlib
+import subprocess
+
+RELAY = ("203.0.113.1", "192.0.2.1")
+PHONES = ("203.0.113.10", "192.0.2.10")
+
+
+class NetworkError(RuntimeError):
+    """The namespace could not be made; the text says why."""
+
+
+def _ip(*words):
+    done = subprocess.run(["ip", *words], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, check=False)
+    if done.returncode != 0:
+        raise NetworkError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+
+
+class Namespace:
+    """Exists from construction until remove()."""
+
+    def __init__(self, name):
+        self.name = name
+        _ip("netns", "add", name)
+        try:
+            _ip("-n", name, "link", "set", "lo", "up")
+            for address in RELAY + PHONES:
+                _ip("-n", name, "addr", "add", f"{address}/32", "dev", "lo")
+        except NetworkError:
+            self.remove()
+            raise
+
+    def command(self, *words):
+        """The command line that runs `words` within; the process keeps its id."""
+        return ["ip", "netns", "exec", self.name, *(str(word) for word in words)]
+
+    def remove(self):
+        with contextlib.suppress(NetworkError):
+            _ip("netns", "del", self.name)

@@ -1,0 +1,154 @@
+"""The relays that are measured: how each is started and ended.
+
+Hides: command lines, configuration, waiting until NG answers. Both get one core, the same port
+range, the same addresses, NG over UDP on the same port, and logs of warnings only.
+"""
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from . import ROOT, network
+
+sys.path.insert(0, str(ROOT / "deploy" / "lib"))
+import netns  # noqa: E402  (found through the line above)
+
+NG_PORT = 2223
+PORT_MIN, PORT_MAX = 36000, 59999
+DESCRIPTORS = 100000
+READY_SECONDS = 20
+
+
+class RelayError(RuntimeError):
+    """A relay could not be started or ended on its own; the text says why."""
+
+
+def favour(pid):
+    """Lets the process run before others of the machine, where that is permitted."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, -20)
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as f:
+        f.write("-20")
+
+
+def _allow_descriptors():
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if os.geteuid() == 0 else min(DESCRIPTORS, hard)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+
+
+class Relay:
+    """One kind of relay. `command(folder)` gives its command line and may write files there."""
+
+    name = ""
+
+    def version(self):
+        raise NotImplementedError
+
+    def command(self, folder):
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def running(self, space, folder, core):
+        """The process while it serves in the namespace `space`, bound to `core`."""
+        log_path = folder / f"{self.name}.log"
+        with open(log_path, "ab") as log:
+            process = subprocess.Popen(
+                space.command("taskset", "-c", core, *self.command(folder)),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True, preexec_fn=_allow_descriptors)
+        try:
+            favour(process.pid)
+            self._wait_ready(space, process, log_path)
+            yield process
+            if process.poll() is not None:
+                raise RelayError(f"{self.name} ended on its own: {_tail(log_path)}")
+        finally:
+            _end(process)
+
+    def _wait_ready(self, space, process, log_path):
+        deadline = time.monotonic() + READY_SECONDS
+        with netns.inside(space.name):
+            ng = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with ng:
+            ng.connect(("127.0.0.1", NG_PORT))
+            ng.settimeout(0.1)
+            while time.monotonic() < deadline:
+                if process.poll() is not None:
+                    raise RelayError(f"{self.name} did not start: {_tail(log_path)}")
+                try:
+                    ng.send(b"ready d7:command4:pinge")
+                    if b"pong" in ng.recv(4096):
+                        return
+                except ConnectionRefusedError:
+                    time.sleep(0.05)  # not listening yet; the deadline bounds this
+                except TimeoutError:
+                    pass
+        raise RelayError(f"{self.name} does not answer within {READY_SECONDS} s: {_tail(log_path)}")
+
+
+def _tail(path):
+    return " | ".join(path.read_text("utf-8", "replace").splitlines()[-5:]) or "(no output)"
+
+
+def _end(process):
+    """Two signals: the second ends the wait for calls, should any be left."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+class Turnpike(Relay):
+    name = "turnpike"
+
+    def __init__(self, build):
+        self.executable = build / "control" / "turnpiked"
+
+    def version(self):
+        return subprocess.run([self.executable, "--version"], check=True, capture_output=True,
+                              text=True).stdout.split()[-1]
+
+    def command(self, folder):
+        config = folder / "turnpike.toml"
+        config.write_text(
+            f'[interface.outside]\naddresses = ["{network.RELAY[0]}"]\n'
+            f'[interface.inside]\naddresses = ["{network.RELAY[1]}"]\n'
+            f"[media]\nport_min = {PORT_MIN}\nport_max = {PORT_MAX}\n"
+            f'[ng]\nunix = ""\nudp = "127.0.0.1:{NG_PORT}"\n'
+            '[api]\nunix = ""\nmetrics = ""\n[log]\nlevel = "warning"\n')
+        return [self.executable, "--config", config]
+
+
+class Rtpengine(Relay):
+    name = "rtpengine"
+
+    def __init__(self, threads):
+        self.executable = shutil.which("rtpengine")
+        self.threads = threads
+
+    def version(self):
+        done = subprocess.run([self.executable, "--version"], check=True, capture_output=True,
+                              text=True)
+        return (done.stdout + done.stderr).split()[-1]
+
+    def command(self, folder):
+        del folder
+        return [self.executable, "--config-file=none", "--table=-1", "--foreground",
+                "--log-stderr", "--log-level=4", f"--num-threads={self.threads}",
+                f"--interface=outside/{network.RELAY[0]}",
+                f"--interface=inside/{network.RELAY[1]}",
+                f"--listen-ng=127.0.0.1:{NG_PORT}",
+                f"--port-min={PORT_MIN}", f"--port-max={PORT_MAX}"]

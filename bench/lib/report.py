@@ -1,0 +1,111 @@
+"""What is made of the runs: medians, the table, the machine's description."""
+
+import os
+import pathlib
+import platform
+import statistics
+
+# key, what it is, unit, decimals, whether less is better (None: neither)
+FIGURES = [
+    ("lost_percent", "loss", "%", 3, True),
+    ("cpu_ns_per_packet", "CPU per packet", "ns", 0, True),
+    ("cpu_percent", "CPU of its core", "%", 1, True),
+    ("delay_p50_us", "added delay, p50", "us", 0, True),
+    ("delay_p99_us", "added delay, p99", "us", 0, True),
+    ("too_late_percent", "later than 20 ms", "%", 3, True),
+    ("memory_kib_per_call", "memory per call", "KiB", 1, True),
+    ("memory_all_mib", "memory in all", "MiB", 1, True),
+    ("set_ups_per_second", "set-ups per second", "1/s", 0, False),
+    ("cpu_us_per_set_up", "CPU per set-up", "us", 0, True),
+    ("waited_percent", "waited for its core", "%", 1, None),
+]
+
+LATE_PERCENT_MAX = 1.0
+WAITED_PERCENT_MAX = 20.0
+
+
+def complete(run):
+    """Adds to a generator's figures what follows from them."""
+    run["too_late_percent"] = 100.0 * run["too_late"] / max(run["received"], 1)
+    if "memory_idle_kib" in run:
+        run["memory_all_mib"] = (
+            run["memory_idle_kib"] + run["memory_kib_per_call"] * run["calls"]) / 1024
+    return run
+
+
+def generator_was_limit(run):
+    return (run["generator_late_percent"] > LATE_PERCENT_MAX
+            or run["generator_unread"] > 0)
+
+
+def faults(run):
+    """Reasons why a run is wrong, whatever its speed."""
+    found = []
+    if run["checked"] == 0:
+        found.append("no packet was checked")
+    if run["bad"]:
+        found.append(f"{run['bad']} of {run['checked']} checked packets are wrong")
+    if run["foreign"]:
+        found.append(f"{run['foreign']} packets came where they do not belong")
+    if run["duplicates"]:
+        found.append(f"{run['duplicates']} packets came twice")
+    return found
+
+
+def medians(runs):
+    """Median of each figure that the runs have."""
+    return {key: statistics.median(run[key] for run in runs)
+            for key, *_ in FIGURES if all(key in run for run in runs)}
+
+
+def _advantage(ours, theirs, less_is_better):
+    if less_is_better is None or not ours or not theirs:
+        return "-"
+    return f"{theirs / ours if less_is_better else ours / theirs:.2f}x"
+
+
+def table(mode, calls, runs):
+    """Lines: a row per figure, a column per relay. `runs`: {relay: [run, …]}.
+    The last column says how many times better the first relay is than the second."""
+    names = list(runs)
+    middle = {name: medians(runs[name]) for name in names}
+    pair = len(names) == 2
+    lines = [f"{mode}, {calls} calls, median of {max(len(each) for each in runs.values())}",
+             f"  {'':22}" + "".join(f"{name:>14}" for name in names)
+             + (f"{'better by':>12}" if pair else "")]
+    for key, label, unit, digits, less in FIGURES:
+        if not all(key in middle[name] for name in names):
+            continue
+        row = f"  {label:22}" + "".join(f"{middle[name][key]:>14.{digits}f}" for name in names)
+        if pair:
+            row += f"{_advantage(*(middle[name][key] for name in names), less):>12}"
+        lines.append(f"{row}  {unit}")
+    for name in names:
+        limited = sum(generator_was_limit(run) for run in runs[name])
+        if limited:
+            lines.append(f"  the generator was the limit in {limited} of {len(runs[name])} runs "
+                         f"with {name}: loss and delay there are not the relay's alone")
+        if middle[name].get("waited_percent", 0) > WAITED_PERCENT_MAX:
+            lines.append(f"  {name} had to wait for its core: other work, or its own threads, "
+                         "took it; loss and delay suffer")
+    return lines
+
+
+def _field(path, key):
+    for line in pathlib.Path(path).read_text("utf-8", "replace").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return "unknown"
+
+
+def machine():
+    """What figures are worth nothing without."""
+    return {
+        "processor": _field("/proc/cpuinfo", "model name"),
+        "cores": os.cpu_count(),
+        "virtual": "hypervisor" in _field("/proc/cpuinfo", "flags").split(),
+        "memory": _field("/proc/meminfo", "MemTotal"),
+        "kernel": platform.release(),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+    }
