@@ -65,7 +65,8 @@ class Turnpiked:
     command. `files_max`: its limit of open files. `log`: where its output goes (a path).
     """
 
-    def __init__(self, scratch, sections=None, wrapper=(), files_max=0, log=None, holder=None):
+    def __init__(self, scratch, sections=None, wrapper=(), files_max=0, log=None, holder=None,
+                 start=True):
         self.folder = scratch.folder
         self.log_path = pathlib.Path(log or scratch.folder / "turnpiked.log")
         self.ng_path = scratch.folder / "ng.sock"
@@ -87,7 +88,8 @@ class Turnpiked:
         self.process = None
         self.expects_end = False
         self.ended_as = 0  # exit code that the case asks for
-        self.start()
+        if start:
+            self.start()
         scratch.on_exit(self._finish)
 
     def start(self):
@@ -136,6 +138,8 @@ class Turnpiked:
         return self.process.wait(timeout)
 
     def _finish(self):
+        if self.process is None:
+            return
         ended = self.process.poll()
         if ended is None:
             self.signal(signal.SIGCONT)
