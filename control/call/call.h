@@ -39,6 +39,7 @@ struct MediaSide {
   RemoteMedia remote;
   sdp::Profile profile = sdp::Profile::kAvp;
   bool rtcp_mux = false;               ///< both components on the RTP port
+  std::uint32_t clock_rate_hz = 8000;  ///< RTP clock of what this end sends
   SrtpSuite suite = SrtpSuite::kNone;  ///< in use towards this end
   /// Our keys towards this end, by suite. One that was given up is replaced before its suite is
   /// offered again: the relay no longer knows which indices it was used for.

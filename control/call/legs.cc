@@ -14,8 +14,13 @@ LegConfig leg_of(const Call& call, const CallMedia& media, Side which) {
   leg.received_from = end.rules.received_from;
   leg.rtcp_mux = side.rtcp_mux;
   leg.expects_media = expects_media(media, which);
-  if (media.answered && !media.accepted) return leg;
-  if (!side.remote.held) leg.remote = {side.remote.address.rtp, side.remote.address.rtcp};
+  leg.clock_rate_hz = side.clock_rate_hz;
+  const bool given_up = media.answered && !media.accepted;
+  if (!given_up && !side.remote.held) {
+    leg.remote = {side.remote.address.rtp, side.remote.address.rtcp};
+  }
+  // Keys stay while another branch may still take the m-line: taken away and given back, they
+  // would be used from the first packet index again.
   if (leg.must_encrypt) {
     leg.receive = side.remote.key.value;
     leg.send = side.keys[static_cast<std::size_t>(side.suite)].value;

@@ -86,6 +86,8 @@ Result<void> Negotiation::answer_media(CallMedia& media, Side offerer, const Off
   sender.rtcp_mux = offered.sender.rtcp_mux && accept_mux && !reject_mux;
   if (sdp::is_secure(sender.profile)) key_for(sender, sender.suite, random_bytes_);
 
+  // The codec that an answer lists first is the one in use both ways.
+  sender.clock_rate_hz = receiver.clock_rate_hz = sdp::clock_rate_hz_of(line);
   media.answered = true;
   media.accepted = true;
   media.silent_since = {};

@@ -182,6 +182,7 @@ void visit(V& v, T& x) {
   v.field(x.remote);
   v.field(x.profile);
   v.field(x.rtcp_mux);
+  v.field(x.clock_rate_hz);
   v.field(x.suite);
   v.field(x.keys);
 }

@@ -83,6 +83,19 @@ bool contains(const std::vector<std::string>& tags, const std::string& tag) {
   return std::find(tags.begin(), tags.end(), tag) != tags.end();
 }
 
+/// All ends that ought to send were reported silent, and there is one.
+bool is_silent(const Call& call) {
+  bool any = false;
+  for (const CallMedia& media : call.media) {
+    for (const Side side : {Side::kA, Side::kB}) {
+      if (!media.has_session() || !expects_media(media, side)) continue;
+      if (media.silent_since[index_of(side)] == Instant{}) return false;
+      any = true;
+    }
+  }
+  return any;
+}
+
 std::vector<SessionId> sessions_of(const Call& call) {
   std::vector<SessionId> sessions;
   for (const CallMedia& media : call.media) {
@@ -308,18 +321,16 @@ void Service::on_media_timeout(const Event& event) {
   const auto index = call_id_by_session_.find(event.session);
   if (index == call_id_by_session_.end()) return;
   Call& call = call_by_id_.at(index->second);
-  bool all_silent = true;
   for (CallMedia& media : call.media) {
-    if (!media.has_session()) continue;
     if (media.session == event.session) {
       media.silent_since[index_of(event.side)] = environment_.clock();
     }
-    for (const Side side : {Side::kA, Side::kB}) {
-      const bool silent = media.silent_since[index_of(side)] != Instant{};
-      if (expects_media(media, side) && !silent) all_silent = false;
-    }
   }
-  if (!all_silent) return;
+  look_for_silence(call);
+}
+
+void Service::look_for_silence(const Call& call) {
+  if (!is_silent(call)) return;
   // Media may have come back on one leg before the last one fell silent: look before ending.
   gatherer_.query(sessions_of(call), environment_.clock(),
                   [this, id = call.id](const StatsBySession& stats) { end_if_silent(id, stats); });
@@ -328,19 +339,16 @@ void Service::on_media_timeout(const Event& event) {
 void Service::end_if_silent(const std::string& call_id, const StatsBySession& stats) {
   const auto known = call_by_id_.find(call_id);
   if (known == call_by_id_.end()) return;
-  bool all_silent = true;
   for (CallMedia& media : known->second.media) {
     const auto found = stats.find(media.session);
     for (const Side side : {Side::kA, Side::kB}) {
       if (!media.has_session() || !expects_media(media, side)) continue;
       Instant& silent_since = media.silent_since[index_of(side)];
-      const bool heard =
-          found != stats.end() && found->second.legs[index_of(side)].last_packet > silent_since;
-      if (heard) silent_since = Instant{};
-      if (silent_since == Instant{}) all_silent = false;
+      if (found == stats.end()) return;  // no figures: on_tick asks again
+      if (found->second.legs[index_of(side)].last_packet > silent_since) silent_since = Instant{};
     }
   }
-  if (!all_silent) return;
+  if (!is_silent(known->second)) return;
   log(known->second, "ended: no media on any of its streams");
   end(call_id, [](const StatsBySession&) {});
 }
@@ -349,9 +357,12 @@ void Service::on_tick() {
   const Instant moment = environment_.clock();
   gatherer_.on_tick(moment);
   std::vector<std::string> due;
+  std::vector<const Call*> silent;
   for (const auto& [id, call] : call_by_id_) {
+    if (is_silent(call)) silent.push_back(&call);
     if (call.delete_at != Instant{} && call.delete_at <= moment) due.push_back(id);
   }
+  for (const Call* call : silent) look_for_silence(*call);
   for (const std::string& id : due) {
     log(call_by_id_.at(id), "deleted after its delay");
     end(id, [](const StatsBySession&) {});

@@ -43,6 +43,7 @@ class Service final : public CallService {
   void end(const std::string& call_id, Gatherer::Done done);
   bool may_adopt(const Call& call, std::uint64_t key) const;
   void on_media_timeout(const Event& event);
+  void look_for_silence(const Call& call);
   void end_if_silent(const std::string& call_id, const StatsBySession& stats);
 
   const CallServiceConfig config_;

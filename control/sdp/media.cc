@@ -37,6 +37,22 @@ std::optional<Direction> own_direction(const std::vector<Attribute>& attributes)
   return std::nullopt;
 }
 
+const StaticPayload* static_payload(std::string_view format) {
+  const auto* entry = std::find_if(kStaticPayloads.begin(), kStaticPayloads.end(),
+                                   [&](const auto& known) { return known.format == format; });
+  return entry == kStaticPayloads.end() ? nullptr : entry;
+}
+
+/// "opus/48000/2": from the format's rtpmap, else as a static payload type, else empty.
+std::string_view encoding_of(const Media& media, std::string_view format) {
+  for (const Attribute& attribute : media.attributes) {
+    const auto words = words_of(attribute.value);
+    if (attribute.name == "rtpmap" && words.size() >= 2 && words[0] == format) return words[1];
+  }
+  const StaticPayload* entry = static_payload(format);
+  return entry == nullptr ? std::string_view{} : entry->encoding;
+}
+
 /// `a=rtcp:PORT [IN IP4|IP6 ADDRESS]`, RFC 3605 section 2.1.
 Result<SocketAddress> rtcp_address(const Media& media, std::string_view value, IpAddress ip) {
   const auto words = words_of(value);
@@ -115,11 +131,24 @@ Result<Addresses> addresses_of(const Session& session, const Media& media) {
   return addresses;
 }
 
+std::uint32_t clock_rate_hz_of(const Media& media) {
+  for (const std::string& format : media.formats) {
+    const std::string_view encoding = encoding_of(media, format);
+    if (encoding.empty() || encoding.starts_with("CN/") ||
+        encoding.starts_with("telephone-event/")) {
+      continue;
+    }
+    const auto pieces = pieces_of(encoding, '/');
+    const auto rate = pieces.size() < 2 ? std::nullopt : number_of<std::uint32_t>(pieces[1]);
+    if (rate && *rate >= 1000 && *rate <= 1'000'000) return *rate;
+  }
+  return kind_of(media) == MediaKind::kVideo ? 90000 : 8000;
+}
+
 void add_static_rtpmaps(Media& media) {
   for (const std::string& format : media.formats) {
-    const auto* entry = std::find_if(kStaticPayloads.begin(), kStaticPayloads.end(),
-                                     [&](const auto& known) { return known.format == format; });
-    if (entry == kStaticPayloads.end()) continue;
+    const StaticPayload* entry = static_payload(format);
+    if (entry == nullptr) continue;
     const bool mapped = std::any_of(
         media.attributes.begin(), media.attributes.end(), [&](const Attribute& attribute) {
           return attribute.name == "rtpmap" && attribute.value.starts_with(format + ' ');

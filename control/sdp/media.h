@@ -61,6 +61,10 @@ struct Addresses {
 };
 Result<Addresses> addresses_of(const Session& session, const Media& media);
 
+/// The RTP clock of the first format that is neither comfort noise nor DTMF events, by its rtpmap
+/// or as a static payload type; 90000 for video and 8000 for others when nothing says so.
+std::uint32_t clock_rate_hz_of(const Media& media);
+
 /// Adds `a=rtpmap` for static payload types (RFC 3551 section 6) that have none.
 void add_static_rtpmaps(Media& media);
 

@@ -262,11 +262,15 @@ class World {
         const Leg name{id, side};
         if (!leg.must_encrypt) {
           // The only way to plain RTP is that the answer to the first offer had not come.
-          EXPECT_FALSE(present_key_.contains(name)) << "SRTP leg became plain";
+          EXPECT_FALSE(keyed_.contains(name)) << "SRTP leg became plain";
           EXPECT_EQ(leg.send.suite, SrtpSuite::kNone);
           EXPECT_EQ(leg.receive.suite, SrtpSuite::kNone);
         }
-        if (leg.send.suite == SrtpSuite::kNone) continue;
+        if (leg.send.suite == SrtpSuite::kNone) {
+          present_key_.erase(name);  // the relay forgets its indices
+          continue;
+        }
+        keyed_.insert(name);
         const Key key{leg.send.suite, leg.send.master_key};
         const auto [owner, is_new] = owner_of_key_.emplace(key, name);
         EXPECT_EQ(owner->second, name) << "two legs send with one key";
@@ -287,6 +291,7 @@ class World {
   std::map<std::string, std::pair<std::string, std::string>> offered_;
   std::map<Key, Leg> owner_of_key_;
   std::map<Leg, Key> present_key_;
+  std::set<Leg> keyed_;
   int asked_ = 0;
   int replied_ = 0;
   int lost_in_crash_ = 0;

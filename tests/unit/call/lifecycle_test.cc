@@ -267,12 +267,19 @@ TEST_F(Lifecycle, media_that_came_back_keeps_the_call) {
   expect_nothing_left();
 }
 
-TEST_F(Lifecycle, silent_call_survives_when_the_question_gets_no_reply) {
+TEST_F(Lifecycle, silent_call_without_figures_is_asked_about_again) {
   connect();
   silence(0, Side::kA);
   relay_->lose_events = true;
   silence(0, Side::kB);
+  now_ += Seconds{3};
+  service_->on_tick();
   EXPECT_EQ(service_->call_count(), 1U);
+  relay_->lose_events = false;
+  now_ += Seconds{1};
+  service_->on_tick();
+  deliver_events();
+  expect_nothing_left();
 }
 
 TEST_F(Lifecycle, strange_events_change_nothing) {

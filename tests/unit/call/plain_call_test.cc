@@ -77,6 +77,7 @@ TEST_F(PlainCall, offer_and_answer_byte_for_byte) {
   EXPECT_TRUE(leg(0, Side::kA).expects_media);
   EXPECT_TRUE(leg(0, Side::kB).expects_media);
   EXPECT_FALSE(leg(0, Side::kA).must_encrypt);
+  EXPECT_EQ(leg(0, Side::kA).clock_rate_hz, 8000U);
 
   EXPECT_EQ(text(remove(request("", "a")), "result"), "ok");
   expect_nothing_left();

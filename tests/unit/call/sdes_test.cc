@@ -270,6 +270,25 @@ TEST_F(Sdes, forks_share_our_key_and_the_last_answer_wins) {
   EXPECT_EQ(leg(0, Side::kB).receive.master_key[0], 11);
 }
 
+TEST_F(Sdes, key_stays_in_place_while_one_branch_refuses_the_m_line) {
+  CallRequest invite = to_srtp(sdp_of("m=audio 4000 RTP/AVP 0\nm=audio 4002 RTP/AVP 0\n"));
+  const std::string out = offered_sdp(offer(invite));
+  const auto both = crypto_of(out);
+  const auto one = [&](std::size_t line, int port) {
+    SrtpKeying key = both.at(line).keying.value;
+    key.master_key.fill(7);
+    return "m=audio " + std::to_string(port) +
+           " RTP/SAVP 0\na=crypto:" + sdp::write_crypto(both[line].tag, key) + "\n";
+  };
+  offered_sdp(answer(request(sdp_of(one(0, 5000) + one(6, 5002)), "a", "b1")));
+  const SrtpKeying ours = leg(1, Side::kB).send;
+  ASSERT_NE(ours.suite, SrtpSuite::kNone);
+  offered_sdp(answer(request(sdp_of(one(0, 6000) + "m=audio 0 RTP/SAVP 0\n"), "a", "b2")));
+  EXPECT_EQ(leg(1, Side::kB).send, ours);
+  EXPECT_FALSE(leg(1, Side::kA).remote[0].is_set());
+  EXPECT_FALSE(leg(1, Side::kB).remote[0].is_set());
+}
+
 TEST_F(Sdes, a_key_that_was_given_up_is_never_used_again) {
   const std::string out = offered_sdp(offer(to_srtp(sdp_of(kAudio))));
   offered_sdp(answer(request(answer_with(out, 0), "a", "b1")));

@@ -78,6 +78,18 @@ TEST(SdpMedia, profiles_by_name) {
   EXPECT_FALSE(is_dtls_srtp("RTP/SAVPF"));
 }
 
+TEST(SdpMedia, clock_rate_is_that_of_the_first_codec) {
+  const auto rate = [](const std::string& media) {
+    return clock_rate_hz_of(parsed(media).media.at(0));
+  };
+  EXPECT_EQ(rate("m=audio 1 RTP/AVP 96 0\na=rtpmap:96 opus/48000/2\n"), 48000U);
+  EXPECT_EQ(rate("m=audio 1 RTP/AVP 101 13 10\na=rtpmap:101 telephone-event/16000\n"), 44100U);
+  EXPECT_EQ(rate("m=audio 1 RTP/AVP 97\n"), 8000U);
+  EXPECT_EQ(rate("m=video 1 RTP/AVP 97\n"), 90000U);
+  EXPECT_EQ(rate("m=video 1 RTP/AVP 97\na=rtpmap:97 H264/0\n"), 90000U);
+  EXPECT_EQ(rate("m=audio 1 RTP/AVP 97\na=rtpmap:97 x\na=rtpmap:9 G722/8000\n"), 8000U);
+}
+
 TEST(SdpMedia, static_payload_types_get_their_map_once) {
   Session session = parsed("m=audio 1 RTP/AVP 8 0 18 96\na=rtpmap:0 PCMU/8000\n");
   Media& media = session.media[0];
