@@ -60,11 +60,13 @@ class BenchHolder {
   std::unique_ptr<HolderClient> client_;
 };
 
+/// As many calls up as the argument says; each iteration ends one and sets one up.
 void bind_per_call(benchmark::State& state) {
+  raise_descriptor_limit(kDescriptorsWanted);
   SecureRandom random;
   const MediaSocketOptions options{default_receive_buffer_bytes(), 0};
-  for (auto _ : state) {
-    std::vector<int> fds;
+  std::vector<std::vector<int>> calls(static_cast<std::size_t>(state.range(0)));
+  const auto set_up = [&](std::vector<int>& fds) {
     for (std::uint8_t side = 1; side <= 2; ++side) {
       const auto rtp = static_cast<std::uint16_t>(36000 + 2 * random.below(12000));
       for (std::uint16_t component = 0; component < 2; ++component) {
@@ -77,13 +79,23 @@ void bind_per_call(benchmark::State& state) {
         fds.push_back(fd);
       }
     }
+  };
+  for (auto& fds : calls) set_up(fds);
+  std::size_t call = 0;
+  for (auto _ : state) {
+    for (const int fd : calls[call]) close(fd);
+    calls[call].clear();
+    set_up(calls[call]);
+    call = (call + 1) % calls.size();
+  }
+  for (const auto& fds : calls) {
     for (const int fd : fds) close(fd);
   }
   state.SetItemsProcessed(state.iterations());
 }
-BENCHMARK(bind_per_call)->Unit(benchmark::kMicrosecond);
+BENCHMARK(bind_per_call)->Arg(10)->Arg(1000)->Arg(3000)->Unit(benchmark::kMicrosecond);
 
-/// As many calls up as the argument says; each iteration ends one and sets one up.
+/// The same from the pool.
 void from_the_pool(benchmark::State& state) {
   raise_descriptor_limit(kDescriptorsWanted);
   RelayConfig config = two_sided(36000, 59999);

@@ -74,9 +74,14 @@ PortPool::State::State(const RelayConfig& relay_config, std::size_t shards,
       holder(holder_client),
       table(relay_config, shards),
       unavailable_until(table.addresses.size()),
-      stock_per_slice(std::max<std::uint32_t>(
-          tuning.chunk_pairs, tuning.stock_pairs / static_cast<std::uint32_t>(shards))),
       sockets_max(descriptors_allowed()) {
+  // All stocks together take half of the descriptors at most, in equal shares: else the first
+  // slices to be used would leave the others nothing.
+  const auto shard_count = static_cast<std::uint32_t>(shards);
+  const std::uint64_t share = sockets_max / 4 / std::max<std::size_t>(1, table.slices.size());
+  stock_per_slice = std::max({1U, tuning.chunk_pairs, tuning.stock_pairs / shard_count});
+  stock_per_slice =
+      static_cast<std::uint32_t>(std::clamp<std::uint64_t>(share, 1, stock_per_slice));
   const auto asked =
       static_cast<int>(std::min<std::uint32_t>(config.socket_buffer_bytes, 1U << 30));
   options.receive_buffer_bytes = asked > 0 ? asked : default_receive_buffer_bytes();
@@ -114,11 +119,14 @@ BindOutcome PortPool::State::bind_pair(std::uint32_t handle) {
   return outcome;
 }
 
-// Binds up to a chunk of random pairs. A taken port is set aside; anything else ends the chunk.
+// Binds a chunk of random pairs, or what is missing from a full stock. A taken port is set aside;
+// anything else ends the chunk.
 BindOutcome PortPool::State::grow(PortSlice& slice, Instant now) {
   std::vector<HeldDescriptor> held;
   BindOutcome outcome = BindOutcome::kBound;
-  for (std::uint32_t i = 0; i < tuning.chunk_pairs && !slice.unbound.empty(); ++i) {
+  const std::size_t missing = stock_per_slice - slice.parked.size();
+  const std::size_t count = std::min<std::size_t>(tuning.chunk_pairs, missing);
+  for (std::size_t i = 0; i < count && !slice.unbound.empty(); ++i) {
     const auto size = static_cast<std::uint32_t>(slice.unbound.size());
     const std::uint32_t handle = slice.unbound[random.below(size)];
     outcome = bind_pair(handle);
@@ -163,7 +171,8 @@ PortSlice* PortPool::State::choose(const std::vector<std::uint32_t>& candidates,
     auto chosen = candidates.begin();
     for (; ticket >= weight(*chosen); ++chosen) ticket -= weight(*chosen);
     PortSlice& slice = table.slice_at(*chosen, shard);
-    if (slice.parked.size() < stock_per_slice && !slice.unbound.empty() && may_grow(*chosen)) {
+    const bool is_low = 2 * slice.parked.size() < stock_per_slice && !slice.unbound.empty();
+    if (is_low && may_grow(*chosen)) {
       --growths_left;
       const auto outcome = grow(slice, now);
       out_of_descriptors = outcome == BindOutcome::kOutOfDescriptors;

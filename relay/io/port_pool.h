@@ -4,9 +4,10 @@
 // Used by the control thread only. A free socket stays bound and is "parked" (media_socket.h): it
 // answers a port scan as one in use does and holds next to no memory.
 //
-// A slice keeps a stock of parked pairs, bound in random order, and gives out a random one; below
-// the stock it binds a chunk more. So sockets grow with the load, not with the range, and once
-// bound a pair is never closed before the pool is. docs/adr/0003-ports-bound-ahead.md says why.
+// A slice keeps a stock of parked pairs, bound in random order, and gives out a random one; when
+// half of the stock is gone it binds a chunk more. So sockets grow with the load, not with the
+// range, and once bound a pair is never closed before the pool is.
+// docs/adr/0003-ports-bound-ahead.md says why.
 #pragma once
 
 #include <array>
@@ -33,7 +34,7 @@ struct PortPair {
 
 /// How the pool grows; the defaults were measured (bench/micro/port_pool_bench.cc).
 struct PortPoolTuning {
-  std::uint32_t chunk_pairs = 32;    ///< bound at once when the stock runs low
+  std::uint32_t chunk_pairs = 32;    ///< bound at once while less than half of the stock is there
   std::uint32_t stock_pairs = 2048;  ///< parked per local address, shared out between the shards
   Seconds set_aside{30};             ///< how long a port that could not be bound is left alone
 };

@@ -81,5 +81,19 @@ TEST(PortPoolDescriptors, the_pool_leaves_a_reserve_for_everybody_else) {
   });
 }
 
+TEST(PortPoolDescriptors, what_one_interface_keeps_ready_does_not_starve_another) {
+  in_child([] {
+    RelayConfig config = small_config(24500, 25299);
+    config.interfaces.push_back({"inside", {{loopback(2), loopback(2)}}});
+    set_soft_limit(400);  // 100 pairs for the pool
+    PortPool pool(config, 1, nullptr);
+    for (int i = 0; i < 60; ++i) EXPECT_TRUE(acquire(pool, at(1))) << i;
+    OpenFailure failure{};
+    for (int i = 0; i < 15; ++i) {
+      EXPECT_TRUE(pool.acquire(0, 1, AddressFamily::kIpv4, 0, at(1), failure)) << i;
+    }
+  });
+}
+
 }  // namespace
 }  // namespace turnpike
