@@ -105,6 +105,7 @@ struct RelayCost {
   std::uint64_t set_up_cpu_ns = 0;
   std::uint64_t cpu_ns = 0;  // while traffic was measured
   std::uint64_t waited_ns = 0;
+  double measured_ns = 1;  // longer than planned when the generator could not keep up
   std::uint64_t idle_kib = 0;
   double calls_kib = 0;
 };
@@ -153,12 +154,12 @@ void print(const Options& options, const TrafficResult& traffic, const RelayCost
       .number("delay_p99_us", traffic.delay_p99_us)
       .number("delay_p999_us", traffic.delay_p999_us)
       .count("generator_unread", traffic.unread)
-      .number("generator_late_percent", 100.0 * traffic.sent_late_share);
+      .number("generator_late_percent", 100.0 * traffic.sent_late_share)
+      .number("generator_waited_seconds", static_cast<double>(observe(getpid()).waited_ns) / 1e9);
   if (!options.direct) {
-    const double measured_ns = 1e9 * options.plan.seconds;
     line.number("cpu_ns_per_packet", static_cast<double>(cost.cpu_ns) / received)
-        .number("cpu_percent", 100.0 * static_cast<double>(cost.cpu_ns) / measured_ns)
-        .number("waited_percent", 100.0 * static_cast<double>(cost.waited_ns) / measured_ns)
+        .number("cpu_percent", 100.0 * static_cast<double>(cost.cpu_ns) / cost.measured_ns)
+        .number("waited_percent", 100.0 * static_cast<double>(cost.waited_ns) / cost.measured_ns)
         .number("memory_kib_per_call", cost.calls_kib / calls)
         .count("memory_idle_kib", cost.idle_kib)
         .number("set_ups_per_second", calls / cost.set_up_seconds)
@@ -167,14 +168,22 @@ void print(const Options& options, const TrafficResult& traffic, const RelayCost
   line.print();
 }
 
+std::vector<Call> new_calls(const std::string& name, std::uint32_t count, Mode mode) {
+  std::vector<Call> calls;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    calls.push_back(
+        new_call(name + "-" + std::to_string(getpid()) + "-" + std::to_string(i), mode));
+  }
+  return calls;
+}
+
 // Sets all calls up; gives the seconds that it took, or nothing after saying why.
 std::optional<double> set_up(NgSession& ng, const Options& options, const Ends& ends,
-                             const std::string& name, std::vector<Call>& calls) {
+                             std::vector<Call>& calls) {
   const auto start = std::chrono::steady_clock::now();
   for (std::uint32_t i = 0; i < calls.size(); ++i) {
-    calls[i].id = name + "-" + std::to_string(getpid()) + "-" + std::to_string(i);
     std::string error;
-    if (!ng.set_up(calls[i], options.mode, options.local, ends.port, error)) {
+    if (!ng.set_up(calls[i], options.local, ends.port, error)) {
       std::fprintf(stderr, "turnpike_load: call %u refused: %s\n", i, error.c_str());
       return std::nullopt;
     }
@@ -182,34 +191,44 @@ std::optional<double> set_up(NgSession& ng, const Options& options, const Ends& 
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-int run(const Options& options) {
-  start_srtp();
+int run_direct(Options options) {
   const Ends ends(options.local);
-  std::vector<Call> calls(options.calls);
-  if (options.direct) {
-    for (Call& call : calls) call.leg[0].relay_port = ends.port[1];
-    for (Call& call : calls) call.leg[1].relay_port = ends.port[0];
-    TrafficPlan plan = options.plan;
-    plan.relay_address = {options.local[1], options.local[0]};
-    print(options, play(plan, ends, calls, [] {}), {});
-    return 0;
+  std::vector<Call> calls = new_calls("direct", options.calls, Mode::kRtpRtp);
+  options.plan.relay_address = {options.local[1], options.local[0]};
+  Traffic traffic(options.plan, ends, calls);
+  for (Call& call : calls) {
+    call.leg[0].relay_port = ends.port[1];
+    call.leg[1].relay_port = ends.port[0];
   }
+  print(options, traffic.play([] {}), {});
+  return 0;
+}
+
+int run(const Options& options) {
+  const Ends ends(options.local);
+  std::vector<Call> calls = new_calls("bench", options.calls, options.mode);
+  Traffic traffic(options.plan, ends, calls);
   NgSession ng(options.ng);
   // What a relay allocates once, with its first calls, is not memory per call.
-  std::vector<Call> first(std::min(options.calls, kFirstCalls));
-  if (!set_up(ng, options, ends, "first", first)) return 1;
+  std::vector<Call> first = new_calls("first", std::min(options.calls, kFirstCalls), options.mode);
+  if (!set_up(ng, options, ends, first)) return 1;
   for (const Call& call : first) ng.tear_down(call);
 
   RelayCost cost;
   const ProcessFigures idle = observe(options.pid);
-  const auto seconds = set_up(ng, options, ends, "bench", calls);
+  const auto seconds = set_up(ng, options, ends, calls);
   if (!seconds) return 1;
   cost.set_up_seconds = *seconds;
   cost.set_up_cpu_ns = observe(options.pid).cpu_ns - idle.cpu_ns;
   ProcessFigures before;
-  const TrafficResult result =
-      play(options.plan, ends, calls, [&] { before = observe(options.pid); });
+  std::chrono::steady_clock::time_point begin;
+  const TrafficResult result = traffic.play([&] {
+    before = observe(options.pid);
+    begin = std::chrono::steady_clock::now();
+  });
   const ProcessFigures after = observe(options.pid);
+  cost.measured_ns =
+      std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
   if (after.cpu_ns < before.cpu_ns || after.resident_kib == 0) {
     std::fprintf(stderr, "turnpike_load: the relay (process %d) ended\n", options.pid);
     return 1;
@@ -227,5 +246,7 @@ int run(const Options& options) {
 }  // namespace turnpike::bench
 
 int main(int argc, char** argv) {
-  return turnpike::bench::run(turnpike::bench::parse(argc, argv));
+  const auto options = turnpike::bench::parse(argc, argv);
+  turnpike::bench::start_srtp();
+  return options.direct ? turnpike::bench::run_direct(options) : turnpike::bench::run(options);
 }

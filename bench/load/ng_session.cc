@@ -107,6 +107,16 @@ std::string answered_suite(Mode mode) {
 
 }  // namespace
 
+Call new_call(const std::string& id, Mode mode) {
+  Call call;
+  call.id = id;
+  if (mode != Mode::kRtpRtp) call.leg[0].ours = random_key(offered_suite(mode));
+  if (mode == Mode::kSrtpSrtp || mode == Mode::kGcmGcm) {
+    call.leg[1].ours = random_key(answered_suite(mode));
+  }
+  return call;
+}
+
 NgSession::NgSession(std::uint16_t port) : fd_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
   sockaddr_in to{};
   to.sin_family = AF_INET;
@@ -140,11 +150,10 @@ std::string NgSession::request(const std::string& body, std::string& error) {
   return {};
 }
 
-bool NgSession::set_up(Call& call, Mode mode, const std::array<std::string, 2>& address,
+bool NgSession::set_up(Call& call, const std::array<std::string, 2>& address,
                        const std::array<std::uint16_t, 2>& ports, std::string& error) {
-  const bool secure_a = mode != Mode::kRtpRtp;
-  const bool secure_b = mode == Mode::kSrtpSrtp || mode == Mode::kGcmGcm;
-  if (secure_a) call.leg[0].ours = random_key(offered_suite(mode));
+  const bool secure_a = call.leg[0].ours.has_value();
+  const bool secure_b = call.leg[1].ours.has_value();
   const std::string offer =
       sdp(address[0], ports[0], secure_a ? crypto_line(*call.leg[0].ours, "1") : "");
   Words words = {{"command", "offer"},
@@ -160,13 +169,13 @@ bool NgSession::set_up(Call& call, Mode mode, const std::array<std::string, 2>& 
 
   std::string answer_crypto;
   if (secure_b) {
-    const auto theirs = crypto_of(offered, answered_suite(mode));
+    const std::string& suite = call.leg[1].ours->suite;
+    const auto theirs = crypto_of(offered, suite);
     if (!theirs) {
-      error = "the relay does not offer " + answered_suite(mode);
+      error = "the relay does not offer " + suite;
       return false;
     }
     call.leg[1].relays = theirs->second;
-    call.leg[1].ours = random_key(answered_suite(mode));
     answer_crypto = crypto_line(*call.leg[1].ours, theirs->first);
   }
   words = {{"command", "answer"},

@@ -30,6 +30,9 @@ struct Call {
   std::array<Leg, 2> leg;
 };
 
+/// A call whose sides have chosen their keys, not set up yet.
+Call new_call(const std::string& id, Mode mode);
+
 class NgSession {
  public:
   /// `port` of the relay's NG socket on 127.0.0.1.
@@ -40,7 +43,7 @@ class NgSession {
 
   /// Offer and answer. `address`/`ports`: what both sides of the call name in their SDP.
   /// False: the relay refused; `error` says how.
-  bool set_up(Call& call, Mode mode, const std::array<std::string, 2>& address,
+  bool set_up(Call& call, const std::array<std::string, 2>& address,
               const std::array<std::uint16_t, 2>& ports, std::string& error);
   void tear_down(const Call& call);
 

@@ -105,7 +105,9 @@ class Listener {
   alignas(cmsghdr) std::array<std::array<std::uint8_t, 64>, kReceiveBurst> control_{};
 };
 
-class Player {
+}  // namespace
+
+class Traffic::Player {
  public:
   Player(const TrafficPlan& plan, const Ends& ends, const std::vector<Call>& calls)
       : plan_(plan),
@@ -118,7 +120,6 @@ class Player {
       for (std::uint32_t side = 0; side < 2; ++side) {
         trains_.emplace_back(call * 2 + side, packets(), plan.packet_bytes,
                              calls[call].leg[side].ours);
-        to_.push_back(address_of(plan.relay_address[side], calls[call].leg[side].relay_port));
       }
     }
     delay_us_.reserve(sent_at_.size());
@@ -130,7 +131,13 @@ class Player {
     std::sort(order_.begin(), order_.end());
   }
 
+  std::uint64_t unread() const { return ends_.unread(); }
+
   TrafficResult run(const std::function<void()>& on_measure) {
+    for (std::size_t train = 0; train < trains_.size(); ++train) {
+      const std::size_t side = train % 2;
+      to_.push_back(address_of(plan_.relay_address[side], calls_[train / 2].leg[side].relay_port));
+    }
     const std::int64_t start = now_ns() + kPacketNs;
     for (std::uint32_t index = 0; index < packets(); ++index) {
       if (index == first_measured()) on_measure();
@@ -267,8 +274,6 @@ class Player {
   Listener listener_;
 };
 
-}  // namespace
-
 Ends::Ends(const std::array<std::string, 2>& address) {
   for (unsigned side = 0; side < 2; ++side) {
     fd[side] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -302,12 +307,14 @@ std::uint64_t Ends::unread() const {
   return drops;
 }
 
-TrafficResult play(const TrafficPlan& plan, const Ends& ends, const std::vector<Call>& calls,
-                   const std::function<void()>& on_measure) {
-  // Kept off the stack: its buffers are large.
-  const auto player = std::make_unique<Player>(plan, ends, calls);
-  TrafficResult result = player->run(on_measure);
-  result.unread = ends.unread();
+Traffic::Traffic(const TrafficPlan& plan, const Ends& ends, const std::vector<Call>& calls)
+    : player_(std::make_unique<Player>(plan, ends, calls)) {}
+
+Traffic::~Traffic() = default;
+
+TrafficResult Traffic::play(const std::function<void()>& on_measure) {
+  TrafficResult result = player_->run(on_measure);
+  result.unread = player_->unread();
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -50,8 +51,22 @@ class Ends {
   std::array<std::uint16_t, 2> port{};
 };
 
-/// Runs the plan. `on_measure` is called once, when the warm-up is over.
-TrafficResult play(const TrafficPlan& plan, const Ends& ends, const std::vector<Call>& calls,
-                   const std::function<void()>& on_measure);
+/// The packets of all calls, made before the calls are set up: a relay must not see silence while
+/// they are made.
+class Traffic {
+ public:
+  /// `calls` have their keys. All three outlive this object.
+  Traffic(const TrafficPlan& plan, const Ends& ends, const std::vector<Call>& calls);
+  ~Traffic();
+  Traffic(const Traffic&) = delete;
+  Traffic& operator=(const Traffic&) = delete;
+
+  /// Runs the plan, once the calls are set up. `on_measure` is called when the warm-up is over.
+  TrafficResult play(const std::function<void()>& on_measure);
+
+ private:
+  class Player;
+  std::unique_ptr<Player> player_;
+};
 
 }  // namespace turnpike::bench
