@@ -201,7 +201,7 @@ std::string registrar(const SipConfig& config, const std::string& directory) {
       parameter("auth_db", "load_credentials", "") + parameter("auth_db", "use_domain", 1) +
       parameter("auth", "nonce_expire", 300) + parameter("usrloc", "db_mode", 0) +
       parameter("usrloc", "use_domain", 1) + parameter("usrloc", "handle_lost_tcp", 1) +
-      parameter("registrar", "method_filtering", 0) + parameter("registrar", "max_contacts", 5) +
+      parameter("registrar", "method_filtering", 0) + parameter("registrar", "max_contacts", 10) +
       parameter("registrar", "max_expires", longest) +
       parameter("registrar", "default_expires", std::min<std::int64_t>(longest, 600)) +
       parameter("registrar", "min_expires", 30) + parameter("registrar", "append_branches", 1) +

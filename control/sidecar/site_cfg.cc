@@ -96,6 +96,7 @@ std::string numbers(const SipConfig& config, const std::vector<ServerSet>& sets)
 std::string targets(const std::vector<ServerSet>& sets) {
   Question inside("IS_INSIDE_SERVER");
   Question name("IS_NAME_OF_TARGET");
+  Question some_name("IS_NAME_OF_SOME_TARGET");
   for (const ServerSet& set : sets) {
     for (const Target& target : set.targets) {
       if (!set.outside) inside.when("$var(mark) == " + quoted("<" + to_hop(target) + ">"));
@@ -106,9 +107,10 @@ std::string targets(const std::vector<ServerSet>& sets) {
       const auto& names = set.certificate_names.empty() ? own_name : set.certificate_names;
       name.when("$var(hop) == " + quoted(to_hop(target)) + " && (" + any_of("$vn(name)", names) +
                 ")");
+      some_name.when(any_of("$vn(name)", names));
     }
   }
-  return inside.done() + name.done();
+  return inside.done() + name.done() + some_name.done();
 }
 
 std::string peer_names(const SipConfig& config) {

@@ -113,7 +113,7 @@ class FakeNg:
         if protocol is None:
             protocol = "RTP/AVP" if "RTP/SAVP" in sdp else "RTP/SAVP"
         towards_outside = protocol == "RTP/SAVP"
-        address = "198.51.100.1" if towards_outside else "10.9.0.1"
+        address = "198.51.100.1" if towards_outside else "10.20.0.1"
         lines = []
         for line in sdp.split("\r\n"):
             if line.startswith(("a=crypto", "a=rtcp:", "a=rtcp-mux")):

@@ -1,39 +1,16 @@
-"""SIP as bytes: messages, digest answers, agents over UDP, TCP and TLS inside a namespace.
+"""SIP as bytes: messages, digest answers, agents over UDP, TCP and TLS at a place of the network.
 
-Hides: parsing, sockets, threads. Not: a user agent with opinions. A test says each message.
+Hides: parsing and sockets. Not: a user agent with opinions. A test says each message.
 """
 
-import ctypes
+import contextlib
 import hashlib
-import os
 import re
 import secrets
 import select
 import socket
 import ssl
-import threading
 import time
-
-_CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
-_lock = threading.Lock()
-
-
-def socket_in(namespace: str, family: int, kind: int) -> socket.socket:
-    """A socket of the namespace `namespace` ("" = ours)."""
-    if not namespace:
-        return socket.socket(family, kind)
-    with _lock:
-        home = os.open("/proc/self/ns/net", os.O_RDONLY)
-        there = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
-        try:
-            if _libc.setns(there, _CLONE_NEWNET) != 0:
-                raise OSError(ctypes.get_errno(), f"cannot enter {namespace}")
-            return socket.socket(family, kind)
-        finally:
-            _libc.setns(home, _CLONE_NEWNET)
-            os.close(there)
-            os.close(home)
 
 
 class Message:
@@ -105,11 +82,15 @@ class Agent:
     """One transport address that sends and receives SIP. Messages wait in a list until a test
     asks for them with expect()."""
 
-    def __init__(self, namespace: str, local: tuple, transport: str = "udp"):
+    def __init__(self, place, port: int = 0, transport: str = "udp", address: str = ""):
+        """`place`: a network.Place, or None for the daemon's own host with `address`."""
         self.transport, self.received, self._raw = transport, [], b""
+        self.answers_options = False  # keep-alives get 200 unseen
+        local = (address or place.v4, port)
         family = socket.AF_INET6 if ":" in local[0] else socket.AF_INET
         kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
-        self.socket = socket_in(namespace, family, kind)
+        with place.sockets() if place else contextlib.nullcontext():
+            self.socket = socket.socket(family, kind)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(local)
         self.remote = None
@@ -120,7 +101,7 @@ class Agent:
         self.remote = remote
         if self.transport == "udp":
             return self
-        self.socket.settimeout(5)
+        self.socket.settimeout(20)
         self.socket.connect(remote)
         if context is not None:
             self.socket = context.wrap_socket(self.socket, server_hostname=name)
@@ -160,9 +141,7 @@ class Agent:
         if self.transport == "udp":
             data, source = self.socket.recvfrom(65536)
             if len(data) > 4:
-                message = Message(data)
-                message.source = source
-                self.received.append(message)
+                self._take(Message(data), source)
             return True
         data = self.socket.recv(65536)
         if not data:
@@ -170,6 +149,13 @@ class Agent:
         self._raw += data
         self._cut_stream()
         return True
+
+    def _take(self, message: Message, source) -> None:
+        message.source = source
+        if self.answers_options and message.method == "OPTIONS":
+            reply(self, message, 200, "OK")
+        else:
+            self.received.append(message)
 
     def _cut_stream(self) -> None:
         while True:
@@ -182,10 +168,10 @@ class Agent:
             total = end + 4 + (int(length.group(1)) if length else 0)
             if len(self._raw) < total:
                 return
-            self.received.append(Message(self._raw[:total]))
+            self._take(Message(self._raw[:total]), None)
             self._raw = self._raw[total:]
 
-    def expect(self, what, timeout: float = 5.0) -> Message:
+    def expect(self, what, timeout: float = 15.0) -> Message:
         """The next message for which `what` (a function, a method's name or a status) holds."""
         if isinstance(what, int):
             matches = lambda m: m.status == what  # noqa: E731
@@ -204,7 +190,7 @@ class Agent:
                 seen = ", ".join(m.start for m in self.received) or "nothing"
                 raise AssertionError(f"expected {what}, saw {seen}")
 
-    def final(self, timeout: float = 8.0, method: str = "") -> Message:
+    def final(self, timeout: float = 15.0, method: str = "") -> Message:
         """The next final answer (to `method`)."""
         return self.expect(
             lambda m: m.status >= 200 and method in ("", m.cseq_method), timeout)

@@ -1,0 +1,282 @@
+"""Calls through the generated sidecar, message by message, with a relay that only counts."""
+
+# time limit: 400 s
+
+import edge as edges
+import sip
+from edge import DOMAIN, CLEAR, Edge, case, inside_sdp, network, outside_sdp
+from lib.case import expect
+
+
+def established_to_inside(edge):
+    """alice calls 6001; both sides of the dialog, and the INVITE as the server saw it."""
+    pbx, alice = edge.inside_server(), edge.client("alice")
+    sent = edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+    asked = pbx.expect("INVITE")
+    sip.reply(pbx, asked, 180, "Ringing", "6001", to_tag="pbx")
+    alice.expect(180)
+    sip.reply(pbx, asked, 200, "OK", "6001", inside_sdp(), to_tag="pbx")
+    answer = alice.final(method="INVITE")
+    expect(answer.status == 200, answer.start)
+    caller = edges.caller_side(alice, "alice", sent, answer)
+    caller.request("ACK", cseq=caller.cseq)
+    pbx.expect("ACK")
+    return caller, edges.called_side(pbx, "6001", asked, "pbx"), asked, answer
+
+
+def hang_up(by, other, edge, to=None):
+    by.request("BYE", to=to)
+    asked = other.agent.expect("BYE")
+    sip.reply(other.agent, asked, 200, "OK")
+    expect(by.agent.final(method="BYE").status == 200, "BYE is answered")
+    expect(len(edge.ng.of("delete")) == 1, f"one delete: {edge.ng.of('delete')}")
+
+
+@case.case
+def outside_calls_inside_and_hangs_up(scratch):
+    edge = Edge(scratch)
+    caller, called, asked, answer = established_to_inside(edge)
+    offers = edge.ng.of("offer")
+    expect(len(offers) == 1 and len(edge.ng.of("answer")) == 1, "one offer, one answer")
+    offer = offers[0]
+    expect(offer["direction"] == ["outside", "inside"], offer["direction"])
+    expect(offer["transport-protocol"] == "RTP/AVP", offer)
+    expect(set(offer["replace"]) == {"origin", "session-connection"}, offer)
+    expect(offer["received-from"] == ["IP4", network.OUTSIDE.v4], offer)
+    expect("SIP-source-address" not in offer.get("flags", []), "a public address is believed")
+    expect("RTP/AVP" in asked.body and "a=crypto" not in asked.body, asked.body)
+    expect(edges.INSIDE in asked.body and network.OUTSIDE.v4 not in asked.body, asked.body)
+    expect("RTP/SAVP" in answer.body and edges.OUTSIDE in answer.body, answer.body)
+    expect(asked.all("p-asserted-identity") == [f"<sip:alice@{DOMAIN}>"], asked.headers)
+    expect(not asked.first("proxy-authorization"), "credentials stay here")
+    hang_up(caller, called, edge)
+
+
+@case.case
+def outside_calls_inside_and_inside_hangs_up(scratch):
+    edge = Edge(scratch)
+    caller, called, _, _ = established_to_inside(edge)
+    hang_up(called, caller, edge, to=CLEAR)
+
+
+@case.case
+def hold_and_resume_from_both_sides(scratch):
+    edge = Edge(scratch)
+    caller, called, _, _ = established_to_inside(edge)
+    for by, other, mine, theirs in ((caller, called, outside_sdp, inside_sdp),
+                                    (called, caller, inside_sdp, outside_sdp)):
+        for direction, mirrored in (("sendonly", "recvonly"), ("sendrecv", "sendrecv")):
+            to = CLEAR if by is called else None
+            by.request("INVITE", mine(direction=direction), to=to)
+            asked = other.agent.expect("INVITE")
+            expect(f"a={direction}" in asked.body, asked.body)
+            sip.reply(other.agent, asked, 200, "OK", other.user, theirs(direction=mirrored))
+            answer = by.agent.final(method="INVITE")
+            expect(answer.status == 200 and f"a={mirrored}" in answer.body, answer.start)
+            by.request("ACK", cseq=by.cseq, to=to)
+            other.agent.expect("ACK")
+    offers = edge.ng.of("offer")
+    expect([o["direction"] for o in offers] ==
+           [["outside", "inside"]] * 3 + [["inside", "outside"]] * 2, offers)
+    expect(offers[4]["transport-protocol"] == "RTP/SAVP", offers[4])
+    hang_up(caller, called, edge)
+
+
+@case.case
+def inside_calls_a_registered_client_over_its_connection(scratch):
+    edge = Edge(scratch)
+    pbx, alice = edge.inside_server(), edge.client("alice")
+    uri = f"sip:alice@{DOMAIN}"
+    sent = sip.request(pbx, "INVITE", uri, f"sip:6001@{DOMAIN}", user="6001", body=inside_sdp())
+    asked = alice.expect("INVITE")
+    offer = edge.ng.of("offer")[0]
+    expect(offer["direction"] == ["inside", "outside"], offer)
+    expect(offer["transport-protocol"] == "RTP/SAVP", offer)
+    expect("a=crypto" in asked.body, asked.body)
+    sip.reply(alice, asked, 200, "OK", "alice", outside_sdp(), to_tag="alice")
+    answer = pbx.final(method="INVITE")
+    expect(answer.status == 200 and "RTP/AVP" in answer.body, answer.body)
+    caller = edges.caller_side(pbx, "6001", sent, answer)
+    caller.request("ACK", cseq=caller.cseq, to=CLEAR)
+    alice.expect("ACK")
+    called = edges.called_side(alice, "alice", asked, "alice")
+    hang_up(called, caller, edge)
+
+
+@case.case
+def a_client_calls_another_client(scratch):
+    edge = Edge(scratch)
+    alice, bob = edge.client("alice"), edge.client("bob")
+    sent = edges.invite(alice, "alice", f"sip:bob@{DOMAIN}", outside_sdp())
+    asked = bob.expect("INVITE")
+    expect(edge.ng.of("offer")[0]["direction"] == ["outside", "outside"], edge.ng.commands)
+    expect(not asked.all("p-asserted-identity"), "not towards the outside")
+    sip.reply(bob, asked, 200, "OK", "bob", outside_sdp(), to_tag="bob")
+    answer = alice.final(method="INVITE")
+    expect(answer.status == 200, answer.start)
+    caller = edges.caller_side(alice, "alice", sent, answer)
+    caller.request("ACK", cseq=caller.cseq)
+    bob.expect("ACK")
+    hang_up(edges.called_side(bob, "bob", asked, "bob"), caller, edge)
+
+
+@case.case
+def a_caller_who_gives_up_frees_the_ports(scratch):
+    edge = Edge(scratch)
+    pbx, alice = edge.inside_server(), edge.client("alice")
+    sent = edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+    asked = pbx.expect("INVITE")
+    sip.reply(pbx, asked, 180, "Ringing", "6001", to_tag="pbx")
+    alice.expect(180)
+    cancel = [("Via", sent.first("via")), ("Max-Forwards", "70"), ("From", sent.first("from")),
+              ("To", sent.first("to")), ("Call-ID", sent.first("call-id")),
+              ("CSeq", sent.first("cseq").split(" ")[0] + " CANCEL")]
+    alice.send(sip.build(f"CANCEL {sent.uri} SIP/2.0", cancel))
+    expect(alice.final(method="CANCEL").status == 200, "CANCEL is answered")
+    given_up = pbx.expect("CANCEL")
+    sip.reply(pbx, given_up, 200, "OK")
+    sip.reply(pbx, asked, 487, "Request Terminated", to_tag="pbx")
+    expect(alice.final(method="INVITE").status == 487, "the call ends")
+    case.eventually(lambda: edge.ng.of("delete"), "ports are given back")
+
+
+@case.case
+def a_refused_call_frees_the_ports(scratch):
+    edge = Edge(scratch)
+    pbx, alice = edge.inside_server(), edge.client("alice")
+    edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+    sip.reply(pbx, pbx.expect("INVITE"), 486, "Busy Here", to_tag="pbx")
+    expect(alice.final(method="INVITE").status == 486, "busy")
+    case.eventually(lambda: edge.ng.of("delete"), "ports are given back")
+
+
+@case.case
+def a_call_rings_every_device_of_a_user(scratch):
+    edge = Edge(scratch)
+    pbx, first, second = edge.inside_server(), edge.client("alice"), edge.client("alice")
+    uri = f"sip:alice@{DOMAIN}"
+    sent = sip.request(pbx, "INVITE", uri, f"sip:6001@{DOMAIN}", user="6001", body=inside_sdp())
+    one, two = first.expect("INVITE"), second.expect("INVITE")
+    sip.reply(first, one, 180, "Ringing", "alice", to_tag="one")
+    sip.reply(second, two, 200, "OK", "alice", outside_sdp(), to_tag="two")
+    sip.reply(first, first.expect("CANCEL"), 200, "OK")
+    sip.reply(first, one, 487, "Request Terminated", to_tag="one")
+    answer = pbx.final(method="INVITE")
+    expect(answer.status == 200 and answer.tag("to") == "two", answer.start)
+    caller = edges.caller_side(pbx, "6001", sent, answer)
+    caller.request("ACK", cseq=caller.cseq, to=CLEAR)
+    second.expect("ACK")
+    expect(len(edge.ng.of("offer")) == 1 and not edge.ng.of("delete"), edge.ng.commands)
+
+
+@case.case
+def an_offer_may_follow_in_the_answer(scratch):
+    edge = Edge(scratch)
+    pbx, alice = edge.inside_server(), edge.client("alice")
+    sent = edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", "")
+    asked = pbx.expect("INVITE")
+    expect(not asked.body and not edge.ng.commands, "nothing to offer yet")
+    sip.reply(pbx, asked, 200, "OK", "6001", inside_sdp(), to_tag="pbx")
+    answer = alice.final(method="INVITE")
+    offer = edge.ng.of("offer")[0]
+    expect(offer["direction"] == ["inside", "outside"], offer)
+    expect(offer["transport-protocol"] == "RTP/SAVP" and "RTP/SAVP" in answer.body, answer.body)
+    caller = edges.caller_side(alice, "alice", sent, answer)
+    caller.request("ACK", outside_sdp(), cseq=caller.cseq)
+    confirmed = pbx.expect("ACK")
+    expect("RTP/AVP" in confirmed.body and len(edge.ng.of("answer")) == 1, confirmed.body)
+
+
+@case.case
+def a_client_behind_nat_is_reached_where_it_is(scratch):
+    edge = Edge(scratch)
+    pbx, alice = edge.inside_server(), edge.connect()
+    alice.local = ("192.168.1.20", 5061)  # what it believes of itself
+    expect(edges.register(alice, "alice", edges.PASSWORDS["alice"]).status == 200, "registers")
+    body = outside_sdp().replace(network.OUTSIDE.v4, "192.168.1.20")
+    sent = edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", body)
+    asked = pbx.expect("INVITE")
+    expect("SIP-source-address" in edge.ng.of("offer")[0]["flags"], edge.ng.commands)
+    sip.reply(pbx, asked, 200, "OK", "6001", inside_sdp(), to_tag="pbx")
+    answer = alice.final(method="INVITE")
+    caller = edges.caller_side(alice, "alice", sent, answer)
+    caller.request("ACK", cseq=caller.cseq)
+    pbx.expect("ACK")
+    hang_up(edges.called_side(pbx, "6001", asked, "pbx"), caller, edge, to=CLEAR)
+
+
+@case.case
+def the_next_server_takes_over_when_one_fails(scratch):
+    other = 5072
+    edge = Edge(scratch, {"sip.servers.pbx": {"uris": [
+        f"sip:{network.INSIDE.v4}:{edges.PBX_PORT}", f"sip:{network.INSIDE.v4}:{other}"]}})
+    first, second = edge.inside(edges.PBX_PORT), edge.inside(other)
+    first.answers_options = second.answers_options = True
+    alice = edge.client("alice")
+    edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+    sip.reply(first, first.expect("INVITE"), 503, "Service Unavailable", to_tag="a")
+    sip.reply(second, second.expect("INVITE"), 200, "OK", "6001", inside_sdp(), to_tag="b")
+    expect(alice.final(method="INVITE").status == 200, "the second one answers")
+    expect(len(edge.ng.of("offer")) == 1 and not edge.ng.of("delete"), edge.ng.commands)
+
+
+@case.case
+def a_dead_server_is_seen_and_said(scratch):
+    edge = Edge(scratch)
+    pbx = edge.inside(edges.PBX_PORT)
+    sip.reply(pbx, pbx.expect("OPTIONS"), 200, "OK")
+    pbx.close()
+    case.eventually(lambda: "does not answer OPTIONS" in edge.log(), "the loss is noticed", 40)
+    alice = edge.client("alice")
+    edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+    answer = alice.final(method="INVITE")
+    expect(answer.status == 503 and answer.first("retry-after"), answer.start)
+    expect(not edge.ng.of("offer"), "no port for a call that goes nowhere")
+    pbx = edge.inside(edges.PBX_PORT)
+    pbx.answers_options = True
+
+    def back():
+        try:
+            pbx.expect("none", 0.2)
+        except AssertionError:
+            return "server sip" in edge.log() and " answers OPTIONS" in edge.log()
+    case.eventually(back, "its return is noticed", 30)
+
+
+@case.case
+def a_call_goes_on_after_the_sidecar_was_restarted(scratch):
+    """What the inside sends within the call is routed by what the messages carry alone."""
+    edge = Edge(scratch)
+    caller, called, _, _ = established_to_inside(edge)
+    case.end_group(edge.process)
+    (edge.folder / "turnpike_ctl").unlink(missing_ok=True)
+    edge.start()
+    caller.agent = edge.connect()
+    caller.request("BYE")
+    asked = called.agent.expect("BYE")
+    sip.reply(called.agent, asked, 200, "OK")
+    expect(caller.agent.final(method="BYE").status == 200, "hang-up works")
+
+
+@case.case
+def calls_over_ipv6(scratch):
+    edge = Edge(scratch)
+    pbx = edge.inside_server()
+    alice = sip.Agent(network.OUTSIDE, 0, "tls", network.OUTSIDE.v6)
+    scratch.on_exit(alice.close)
+    alice.connect(("2001:db8:51::1", 5061), edge.certificates.context(), DOMAIN)
+    expect(edges.register(alice, "alice", edges.PASSWORDS["alice"]).status == 200, "registers")
+    body = outside_sdp().replace("IP4 " + network.OUTSIDE.v4, "IP6 " + network.OUTSIDE.v6)
+    sent = edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", body)
+    asked = pbx.expect("INVITE")
+    sip.reply(pbx, asked, 200, "OK", "6001", inside_sdp(), to_tag="pbx")
+    answer = alice.final(method="INVITE")
+    expect(answer.status == 200, answer.start)
+    caller = edges.caller_side(alice, "alice", sent, answer)
+    caller.request("ACK", cseq=caller.cseq)
+    pbx.expect("ACK")
+    hang_up(edges.called_side(pbx, "6001", asked, "pbx"), caller, edge, to=CLEAR)
+
+
+if __name__ == "__main__":
+    case.run()

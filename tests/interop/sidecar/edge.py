@@ -1,0 +1,260 @@
+"""An edge under test: generated files, a real Kamailio on them, a fake relay, clients and servers.
+
+    edge = Edge(scratch)                       # topology of lib/network.py around it
+    alice = edge.client("alice")               # TLS connection of a registered user
+    pbx = edge.inside_server()                 # answers OPTIONS, waits for calls
+
+Hides: certificates, the configuration file, starting and stopping, counters.
+"""
+
+import pathlib
+import re
+import socket
+import ssl
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from lib import case, network, turnpiked  # noqa: E402
+import fake_ng  # noqa: E402
+import sip  # noqa: E402
+
+DOMAIN = "edge.example.com"
+OUTSIDE, INSIDE = "198.51.100.1", "10.20.0.1"
+TLS, MTLS, CLEAR = (OUTSIDE, 5061), (OUTSIDE, 5062), (INSIDE, 5060)
+PASSWORDS = {"alice": "alice's secret", "bob": "bob's secret"}
+PBX_PORT = 5070
+
+
+def _toml(sections: dict) -> str:
+    lines = []
+    for section, keys in sections.items():
+        lines.append(f"[{section}]")
+        for key, value in keys.items():
+            if isinstance(value, bool):
+                text = str(value).lower()
+            elif isinstance(value, list):
+                text = "[" + ", ".join(f'"{item}"' for item in value) + "]"
+            else:
+                text = str(value) if isinstance(value, int) else f'"{value}"'
+            lines.append(f"{key} = {text}")
+    return "\n".join(lines) + "\n"
+
+
+class Certificates:
+    """The development authority of the edge, and certificates that it would never make."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.folder = folder
+
+    def _openssl(self, *words) -> None:
+        done = subprocess.run(["openssl", *words], cwd=self.folder, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise case.Failed(f"openssl {' '.join(words)}: {done.stderr}")
+
+    def authority(self, name: str) -> None:
+        self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                      "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "30",
+                      "-subj", f"/CN={name}")
+
+    def make(self, name: str, names: str, usage: str = "serverAuth,clientAuth",
+             authority: str = "ca", expired: bool = False, common_name: str = "") -> str:
+        """NAME.pem and NAME.key. `names`: as in subjectAltName, "" = none."""
+        extensions = f"extendedKeyUsage={usage}\n" if usage else ""
+        extensions += f"subjectAltName={names}\n" if names else ""
+        (self.folder / f"{name}.ext").write_text(extensions)
+        self._openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                      "-keyout", f"{name}.key", "-out", f"{name}.csr",
+                      "-subj", f"/CN={common_name or name}")
+        # openssl 3.0 has no way to set the beginning; an end before it is an expired certificate.
+        days = "-1" if expired else "30"
+        self._openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey",
+                      f"{authority}.key", "-CAcreateserial", "-days", days, "-extfile",
+                      f"{name}.ext", "-out", f"{name}.pem")
+        return name
+
+    def context(self, name: str = "", trust: str = "ca") -> ssl.SSLContext:
+        """A TLS client that verifies the edge and shows the certificate NAME ("" = none)."""
+        context = ssl.create_default_context(cafile=str(self.folder / f"{trust}.pem"))
+        if name:
+            context.load_cert_chain(self.folder / f"{name}.pem", self.folder / f"{name}.key")
+        return context
+
+    def server_context(self, name: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.folder / f"{name}.pem", self.folder / f"{name}.key")
+        return context
+
+
+class Edge:
+    """`sections` overrides or adds sections of the configuration. `before`: called with the
+    Certificates before the files are generated. `relay`: path of a real NG socket, else a fake."""
+
+    def __init__(self, scratch, sections: dict = None, before=None, relay: str = ""):
+        self.scratch, self.folder = scratch, scratch.folder
+        scratch.enter(network.topology())
+        self.ng = None if relay else fake_ng.FakeNg(str(self.folder / "ng.sock"))
+        if self.ng:
+            scratch.on_exit(self.ng.close)
+        self.directory = self.folder / "sidecar"
+        self.log_path = self.folder / "kamailio.log"
+        self.config = self.folder / "turnpike.toml"
+        self.config.write_text(_toml(self._sections(sections or {}, relay)))
+        self._write_users()
+        self.turnpiked("--make-dev-certs", str(self.folder / "pki"))
+        self.certificates = Certificates(self.folder / "pki")
+        if before:
+            before(self.certificates)
+        self.turnpiked("--write-sidecar")
+        self.process = None
+        scratch.on_exit(self._print_log)
+        self.start()
+
+    def _print_log(self) -> None:
+        print("".join(f"     | {line}\n" for line in self.log().splitlines()[-40:]), end="")
+
+    def _sections(self, changes: dict, relay: str) -> dict:
+        sections = {
+            "interface.outside": {"addresses": [OUTSIDE, "2001:db8:51::1"]},
+            "interface.inside": {"addresses": [INSIDE]},
+            "ng": {"unix": relay or str(self.folder / "ng.sock")},
+            "sip": {
+                "domains": [DOMAIN], "inside_networks": ["10.20.0.0/16"],
+                "certificate_file": "pki/server.pem", "private_key_file": "pki/server.key",
+                "peer_certificate_file": "pki/traversal.pem",
+                "peer_private_key_file": "pki/traversal.key", "trust_file": "pki/ca.pem",
+                "users_file": "users", "directory": "sidecar", "worker_processes": 2,
+                "runtime_directory": str(self.folder), "keepalive_seconds": 1,
+                "emergency_numbers": ["112"], "emergency_servers": "pbx",
+            },
+            "sip.servers.pbx": {"uris": [f"sip:{network.INSIDE.v4}:{PBX_PORT}"]},
+            "sip.route.internal": {"pattern": "[1-9][0-9]{3}", "servers": "pbx"},
+            "sip.peer.partner": {"domains": ["partner.example"],
+                                 "certificate_names": ["sip.partner.example"]},
+        }
+        for section, keys in changes.items():
+            if keys is None:
+                del sections[section]
+            else:
+                sections.setdefault(section, {}).update(keys)
+        return sections
+
+    def _write_users(self) -> None:
+        lines = []
+        for name, password in PASSWORDS.items():
+            ha1 = sip.hashlib.md5(f"{name}:{DOMAIN}:{password}".encode()).hexdigest()
+            lines.append(f"{name} {DOMAIN} {ha1}\n")
+        (self.folder / "users").write_text("".join(lines))
+
+    def turnpiked(self, *words, fails: bool = False) -> str:
+        done = subprocess.run([turnpiked.executable(), "--config", str(self.config), *words],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              check=False)
+        if bool(done.returncode) != fails:
+            raise case.Failed(f"turnpiked {' '.join(words)}: {done.stdout} {done.stderr}")
+        return done.stdout + done.stderr
+
+    # -- Kamailio --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        with open(self.log_path, "ab") as log:
+            self.process = self.scratch.spawn(
+                "/usr/sbin/kamailio", "-DD", "-E", "-m", "64", "-M", "8",
+                "-f", self.directory / "kamailio.cfg", "-Y", self.folder, "-w", self.folder,
+                stdout=log, stderr=log)
+        case.eventually(self._serves, lambda: f"kamailio serves: {self.log()[-1500:]}", 20)
+
+    def _serves(self) -> bool:
+        if self.process.poll() is not None:
+            raise case.Failed(f"kamailio ended at start: {self.log()[-1500:]}")
+        probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        with probe:
+            return probe.connect_ex(TLS) == 0 and (self.folder / "turnpike_ctl").exists()
+
+    def log(self) -> str:
+        return self.log_path.read_text("utf-8", "replace")
+
+    def counter(self, name: str) -> int:
+        """One of the sidecar's counters of refusals."""
+        done = subprocess.run(
+            ["kamcmd", "-s", f"unix:{self.folder}/turnpike_ctl", "stats.fetch", f"script:{name}"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        found = re.search(r"= *(\d+)|: *(\d+)", done.stdout)
+        if not found:
+            raise case.Failed(f"no counter {name}: {done.stdout}{done.stderr}")
+        return int(found.group(1) or found.group(2))
+
+    # -- who talks to it -------------------------------------------------------------------------
+
+    def connect(self, remote=TLS, certificate: str = "", name: str = DOMAIN, port: int = 0,
+                place=network.OUTSIDE) -> sip.Agent:
+        agent = sip.Agent(place, port, "tls")
+        self.scratch.on_exit(agent.close)
+        return agent.connect(remote, self.certificates.context(certificate), name)
+
+    def client(self, user: str, expires: int = 600) -> sip.Agent:
+        """A registered client."""
+        agent = self.connect()
+        answer = register(agent, user, PASSWORDS[user], expires)
+        case.expect(answer.status == 200, f"REGISTER of {user}: {answer.start}")
+        return agent
+
+    def inside(self, port: int = 0, address: str = "") -> sip.Agent:
+        agent = sip.Agent(network.INSIDE, port, "udp", address)
+        self.scratch.on_exit(agent.close)
+        return agent.connect(CLEAR)
+
+    def inside_server(self) -> sip.Agent:
+        """The inside server of the default route. It answers OPTIONS whenever a test listens."""
+        agent = self.inside(PBX_PORT)
+        agent.answers_options = True
+        return agent
+
+
+def register(agent: sip.Agent, user: str, password: str, expires: int = 600) -> sip.Message:
+    """Registers with digest; the final answer."""
+    uri = f"sip:{DOMAIN}"
+    extra = [("Expires", str(expires))]
+    sent = sip.request(agent, "REGISTER", uri, f"sip:{user}@{DOMAIN}", f"sip:{user}@{DOMAIN}",
+                       user=user, extra=extra)
+    answer = agent.final()
+    if answer.status != 401:
+        return answer
+    sip.again(agent, sent, [sip.digest(answer, "REGISTER", uri, user, password)])
+    return agent.final()
+
+
+def invite(agent: sip.Agent, user: str, uri: str, body: str, password: str = "",
+           **options) -> sip.Message:
+    """An INVITE of `user` with credentials; returns what was sent last. The caller reads on."""
+    sent = sip.request(agent, "INVITE", uri, f"sip:{user}@{DOMAIN}", user=user, body=body,
+                       **options)
+    challenge = agent.final(method="INVITE")
+    if challenge.status != 407:
+        raise case.Failed(f"INVITE was not challenged: {challenge.start}")
+    sip.acknowledge(agent, sent, challenge)
+    header = sip.digest(challenge, "INVITE", uri, user, password or PASSWORDS[user])
+    return sip.again(agent, sent, [header])
+
+
+def outside_sdp(**options) -> str:
+    return sip.sdp(network.OUTSIDE.v4, 40000, "RTP/SAVP", **options)
+
+
+def inside_sdp(**options) -> str:
+    return sip.sdp(network.INSIDE.v4, 50000, "RTP/AVP", **options)
+
+
+def caller_side(agent: sip.Agent, user: str, sent: sip.Message, answer: sip.Message) -> sip.Call:
+    """The dialog as its caller sees it after a 2xx."""
+    call = sip.Call(agent, user, sent.first("from"), answer.first("to"), sent.first("call-id"),
+                    answer.contact_uri(), list(reversed(answer.all("record-route"))))
+    call.cseq = int(sent.first("cseq").split(" ")[0])
+    return call
+
+
+def called_side(agent: sip.Agent, user: str, asked: sip.Message, tag: str) -> sip.Call:
+    """The dialog as its called side sees it."""
+    return sip.Call(agent, user, f"{asked.first('to')};tag={tag}", asked.first("from"),
+                    asked.first("call-id"), asked.contact_uri(), asked.all("record-route"))

@@ -1,0 +1,363 @@
+"""TLS on both outside listeners: who is let in, with which certificate, under which name."""
+
+# time limit: 300 s
+
+import socket
+import ssl
+import subprocess
+import threading
+
+import edge as edges
+import sip
+from edge import DOMAIN, MTLS, TLS, Edge, case, inside_sdp, network, outside_sdp
+from lib.case import expect
+
+SNI_EDGE = {"sip.certificate.tenant": {
+    "server_name": "tenant.example.net", "certificate_file": "pki/tenant.pem",
+    "private_key_file": "pki/tenant.key"}}
+NAMES = {"none": None, "right": DOMAIN, "other": "tenant.example.net",
+         "unknown": "nobody.example.org"}
+
+
+def make_certificates(certificates):
+    partner = "DNS:sip.partner.example"
+    certificates.make("tenant", "DNS:tenant.example.net", "serverAuth")
+    certificates.make("good", partner)
+    certificates.authority("stranger-ca")
+    certificates.make("wrong-ca", partner, authority="stranger-ca")
+    certificates.make("server-only", partner, "serverAuth")
+    certificates.make("expired", partner, expired=True)
+    certificates.make("nobody", "DNS:sip.nobody.example")
+    certificates.make("second-name", "DNS:other.example,DNS:sip.partner.example")
+    certificates.make("common-name", "", common_name="sip.partner.example")
+    certificates.make("nul", "DNS:sip.partner.example", common_name="x")
+    certificates.make("wildcard", "DNS:*.partner.example")
+
+
+def lenient(edge, certificate):
+    """A client that does not mind which certificate it is shown: the edge's judgement counts."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if certificate:
+        folder = edge.certificates.folder
+        context.load_cert_chain(folder / f"{certificate}.pem", folder / f"{certificate}.key")
+    return context
+
+
+def attempt(edge, remote, certificate, name):
+    """(what OPTIONS got: a status or "refused", subject names of the certificate shown)."""
+    agent = sip.Agent(network.OUTSIDE, 0, "tls")
+    try:
+        agent.connect(remote, lenient(edge, certificate), name)
+        shown = agent.socket.getpeercert(True)
+        sip.request(agent, "OPTIONS", f"sip:{DOMAIN}", "sip:probe@partner.example")
+        return agent.final().status, shown
+    except (ssl.SSLError, ConnectionError):
+        return "refused", None
+    finally:
+        agent.close()
+
+
+def name_in(der):
+    text = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-ext",
+                           "subjectAltName"], input=der, capture_output=True, check=True).stdout
+    return text.decode()
+
+
+@case.case
+def probe_matrix(scratch):
+    """{5061, 5062} x {certificates} x {server names}: row 0.1. The second column is what OPTIONS
+    gets; a peer's certificate is no privilege on 5061, and nothing else opens 5062."""
+    edge = Edge(scratch, SNI_EDGE, make_certificates)
+    wrong = []
+    for port, remote in (("5061", TLS), ("5062", MTLS)):
+        for certificate in ("", "good", "wrong-ca", "server-only", "expired"):
+            for what, name in NAMES.items():
+                status, shown = attempt(edge, remote, certificate, name)
+                expected = 200 if port == "5061" or certificate == "good" else "refused"
+                line = f"{port} certificate {certificate or 'none'}, SNI {what}: {status}"
+                case.note(line)
+                if status != expected:
+                    wrong.append(line)
+                tenant = port == "5061" and what == "other"
+                if shown and ("tenant.example.net" in name_in(shown)) != tenant:
+                    wrong.append(f"{line}: shown the certificate of {name_in(shown)}")
+    expect(not wrong, "; ".join(wrong))
+
+
+@case.case
+def a_call_needs_the_certificate_too(scratch):
+    """The matrix with a call: not even an INVITE in one write with the handshake gets through."""
+    edge = Edge(scratch, SNI_EDGE, make_certificates)
+    pbx = edge.inside_server()
+    for certificate in ("", "wrong-ca", "server-only", "expired"):
+        for name in NAMES.values():
+            agent = sip.Agent(network.OUTSIDE, 0, "tls")
+            try:
+                agent.connect(MTLS, lenient(edge, certificate), name)
+                sip.request(agent, "INVITE", f"sip:6001@{DOMAIN}", "sip:joe@partner.example",
+                            body=outside_sdp())
+                answer = agent.final(3).start
+            except (ssl.SSLError, ConnectionError, AssertionError):
+                answer = None
+            finally:
+                agent.close()
+            expect(answer is None, f"{certificate} {name}: {answer}")
+    expect(not edge.ng.commands, edge.ng.commands)
+    expect(not [m for m in pbx.received if m.method != "OPTIONS"], "nothing reached the inside")
+    with edge.connect(MTLS, "good") as peer:
+        sip.request(peer, "INVITE", f"sip:6001@{DOMAIN}", "sip:joe@partner.example",
+                    body=outside_sdp())
+        expect("sip:6001@" in pbx.expect("INVITE").uri, "the peer's call arrives")
+
+
+@case.case
+def the_certificates_name_decides_who_a_peer_is(scratch):
+    edge = Edge(scratch, SNI_EDGE, make_certificates)
+    for certificate, expected in (("good", 200), ("nobody", 403), ("second-name", 403),
+                                  ("common-name", 403), ("wildcard", 403)):
+        status, _ = attempt(edge, MTLS, certificate, DOMAIN)
+        expect(status == expected, f"{certificate}: {status}")
+    expect("no peer is named 'sip.nobody.example'" in edge.log(), "the log says which name")
+    expect(edge.counter("refused_peer") == 4, "counted")
+
+
+@case.case
+def the_common_name_counts_where_the_site_says_so(scratch):
+    edge = Edge(scratch, SNI_EDGE | {"sip.peer.partner": {"verify_name": "san-or-cn"}},
+                make_certificates)
+    for certificate, expected in (("good", 200), ("common-name", 200), ("second-name", 403),
+                                  ("nobody", 403)):
+        status, _ = attempt(edge, MTLS, certificate, DOMAIN)
+        expect(status == expected, f"{certificate}: {status}")
+
+
+def handshake(edge, *options):
+    """openssl s_client's verdict on a handshake; True when it succeeded."""
+    done = subprocess.run(
+        network.OUTSIDE.command("openssl", "s_client", "-connect", f"{edges.OUTSIDE}:5061",
+                                "-CAfile", edge.certificates.folder / "ca.pem", "-brief",
+                                *options),
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False)
+    return "CONNECTION ESTABLISHED" in done.stderr, done.stderr
+
+
+@case.case
+def old_versions_and_weak_suites_are_refused(scratch):
+    edge = Edge(scratch)
+    weak = ("-cipher", "ALL:@SECLEVEL=0")
+    for version in ("-tls1", "-tls1_1"):
+        ok, said = handshake(edge, version, *weak)
+        expect(not ok, f"{version}: {said}")
+    for version in ("-tls1_2", "-tls1_3"):
+        ok, said = handshake(edge, version)
+        expect(ok, f"{version}: {said}")
+    for suite in ("RC4", "3DES", "aNULL", "eNULL", "MD5", "PSK", "AES128-SHA", "AES256-SHA"):
+        ok, said = handshake(edge, "-tls1_2", "-cipher", f"{suite}:@SECLEVEL=0")
+        expect(not ok, f"{suite}: {said}")
+
+
+@case.case
+def refusals_are_logged_with_reason_peer_and_name(scratch):
+    edge = Edge(scratch, SNI_EDGE, make_certificates)
+    for certificate, reason in (("", "peer did not return a certificate"),
+                                ("expired", "certificate verify failed"),
+                                ("server-only", "certificate verify failed")):
+        attempt(edge, MTLS, certificate, "tenant.example.net")
+        case.eventually(lambda: reason in edge.log(), f"the log gives the reason: {reason}")
+    expect(f"src addr: {network.OUTSIDE.v4}" in edge.log(), "and who it was")
+    expect("sni: tenant.example.net" in edge.log(), "and the name asked for")
+
+
+@case.case
+def weak_or_damaged_identities_are_not_installed(scratch):
+    edge = Edge(scratch)
+    pki = edge.certificates.folder
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:1024", "-nodes", "-keyout",
+                    "server.key", "-out", "server.pem", "-days", "30", "-subj", "/CN=x",
+                    "-addext", f"subjectAltName=DNS:{DOMAIN}"], cwd=pki, check=True,
+                   capture_output=True)
+    expect("RSA 1024" in edge.turnpiked("--write-sidecar", fails=True), "RSA 1024 is refused")
+    edge.certificates.make("server", "DNS:elsewhere.example")
+    said = edge.turnpiked("--write-sidecar", fails=True)
+    expect(f"not valid for {DOMAIN}" in said, said)
+    edge.certificates.make("server", f"DNS:{DOMAIN}", expired=True)
+    expect("expired" in edge.turnpiked("--write-sidecar", fails=True), "expired")
+    (pki / "server.key").write_text((pki / "ca.key").read_text())
+    expect("is not the key of" in edge.turnpiked("--write-sidecar", fails=True), "mismatch")
+    (pki / "server.key").unlink()
+    expect("No such file" in edge.turnpiked("--write-sidecar", fails=True), "missing")
+
+
+# ---- the edge as a TLS client ----------------------------------------------------------------
+
+
+class TlsServer:
+    """An inside server on TLS port 5071 that answers OPTIONS and keeps what else it gets."""
+
+    def __init__(self, scratch, edge, certificate, place=network.INSIDE, port=5071, ask=False):
+        self.received, self.failures, self.connections = [], [], 0
+        self._context = edge.certificates.server_context(certificate)
+        if ask:
+            self._context.verify_mode = ssl.CERT_REQUIRED
+            self._context.load_verify_locations(edge.certificates.folder / "ca.pem")
+        with place.sockets():
+            self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind((place.v4, port))
+        self._listener.listen()
+        self._agents = []
+        threading.Thread(target=self._accept, daemon=True).start()
+        scratch.on_exit(self.close)
+
+    def close(self):
+        self._listener.close()
+        for agent in self._agents:
+            agent.close()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        try:
+            secure = self._context.wrap_socket(connection, server_side=True)
+        except (ssl.SSLError, OSError) as error:
+            self.failures.append(str(error))
+            return
+        self.connections += 1
+        agent = sip.Agent.__new__(sip.Agent)
+        agent.transport, agent.received, agent._raw = "tls", self.received, b""
+        agent.answers_options, agent.socket = True, secure
+        agent.local = secure.getsockname()[:2]
+        self._agents.append(agent)
+        try:
+            while agent._read(30):
+                pass
+        except (OSError, ValueError):
+            pass
+
+    def answer(self, asked, status, reason, **more):
+        sip.reply(self._agents[-1], asked, status, reason, **more)
+
+
+def tls_server_edge(scratch, certificate):
+    """An edge whose pbx speaks TLS, and that server."""
+    def before(certificates):
+        certificates.make("pbx", f"IP:{network.INSIDE.v4}")
+        certificates.make("other-address", "IP:10.20.0.99")
+        certificates.authority("stranger-ca")
+        certificates.make("wrong-ca", f"IP:{network.INSIDE.v4}", authority="stranger-ca")
+        certificates.make("client-only", f"IP:{network.INSIDE.v4}", "clientAuth")
+    edge = Edge(scratch, {"sip": {"inside_tls_port": 5061}, "sip.servers.pbx": {
+        "uris": [f"sip:{network.INSIDE.v4}:5071;transport=tls"]}}, before)
+    return edge, TlsServer(scratch, edge, certificate)
+
+
+def call_until(edge, alice, status, tries=20):
+    """Calls until the answer has `status`: the connection is verified by the next OPTIONS."""
+    for _ in range(tries):
+        edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+        answer = alice.expect(lambda m: m.status >= 100 and m.cseq_method == "INVITE"
+                              and m.status != 407)
+        while answer.status == 100:
+            answer = alice.expect(lambda m: m.status > 100 and m.cseq_method == "INVITE")
+        if answer.status == status:
+            return answer
+        alice_wait(alice)
+    raise case.Failed(f"{answer.start} instead of {status}")
+
+
+def alice_wait(agent):
+    """Lets a moment pass in which the edge may send its next OPTIONS."""
+    try:
+        agent.expect("none", 0.5)
+    except AssertionError:
+        pass
+
+
+@case.case
+def a_tls_server_is_called_over_its_verified_connection(scratch):
+    edge, server = tls_server_edge(scratch, "pbx")
+    alice = edge.client("alice")
+    case.eventually(lambda: server.connections, "the edge connects", 15)
+
+    def ring():
+        for message in server.received:
+            if message.method == "INVITE":
+                return message
+        return None
+    for _ in range(20):
+        edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+        alice_wait(alice)
+        if ring():
+            break
+    asked = ring()
+    expect(asked is not None, "the call arrives")
+    server.answer(asked, 200, "OK", user="6001", body=inside_sdp(), to_tag="pbx")
+    answer = alice.expect(lambda m: m.status == 200 and m.cseq_method == "INVITE")
+    expect("RTP/SAVP" in answer.body, answer.body)
+    expect(server.connections == 1, "one connection carries OPTIONS and calls")
+
+
+@case.case
+def a_tls_server_with_a_wrong_certificate_is_never_called(scratch):
+    """Neither over TLS nor, as a way out, in clear: row 3.3."""
+    for certificate in ("other-address", "wrong-ca", "client-only"):
+        with_scratch = case.Scratch(scratch.folder / certificate)
+        with_scratch.folder.mkdir()
+        try:
+            edge, server = tls_server_edge(with_scratch, certificate)
+            clear = [sip.Agent(network.INSIDE, port, kind) for port in (5060, 5070)
+                     for kind in ("udp", "tcp")]
+            for agent in clear:
+                with_scratch.on_exit(agent.close)
+                if agent.transport == "tcp":
+                    agent.socket.listen()
+                agent.socket.settimeout(0)
+            alice = edge.client("alice")
+            case.eventually(lambda: server.connections or server.failures, "it is tried", 15)
+            for _ in range(3):
+                edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+                answer = alice.final(method="INVITE")
+                expect(answer.status == 503, f"{certificate}: {answer.start}")
+                alice_wait(alice)
+            expect(not server.received, f"{certificate}: {[m.start for m in server.received]}")
+            expect(not edge.ng.commands, "no port")
+            reason = "10.20.0.99" if certificate == "other-address" else "verify failed"
+            expect(reason in edge.log(), f"{certificate}: the log says why")
+            for agent in clear:
+                try:
+                    got = (agent.socket.recv(100) if agent.transport == "udp"
+                           else agent.socket.accept())
+                except BlockingIOError:
+                    got = None
+                expect(not got, f"{certificate}: clear bytes {got}")
+        finally:
+            with_scratch.close()
+
+
+@case.case
+def calls_to_a_peer_use_mutual_tls(scratch):
+    edge = Edge(scratch, {"sip.peer.partner": {
+        "uri": f"sip:{network.OUTSIDE.v4}:5062;transport=tls"}})
+    server = TlsServer(scratch, edge, "peer-partner", network.OUTSIDE, 5062, ask=True)
+    pbx = edge.inside_server()
+    case.eventually(lambda: server.connections, f"the edge connects {server.failures}", 15)
+    for _ in range(20):
+        sip.request(pbx, "INVITE", "sip:joe@partner.example", f"sip:6001@{DOMAIN}", user="6001",
+                    body=inside_sdp())
+        alice_wait(pbx)
+        invites = [m for m in server.received if m.method == "INVITE"]
+        if invites:
+            break
+    expect(invites and "a=crypto" in invites[0].body, "the call arrives, with SRTP")
+    expect(edge.ng.of("offer")[0]["direction"] == ["inside", "outside"], edge.ng.commands)
+
+
+if __name__ == "__main__":
+    case.run()
