@@ -7,6 +7,8 @@
 namespace turnpike::call {
 namespace {
 
+constexpr std::size_t kRefusalsNamedMax = 8;  // an error text is read by people
+
 std::size_t index_of_suite(SrtpSuite suite) {
   return static_cast<std::size_t>(suite);
 }
@@ -95,12 +97,13 @@ Result<std::vector<OfferedCrypto>> lines_to_offer(const MediaSide& receiver,
 Result<std::vector<sdp::CryptoLine>> usable_lines(const sdp::Media& media) {
   std::vector<sdp::CryptoLine> usable;
   std::string refusals;
+  std::size_t refused = 0;
   for (const sdp::Attribute& attribute : media.attributes) {
     if (attribute.name != "crypto") continue;
     sdp::CryptoLine line = sdp::parse_crypto(attribute.value);
     if (line.usable()) {
       usable.push_back(std::move(line));
-    } else {
+    } else if (++refused <= kRefusalsNamedMax) {
       refusals += "; a=crypto tag " + std::to_string(line.tag) + ' ' + line.refusal;
     }
   }

@@ -236,6 +236,12 @@ INSTANTIATE_TEST_SUITE_P(
                      "SDP line 7 (m=): SRTP without an a=crypto line"}),
     [](const auto& test) { return std::string(test.param.what); });
 
+TEST_F(Sdes, error_text_is_bounded) {
+  std::string many;
+  for (int i = 0; i < 500; ++i) many += "a=crypto:1 F8_128_HMAC_SHA1_80 inline:AA\n";
+  EXPECT_LT(text(offer(request(savp(many))), "error-reason").size(), 600U);
+}
+
 TEST_F(Sdes, unknown_transport_is_refused) {
   CallRequest invite = request(sdp_of(kAudio));
   invite.transport_protocol = "UDP/TLS/RTP/SAVP";

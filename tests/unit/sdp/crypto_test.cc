@@ -1,6 +1,8 @@
 // a=crypto lines (RFC 4568).
 #include "control/sdp/crypto.h"
 
+#include <array>
+#include <new>
 #include <numeric>
 
 #include <gtest/gtest.h>
@@ -137,6 +139,14 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"fec", kStart + " FEC_KEY=inline:AA", kParameter},
         Refusal{"extension", kStart + " new=1", kParameter}),
     [](const auto& test) { return std::string(test.param.what); });
+
+TEST(SdpCrypto, keys_wipe_themselves) {
+  alignas(SecretKeying) std::array<std::uint8_t, sizeof(SecretKeying)> storage{};
+  auto* key = new (storage.data()) SecretKeying(counting_key(SrtpSuite::kAeadAes256Gcm));
+  EXPECT_TRUE(key->is_set());
+  key->~SecretKeying();
+  for (const std::uint8_t byte : storage) EXPECT_EQ(byte, 0);
+}
 
 TEST(SdpCrypto, harmless_parameters_are_ignored) {
   EXPECT_TRUE(parse_crypto(kStart + " WSH=128 -new=1").usable());
