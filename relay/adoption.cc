@@ -46,13 +46,13 @@ void RelayImpl::connect_holder(Held& held) {
     adoption_.refused = holder.error().message;
     return;
   }
-  holder_ = std::move(*holder);
-  adoption_.holder_connected = true;
-  auto found = holder_->fetch();
+  auto found = (*holder)->fetch();
   if (!found) {
     adoption_.refused = found.error().message;
     return;
   }
+  holder_ = std::move(*holder);
+  adoption_.holder_connected = true;
   for (const HeldDescriptor& item : *found) {
     switch (item.kind) {
       case HeldKind::kSocket:
@@ -109,7 +109,7 @@ Result<void> RelayImpl::make_memory() {
     arenas_.push_back(media::Arena::format(memory->data(), shape_of(i)));
     memory_.push_back(std::move(*memory));
   }
-  if (holder_ == nullptr) return {};
+  if (config_.holder_socket.empty()) return {};
   auto memory = SharedMemory::create("turnpike-records", records_bytes());
   if (!memory) return memory.error();
   auto records = RecordStore::open(std::move(*memory));
@@ -118,14 +118,30 @@ Result<void> RelayImpl::make_memory() {
   return {};
 }
 
-Result<void> RelayImpl::keep_memory() {
-  if (holder_ == nullptr) return {};
+Result<void> RelayImpl::keep_memory(HolderClient& holder) {
   std::vector<HeldDescriptor> keep;
   for (std::size_t i = 0; i < memory_.size(); ++i) {
     keep.push_back({HeldKind::kArena, i, memory_[i].fd()});
   }
   keep.push_back({HeldKind::kRecords, 0, records_->fd()});
-  return holder_->keep(keep);
+  return holder.keep(keep);
+}
+
+// A holder that came late or was restarted knows nothing of us: it gets everything again. What it
+// keeps from others before us is no longer anybody's.
+void RelayImpl::mind_holder() {
+  const bool kept = holder_ != nullptr && holder_->connected() && pool_->all_kept();
+  adoption_.holder_connected = kept;
+  if (config_.holder_socket.empty() || kept) return;
+  auto holder = HolderClient::connect(config_.holder_socket);
+  if (!holder || !(*holder)->reset() || !keep_memory(**holder)) return;
+  if (!pool_->keep_all(holder->get())) {
+    static_cast<void>(pool_->keep_all(nullptr));  // the client that the pool has now goes away
+    holder_.reset();
+    return;
+  }
+  holder_ = std::move(*holder);
+  adoption_.holder_connected = true;
 }
 
 void RelayImpl::adopt_sockets(Held& held) {
@@ -137,6 +153,10 @@ void RelayImpl::adopt_sockets(Held& held) {
       strangers.push_back(fd);
     }
   }
+  // Nobody would ever take these again, and their ports would stay bound.
+  std::vector<HeldDescriptor> unwanted;
+  for (const int fd : strangers) unwanted.push_back({HeldKind::kSocket, 0, fd});
+  static_cast<void>(holder_->forget(unwanted));
   held.sockets = std::move(strangers);
   for (std::size_t shard = 0; shard < arenas_.size(); ++shard) {
     for (std::uint32_t slot = 0; slot < config_.sessions_max; ++slot) {
@@ -155,7 +175,7 @@ void RelayImpl::adopt_session(std::size_t shard, std::uint32_t slot) {
     if (!pair) {
       // Its socket is gone, so the session cannot go on: give back what was claimed for it.
       if (side == 1) pool_->release(pairs[0].handle, monotonic_now());
-      secure_wipe(&session, sizeof session);
+      arenas_[shard].discard(slot);
       return;
     }
     pairs[side] = *pair;

@@ -19,6 +19,8 @@
 namespace turnpike {
 namespace {
 
+constexpr unsigned kTicksPerHolderCheck = 20;
+
 std::vector<int> allowed_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -64,8 +66,8 @@ Result<void> RelayImpl::start() {
       if (!shard.slots[i].in_use) shard.free.push_back(i);
     }
   }
-  if (!adopted) {
-    if (auto kept = keep_memory(); !kept) return kept.error();
+  if (!adopted && holder_ != nullptr) {
+    if (auto kept = keep_memory(*holder_); !kept) return kept.error();
   }
   return start_shards();
 }
@@ -249,6 +251,11 @@ void RelayImpl::poll_events(const std::function<void(const Event&)>& sink) {
     // A shard with a full event queue has left commands waiting.
     if (any) shards_[shard]->wake();
   }
+}
+
+void RelayImpl::on_tick() {
+  pool_->tend(monotonic_now());
+  if (++ticks_ % kTicksPerHolderCheck == 0) mind_holder();
 }
 
 RelayUsage RelayImpl::usage() const {

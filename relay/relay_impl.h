@@ -57,7 +57,7 @@ class RelayImpl final : public Relay {
   bool query_session(SessionId id, std::uint64_t token) override;
   int event_fd() const override { return event_fd_; }
   void poll_events(const std::function<void(const Event&)>& sink) override;
-  void on_tick() override { pool_->tend(monotonic_now()); }
+  void on_tick() override;
   RelayUsage usage() const override;
   std::size_t shard_count() const override { return shards_.size(); }
   const ShardCounters& shard_counters(std::size_t shard) const override {
@@ -84,7 +84,8 @@ class RelayImpl final : public Relay {
   void adopt_sockets(Held& held);
   void adopt_session(std::size_t shard, std::uint32_t slot);
   Result<void> start_shards();
-  Result<void> keep_memory();
+  Result<void> keep_memory(HolderClient& holder);
+  void mind_holder();
   void send(std::size_t shard, const Command& command);
   void flush_pending(std::size_t shard);
   SessionSlot* find(SessionId id);
@@ -105,6 +106,7 @@ class RelayImpl final : public Relay {
   std::vector<std::deque<Command>> pending_;  // by shard: what did not fit into the mailbox
   std::vector<std::pair<std::size_t, Command>> adopt_commands_;
   int event_fd_ = -1;
+  unsigned ticks_ = 0;
   std::uint32_t sessions_ = 0;
   AdoptionReport adoption_;
   std::vector<Opened> adopted_sessions_;

@@ -130,7 +130,7 @@ void Shard::process_batch(Instant now) {
   counters_.batches.add();
   engine_.handle(now, batch_, outbox_, notices_);
   flush(now);
-  publish_notices();
+  publish_notices(now);
 }
 
 void Shard::flush(Instant now) {
@@ -150,7 +150,7 @@ void Shard::flush(Instant now) {
   outbox_.clear();
 }
 
-void Shard::publish_notices() {
+void Shard::publish_notices(Instant now) {
   for (const media::Notice& notice : notices_.items()) {
     event_ = Event{};
     event_.kind = notice.kind;
@@ -158,7 +158,10 @@ void Shard::publish_notices() {
     event_.side = notice.side;
     event_.component = notice.component;
     event_.source = notice.source;
-    if (!publish(event_)) counters_.events_dropped.add();
+    if (!publish(event_)) {
+      counters_.events_dropped.add();
+      engine_.not_noticed(notice, now);
+    }
   }
   notices_.clear();
 }
@@ -173,7 +176,7 @@ void Shard::on_timer() {
   const Instant now = monotonic_now();
   engine_.on_deadline(now, outbox_, notices_);
   flush(now);
-  publish_notices();
+  publish_notices(now);
   schedule(now);
 }
 

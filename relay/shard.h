@@ -74,7 +74,7 @@ class Shard {
   void close_session(const Command& command);
   void process_batch(Instant now);
   void flush(Instant now);
-  void publish_notices();
+  void publish_notices(Instant now);
   bool publish(const Event& event);
   void schedule(Instant now);
 

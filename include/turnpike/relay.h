@@ -19,7 +19,7 @@ namespace turnpike {
 
 /// What start() found in the holder.
 struct AdoptionReport {
-  bool holder_connected = false;
+  bool holder_connected = false;  ///< now: a crash at this moment would lose no call
   std::uint32_t sessions_adopted = 0;
   std::uint32_t sockets_adopted = 0;
   std::string refused;  ///< why state was thrown away instead of adopted; empty when it was not

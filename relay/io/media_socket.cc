@@ -134,8 +134,11 @@ void set_dscp(int fd, AddressFamily family, std::uint8_t dscp) {
 void silence_socket(int fd) {
   sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
   const sock_fprog program{1, &drop_all};
-  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
-  drain(fd, std::numeric_limits<int>::max());  // ends: nothing new comes in any more
+  if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0) {
+    drain(fd, std::numeric_limits<int>::max());  // ends: nothing new comes in any more
+  } else {
+    drain(fd);  // no memory for a filter: a flood may go on, so stop after a few
+  }
 }
 
 }  // namespace turnpike

@@ -62,7 +62,7 @@ bool leg_holds_together(const LegState& leg) {
   const auto send = static_cast<std::size_t>(leg.send.suite);
   return receive < kSrtpSuiteCount && send < kSrtpSuiteCount && leg.local[0].is_set() &&
          leg.local[1].is_set() && leg.receive.mki_bytes <= kMkiBytesMax &&
-         leg.send.mki_bytes <= kMkiBytesMax;
+         leg.send.mki_bytes <= kMkiBytesMax && leg.tombstone_count <= kTombstonesMax;
 }
 
 }  // namespace
@@ -140,6 +140,18 @@ bool Arena::adopt_session(SessionState& session, std::vector<bool>& taken) {
     leg.stream_count = count;
   }
   return true;
+}
+
+void Arena::discard(std::uint32_t slot) {
+  SessionState& session = sessions_[slot];
+  for (LegState& leg : session.legs) {
+    while (leg.first_stream != kNoStream) {
+      const std::uint32_t index = leg.first_stream;
+      leg.first_stream = streams_[index].next;
+      give_stream(index);
+    }
+  }
+  secure_wipe(&session, sizeof session);
 }
 
 std::uint32_t Arena::take_stream() {

@@ -55,6 +55,8 @@ class Arena {
   std::uint32_t take_stream();
   /// Wipes the stream and gives it back.
   void give_stream(std::uint32_t index);
+  /// Wipes a session and gives its streams back.
+  void discard(std::uint32_t slot);
   std::uint32_t streams_in_use() const {
     return stream_capacity_ - static_cast<std::uint32_t>(free_streams_.size());
   }

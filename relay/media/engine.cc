@@ -12,7 +12,6 @@ namespace {
 constexpr std::uint16_t kFirstUnprivilegedPort = 1024;
 /// Packets in sequence at used indices that show a restarted sender rather than duplicates.
 constexpr std::uint8_t kRestartRun = 3;
-constexpr Seconds kStreamIdle{5};
 
 DropReason reason_of(SrtpStatus status, bool rtcp) {
   switch (status) {
@@ -35,10 +34,6 @@ DropReason reason_of(SrtpStatus status, bool rtcp) {
       break;
   }
   return rtcp ? DropReason::kMalformedRtcp : DropReason::kMalformedRtp;
-}
-
-bool is_keyed(const SrtpContext& context) {
-  return context.suite != SrtpSuite::kNone;
 }
 
 }  // namespace
@@ -150,19 +145,6 @@ bool Engine::admit_source(Work& work, Instant now) {
   return true;
 }
 
-// Two packets of one new SSRC in one batch share the state that the first of them may set up.
-SrtpReceiveStream* Engine::fresh_receive_state(const Work& work) {
-  for (std::size_t i = 0; i < work_count_; ++i) {
-    const Work& earlier = work_[i];
-    if (earlier.fresh != nullptr && earlier.from == work.from && earlier.ssrc == work.ssrc) {
-      return earlier.fresh;
-    }
-  }
-  SrtpReceiveStream& state = fresh_[fresh_count_++];
-  state = SrtpReceiveStream{};
-  return &state;
-}
-
 std::uint32_t Engine::cache_slot(const Work& work, bool receive) const {
   const Side side = receive ? work.packet->tag.side : other(work.packet->tag.side);
   return work.packet->tag.slot * 4 + index_of(side) * 2 + (receive ? 0 : 1);
@@ -201,7 +183,7 @@ void Engine::note_replay(const Work& work, const SrtpJob& job, Instant now) {
 bool Engine::accept(Work& work, std::uint64_t index, Instant now, Notices& notices) {
   LegState& leg = *work.from;
   const Packet& packet = *work.packet;
-  if (!attach_stream(work)) return drop(work, DropReason::kStreamLimit), false;
+  if (!attach_stream(work, now)) return drop(work, DropReason::kStreamLimit), false;
   if (is_keyed(leg.receive)) {
     const bool newest = note_index(*work.stream, work.rtcp, index);
     if (note_authenticated(leg, packet.tag.component, packet.source, newest, work.rtcp, now)) {
@@ -221,7 +203,10 @@ bool Engine::accept(Work& work, std::uint64_t index, Instant now, Notices& notic
   }
   if (work.rtcp) {
     ++leg.rtcp_received;
-    if (work.stream != nullptr) ++work.stream->rtcp_packets;
+    if (work.stream != nullptr) {
+      ++work.stream->rtcp_packets;
+      work.stream->last_packet = now;
+    }
     return true;
   }
   ++leg.packets_received;
@@ -240,53 +225,6 @@ bool Engine::note_index(StreamState& stream, bool rtcp, std::uint64_t index) con
   const bool newest = stream.packets == 0 || index > stream.newest_rtp_index;
   if (newest) stream.newest_rtp_index = index;
   return newest;
-}
-
-// Gives a packet that has proven itself the state of its SSRC. A plain RTCP sender needs none.
-bool Engine::attach_stream(Work& work) {
-  if (work.stream == nullptr) work.stream = find_stream(*work.from, work.ssrc);
-  if (work.stream != nullptr) return true;
-  LegState& leg = *work.from;
-  const bool plain = !is_keyed(leg.receive) && !is_keyed(work.to->send);
-  if (work.rtcp && plain) return true;
-  if (leg.stream_count >= limits_.streams_per_leg_max && !(plain && evict_idle(leg))) return false;
-  const std::uint32_t index = arena_.take_stream();
-  if (index == kNoStream) return false;
-  StreamState& stream = arena_.stream(index);
-  stream.ssrc = work.ssrc;
-  if (work.fresh != nullptr) stream.receive = *work.fresh;
-  stream.next = leg.first_stream;
-  leg.first_stream = index;
-  ++leg.stream_count;
-  work.stream = &stream;
-  return true;
-}
-
-// Only where both sides are plain: SRTP state that is thrown away would let old packets be replayed
-// or an index be used twice.
-bool Engine::evict_idle(LegState& leg) {
-  std::uint32_t* link = &leg.first_stream;
-  std::uint32_t* oldest = nullptr;
-  for (; *link != kNoStream; link = &arena_.stream(*link).next) {
-    if (oldest == nullptr ||
-        arena_.stream(*link).last_packet < arena_.stream(*oldest).last_packet) {
-      oldest = link;
-    }
-  }
-  if (oldest == nullptr) return false;
-  const std::uint32_t index = *oldest;
-  if (leg.last_packet - arena_.stream(index).last_packet < kStreamIdle) return false;
-  *oldest = arena_.stream(index).next;
-  arena_.give_stream(index);
-  --leg.stream_count;
-  return true;
-}
-
-StreamState* Engine::find_stream(const LegState& leg, std::uint32_t ssrc) {
-  for (std::uint32_t i = leg.first_stream; i != kNoStream; i = arena_.stream(i).next) {
-    if (arena_.stream(i).ssrc == ssrc) return &arena_.stream(i);
-  }
-  return nullptr;
 }
 
 bool Engine::route(Work& work) {

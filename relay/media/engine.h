@@ -68,6 +68,8 @@ class Engine {
   /// The fate of what was in the outbox.
   void sent(const Send& send, Instant now);
   void send_failed(const Send& send, DropReason reason);
+  /// A notice could not be passed on: what it says will be noticed again.
+  void not_noticed(const Notice& notice, Instant now);
   /// Counts a datagram that reached no session.
   void drop_unowned(DropReason reason);
 
@@ -99,8 +101,9 @@ class Engine {
   void unprotect_all();
   void note_replay(const Work& work, const SrtpJob& job, Instant now);
   bool accept(Work& work, std::uint64_t index, Instant now, Notices& notices);
-  bool attach_stream(Work& work);
-  bool evict_idle(LegState& leg);
+  bool attach_stream(Work& work, Instant now);
+  bool evict_idle(LegState& leg, bool plain, Instant now);
+  bool in_batch(const StreamState& stream) const;
   bool note_index(StreamState& stream, bool rtcp, std::uint64_t index) const;
   bool route(Work& work);
   void protect_all(Outbox& out);
@@ -112,6 +115,8 @@ class Engine {
   void set_timer(std::uint32_t slot, Instant now);
   void check_leg(std::uint32_t slot, Side side, Instant now, Outbox& out, Notices& notices);
   void rekey(SessionState& session, std::uint32_t slot, Side side, const LegConfig& previous);
+  void forget_received(LegState& leg);
+  void forget_sent(LegState& leg);
   void drop_streams(LegState& leg);
 
   Arena& arena_;
@@ -124,7 +129,6 @@ class Engine {
   std::array<Work, kBatchPacketsMax> work_{};
   std::size_t work_count_ = 0;
   std::array<SrtpJob, kBatchPacketsMax> jobs_{};
-  std::array<std::uint8_t, kBatchPacketsMax> job_work_{};  // which work a job belongs to
   std::array<SrtpReceiveStream, kBatchPacketsMax> fresh_{};
   std::size_t fresh_count_ = 0;
 };

@@ -59,13 +59,14 @@ void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config,
   SessionState* session = arena_.find(id.slot, id.generation);
   if (session == nullptr) return;
   LegState& leg = session->legs[index_of(side)];
-  const LegConfig previous = leg.config;
+  LegConfig previous = leg.config;
   ++session->edits;
   leg.config = config;
   // What was an SRTP leg stays one, whatever a later offer says (docs/security.md, M6).
   leg.config.must_encrypt = config.must_encrypt || previous.must_encrypt;
   apply_signalled(leg, previous);
   rekey(*session, id.slot, side, previous);
+  secure_wipe(&previous, sizeof previous);
   leg.expects_since = now;
   leg.timed_out = false;
   ++session->edits;
@@ -75,25 +76,22 @@ void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config,
 void Engine::rekey(SessionState& session, std::uint32_t slot, Side side,
                    const LegConfig& previous) {
   LegState& leg = session.legs[index_of(side)];
-  if (!(leg.config.receive == previous.receive)) {
+  LegState& opposite = session.legs[index_of(other(side))];
+  const bool new_receive = !(leg.config.receive == previous.receive);
+  const bool new_send = !(leg.config.send == previous.send);
+  if (new_receive) {
     transform_.forget(cache_slot_of(slot, side, true));
     wipe_srtp_context(leg.receive);
     static_cast<void>(derive_srtp_context(leg.config.receive, leg.receive));
-    for (std::uint32_t i = leg.first_stream; i != kNoStream; i = arena_.stream(i).next) {
-      StreamState& stream = arena_.stream(i);
-      stream.receive = SrtpReceiveStream{};
-      stream.newest_rtp_index = 0;
-      stream.newest_rtcp_index = 0;
-    }
+    forget_received(leg);
+    if (!is_keyed(opposite.send)) leg.tombstone_count = 0;
   }
-  if (!(leg.config.send == previous.send)) {
+  if (new_send) {
     transform_.forget(cache_slot_of(slot, side, false));
     wipe_srtp_context(leg.send);
     static_cast<void>(derive_srtp_context(leg.config.send, leg.send));
-    LegState& source = session.legs[index_of(other(side))];
-    for (std::uint32_t i = source.first_stream; i != kNoStream; i = arena_.stream(i).next) {
-      arena_.stream(i).send = SrtpSendStream{};
-    }
+    forget_sent(opposite);
+    if (!is_keyed(opposite.receive)) opposite.tombstone_count = 0;
   }
 }
 
@@ -121,15 +119,6 @@ bool Engine::close(const SocketTag& id, SessionStats& out) {
   return true;
 }
 
-void Engine::drop_streams(LegState& leg) {
-  while (leg.first_stream != kNoStream) {
-    const std::uint32_t index = leg.first_stream;
-    leg.first_stream = arena_.stream(index).next;
-    arena_.give_stream(index);
-  }
-  leg.stream_count = 0;
-}
-
 void Engine::resume(Instant now) {
   for (std::uint32_t slot = 0; slot < arena_.session_capacity(); ++slot) {
     SessionState& session = arena_.session(slot);
@@ -137,12 +126,20 @@ void Engine::resume(Instant now) {
     for (LegState& leg : session.legs) {
       // Nobody listened for a while: that is no silence of the remote end.
       leg.expects_since = now;
+      leg.timed_out = false;
       for (ComponentState& state : leg.component) {
         if (state.last_from_destination != Instant{}) state.last_from_destination = now;
       }
     }
     set_timer(slot, now);
   }
+}
+
+void Engine::not_noticed(const Notice& notice, Instant now) {
+  SessionState* session = arena_.find(notice.slot, notice.generation);
+  if (session == nullptr || notice.kind != EventKind::kMediaTimeout) return;
+  session->legs[index_of(notice.side)].timed_out = false;
+  set_timer(notice.slot, now);
 }
 
 void Engine::set_timer(std::uint32_t slot, Instant now) {

@@ -36,6 +36,7 @@ bool accept_plain(LegState& leg, Component component, const SocketAddress& sourc
         break;
       }
       if (!ip_may_latch(config, component, source)) return false;
+      if (!signalled.is_set()) return true;  // held: heard, but not answered
       state.latched = true;
       follow(state, source, now);
       break;
@@ -47,6 +48,8 @@ bool accept_plain(LegState& leg, Component component, const SocketAddress& sourc
 bool note_authenticated(LegState& leg, Component component, const SocketAddress& source,
                         bool newest, bool rtcp, Instant now) {
   ComponentState& state = leg.component[index_of(component)];
+  // A held leg gets nothing (RFC 3264 section 8.4), wherever its client sends from.
+  if (!leg.config.remote[index_of(component)].is_set()) return false;
   if (source == state.destination) {
     state.last_from_destination = now;
     state.candidate_packets = 0;

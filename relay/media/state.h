@@ -15,7 +15,7 @@
 
 namespace turnpike::media {
 
-constexpr std::uint32_t kStateVersion = 1;
+constexpr std::uint32_t kStateVersion = 2;
 constexpr std::uint32_t kNoStream = 0xffffffff;
 
 /// One SSRC received on a leg and sent on to the other: both directions of its SRTP state.
@@ -49,6 +49,21 @@ struct StreamState {
   Instant last_packet{};
 };
 
+/// What must not be forgotten of an SSRC whose stream was given up: which indices are used. Comes
+/// back into the stream if the SSRC does.
+struct Tombstone {
+  std::uint32_t ssrc = 0;
+  std::uint32_t send_rtcp_next = 0;
+  std::uint64_t send_rtp_highest = 0;
+  std::uint64_t receive_rtp_highest = 0;
+  std::uint32_t receive_rtcp_highest = 0;
+  std::uint8_t send_started = 0;
+  std::uint8_t receive_rtp_started = 0;
+  std::uint8_t receive_rtcp_started = 0;
+};
+/// Beyond so many given up under one key, new SSRCs are refused (kStreamLimit).
+constexpr std::size_t kTombstonesMax = 32;
+
 /// Where one component of a leg sends, and what may change that.
 struct ComponentState {
   SocketAddress destination;  ///< signalled, or followed
@@ -68,6 +83,8 @@ struct LegState {
   std::array<ComponentState, 2> component{};
   std::uint32_t first_stream = kNoStream;
   std::uint32_t stream_count = 0;
+  std::uint32_t tombstone_count = 0;
+  std::array<Tombstone, kTombstonesMax> tombstones{};
 
   Instant last_packet{};
   Instant expects_since{};  ///< the media timeout counts from here or from last_packet
@@ -89,6 +106,10 @@ struct SessionState {
   MediaKind kind = MediaKind::kAudio;
   std::array<LegState, 2> legs;
 };
+
+inline bool is_keyed(const SrtpContext& context) {
+  return context.suite != SrtpSuite::kNone;
+}
 
 static_assert(std::is_trivially_copyable_v<StreamState>);
 static_assert(std::is_trivially_copyable_v<SessionState>);

@@ -261,5 +261,16 @@ TEST_F(Plain, counters_add_up) {
   EXPECT_EQ(counters.packets_forwarded.value() + media.drops_total(), 200U);
 }
 
+TEST_F(Plain, a_timeout_that_could_not_be_told_is_told_later) {
+  media.advance(Seconds(61));
+  media.deadline();
+  const auto lost = media.take_notices();
+  ASSERT_EQ(lost.size(), 2U);
+  for (const auto& notice : lost) media.engine().not_noticed(notice, media.now());
+  media.advance(Seconds(1));
+  media.deadline();
+  EXPECT_EQ(media.take_notices().size(), 2U);
+}
+
 }  // namespace
 }  // namespace turnpike::test

@@ -314,13 +314,53 @@ TEST_F(Security, M9_same_key_after_an_offer_keeps_its_indices) {
   EXPECT_EQ(media.drops(DropReason::kSendIndexUsed), 1U);
 }
 
-TEST_F(Security, M9_ssrcs_are_limited_and_srtp_state_is_never_evicted) {
-  for (std::uint32_t ssrc = 1; ssrc <= 12; ++ssrc) {
-    media.arrive(Side::kB, rtp_packet(1, ssrc));
+TEST_F(Security, M9_ssrcs_are_limited_and_used_indices_are_never_forgotten) {
+  // Music on hold, announcements, transfers: each brings an SSRC of its own.
+  for (std::uint32_t ssrc = 1; ssrc <= 24; ++ssrc) {
+    const auto sent = media.arrive(Side::kB, rtp_packet(100, ssrc));
+    EXPECT_EQ(sent.size(), 1U) << ssrc;
     media.advance(Seconds(10));
   }
   EXPECT_EQ(media.stats().legs[1].stream_count, 8U);
-  EXPECT_EQ(media.drops(DropReason::kStreamLimit), 4U);
+  // All at once they are still too many.
+  for (std::uint32_t ssrc = 100; ssrc < 120; ++ssrc) media.arrive(Side::kB, rtp_packet(1, ssrc));
+  EXPECT_EQ(media.drops(DropReason::kStreamLimit), 20U - 8U);
+}
+
+TEST_F(Security, M9_a_returning_ssrc_finds_its_used_indices) {
+  EXPECT_EQ(media.arrive(Side::kB, rtp_packet(100, 1)).size(), 1U);
+  const auto recorded = client.protect(rtp_packet(500, 77));
+  EXPECT_EQ(media.arrive(Side::kA, recorded).size(), 1U);
+  for (std::uint32_t ssrc = 1000; ssrc < 1016; ++ssrc) {
+    media.advance(Seconds(10));
+    media.arrive(Side::kB, rtp_packet(1, ssrc));
+    media.arrive(Side::kA, client.protect(rtp_packet(1, ssrc)));
+  }
+  const std::uint64_t used = media.drops(DropReason::kSendIndexUsed);
+  auto other_payload = rtp_packet(100, 1);
+  other_payload[30] ^= 0xff;
+  EXPECT_TRUE(media.arrive(Side::kB, other_payload).empty());
+  EXPECT_EQ(media.drops(DropReason::kSendIndexUsed), used + 1);
+  EXPECT_TRUE(media.arrive(Side::kA, recorded).empty());
+  EXPECT_EQ(media.drops(DropReason::kReplayed) + media.drops(DropReason::kTooOld), 1U);
+  EXPECT_EQ(media.arrive(Side::kB, rtp_packet(101, 1)).size(), 1U);
+}
+
+TEST_F(Security, M1_a_held_leg_is_not_followed) {
+  LegConfig held = a;
+  held.remote = {};
+  media.update(Side::kA, held);
+  for (int i = 0; i < 20; ++i) client_sends(elsewhere(50));
+  EXPECT_FALSE(destination().is_set());
+  EXPECT_TRUE(media.arrive(Side::kB, rtp_packet(1)).empty());
+  LegConfig latching = MediaFixture::plain(Side::kB);
+  latching.source_policy = SourcePolicy::kLatch;
+  latching.received_from = elsewhere(9).ip;
+  latching.remote = {};
+  media.update(Side::kB, latching);
+  media.update(Side::kA, a);
+  EXPECT_EQ(media.arrive(Side::kB, rtp_packet(2), elsewhere(9)).size(), 1U);
+  EXPECT_TRUE(client_sends().empty());
 }
 
 }  // namespace
