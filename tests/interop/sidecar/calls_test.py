@@ -104,6 +104,23 @@ def inside_calls_a_registered_client_over_its_connection(scratch):
 
 
 @case.case
+def a_phone_may_name_the_edge_as_its_outbound_proxy(scratch):
+    edge = Edge(scratch)
+    pbx, alice = edge.inside_server(), edge.client("alice")
+    sip.request(pbx, "INVITE", f"sip:alice@{DOMAIN}", f"sip:6001@{DOMAIN}", user="6001",
+                body=inside_sdp(), extra=[("Route", f"<sip:{edges.INSIDE};lr>")])
+    asked = alice.expect("INVITE")
+    expect(not asked.all("route"), asked.headers)
+    sip.reply(alice, asked, 486, "Busy Here")
+    expect(pbx.final(method="INVITE").status == 486, "busy")
+    edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp(), extra=[
+        ("Route", f"<sip:{edges.OUTSIDE}:5061;transport=tls;lr>"),
+        ("Route", f"<sip:{network.INSIDE.v4}:6379;lr>")])
+    asked = pbx.expect("INVITE")
+    expect(not asked.all("route"), "no further hop of the client's choice")
+
+
+@case.case
 def a_client_calls_another_client(scratch):
     edge = Edge(scratch)
     alice, bob = edge.client("alice"), edge.client("bob")
