@@ -300,6 +300,7 @@ class Baresip:
         """What has happened until now is no longer waited for: a new call begins."""
         self.poll()
         self._read = collections.Counter(event.get("type") for event in self.events)
+        self._statistics = {}
 
     def events_of(self, kind: str) -> list[dict]:
         self.poll()

@@ -10,7 +10,10 @@ place_test_call() {
   stop phone 5 # the answering phone of an earlier run has the address
   /usr/bin/python3 "$lib/settings.py" "$state/turnpike.toml" --plan "$records" "$networks" \
     >"$records/plan.json"
-  /usr/bin/python3 "$lib/test_call.py" "$records/plan.json" || exit 1
+  if ! /usr/bin/python3 "$lib/test_call.py" "$records/plan.json"; then
+    ctl status 2>/dev/null | sed -n 's/^dropped/  &/p' >&2
+    exit 1
+  fi
   good 'both calls held everything that they must'
 }
 
@@ -50,6 +53,7 @@ END
 
 # One line that is alive, until Ctrl-C.
 follow() {
+  trap 'exit 0' INT TERM HUP # the way it is meant to end
   if [ "$found_running" = 1 ]; then
     echo "It ran before and goes on running; $root/deploy/down stops it. Ctrl-C ends this display."
   else
@@ -57,11 +61,11 @@ follow() {
   fi
   /usr/bin/python3 "$lib/watch.py" "$api_socket" &
   watcher=$!
-  while running turnpiked && running kamailio && kill -0 $watcher 2>/dev/null; do
+  while running turnpiked && running kamailio && kill -0 "$watcher" 2>/dev/null; do
     sleep 1 &
     wait $!
   done
-  kill $watcher 2>/dev/null
+  kill "$watcher" 2>/dev/null
   echo
   if [ ! -e "$records/turnpiked.pid" ]; then
     echo 'Stopped by deploy/down.'

@@ -134,6 +134,8 @@ class Settings:
             return text
         here = endpoint(self.inside, PORT_WITHOUT_NETWORKS)
         text = text.replace(f'"sip:{phone}"', f'"sip:{here}"')
+        network = f"{self.inside}/{128 if ':' in self.inside else 32}"
+        text = re.sub(r"(?m)^inside_networks = \[", f'inside_networks = ["{network}", ', text)
         return re.sub(r"(?m)^trust_local_processes = false$", "trust_local_processes = true", text)
 
 

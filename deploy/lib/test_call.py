@@ -24,6 +24,7 @@ import baresip
 import netns
 
 OUTSIDE_TONE_HZ, INSIDE_TONE_HZ = 1000, 440
+WAYS = ("inwards", "outwards")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,21 +139,45 @@ def judge_media(plan: Plan, outside: baresip.Baresip, inside: baresip.Baresip) -
         say(f"media {name}", f"{how} with Turnpike at {remote}")
 
 
-def judge_packets(outside: baresip.Baresip, inside: baresip.Baresip) -> None:
-    """Counts by the phones themselves. A few packets are on their way when both are asked."""
+def count_packets(outside: baresip.Baresip, inside: baresip.Baresip) -> dict:
+    """What either phone has sent and received so far, by its own count."""
     out, ins = outside.rtp_statistics(), inside.rtp_statistics()
-    if not out or not ins:
-        raise CallFailed("a phone counted no packets at all",
-                         "see whether a packet filter of this host drops the media ports")
-    inward = max(0, out["sent"] - ins["received"], ins["lost"])
-    outward = max(0, ins["sent"] - out["received"], out["lost"])
-    on_their_way = 5
-    lost = [0 if missing <= on_their_way else missing for missing in (inward, outward)]
-    say("packets", f"{ins['received']} inwards ({lost[0]} lost), "
-                   f"{out['received']} outwards ({lost[1]} lost)")
-    if not ins["received"] or not out["received"] or any(lost):
-        raise CallFailed("packets were lost on a host where none should be",
-                         "turnpikectl status names the reason of every dropped packet")
+    return {"sent inwards": out.get("sent", 0), "got inwards": ins.get("received", 0),
+            "sent outwards": ins.get("sent", 0), "got outwards": out.get("received", 0)}
+
+
+def wait_for_media(outside: baresip.Baresip, inside: baresip.Baresip) -> dict:
+    """Until packets arrive on both sides; the counts at that moment."""
+    deadline = time.monotonic() + 5.0
+    while True:
+        counts = count_packets(outside, inside)
+        if counts["got inwards"] and counts["got outwards"]:
+            return counts
+        if time.monotonic() > deadline:
+            silent = " and ".join(way for way in WAYS if not counts["got " + way])
+            raise CallFailed(f"no packets arrive {silent}",
+                             "see whether a packet filter of this host drops the media ports; "
+                             "every dropped packet has a reason:")
+        time.sleep(0.05)
+
+
+def judge_packets(begin: dict, outside: baresip.Baresip, inside: baresip.Baresip) -> None:
+    """Loss since `begin`. On a busy host packets may be on their way for a while when the phones
+    are asked; what is lost stays lost."""
+    on_their_way, loss_max = 5, 0.05
+    deadline = time.monotonic() + 2.0
+    while True:
+        end = count_packets(outside, inside)
+        sent = {way: end["sent " + way] - begin["sent " + way] for way in WAYS}
+        missing = {way: sent[way] - end["got " + way] + begin["got " + way] for way in WAYS}
+        if max(missing.values()) <= on_their_way or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    lost = {way: n if n > on_their_way else 0 for way, n in missing.items()}
+    say("packets", ", ".join(f"{end['got ' + way]} {way} ({lost[way]} lost)" for way in WAYS))
+    if any(lost[way] > loss_max * sent[way] for way in WAYS):
+        raise CallFailed("packets were lost on a host where hardly any should be",
+                         "see whether the host is overloaded; every dropped packet has a reason:")
 
 
 def judge_tones(outside: baresip.Baresip, inside: baresip.Baresip, seconds: float) -> None:
@@ -165,7 +190,7 @@ def judge_tones(outside: baresip.Baresip, inside: baresip.Baresip, seconds: floa
                 f"the phone {name} should hear {wanted} Hz and heard "
                 f"{heard.frequency_hz:.0f} Hz for {heard.tone_seconds:.1f} s "
                 f"(purity {heard.purity:.2f})",
-                "turnpikectl status names the reason of every dropped packet")
+                "every dropped packet has a reason:")
         say(f"heard {name}", f"{heard.frequency_hz:.0f} Hz for {heard.tone_seconds:.1f} s: "
                              f"the tone of {wanted} Hz, recognised")
 
@@ -180,9 +205,10 @@ def call(plan: Plan, outside, inside, outward: bool) -> None:
         caller, called = outside, inside
         uri = f"sip:{plan.inside_number}@{plan.domain}"
     place(plan, caller, called, uri)
+    begin = wait_for_media(outside, inside)
     time.sleep(plan.seconds)  # the length of the call, not a wait for something
     judge_media(plan, outside, inside)
-    judge_packets(outside, inside)
+    judge_packets(begin, outside, inside)
     caller.hang_up()
     called.wait_closed(5.0)
     judge_tones(outside, inside, plan.seconds)
