@@ -2,6 +2,8 @@
 // destroyed before the parts that it uses.
 #include "control/daemon.h"
 
+#include <array>
+#include <chrono>
 #include <csignal>
 #include <memory>
 #include <string>
@@ -35,6 +37,32 @@ ng::ServerConfig ng_config(const config::NgSection& section) {
   return config;
 }
 
+/// One leg's figures over all sessions of a call, for its last line in the log.
+struct LegTotals {
+  std::uint64_t received = 0;
+  std::uint64_t sent = 0;
+  std::uint64_t lost = 0;
+  std::array<std::uint64_t, kDropReasonCount> drops{};
+
+  void add(const LegStats& leg) {
+    received += leg.packets_received;
+    sent += leg.packets_sent;
+    for (std::size_t i = 0; i < leg.stream_count; ++i) lost += leg.streams.at(i).packets_lost;
+    for (std::size_t i = 0; i < drops.size(); ++i) drops[i] += leg.drops[i];
+  }
+
+  /// "auth_failed:3,wrong_source:1"; "none".
+  std::string drops_text() const {
+    std::string text;
+    for (std::size_t i = 0; i < drops.size(); ++i) {
+      if (drops[i] == 0) continue;
+      if (!text.empty()) text += ',';
+      text += std::string(kDropReasons[i].label) + ':' + std::to_string(drops[i]);
+    }
+    return text.empty() ? "none" : text;
+  }
+};
+
 class Daemon {
  public:
   Daemon(const config::Settings& settings, log::Log& log) : settings_(settings), log_(log) {}
@@ -56,6 +84,8 @@ class Daemon {
   void on_reload_signal();
   void on_drain_tick();
   void log_call(const call::CallSummary& call, const std::string& what);
+  void log_end(const call::CallSummary& call, const std::string& why,
+               const std::vector<SessionStats>& stats);
   std::string status() const;
 
   const config::Settings& settings_;
@@ -116,6 +146,9 @@ void Daemon::start_calls() {
   environment.clock = [] { return loop::EventLoop::now(); };
   environment.random_bytes = random_bytes;
   environment.log = [this](const auto& call, const auto& what) { log_call(call, what); };
+  environment.ended = [this](const auto& call, const auto& why, const auto& stats) {
+    log_end(call, why, stats);
+  };
   calls_ = call::CallService::create(config::call_config(settings_), *relay_, environment);
   calls_->adopt();
 }
@@ -265,10 +298,33 @@ void Daemon::on_reload_signal() {
 }
 
 void Daemon::log_call(const call::CallSummary& call, const std::string& what) {
-  log_.info("call", {{"call_id", call.call_id},
+  log_.info("call", {{"what", what},
+                     {"call_id", call.call_id},
                      {"from_tag", call.from_tag},
-                     {"to_tag", call.to_tag},
-                     {"what", what}});
+                     {"to_tag", call.to_tag}});
+}
+
+void Daemon::log_end(const call::CallSummary& call, const std::string& why,
+                     const std::vector<SessionStats>& stats) {
+  const auto seconds = std::chrono::duration_cast<Seconds>(loop::EventLoop::now() - call.created);
+  std::array<LegTotals, 2> legs;
+  for (const SessionStats& session : stats) {
+    for (std::size_t i = 0; i < legs.size(); ++i) legs[i].add(session.legs[i]);
+  }
+  log_.info("call_end", {{"call_id", call.call_id},
+                         {"from_tag", call.from_tag},
+                         {"to_tag", call.to_tag},
+                         {"why", why},
+                         {"answered", call.answered},
+                         {"seconds", seconds.count()},
+                         {"a_received", legs[0].received},
+                         {"a_lost", legs[0].lost},
+                         {"a_sent", legs[0].sent},
+                         {"a_drops", legs[0].drops_text()},
+                         {"b_received", legs[1].received},
+                         {"b_lost", legs[1].lost},
+                         {"b_sent", legs[1].sent},
+                         {"b_drops", legs[1].drops_text()}});
 }
 
 }  // namespace

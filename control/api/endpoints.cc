@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -61,11 +62,19 @@ Json stream_json(const StreamStats& stream, Instant now) {
           {"last_packet_age_seconds", age(stream.last_packet, now)}};
 }
 
-Json leg_json(const LegStats& leg, Instant now) {
+Json address_json(const SocketAddress& address) {
+  return address.is_set() ? Json(turnpike::to_string(address)) : Json();
+}
+
+Json leg_json(const call::LegSummary& summary, const LegStats& leg, Instant now) {
   Json streams = Json::array();
   const std::size_t count = std::min<std::size_t>(leg.stream_count, leg.streams.size());
   for (std::size_t i = 0; i < count; ++i) streams.push_back(stream_json(leg.streams[i], now));
-  return {{"packets_received", leg.packets_received},
+  return {{"interface", summary.interface},
+          {"local", address_json(summary.local)},
+          {"remote", address_json(summary.remote)},
+          {"suite", info_of(summary.suite).name},
+          {"packets_received", leg.packets_received},
           {"bytes_received", leg.bytes_received},
           {"rtcp_received", leg.rtcp_received},
           {"packets_sent", leg.packets_sent},
@@ -83,6 +92,16 @@ Json call_json(const call::CallSummary& call, Instant now) {
           {"to_tag", call.to_tag},
           {"answered", call.answered},
           {"age_seconds", age(call.created, now)}};
+}
+
+std::optional<std::pair<call::CallSummary, call::SessionSummary>> find_session(
+    const std::vector<call::CallSummary>& calls, SessionId id) {
+  for (const call::CallSummary& call : calls) {
+    for (const call::SessionSummary& session : call.sessions) {
+      if (session.id == id) return std::pair{call, session};
+    }
+  }
+  return std::nullopt;
 }
 
 bool take_number(std::string_view& text, std::uint32_t& number) {
@@ -177,8 +196,8 @@ Response Endpoints::sessions() const {
   const Instant now = context_.clock();
   Json list = Json::array();
   for (const call::CallSummary& call : context_.calls.calls()) {
-    for (const SessionId& id : call.sessions) {
-      Json entry{{"id", to_string(id)}};
+    for (const call::SessionSummary& session : call.sessions) {
+      Json entry{{"id", to_string(session.id)}, {"kind", session.kind}};
       entry.update(call_json(call, now));
       list.push_back(std::move(entry));
     }
@@ -189,16 +208,13 @@ Response Endpoints::sessions() const {
 void Endpoints::session(std::string_view id_text, Respond respond) {
   const SessionId id = parse_session_id(id_text);
   if (!id.is_set()) return respond(failure(400, "a session ID is SHARD-SLOT-GENERATION"));
-  const std::vector<call::CallSummary> calls = context_.calls.calls();
-  const auto call = std::find_if(calls.begin(), calls.end(), [&id](const auto& one) {
-    return std::find(one.sessions.begin(), one.sessions.end(), id) != one.sessions.end();
-  });
-  if (call == calls.end()) return respond(failure(404, "there is no such session (any more)"));
+  const auto found = find_session(context_.calls.calls(), id);
+  if (!found) return respond(failure(404, "there is no such session (any more)"));
   if (waiting_by_token_.size() >= kWaitingMax) {
     return respond(failure(503, "too many requests for figures at a time; ask again"));
   }
   const std::uint64_t token = next_token_++;
-  waiting_by_token_[token] = {context_.clock() + kPatience, *call, respond};
+  waiting_by_token_[token] = {context_.clock() + kPatience, found->first, found->second, respond};
   if (!context_.relay.query_session(id, token)) {
     waiting_by_token_.erase(token);
     respond(failure(404, "there is no such session (any more)"));
@@ -212,10 +228,10 @@ bool Endpoints::on_event(const Event& event) {
   const Waiting waiting = std::move(found->second);
   waiting_by_token_.erase(found);
   const Instant now = context_.clock();
-  Json answer{{"id", to_string(event.session)}};
+  Json answer{{"id", to_string(event.session)}, {"kind", waiting.session.kind}};
   answer.update(call_json(waiting.call, now));
-  answer["legs"] = {{"a", leg_json(event.stats.legs[0], now)},
-                    {"b", leg_json(event.stats.legs[1], now)}};
+  answer["legs"] = {{"a", leg_json(waiting.session.legs[0], event.stats.legs[0], now)},
+                    {"b", leg_json(waiting.session.legs[1], event.stats.legs[1], now)}};
   waiting.respond(json(200, answer));
   return true;
 }

@@ -46,6 +46,7 @@ class Endpoints {
   struct Waiting {
     Instant give_up_at{};
     call::CallSummary call;
+    call::SessionSummary session;
     Respond respond;
   };
 

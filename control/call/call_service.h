@@ -14,7 +14,10 @@
 #include "control/ng/value.h"
 #include "turnpike/address.h"
 #include "turnpike/config.h"
+#include "turnpike/ids.h"
+#include "turnpike/keying.h"
 #include "turnpike/relay.h"
+#include "turnpike/stats.h"
 #include "turnpike/time.h"
 
 namespace turnpike::call {
@@ -63,6 +66,20 @@ struct CallServiceConfig {
   std::uint32_t media_max = 16;  ///< m-lines of one call
 };
 
+/// What an operator sees of one leg of a session. Never a key.
+struct LegSummary {
+  std::string interface;
+  SocketAddress local;                 ///< of RTP, as bound
+  SocketAddress remote;                ///< where RTP is sent; unset: nowhere (yet, or held)
+  SrtpSuite suite = SrtpSuite::kNone;  ///< kNone: plain RTP
+};
+
+struct SessionSummary {
+  SessionId id;
+  std::string kind;  ///< "audio"
+  std::array<LegSummary, 2> legs;
+};
+
 /// What an operator sees of a call.
 struct CallSummary {
   std::string call_id;
@@ -70,7 +87,7 @@ struct CallSummary {
   std::string to_tag;
   Instant created{};
   bool answered = false;
-  std::vector<SessionId> sessions;
+  std::vector<SessionSummary> sessions;
 };
 
 class CallService {
@@ -79,10 +96,15 @@ class CallService {
   struct Environment {
     std::function<Instant()> clock;
     std::function<void(void*, std::size_t)> random_bytes;
-    /// A line for the log: never holds SDP bodies or keys.
+    /// A line for the log: never holds SDP bodies or keys. "offer" and "answer" tell of those that
+    /// were carried out.
     std::function<void(const CallSummary&, const std::string& what)> log;
     /// Microseconds since 1970; empty = the system's clock.
     std::function<std::int64_t()> unix_time_us{};
+    /// A call has ended, and why. `stats`: the last figures of its sessions, as far as they came.
+    std::function<void(const CallSummary&, const std::string& why,
+                       const std::vector<SessionStats>& stats)>
+        ended{};
   };
   static std::unique_ptr<CallService> create(CallServiceConfig config, Relay& relay,
                                              Environment environment);

@@ -129,13 +129,6 @@ Moment Service::now() const {
   return moment;
 }
 
-void Service::log(const Call& call, const std::string& what) const {
-  if (!environment_.log) return;
-  environment_.log({call.id, call.side(Side::kA).tag, call.side(Side::kB).tag, call.created,
-                    call.answered, sessions_of(call)},
-                   what);
-}
-
 Result<sdp::Session> Service::parse(const CallRequest& request) const {
   if (request.call_id.empty()) return Error{"No call-id in message"};
   if (request.from_tag.empty()) return Error{"No from-tag in message"};
@@ -188,6 +181,7 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
     if (side.since == Instant{}) side.since = next.created;
   }
   update_legs(relay_, next, Which::kUnanswered);
+  log(next, "offer");
   keep(std::move(next), changes.commit());
   reply(sdp_reply(sdp::write(description.value)));
 }
@@ -219,6 +213,7 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
     return reply(error_reply(done.error().message));
   }
   update_legs(relay_, next, Which::kAll);
+  log(next, "answer");
   keep(std::move(next), changes.commit());
   reply(sdp_reply(sdp::write(description.value)));
 }
@@ -281,20 +276,28 @@ void Service::remove(const CallRequest& request, ReplyFunction reply) {
     return gatherer_.query(sessions_of(call), environment_.clock(), std::move(done));
   }
   const Seconds delay = request.delete_delay.value_or(config_.delete_delay);
-  if (delay <= Seconds{0}) return end(call.id, std::move(done));
+  if (delay <= Seconds{0}) return end(call.id, "deleted", std::move(done));
   call.delete_at = environment_.clock() + delay;
   store(call);
   gatherer_.query(sessions_of(call), environment_.clock(), std::move(done));
 }
 
-void Service::end(const std::string& call_id, Gatherer::Done done) {
+void Service::end(const std::string& call_id, const char* why, Gatherer::Done done) {
   const auto known = call_by_id_.find(call_id);
   if (known == call_by_id_.end()) return;
   const std::vector<SessionId> sessions = sessions_of(known->second);
+  auto finish = [this, why, summary = summary_of(known->second),
+                 done = std::move(done)](const StatsBySession& stats) {
+    done(stats);
+    if (!environment_.ended) return;
+    std::vector<SessionStats> figures;
+    for (const auto& [id, figure] : stats) figures.push_back(figure);
+    environment_.ended(summary, why, figures);
+  };
   relay_.erase_record(known->second.record_key);
   for (const SessionId id : sessions) call_id_by_session_.erase(id);
   call_by_id_.erase(known);
-  gatherer_.close(sessions, environment_.clock(), std::move(done));
+  gatherer_.close(sessions, environment_.clock(), std::move(finish));
 }
 
 void Service::query(const CallRequest& request, ReplyFunction reply) {
@@ -349,8 +352,7 @@ void Service::end_if_silent(const std::string& call_id, const StatsBySession& st
     }
   }
   if (!is_silent(known->second)) return;
-  log(known->second, "ended: no media on any of its streams");
-  end(call_id, [](const StatsBySession&) {});
+  end(call_id, "no media on any of its streams", [](const StatsBySession&) {});
 }
 
 void Service::on_tick() {
@@ -364,19 +366,8 @@ void Service::on_tick() {
   }
   for (const Call* call : silent) look_for_silence(*call);
   for (const std::string& id : due) {
-    log(call_by_id_.at(id), "deleted after its delay");
-    end(id, [](const StatsBySession&) {});
+    end(id, "deleted after its delay", [](const StatsBySession&) {});
   }
-}
-
-std::vector<CallSummary> Service::calls() const {
-  std::vector<CallSummary> summaries;
-  summaries.reserve(call_by_id_.size());
-  for (const auto& [id, call] : call_by_id_) {
-    summaries.push_back({id, call.side(Side::kA).tag, call.side(Side::kB).tag, call.created,
-                         call.answered, sessions_of(call)});
-  }
-  return summaries;
 }
 
 }  // namespace turnpike::call

@@ -34,13 +34,14 @@ class Service final : public CallService {
   Result<sdp::Session> parse(const CallRequest& request) const;
   Moment now() const;
   Gatherer::Done reply_with_statistics(const Call& call, ReplyFunction reply) const;
+  CallSummary summary_of(const Call& call) const;
   void log(const Call& call, const std::string& what) const;
 
   /// Makes `next` the call's state; index and record follow, and sessions that it gave up end.
   void keep(Call next, const std::vector<SessionId>& to_close);
   void store(const Call& call);
   /// Takes the call out of the table and closes its sessions.
-  void end(const std::string& call_id, Gatherer::Done done);
+  void end(const std::string& call_id, const char* why, Gatherer::Done done);
   bool may_adopt(const Call& call, std::uint64_t key) const;
   void on_media_timeout(const Event& event);
   void look_for_silence(const Call& call);

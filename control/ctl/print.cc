@@ -115,9 +115,9 @@ std::string status_text(const Json& status) {
 }
 
 std::string sessions_text(const Json& answer) {
-  std::vector<Row> rows{{"ID", "AGE", "STATE", "CALL-ID", "FROM-TAG", "TO-TAG"}};
+  std::vector<Row> rows{{"ID", "KIND", "AGE", "STATE", "CALL-ID", "FROM-TAG", "TO-TAG"}};
   for (const Json& one : answer.at("sessions")) {
-    rows.push_back({shown(one.at("id")), duration(one.at("age_seconds")),
+    rows.push_back({shown(one.at("id")), shown(one.at("kind")), duration(one.at("age_seconds")),
                     one.at("answered").get<bool>() ? "answered" : "offered",
                     shown(one.at("call_id")), shown_or_dash(one.at("from_tag")),
                     shown_or_dash(one.at("to_tag"))});
@@ -125,9 +125,19 @@ std::string sessions_text(const Json& answer) {
   return rows.size() == 1 ? "no sessions\n" : table(rows);
 }
 
+std::string address(const Json& value) {
+  return value.is_null() ? "nowhere" : shown(value);
+}
+
+std::string protection(const Json& suite) {
+  return suite == "none" ? "plain RTP" : "SRTP " + shown(suite);
+}
+
 std::string leg_text(const char* title, const Json& leg) {
   std::string text =
       std::string(title) + ", last packet " + ago(leg.at("last_packet_age_seconds")) + "\n";
+  text += "  " + shown(leg.at("interface")) + ", " + address(leg.at("local")) + " to " +
+          address(leg.at("remote")) + ", " + protection(leg.at("suite")) + "\n";
   text += "  received  " + number(leg.at("packets_received")) + " packets, " +
           number(leg.at("bytes_received")) + " bytes, " + number(leg.at("rtcp_received")) +
           " RTCP\n";
@@ -145,7 +155,7 @@ std::string leg_text(const char* title, const Json& leg) {
 
 std::string session_text(const Json& session) {
   std::string text = table({
-      {"session", shown(session.at("id"))},
+      {"session", shown(session.at("id")) + ", " + shown(session.at("kind"))},
       {"call-id", shown(session.at("call_id"))},
       {"from-tag", shown(session.at("from_tag"))},
       {"to-tag", shown_or_dash(session.at("to_tag"))},

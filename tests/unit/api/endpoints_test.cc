@@ -77,7 +77,10 @@ class EndpointsTest : public testing::Test {
     call.from_tag = "from";
     call.answered = true;
     call.created = now_ - Seconds{5};
-    call.sessions = {relay_.session};
+    call.sessions = {{relay_.session, "audio", {}}};
+    call.sessions[0].legs[0] = {"outside", *parse_socket_address("192.0.2.1:36000"),
+                                *parse_socket_address("198.51.100.7:4000"),
+                                SrtpSuite::kAesCm128HmacSha1_80};
     calls_.summaries.push_back(call);
   }
 
@@ -160,6 +163,7 @@ TEST_F(EndpointsTest, sessions_are_listed_whatever_their_names) {
   const json answer = json::parse(get("/v1/sessions").body);
   ASSERT_EQ(answer["sessions"].size(), 1u);
   EXPECT_EQ(answer["sessions"][0]["id"], "0-7-3");
+  EXPECT_EQ(answer["sessions"][0]["kind"], "audio");
   EXPECT_EQ(answer["sessions"][0]["age_seconds"], 5.0);
   EXPECT_THAT(answer["sessions"][0]["call_id"].get<std::string>(), HasSubstr("@host"));
 }
@@ -175,6 +179,11 @@ TEST_F(EndpointsTest, session_waits_for_its_figures) {
   ASSERT_EQ(answer.status, 200u);
   const json session = json::parse(answer.body);
   EXPECT_EQ(session["id"], "0-7-3");
+  EXPECT_EQ(session["legs"]["a"]["interface"], "outside");
+  EXPECT_EQ(session["legs"]["a"]["local"], "192.0.2.1:36000");
+  EXPECT_EQ(session["legs"]["a"]["remote"], "198.51.100.7:4000");
+  EXPECT_EQ(session["legs"]["a"]["suite"], "AES_CM_128_HMAC_SHA1_80");
+  EXPECT_TRUE(session["legs"]["b"]["remote"].is_null());
   EXPECT_EQ(session["legs"]["a"]["packets_received"], 500);
   EXPECT_EQ(session["legs"]["a"]["streams"][0]["packets_lost"], 9);
   EXPECT_EQ(session["legs"]["a"]["drops"][0]["meaning"], info_of(DropReason::kAuthFailed).help);

@@ -87,6 +87,12 @@ class CallTest : public testing::Test {
     environment.log = [this](const CallSummary& summary, const std::string& what) {
       log_.push_back(summary.call_id + ": " + what);
     };
+    environment.ended = [this](const CallSummary& summary, const std::string& why,
+                               const std::vector<SessionStats>& stats) {
+      log_.push_back(summary.call_id + ": ended: " + why);
+      ended_.push_back(summary);
+      ended_stats_ = stats;
+    };
     environment.unix_time_us = [] { return std::int64_t{1'700'000'000'250'000}; };
     service_ = CallService::create(std::move(config), *relay_, std::move(environment));
   }
@@ -148,6 +154,8 @@ class CallTest : public testing::Test {
   Instant now_{Seconds{1000}};
   std::uint8_t next_random_ = 1;
   std::vector<std::string> log_;
+  std::vector<CallSummary> ended_;
+  std::vector<SessionStats> ended_stats_;  ///< of the call that ended last
 };
 
 constexpr std::string_view kAudio = "m=audio 4000 RTP/AVP 0\n";

@@ -251,6 +251,7 @@ TEST_F(Lifecycle, silence_of_all_streams_ends_the_call) {
   EXPECT_EQ(service_->call_count(), 1U);
   silence(1, Side::kB);
   expect_nothing_left();
+  deliver_events();
   EXPECT_EQ(log_.back(), "call-1: ended: no media on any of its streams");
 }
 

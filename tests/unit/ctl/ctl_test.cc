@@ -18,20 +18,25 @@ using testing::IsEmpty;
 using testing::Not;
 
 const std::string kSessions = R"({"sessions": [
-  {"id": "0-1-1", "call_id": "abc@host", "from_tag": "f1", "to_tag": "t1", "answered": true,
+  {"id": "0-1-1", "kind": "audio", "call_id": "abc@host", "from_tag": "f1", "to_tag": "t1",
+        "answered": true,
    "age_seconds": 75.5},
-  {"id": "1-22-3", "call_id": "evil\u001b[2J\u009b", "from_tag": "f", "to_tag": "",
+  {"id": "1-22-3", "kind": "video", "call_id": "evil\u001b[2J\u009b", "from_tag": "f", "to_tag": "",
    "answered": false, "age_seconds": 3675}]})";
 
-const std::string kSession = R"({"id": "0-1-1", "call_id": "abc@host", "from_tag": "f1",
+const std::string kSession =
+    R"({"id": "0-1-1", "kind": "audio", "call_id": "abc@host", "from_tag": "f1",
   "to_tag": "t1", "answered": true, "age_seconds": 5, "legs": {
-  "a": {"packets_received": 500, "bytes_received": 86000, "rtcp_received": 2, "packets_sent": 499,
+  "a": {"interface": "outside", "local": "192.0.2.1:36000", "remote": "198.51.100.7:4000",
+        "suite": "AEAD_AES_128_GCM", "packets_received": 500, "bytes_received": 86000,
+        "rtcp_received": 2, "packets_sent": 499,
         "bytes_sent": 85000, "rtcp_sent": 1, "source_moves": 0, "last_packet_age_seconds": 0.02,
         "drops": [{"reason": "auth_failed", "packets": 3, "meaning": "tag does not verify"}],
         "streams": [{"ssrc": 305419896, "payload_type": 8, "packets": 500, "bytes": 86000,
           "packets_lost": 7, "jitter_timestamp_units": 12, "rtcp_packets": 2,
           "rollover_counter": 0, "first_packet_age_seconds": 5, "last_packet_age_seconds": 0.02}]},
-  "b": {"packets_received": 0, "bytes_received": 0, "rtcp_received": 0, "packets_sent": 0,
+  "b": {"interface": "inside", "local": "192.0.2.1:36002", "remote": null, "suite": "none",
+        "packets_received": 0, "bytes_received": 0, "rtcp_received": 0, "packets_sent": 0,
         "bytes_sent": 0, "rtcp_sent": 0, "source_moves": 0, "last_packet_age_seconds": null,
         "drops": [], "streams": []}}})";
 
@@ -39,9 +44,9 @@ TEST(CtlPrint, sessions_are_a_table) {
   const auto text = print_sessions(kSessions);
   ASSERT_TRUE(text);
   EXPECT_EQ(*text,
-            "ID      AGE      STATE     CALL-ID     FROM-TAG  TO-TAG\n"
-            "0-1-1   1:15     answered  abc@host    f1        t1\n"
-            "1-22-3  1:01:15  offered   evil?[2J??  f         -\n");
+            "ID      KIND   AGE      STATE     CALL-ID     FROM-TAG  TO-TAG\n"
+            "0-1-1   audio  1:15     answered  abc@host    f1        t1\n"
+            "1-22-3  video  1:01:15  offered   evil?[2J??  f         -\n");
   EXPECT_EQ(*print_sessions(R"({"sessions": []})"), "no sessions\n");
 }
 
@@ -49,11 +54,14 @@ TEST(CtlPrint, session_tells_legs_streams_and_drops) {
   const auto text = print_session(kSession);
   ASSERT_TRUE(text);
   EXPECT_THAT(*text, HasSubstr("leg A (made the offer), last packet 0.0 s ago\n"
+                               "  outside, 192.0.2.1:36000 to 198.51.100.7:4000, SRTP "
+                               "AEAD_AES_128_GCM\n"
                                "  received  500 packets, 86000 bytes, 2 RTCP\n"));
   EXPECT_THAT(*text, HasSubstr("  stream 305419896: payload type 8, 500 packets, 7 lost, jitter 12 "
                                "timestamp units, last 0.0 s ago\n"));
   EXPECT_THAT(*text, HasSubstr("  dropped 3: tag does not verify (auth_failed)\n"));
-  EXPECT_THAT(*text, HasSubstr("leg B (answered), last packet never\n"));
+  EXPECT_THAT(*text, HasSubstr("leg B (answered), last packet never\n"
+                               "  inside, 192.0.2.1:36002 to nowhere, plain RTP\n"));
 }
 
 TEST(CtlPrint, sessions_of_a_call) {

@@ -1,0 +1,38 @@
+// Service: what an operator sees of calls.
+#include <utility>
+
+#include "control/call/service.h"
+
+namespace turnpike::call {
+
+CallSummary Service::summary_of(const Call& call) const {
+  CallSummary summary{call.id,      call.side(Side::kA).tag, call.side(Side::kB).tag,
+                      call.created, call.answered,           {}};
+  for (const CallMedia& media : call.media) {
+    if (!media.has_session()) continue;
+    SessionSummary session{media.session, media.kind, {}};
+    for (const Side side : {Side::kA, Side::kB}) {
+      const MediaSide& own = media.sides[index_of(side)];
+      LegSummary& leg = session.legs[index_of(side)];
+      leg.interface = config_.interfaces[call.side(side).interface_index].name;
+      leg.local = media.ports.local[index_of(side)][index_of(Component::kRtp)];
+      if (!own.remote.held) leg.remote = own.remote.address.rtp;
+      leg.suite = own.suite;
+    }
+    summary.sessions.push_back(std::move(session));
+  }
+  return summary;
+}
+
+void Service::log(const Call& call, const std::string& what) const {
+  if (environment_.log) environment_.log(summary_of(call), what);
+}
+
+std::vector<CallSummary> Service::calls() const {
+  std::vector<CallSummary> summaries;
+  summaries.reserve(call_by_id_.size());
+  for (const auto& [id, call] : call_by_id_) summaries.push_back(summary_of(call));
+  return summaries;
+}
+
+}  // namespace turnpike::call
