@@ -19,6 +19,11 @@ if [ "${TURNPIKE_CONTAINED:-}" != 1 ]; then
 fi
 
 ip link set lo up
+# A default route as every host has one; it ends in a link that nobody listens on.
+ip link add tp-default type veth peer name tp-nowhere
+ip addr add 203.0.113.200/24 dev tp-default
+ip link set tp-default up && ip link set tp-nowhere up
+ip route add default via 203.0.113.1
 # Names of network namespaces are mounts: private ones vanish with us, and never meet another run's.
 mkdir -p /run/netns && mount -t tmpfs -o mode=755 tmpfs /run/netns
 unset TURNPIKE_CONTAINED
