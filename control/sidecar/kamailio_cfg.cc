@@ -196,6 +196,8 @@ std::string registrar(const SipConfig& config, const std::string& directory) {
   const bool sha256 = config.digest == DigestAlgorithm::kSha256;
   const std::int64_t longest = config.registration_max.count();
   std::string text =
+      // Its default makes room for 100,000 rows in each query.
+      parameter("db_text", "max_result_rows", 16) +
       parameter("auth_db", "db_url", "text://" + directory + "/db") +
       parameter("auth_db", "calculate_ha1", 0) + parameter("auth_db", "password_column", "ha1") +
       parameter("auth_db", "load_credentials", "") + parameter("auth_db", "use_domain", 1) +
