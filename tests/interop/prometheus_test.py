@@ -1,0 +1,171 @@
+"""Prometheus reads /metrics while calls run: every expression of dashboard and alerts has a value.
+
+An expression that names a metric or label that does not exist is no error to Prometheus, only
+empty: so emptiness is what is looked for.
+"""
+
+import json
+import math
+import re
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from lib.call import Call, Side
+from lib.case import ROOT, Failed, case, eventually, expect, note, run
+from lib.network import INSIDE, OUTSIDE, topology
+from lib.peer import Peer, connect
+from lib.turnpiked import Turnpiked
+
+RULES = ROOT / "deploy/prometheus/turnpike.rules.yml"
+CONFIG = ROOT / "deploy/prometheus/prometheus.yml"
+DASHBOARD = ROOT / "deploy/grafana/turnpike.json"
+RULES_TEST = ROOT / "tests/interop/prometheus_rules_test.yml"
+SERVER = "http://127.0.0.1:9090"
+RATE_INTERVAL = "30s"
+
+
+def alerts():
+    """Expression by name. The file is our own, its layout known: no YAML reader is needed."""
+    found = {}
+    for block in RULES.read_text().split("- alert: ")[1:]:
+        name = block.split("\n", 1)[0]
+        expression = re.search(r"(?ms)^        expr: (?:>-\n)?(.*?)^        \w+:", block).group(1)
+        found[name] = " ".join(expression.split())
+    return found
+
+
+def dashboard_expressions():
+    """Expression by panel title, Grafana's variables replaced."""
+    found = {}
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        for target in panel.get("targets", ()):
+            expression = target["expr"].replace("$instance", ".*")
+            found[panel["title"], target["refId"]] = expression.replace(
+                "$__rate_interval", RATE_INTERVAL)
+    return found
+
+
+def selectors(expression):
+    """What an expression reads: metrics with their label matchers, without range."""
+    names = re.findall(r"\b(?:turnpike|process)_\w+(?:\{[^}]*\})?|\bup\{[^}]*\}", expression)
+    return sorted(set(names))
+
+
+def query(expression):
+    """The result vector: [(labels, value)]."""
+    url = f"{SERVER}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            body = json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise Failed(f"{expression}: {error.read().decode()}") from None
+    return [(entry["metric"], float(entry["value"][1])) for entry in body["data"]["result"]]
+
+
+def promtool(*words, text=None):
+    done = subprocess.run(["promtool", *(str(word) for word in words)], capture_output=True,
+                          text=True, input=text, check=False)
+    expect(done.returncode == 0, f"promtool {words[0]} {words[1]}: {done.stdout}{done.stderr}")
+
+
+def start_prometheus(scratch):
+    config = CONFIG.read_text().replace("15s", "1s").replace("turnpike.rules.yml", str(RULES))
+    (scratch.folder / "prometheus.yml").write_text(config)
+    with open(scratch.folder / "prometheus.log", "ab") as log:
+        scratch.spawn("prometheus", f"--config.file={scratch.folder}/prometheus.yml",
+                      f"--storage.tsdb.path={scratch.folder}/tsdb",
+                      "--web.listen-address=127.0.0.1:9090", stdout=log, stderr=log)
+
+
+def start_load(scratch, daemon):
+    """Calls with media, and some of everything that is refused or dropped."""
+    outside, inside = Peer(scratch, OUTSIDE), Peer(scratch, INSIDE)
+    made = []
+    for i in range(6):
+        suites = ("AES_CM_128_HMAC_SHA1_80",) if i % 2 else ()
+        a, b = Side(OUTSIDE, 30000 + 2 * i, suites), Side(INSIDE, 20000 + 2 * i)
+        made.append(Call(daemon.ng, a, b).set_up())
+        connect(made[-1], outside, inside)
+    outside.start()
+    inside.start()
+    for call in made[:2]:
+        call.delete()
+    refused = daemon.ng.exchange("offer", call_id="broken", from_tag="f", sdp="v=0\r\n")
+    expect(refused["result"] == "error", f"a broken offer got {refused}")
+    eventually(lambda: daemon.total("turnpike_relay_packets_forwarded_total") > 100, "media flows")
+
+
+@case
+def files_are_sound(_scratch):
+    promtool("check", "rules", RULES)
+    promtool("check", "config", CONFIG)
+    expect(len(alerts()) >= 10, f"only {len(alerts())} alerts were found in {RULES.name}")
+    expect(len(dashboard_expressions()) >= 20, "the dashboard has few expressions")
+
+
+@case
+def alerts_fire_in_trouble_and_only_then(scratch):
+    text = RULES_TEST.read_text().replace("RULES", str(RULES))
+    path = scratch.folder / "rules_test.yml"
+    path.write_text(text.replace("ALERT_COUNT", str(len(alerts()))))
+    promtool("test", "rules", path)
+
+
+@case
+def every_expression_has_a_value_under_load(scratch):
+    scratch.enter(topology())
+    daemon = Turnpiked(scratch)
+    promtool("check", "metrics", text=daemon.metrics_text())
+    start_prometheus(scratch)
+    start_load(scratch, daemon)
+
+    def scraped():
+        Call(daemon.ng, Side(OUTSIDE, 31000), Side(INSIDE, 21000)).set_up().delete()
+        try:
+            rates = (f"rate(turnpike_relay_packets_forwarded_total[{RATE_INTERVAL}]) > 0",
+                     f'rate(turnpike_ng_requests_total{{command="answer"}}[{RATE_INTERVAL}]) > 0')
+            return all(query(rate) for rate in rates) and query("turnpike_calls >= 4")
+        except OSError:
+            return False
+    eventually(scraped, "Prometheus has scraped the load", timeout=30, every=0.2)
+
+    looked_at = 0
+    for (title, ref), expression in dashboard_expressions().items():
+        result = query(expression)
+        expect(result, f"panel '{title}' {ref} is empty: {expression}")
+        infinite = [labels for labels, value in result if not math.isfinite(value)]
+        expect(not infinite, f"panel '{title}' {ref} has no number for {infinite}: {expression}")
+        looked_at += 1
+    for name, expression in alerts().items():
+        query(expression)
+        for selector in selectors(expression):
+            expect(query(selector), f"alert {name} reads what does not exist: {selector}")
+            looked_at += 1
+    firing = query('ALERTS{alertstate="firing"}')
+    expect(not firing, f"alerts fire on a healthy node: {firing}")
+    note(f"{looked_at} expressions, all with values")
+
+
+@case
+def alert_fires_when_the_daemon_is_gone(scratch):
+    scratch.enter(topology())
+    daemon = Turnpiked(scratch)
+    start_prometheus(scratch)
+
+    def up(value):
+        def look():
+            try:
+                return query(f'up{{job="turnpike"}} == {value}')
+            except OSError:
+                return False
+        return look
+    eventually(up(1), "Prometheus scrapes the daemon", timeout=30, every=0.2)
+    daemon.stop()
+    eventually(up(0), "Prometheus misses the daemon", timeout=30, every=0.2)
+    eventually(lambda: query('ALERTS{alertname="TurnpikeDown"}'), "the alert is pending",
+               timeout=30, every=0.2)
+
+
+run()
