@@ -71,8 +71,8 @@ class World {
   void check() {
     std::set<SessionId> owned;
     for (const CallSummary& call : service_->calls()) {
-      for (const SessionId id : call.sessions) {
-        EXPECT_TRUE(owned.insert(id).second) << "two calls have one session";
+      for (const SessionSummary& session : call.sessions) {
+        EXPECT_TRUE(owned.insert(session.id).second) << "two calls have one session";
       }
     }
     std::set<SessionId> open;
