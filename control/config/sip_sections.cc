@@ -68,6 +68,8 @@ void add_limits(Builder& section) {
             "Media towards the inside. Outside it is always SRTP.")
       .integer("calls_per_minute_max", of(&SipConfig::calls_per_minute_max), 30, {1, 100000},
                "Calls of one outside user; more are refused.")
+      .integer("peer_calls_per_minute_max", of(&SipConfig::peer_calls_per_minute_max), 600,
+               {1, 100000}, "Calls of one peer; more are refused.")
       .integer("requests_per_second_max", of(&SipConfig::requests_per_second_max), 50, {1, 100000},
                "SIP requests of one outside address; more are ignored.")
       .integer("keepalive_seconds", of(&SipConfig::keepalive_interval), 10, {1, 3600},

@@ -31,6 +31,7 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
   text += define("FLAG_OUTSIDE", 1) + define("FLAG_PEER", 2) + define("BRANCH_OUTSIDE", 1);
   text += define("MESSAGE_BYTES_MAX", 16000);
   text += define("CALLS_PER_MINUTE_MAX", config.calls_per_minute_max);
+  text += define("PEER_CALLS_PER_MINUTE_MAX", config.peer_calls_per_minute_max);
   text += define("CONNECTION_REGISTERED_SECONDS", config.registration_max.count() + 10);
   const bool srtp = config.inside_media == InsideMedia::kSrtp;
   text += define("INSIDE_PROTOCOL", srtp ? "\"RTP/SAVP\"" : "\"RTP/AVP\"");

@@ -276,6 +276,7 @@ class Judge {
       mistake("ng_endpoint", "must be \"unix:/PATH\" or \"udp:\" with a loopback address and port");
     }
     between("calls_per_minute_max", config_.calls_per_minute_max, 1, 10000);
+    between("peer_calls_per_minute_max", config_.peer_calls_per_minute_max, 1, 100000);
     between("requests_per_second_max", config_.requests_per_second_max, 1, 100000);
     between("keepalive_failures_max", config_.keepalive_failures_max, 1, 100);
     between("worker_processes", config_.worker_processes, 1, 64);

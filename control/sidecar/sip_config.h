@@ -98,6 +98,7 @@ struct SipConfig {
 
   std::string ng_endpoint = "unix:/run/turnpike/ng.sock";  ///< or "udp:127.0.0.1:2223"
   std::uint32_t calls_per_minute_max = 30;                 ///< of one outside user; more get 503
+  std::uint32_t peer_calls_per_minute_max = 600;           ///< of one peer; more get 503
   std::uint32_t requests_per_second_max = 50;  ///< of one outside address; more are ignored
   Seconds keepalive_interval{10};              ///< OPTIONS to inside servers and peers
   std::uint32_t keepalive_failures_max = 2;    ///< unanswered in a row: counts as down

@@ -202,13 +202,26 @@ def media_outside_is_encrypted_or_there_is_no_call(scratch):
                  secure + "m=audio 40008/2 RTP/AVP 0\r\n",
                  secure + "m=audio 0040008 RTP/AVP 0\r\n",
                  secure + "m=audio\t40008\tRTP/AVP 0\r\n",
+                 secure + "m=audio 04000 RTP/AVP 0\r\n",
+                 secure + "m=x-y 4000 RTP/AVP 0\r\n",
+                 secure + "m=audio\t4000 RTP/AVP 0\r\n",
+                 secure + "m=audio 00 RTP/AVP 0\r\n",
+                 secure + "m=audio +4000 RTP/AVP 0\r\n",
+                 secure + "m=audio  4000 RTP/AVP 0\r\n",
+                 secure + "m=audio 4000 RTP/SAVPX 0\r\n",
+                 secure + " m=audio 4000 RTP/AVP 0\r\n",
+                 secure + "M=audio 4000 RTP/AVP 0\r\n",
+                 secure + "a=x\rm=audio 4000 RTP/AVP 0\r\n",
+                 secure + "m=audio 4000 RTP/AVP 0",
+                 secure + "m=\r\n",
+                 secure + "a=x\0\r\nm=audio 4000 RTP/AVP 0\r\n",
                  secure.replace("RTP/SAVP", "UDP/TLS/RTP/SAVP"),
                  secure.replace("RTP/SAVP", "rtp/avp")):
         edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", body)
         answer = alice.final(method="INVITE")
         expect(answer.status == 488, f"{answer.start} for {body}")
     expect(not edge.ng.commands, "the relay was not asked")
-    expect(edge.counter("refused_media") == 12, "counted")
+    expect(edge.counter("refused_media") == 25, "counted")
 
 
 @case.case
