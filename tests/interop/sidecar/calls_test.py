@@ -83,6 +83,52 @@ def hold_and_resume_from_both_sides(scratch):
 
 
 @case.case
+def a_failed_reinvite_ends_no_call(scratch):
+    edge = Edge(scratch)
+    caller, called, _, _ = established_to_inside(edge)
+    clear = sip.sdp(network.OUTSIDE.v4, 40000, "RTP/AVP")
+    caller.request("INVITE", clear)
+    expect(caller.agent.final(method="INVITE").status == 488, "no clear stream in a call either")
+    edge.ng.refusal = {"result": "error", "error-reason": "Ran out of ports"}
+    caller.request("INVITE", outside_sdp())
+    expect(caller.agent.final(method="INVITE").status >= 488, "the relay refuses")
+    edge.ng.refusal = None
+    # A next hop that is gone: the relay has taken the offer, then sending fails.
+    caller.agent.close()
+    case.eventually(lambda: network.OUTSIDE.v4 not in edge.connections(), "the connection is gone")
+    called.request("INVITE", inside_sdp(), to=CLEAR)
+    answer = called.agent.final(method="INVITE")
+    expect(answer.status in (477, 480, 500), answer.start)
+    expect(len(edge.ng.of("offer")) == 3 and not edge.ng.of("delete"), edge.ng.commands)
+
+
+@case.case
+def another_call_with_the_same_call_id_cuts_nothing(scratch):
+    edge = Edge(scratch)
+    alice, bob, pbx = edge.client("alice"), edge.client("bob"), edge.inside_server()
+    sent = edges.invite(alice, "alice", f"sip:bob@{DOMAIN}", outside_sdp())
+    asked = bob.expect("INVITE")
+    sip.reply(bob, asked, 200, "OK", "bob", outside_sdp(), to_tag="bob")
+    caller = edges.caller_side(alice, "alice", sent, alice.final(method="INVITE"))
+    caller.request("ACK", cseq=caller.cseq)
+    bob.expect("ACK")
+
+    sent = edges.invite(bob, "bob", f"sip:6001@{DOMAIN}", outside_sdp(), call_id=caller.call_id)
+    asked = pbx.expect("INVITE")
+    sip.reply(pbx, asked, 200, "OK", "6001", inside_sdp(), to_tag="pbx")
+    other = edges.caller_side(bob, "bob", sent, bob.final(method="INVITE"))
+    other.request("ACK", cseq=other.cseq)
+    pbx.expect("ACK")
+    other.request("BYE")
+    sip.reply(pbx, pbx.expect("BYE"), 200, "OK")
+    expect(bob.final(method="BYE").status == 200, "the other call ends")
+
+    caller.request("INVITE", outside_sdp())
+    sip.reply(bob, bob.expect("INVITE"), 200, "OK", "bob", outside_sdp())
+    expect(alice.final(method="INVITE").status == 200, "the first call goes on")
+
+
+@case.case
 def inside_calls_a_registered_client_over_its_connection(scratch):
     edge = Edge(scratch)
     pbx, alice = edge.inside_server(), edge.client("alice")

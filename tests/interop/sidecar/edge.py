@@ -185,6 +185,13 @@ class Edge:
             raise case.Failed(f"no counter {name}: {done.stdout}{done.stderr}")
         return int(found.group(1) or found.group(2))
 
+    def connections(self) -> str:
+        """The TCP and TLS connections that the sidecar holds."""
+        done = subprocess.run(
+            ["kamcmd", "-s", f"unix:{self.folder}/turnpike_ctl", "core.tcp_list"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+        return done.stdout
+
     # -- who talks to it -------------------------------------------------------------------------
 
     def connect(self, remote=TLS, certificate: str = "", name: str = DOMAIN, port: int = 0,

@@ -188,6 +188,24 @@ def emergency_calls_pass_policy_and_limits(scratch):
 
 
 @case.case
+def a_peer_has_a_limit_of_calls_too(scratch):
+    edge = Edge(scratch, {"sip": {"peer_calls_per_minute_max": 1}},
+                before=lambda certificates: certificates.make(
+                    "partner", "DNS:sip.partner.example"))
+    pbx = edge.inside_server()
+    with edge.connect(MTLS, "partner") as peer:
+        # Another name of the same peer does not help.
+        for name, expected in (("joe", 486), ("jim", 503)):
+            sip.request(peer, **call(from_uri=f"sip:{name}@partner.example"))
+            if expected == 486:
+                sip.reply(pbx, pbx.expect("INVITE"), 486, "Busy Here")
+            answer = peer.final(method="INVITE")
+            expect(answer.status == expected, f"{name}: {answer.start}")
+        expect(answer.first("retry-after") == "60", answer.headers)
+    expect(len(edge.ng.of("offer")) == 1, "no ports for the second")
+
+
+@case.case
 def media_outside_is_encrypted_or_there_is_no_call(scratch):
     edge = Edge(scratch)
     edge.inside_server()
