@@ -124,7 +124,7 @@ class Turnpike(Relay):
     def command(self, folder):
         config = folder / "turnpike.toml"
         config.write_text(
-            f'[interface.outside]\naddresses = ["{network.RELAY[0]}"]\n'
+            f'[interface.outside]\naddresses = ["{network.RELAY[0]}"]\nsrtp = "optional"\n'
             f'[interface.inside]\naddresses = ["{network.RELAY[1]}"]\n'
             f"[media]\nport_min = {PORT_MIN}\nport_max = {PORT_MAX}\n"
             f'[ng]\nunix = ""\nudp = "127.0.0.1:{NG_PORT}"\n'

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,7 @@ using ReplyFunction = std::function<void(ng::Value::Dict)>;
 struct CallServiceConfig {
   std::uint32_t calls_max = 4000;
   std::vector<Interface> interfaces;
+  std::set<std::string> srtp_interfaces;        ///< whose legs must be SRTP
   std::string default_direction_a = "outside";  ///< the sender's, without `direction`
   std::string default_direction_b = "inside";
   std::array<std::uint8_t, 3> dscp{46, 34, 0};  ///< by MediaKind: EF, AF41, best effort

@@ -42,6 +42,8 @@ class Negotiation {
   // Offer
   Result<void> choose_interfaces(Side from);
   Result<std::uint16_t> interface_named(const std::string& name) const;
+  /// Error when the interface of this side takes SRTP only and the profile is none.
+  Result<void> allowed_on(Side side, sdp::Profile profile, const sdp::Media& line) const;
   Result<OfferedMedia> offer_media(std::size_t index, Side from, const sdp::Session& description);
   Result<void> read_offered_crypto(const sdp::Media& line, OfferedMedia& offered,
                                    std::vector<OfferedCrypto>& lines) const;

@@ -78,6 +78,15 @@ Result<void> Negotiation::choose_interfaces(Side from) {
   return {};
 }
 
+Result<void> Negotiation::allowed_on(Side side, sdp::Profile profile,
+                                     const sdp::Media& line) const {
+  const std::string& name = config_.interfaces[call_.side(side).interface_index].name;
+  if (sdp::is_secure(profile) || !config_.srtp_interfaces.contains(name)) return {};
+  return sdp::error_at(line, "media on interface '" + name +
+                                 "' must be SRTP (RTP/SAVP or RTP/SAVPF with a=crypto), not " +
+                                 std::string(sdp::name_of(profile)));
+}
+
 Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
                                               const sdp::Session& description) {
   const sdp::Media& line = description.media[index];
@@ -98,6 +107,7 @@ Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
       !sdp::is_secure(*profile)) {
     return sdp::error_at(line, "plain RTP offered on a leg that is SRTP");
   }
+  if (auto allowed = allowed_on(from, *profile, line); !allowed) return allowed.error();
   auto remote = read_remote(description, line);
   if (!remote) return remote.error();
   offered.sender = std::move(*remote);
@@ -109,6 +119,7 @@ Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
   }
   const auto towards = receiver_profile(media, to, *profile, line);
   if (!towards) return towards.error();
+  if (auto allowed = allowed_on(to, *towards, line); !allowed) return allowed.error();
   offered.receiver_profile = *towards;
   if (auto session = ensure_session(media, from, offered, line); !session) return session.error();
   choose_mux(offered);

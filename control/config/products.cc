@@ -44,6 +44,9 @@ call::CallServiceConfig call_config(const Settings& settings) {
   call::CallServiceConfig config;
   config.calls_max = media.calls_max;
   config.interfaces = interfaces(settings);
+  for (const InterfaceSection& section : settings.interfaces) {
+    if (section.srtp == SrtpRule::kRequired) config.srtp_interfaces.insert(section.name);
+  }
   config.dscp = {media.dscp_audio, media.dscp_video, media.dscp_other};
   config.delete_delay = media.delete_delay;
   return config;

@@ -9,6 +9,7 @@ namespace {
 
 std::string initial_of(const Key& key) {
   if (key.required) return "*required*";
+  if (!key.initial_rule.empty()) return key.initial_rule;
   if (key.initial.kind == Node::Kind::kTable) return "*none*";
   if (key.initial.kind == Node::Kind::kList) return "`[]`";
   return "`" + describe(key.initial) + "`";

@@ -33,10 +33,11 @@ using Taker = std::function<std::string(void* section, const Node&, const ValueC
 
 struct Key {
   std::string name;
-  std::string type;     ///< for the reference: "integer 1-16", "text", "list of addresses"
-  std::string meaning;  ///< one or two sentences
-  std::string example;  ///< TOML, shown when a required key is missing
-  Node initial;         ///< default; kTable: none
+  std::string type;          ///< for the reference: "integer 1-16", "text", "list of addresses"
+  std::string meaning;       ///< one or two sentences
+  std::string example;       ///< TOML, shown when a required key is missing
+  Node initial;              ///< default; kTable: none
+  std::string initial_rule;  ///< for the reference, when place() sets the default by name
   bool required = false;
   bool secret = false;  ///< the value never appears in a message
   Taker take;
@@ -206,6 +207,14 @@ class SectionOf {
     key.required = true;
     key.example = std::move(example);
     key.initial = Node{};
+    return *this;
+  }
+
+  /// The default depends on the section's name and is set by `place`; `rule` tells it in Markdown.
+  SectionOf& initial_by_name(std::string rule) {
+    Key& key = section_.keys.back();
+    key.initial = Node{};
+    key.initial_rule = std::move(rule);
     return *this;
   }
 

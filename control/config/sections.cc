@@ -30,8 +30,10 @@ Section node_section() {
 Section interface_section() {
   const auto place = [](Settings& settings, const std::string& name) {
     settings.interfaces.push_back({});
-    settings.interfaces.back().name = name;
-    return &settings.interfaces.back();
+    InterfaceSection& section = settings.interfaces.back();
+    section.name = name;
+    section.srtp = name == "outside" ? SrtpRule::kRequired : SrtpRule::kOptional;
+    return &section;
   };
   return SectionOf<InterfaceSection>(
              "interface.*",
@@ -47,6 +49,10 @@ Section interface_section() {
       .addresses("advertised", &InterfaceSection::advertised,
                  "What remote ends are told instead, one for each of `addresses`: the public "
                  "addresses of a 1:1 NAT in front of this host. Empty: the addresses themselves.")
+      .word("srtp", &InterfaceSection::srtp, "", {"required", "optional"},
+            "\"required\": media of this side must be SRTP, a call that would carry plain RTP "
+            "here is refused. \"optional\": as the SIP server asks.")
+      .initial_by_name("`\"required\"` for `outside`, else `\"optional\"`")
       .done();
 }
 

@@ -21,11 +21,14 @@ struct NodeSection {
   Seconds drain_timeout{};
 };
 
+enum class SrtpRule : std::uint8_t { kRequired = 0, kOptional = 1 };
+
 /// [interface.NAME]
 struct InterfaceSection {
   std::string name;
   std::vector<IpAddress> addresses;
   std::vector<IpAddress> advertised;  ///< as many as addresses, or none
+  SrtpRule srtp = SrtpRule::kOptional;
 };
 
 struct MediaSection {

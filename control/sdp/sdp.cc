@@ -1,6 +1,7 @@
 // The parser half of sdp.h.
 #include "control/sdp/sdp.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "control/sdp/text.h"
@@ -14,6 +15,24 @@ bool is_token(std::string_view text) {
     if (c <= ' ' || c == 0x7f) return false;  // bytes above 0x7f are negative, so refused too
   }
   return true;
+}
+
+/// RFC 8866 section 9, token: what an m= line is made of.
+bool is_strict_token(std::string_view text) {
+  return is_token(text) && text.find_first_of("\"(),/:;<=>?@[\\]") == std::string_view::npos;
+}
+
+/// token *("/" token), the protocol of an m= line.
+bool is_protocol(std::string_view text) {
+  const auto pieces = pieces_of(text, '/');
+  return std::all_of(pieces.begin(), pieces.end(), is_strict_token);
+}
+
+/// As number_of, but each number has one spelling: no leading zeros.
+template <std::unsigned_integral T>
+std::optional<T> plain_number_of(std::string_view text) {
+  if (text.size() > 1 && text.front() == '0') return std::nullopt;
+  return number_of<T>(text);
 }
 
 bool is_digits(std::string_view text) {
@@ -179,23 +198,44 @@ class Parser {
     if (session_.media.size() >= limits_.media_max) {
       return fail("more than " + std::to_string(limits_.media_max) + " m= lines");
     }
-    const auto words = words_of(value);
+    // Strict, unlike other lines: a policy in front of us that judges this line by its text must
+    // not see another one than we do.
+    const auto words = pieces_of(value, ' ');
     if (words.size() < 4) return fail("m= needs media, port, protocol and a format");
+    if (std::find(words.begin(), words.end(), "") != words.end()) {
+      return fail("m= has a blank too many; one stands between fields");
+    }
+    if (!is_strict_token(words[0])) return fail("media in m= is not a token");
+    if (!is_protocol(words[2])) return fail("protocol in m= is not made of tokens");
     Media media;
     media.line = line_number_;
     media.kind = std::string(words[0]);
-    const std::size_t slash = words[1].find('/');
-    const auto port = number_of<std::uint16_t>(words[1].substr(0, slash));
-    if (!port) return fail("port in m= is not a number from 0 to 65535");
-    media.port = *port;
-    if (slash != std::string_view::npos) {
-      const auto count = number_of<unsigned>(words[1].substr(slash + 1));
-      if (!count || *count == 0) return fail("port count in m= is not a positive number");
-      media.port_count = *count;
-    }
+    if (!take_port(words[1], media)) return;
     media.protocol = std::string(words[2]);
-    for (std::size_t i = 3; i < words.size(); ++i) media.formats.emplace_back(words[i]);
+    for (std::size_t i = 3; i < words.size(); ++i) {
+      if (!is_strict_token(words[i])) return fail("format in m= is not a token");
+      media.formats.emplace_back(words[i]);
+    }
     session_.media.push_back(std::move(media));
+  }
+
+  /// port ["/" count]
+  bool take_port(std::string_view text, Media& media) {
+    const std::size_t slash = text.find('/');
+    const auto port = plain_number_of<std::uint16_t>(text.substr(0, slash));
+    if (!port) {
+      fail("port in m= is not a number from 0 to 65535 without leading zeros");
+      return false;
+    }
+    media.port = *port;
+    if (slash == std::string_view::npos) return true;
+    const auto count = plain_number_of<unsigned>(text.substr(slash + 1));
+    if (!count || *count == 0) {
+      fail("port count in m= is not a positive number");
+      return false;
+    }
+    media.port_count = *count;
+    return true;
   }
 
   std::string_view rest_;

@@ -1,4 +1,5 @@
-// A session description (RFC 8866) as plain data: parsed bounded and tolerant, written in one
+// A session description (RFC 8866) as plain data: parsed bounded and, but for
+// m= lines, tolerant; written in one
 // fixed order. Hides: line syntax, limits, the order of attributes.
 // Is not: offer/answer. It does not know what an attribute means for a call; see media.h for typed
 // access and crypto.h for SDES lines.
@@ -91,6 +92,8 @@ struct Limits {
 
 /// Parses one description; lines may end in CRLF or LF. What is not understood is kept. A `k=`
 /// line (a key in the clear, RFC 8866 section 5.12 forbids it) is dropped.
+/// An m= line must be spelled as RFC 8866 section 9 has it: one blank between fields, tokens,
+/// numbers without leading zeros.
 /// Errors name line and reason, and never quote the input.
 Result<Session> parse(std::string_view text, const Limits& limits = {});
 

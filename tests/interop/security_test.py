@@ -1,4 +1,5 @@
-"""Security IDs of docs/security.md on real sockets, against a daemon with its default settings."""
+"""Security IDs of docs/security.md on real sockets, against a daemon with its default settings,
+but for plain RTP, which is allowed outside where a case is about it."""
 
 from lib.call import Call, Side
 from lib.case import case, eventually, expect, note, run

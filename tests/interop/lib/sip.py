@@ -47,6 +47,7 @@ class Edge:
         }
         for user in users:
             merged[f"sip.user.{user}"] = {"ha1": _ha1(user)}
+        merged.setdefault("interface.outside", {})["srtp"] = None  # what an edge has
         for section, keys in (sections or {}).items():
             merged.setdefault(section, {}).update(keys)
         (scratch.folder / "kamailio").mkdir()

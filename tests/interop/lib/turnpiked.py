@@ -1,5 +1,6 @@
 """A turnpiked of the release build, with the default configuration plus the test's addresses;
-it does not wait for calls when it is stopped.
+it does not wait for calls when it is stopped. Plain RTP is allowed outside, so that a test that
+asks over NG may use it.
 
 Hides: its configuration file, waiting until it serves, reading its metrics, noticing a crash.
 """
@@ -32,6 +33,8 @@ def _toml(sections):
     for section, keys in sections.items():
         lines.append(f"[{section}]")
         for key, value in keys.items():
+            if value is None:
+                continue
             if isinstance(value, bool):
                 text = "true" if value else "false"
             elif isinstance(value, (list, tuple)):
@@ -61,8 +64,8 @@ class Turnpiked:
     """Started on construction and serving afterwards. Stopped, and its end judged, at the
     scratch's end: a crash or an unasked exit fails the case.
 
-    `sections` overrides keys: {"media": {"sessions_max": 10}}. `wrapper`: words before the
-    command. `files_max`: its limit of open files. `log`: where its output goes (a path).
+    `sections` overrides keys: {"media": {"sessions_max": 10}}; None asks for the default.
+    `wrapper`: words before the command. `files_max`: its limit of open files. `log`: where its output goes (a path).
     """
 
     def __init__(self, scratch, sections=None, wrapper=(), files_max=0, log=None, holder=None,
@@ -75,7 +78,8 @@ class Turnpiked:
         self._scratch, self._wrapper, self._files_max = scratch, wrapper, files_max
         merged = {
             "node": {"drain_timeout_seconds": 0},
-            "interface.outside": {"addresses": ["198.51.100.1", "2001:db8:51::1"]},
+            "interface.outside": {"addresses": ["198.51.100.1", "2001:db8:51::1"],
+                                  "srtp": "optional"},
             "interface.inside": {"addresses": ["10.20.0.1", "fd00:20::1"]},
             "ng": {"unix": self.ng_path, "udp": "127.0.0.1:2223"},
             "api": {"unix": self.api_path},

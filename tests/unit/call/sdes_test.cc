@@ -429,6 +429,50 @@ TEST_F(Security, M6_answer_cannot_turn_srtp_on_either) {
             "SDP line 6 (m=): SRTP answered to an offer of plain RTP");
 }
 
+TEST_F(Security, M6_interface_for_srtp_takes_no_plain_leg) {
+  CallServiceConfig config = test_config();
+  config.srtp_interfaces = {"outside"};
+  start(config);
+  const std::string start = "SDP line 6 (m=): media on interface 'outside' must be SRTP (RTP/SAVP ";
+  // From outside, and towards it: asked for, or passed on as it was offered.
+  EXPECT_EQ(text(offer(request(sdp_of(kAudio))), "error-reason"),
+            start + "or RTP/SAVPF with a=crypto), not RTP/AVP");
+  EXPECT_EQ(text(offer(to_srtp(sdp_of("m=audio 4000 RTP/AVPF 0\n"))), "error-reason"),
+            start + "or RTP/SAVPF with a=crypto), not RTP/AVPF");
+  CallRequest from_inside = request(sdp_of(kAudio));
+  from_inside.direction = {"inside", "outside"};
+  EXPECT_EQ(text(offer(from_inside), "error-reason"),
+            start + "or RTP/SAVPF with a=crypto), not RTP/AVP");
+  // One m-line of several is enough.
+  EXPECT_EQ(text(offer(request(savp(cm80(1, kKey1)) + std::string(kAudio))), "result"), "error");
+  expect_nothing_left();
+
+  from_inside.transport_protocol = "RTP/SAVP";
+  offered_sdp(offer(from_inside));
+  EXPECT_TRUE(leg(0, Side::kB).must_encrypt);
+  CallRequest from_outside = request(savp(cm80(1, kKey1)));
+  from_outside.call_id = "call-2";
+  from_outside.transport_protocol = "RTP/AVP";
+  offered_sdp(offer(from_outside));
+  EXPECT_TRUE(leg(1, Side::kA).must_encrypt);
+  EXPECT_FALSE(leg(1, Side::kB).must_encrypt);
+}
+
+TEST_F(Security, M6_interface_for_srtp_takes_no_plain_reoffer) {
+  // A call that was taken over from a time when the interface allowed plain RTP.
+  offered_sdp(offer(request(sdp_of(kAudio))));
+  offered_sdp(answer(request(sdp_of(kAudio, "10.0.0.9"), "a", "b")));
+  CallServiceConfig config = test_config();
+  config.srtp_interfaces = {"outside"};
+  relay_->sessions_found.push_back({relay_->id_of(0), relay_->session(0).ports});
+  relay_->records_found.assign(relay_->records.begin(), relay_->records.end());
+  restart(config);
+  service_->adopt();
+  EXPECT_EQ(text(offer(request(sdp_of(kAudio), "a", "b")), "result"), "error");
+  EXPECT_EQ(text(offer(request(sdp_of(kAudio, "10.0.0.9"), "b", "a")), "result"), "error");
+  EXPECT_EQ(service_->call_count(), 1U);
+}
+
 TEST_F(Security, M8_sdes_answer_must_match_offer) {
   CallRequest invite = to_srtp(sdp_of(kAudio));
   invite.sdes = {"only-AEAD_AES_128_GCM", "only-AES_CM_128_HMAC_SHA1_80"};  // tags 1 and 2
