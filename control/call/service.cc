@@ -67,15 +67,14 @@ void take_tag(CallSide& side, const std::string& tag) {
   side.tag = tag;
 }
 
-/// The side that an offer comes from. A new tag is the answerer's when no answer named it yet, or
-/// when it speaks to the caller (another branch of a fork).
+/// The side that an offer comes from. A new tag is the answerer's when it speaks to the caller: it
+/// knows the caller's tag, unlike somebody who only knows the call-id.
 std::optional<Side> offerer_of(Call& call, const CallRequest& request) {
   for (const Side side : {Side::kA, Side::kB}) {
     if (call.side(side).tag == request.from_tag) return side;
   }
-  CallSide& callee = call.side(Side::kB);
-  if (!callee.tag.empty() && request.to_tag != call.side(Side::kA).tag) return std::nullopt;
-  take_tag(callee, request.from_tag);
+  if (request.to_tag != call.side(Side::kA).tag) return std::nullopt;
+  take_tag(call.side(Side::kB), request.from_tag);
   return Side::kB;
 }
 

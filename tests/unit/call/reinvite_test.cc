@@ -247,6 +247,20 @@ TEST_F(Reinvite, stranger_cannot_offer_into_a_call) {
   EXPECT_EQ(text(offer(request(sdp_of(kAudio), "b2", "a")), "result"), "ok");
 }
 
+TEST_F(Reinvite, stranger_cannot_take_over_a_ringing_call) {
+  offered_sdp(offer(request(sdp_of(kAudio))));
+  const std::string record = relay_->records.begin()->second;
+  for (const char* to : {"", "b", "x"}) {
+    EXPECT_EQ(text(offer(request(sdp_of(kAudio, "203.0.113.66"), "x", to)), "error-reason"),
+              "from-tag belongs to no side of this call");
+  }
+  EXPECT_EQ(relay_->records.begin()->second, record);
+  EXPECT_FALSE(leg(0, Side::kB).remote[0].is_set());
+  // The callee's own early offer (UPDATE, PRACK) names the caller.
+  offered_sdp(offer(request(sdp_of(kAudio, "10.0.0.20"), "b", "a")));
+  EXPECT_EQ(service_->calls()[0].to_tag, "b");
+}
+
 TEST_F(Reinvite, fork_towards_another_interface_gets_new_ports) {
   connect();
   CallRequest again = request(sdp_of(kAudio));
