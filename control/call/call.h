@@ -114,7 +114,6 @@ struct Totals {
 struct Call {
   std::string id;
   std::uint64_t record_key = 0;
-  std::string via_branch;
   Instant created{};
   std::int64_t created_unix_us = 0;
   std::int64_t last_signal_unix_us = 0;

@@ -30,7 +30,6 @@ struct CallRequest {
   std::string call_id;
   std::string from_tag;
   std::string to_tag;
-  std::string via_branch;
   std::string sdp;
   std::vector<std::string> direction;  ///< none, or [interface of the sender, of the receiver]
   std::string transport_protocol;      ///< "RTP/AVP", "RTP/SAVP", "RTP/AVPF", "RTP/SAVPF"
@@ -44,13 +43,11 @@ struct CallRequest {
   bool port_latching = false;
   bool asymmetric = false;
   bool replace_origin = false;
-  bool replace_session_connection = false;
   bool replace_username = false;
   bool replace_session_name = false;
   bool supports_load_limit = false;  ///< peer understands result "load limit"
   int tos = -1;                      ///< whole TOS byte for both legs; -1 = by media kind
   std::optional<Seconds> delete_delay;
-  bool ice_remove = true;  ///< ICE attributes are dropped from rewritten SDP
 };
 
 /// Called once, perhaps later, with the reply dictionary (without cookie).

@@ -260,7 +260,6 @@ template <typename V, Is<Call> T>
 void visit(V& v, T& x) {
   v.field(x.id);
   v.field(x.record_key);
-  v.field(x.via_branch);
   v.field(x.created);
   v.field(x.created_unix_us);
   v.field(x.last_signal_unix_us);

@@ -141,7 +141,6 @@ Result<sdp::Session> Service::parse(const CallRequest& request) const {
 Call Service::new_call(const CallRequest& request) {
   Call call;
   call.id = request.call_id;
-  call.via_branch = request.via_branch;
   const Moment moment = now();
   call.created = moment.monotonic;
   call.created_unix_us = moment.unix_us;

@@ -1,6 +1,7 @@
 // From message to call service and back.
 #include "control/ng/dispatcher.h"
 
+#include <cstring>
 #include <utility>
 
 #include "control/ng/request.h"
@@ -20,6 +21,15 @@ std::string describe(const IgnoredNames::Entry& entry) {
   if (entry.kind == IgnoredKind::kValue) return name + " has a value of no use and is ignored";
   return name + " has no effect and is ignored";
 }
+
+/// Wipes its description, which may carry SRTP keys, when it goes away.
+struct KeyedRequest {
+  explicit KeyedRequest(call::CallRequest request) : value(std::move(request)) {}
+  KeyedRequest(const KeyedRequest&) = delete;
+  KeyedRequest& operator=(const KeyedRequest&) = delete;
+  ~KeyedRequest() { explicit_bzero(value.sdp.data(), value.sdp.size()); }
+  call::CallRequest value;
+};
 
 }  // namespace
 
@@ -55,7 +65,8 @@ void Dispatcher::handle(const Value::Dict& message, ReplyFunction reply) {
   if (command == Command::kUnsupported) {
     return finish(error_reply("Command '" + name + "' is not supported"));
   }
-  const call::CallRequest request = to_call_request(message, state_->ignored);
+  const KeyedRequest keyed(to_call_request(message, state_->ignored));
+  const call::CallRequest& request = keyed.value;
   if (const std::string defect = find_defect(command, request); !defect.empty()) {
     return finish(error_reply(defect));
   }

@@ -2,6 +2,7 @@
 #include "control/ng/reply_cache.h"
 
 #include <algorithm>
+#include <cstring>
 #include <functional>
 #include <utility>
 
@@ -66,6 +67,7 @@ bool ReplyCache::make_room() {
 
 void ReplyCache::erase(Entries::iterator entry) {
   bytes_ -= entry->key.size() + entry->reply.size();
+  explicit_bzero(entry->reply.data(), entry->reply.size());  // descriptions carry SRTP keys
   by_key_.erase(entry->key);
   entries_.erase(entry);
 }

@@ -128,8 +128,7 @@ std::string find_defect(Command command, const call::CallRequest& request) {
   if (is_answer && request.to_tag.empty()) return "No to-tag in message";
   for (const auto& [name, value] : {std::pair{"call-id", &request.call_id},
                                     {"from-tag", &request.from_tag},
-                                    {"to-tag", &request.to_tag},
-                                    {"via-branch", &request.via_branch}}) {
+                                    {"to-tag", &request.to_tag}}) {
     if (auto defect = defect_of_id(name, *value); !defect.empty()) return defect;
   }
   return {};

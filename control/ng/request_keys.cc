@@ -55,7 +55,7 @@ std::optional<std::int64_t> integer_of(const Value& value) {
 bool apply_replace(Mapping& mapping, std::string_view word) {
   CallRequest& request = mapping.request;
   if (word == "origin") return request.replace_origin = true;
-  if (word == "session-connection") return request.replace_session_connection = true;
+  if (word == "session-connection") return true;  // always done
   if (word == "username") return request.replace_username = true;
   if (word == "session-name") return request.replace_session_name = true;
   return false;
@@ -163,8 +163,7 @@ bool apply_supports(Mapping& mapping, std::string_view, const Value& value) {
 }
 
 bool apply_ice(Mapping& mapping, std::string_view key, const Value& value) {
-  // ICE always ends here: other wishes than "remove" find no answer yet.
-  mapping.request.ice_remove = true;
+  // ICE always ends here: other wishes than "remove" find no answer.
   if (normalised(text_of(&value)) != "remove") mapping.ignored.count(IgnoredKind::kKey, key);
   return true;
 }
@@ -204,7 +203,7 @@ constexpr std::array<KeyRule, 21> kKeyRules = {{
     {"call-id", apply_text<&CallRequest::call_id>},
     {"from-tag", apply_text<&CallRequest::from_tag>},
     {"to-tag", apply_text<&CallRequest::to_tag>},
-    {"via-branch", apply_text<&CallRequest::via_branch>},
+    {"via-branch", accept},
     {"sdp", apply_text<&CallRequest::sdp>},
     {"flags", apply_flags},
     {"rtpp-flags", apply_flags_string},

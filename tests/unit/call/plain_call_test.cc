@@ -34,7 +34,6 @@ class PlainCall : public CallTest {};
 TEST_F(PlainCall, offer_and_answer_byte_for_byte) {
   CallRequest invite = request(std::string(kOffer));
   invite.replace_origin = true;
-  invite.replace_session_connection = true;
   EXPECT_EQ(offered_sdp(offer(invite)),
             "v=0\r\n"
             "o=alice 2890844526 2890844527 IN IP4 10.0.0.1\r\n"
