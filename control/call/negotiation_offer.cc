@@ -207,6 +207,13 @@ Result<void> Negotiation::ensure_session(CallMedia& media, Side from, const Offe
   const bool downgrade =
       sdp::is_secure(receiver.profile) && !sdp::is_secure(offered.receiver_profile);
   if (media.has_session() && same_place(media.spec, *spec) && !downgrade) return {};
+  // What replaces a session ends it at once; an offer that the peer may still refuse must not.
+  const bool in_use = call_.answered && media.accepted && !request_.to_tag.empty();
+  if (media.has_session() && in_use) {
+    return sdp::error_at(line, media.spec.kind == spec->kind
+                                   ? "a re-offer cannot change the address family of media in use"
+                                   : "a re-offer cannot change the kind of media in use");
+  }
   for (const CallMedia& sibling : call_.media) {
     if (spec->shard < 0 && sibling.has_session()) spec->shard = sibling.session.shard;
   }

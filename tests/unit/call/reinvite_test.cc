@@ -289,12 +289,34 @@ TEST_F(Reinvite, fork_from_srtp_to_plain_gets_a_leg_of_its_own) {
   EXPECT_EQ(relay_->sessions.size(), 1U);
 }
 
-TEST_F(Reinvite, change_of_family_moves_to_new_ports) {
+TEST_F(Reinvite, media_in_use_keeps_family_and_kind) {
   connect();
-  const std::string out = reoffer(kAudio, "2001:db8::10");
-  EXPECT_EQ(lines(out, "m="), "audio 46002 RTP/AVP 0");
-  EXPECT_EQ(lines(reanswer("m=audio 5000 RTP/AVP 0\n"), "c="), "IN IP6 2001:db8:1::1");
+  const std::string record = relay_->records.begin()->second;
+  EXPECT_EQ(text(offer(request(sdp_of(kAudio, "2001:db8::10"), "a", "b")), "error-reason"),
+            "SDP line 6 (m=): a re-offer cannot change the address family of media in use");
+  CallRequest asked = request(sdp_of(kAudio), "a", "b");
+  asked.address_family = AddressFamily::kIpv6;
+  EXPECT_EQ(text(offer(asked), "error-reason"),
+            "SDP line 6 (m=): a re-offer cannot change the address family of media in use");
+  EXPECT_EQ(text(offer(request(sdp_of("m=video 4000 RTP/AVP 96\n"), "a", "b")), "error-reason"),
+            "SDP line 6 (m=): a re-offer cannot change the kind of media in use");
+  // The session that carries the call's media was not touched.
+  EXPECT_EQ(relay_->opened_ever, 1);
   EXPECT_EQ(relay_->sessions.size(), 1U);
+  EXPECT_EQ(relay_->records.begin()->second, record);
+  // Another peer may have what it likes.
+  EXPECT_EQ(lines(offered_sdp(offer(request(sdp_of(kAudio, "2001:db8::10")))), "m="),
+            "audio 46002 RTP/AVP 0");
+  EXPECT_EQ(relay_->sessions.size(), 1U);
+}
+
+TEST_F(Reinvite, slot_that_was_given_up_may_get_another_kind_and_family) {
+  connect(kAudioVideo, "m=audio 5000 RTP/AVP 0\nm=video 5002 RTP/AVP 96\n");
+  reoffer("m=audio 4000 RTP/AVP 0\nm=video 0 RTP/AVP 96\n");
+  reanswer("m=audio 5000 RTP/AVP 0\nm=video 0 RTP/AVP 96\n");
+  EXPECT_EQ(relay_->sessions.size(), 1U);
+  reoffer("m=audio 4000 RTP/AVP 0\nm=audio 4002 RTP/AVP 8\nc=IN IP6 2001:db8::10\n");
+  EXPECT_EQ(relay_->sessions.size(), 2U);
 }
 
 struct SourceCase {
