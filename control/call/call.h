@@ -116,6 +116,7 @@ struct Call {
   std::uint64_t record_key = 0;
   Instant created{};
   std::int64_t created_unix_us = 0;
+  Instant last_signal{};  ///< last offer or answer that was taken
   std::int64_t last_signal_unix_us = 0;
   bool answered = false;
   Instant delete_at{};  ///< Instant{} = not to be deleted

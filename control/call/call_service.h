@@ -61,6 +61,8 @@ struct CallServiceConfig {
   std::string default_direction_b = "inside";
   std::array<std::uint8_t, 3> dscp{46, 34, 0};  ///< by MediaKind: EF, AF41, best effort
   Seconds delete_delay{0};
+  Seconds offer_timeout{180};  ///< of a call that nobody answered; 0 = never
+  Seconds hold_timeout{3600};  ///< of an answered call that expects no media; 0 = never
   std::uint32_t sdp_bytes_max = 32768;
   std::uint32_t media_max = 16;  ///< m-lines of one call
 };
@@ -116,7 +118,7 @@ class CallService {
 
   /// Give every relay event to this.
   virtual void on_event(const Event& event) = 0;
-  /// Ends calls whose delete delay or media timeout is over. Call about once a second.
+  /// Ends calls whose delete delay or one of whose timeouts is over. Call about once a second.
   virtual void on_tick() = 0;
   /// While draining, offers for new calls are refused with "load limit" (or the limit's text).
   virtual void set_draining(bool draining) = 0;

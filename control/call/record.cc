@@ -262,6 +262,7 @@ void visit(V& v, T& x) {
   v.field(x.record_key);
   v.field(x.created);
   v.field(x.created_unix_us);
+  v.field(x.last_signal);
   v.field(x.last_signal_unix_us);
   v.field(x.answered);
   v.field(x.delete_at);

@@ -82,6 +82,13 @@ bool contains(const std::vector<std::string>& tags, const std::string& tag) {
   return std::find(tags.begin(), tags.end(), tag) != tags.end();
 }
 
+bool expects_any_media(const Call& call) {
+  return std::any_of(call.media.begin(), call.media.end(), [](const CallMedia& media) {
+    return media.has_session() &&
+           (expects_media(media, Side::kA) || expects_media(media, Side::kB));
+  });
+}
+
 /// All ends that ought to send were reported silent, and there is one.
 bool is_silent(const Call& call) {
   bool any = false;
@@ -217,7 +224,9 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
 }
 
 void Service::keep(Call next, const std::vector<SessionId>& to_close) {
-  next.last_signal_unix_us = now().unix_us;
+  const Moment moment = now();
+  next.last_signal = moment.monotonic;
+  next.last_signal_unix_us = moment.unix_us;
   next.delete_at = Instant{};
   Call& call = call_by_id_[next.id];
   for (const SessionId id : sessions_of(call)) call_id_by_session_.erase(id);
@@ -353,19 +362,28 @@ void Service::end_if_silent(const std::string& call_id, const StatsBySession& st
   end(call_id, "no media on any of its streams", [](const StatsBySession&) {});
 }
 
+const char* Service::end_of_time(const Call& call, Instant moment) const {
+  const auto is_over = [&](Seconds timeout) {
+    return timeout > Seconds{0} && moment - call.last_signal >= timeout;
+  };
+  if (call.delete_at != Instant{} && call.delete_at <= moment) return "deleted after its delay";
+  if (!call.answered) return is_over(config_.offer_timeout) ? "nobody answered" : nullptr;
+  // Where media is expected, its silence ends the call.
+  if (expects_any_media(call)) return nullptr;
+  return is_over(config_.hold_timeout) ? "no media and no signal for too long" : nullptr;
+}
+
 void Service::on_tick() {
   const Instant moment = environment_.clock();
   gatherer_.on_tick(moment);
-  std::vector<std::string> due;
+  std::vector<std::pair<std::string, const char*>> due;
   std::vector<const Call*> silent;
   for (const auto& [id, call] : call_by_id_) {
     if (is_silent(call)) silent.push_back(&call);
-    if (call.delete_at != Instant{} && call.delete_at <= moment) due.push_back(id);
+    if (const char* why = end_of_time(call, moment); why != nullptr) due.emplace_back(id, why);
   }
   for (const Call* call : silent) look_for_silence(*call);
-  for (const std::string& id : due) {
-    end(id, "deleted after its delay", [](const StatsBySession&) {});
-  }
+  for (const auto& [id, why] : due) end(id, why, [](const StatsBySession&) {});
 }
 
 }  // namespace turnpike::call

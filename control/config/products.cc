@@ -48,6 +48,8 @@ call::CallServiceConfig call_config(const Settings& settings) {
     if (section.srtp == SrtpRule::kRequired) config.srtp_interfaces.insert(section.name);
   }
   config.dscp = {media.dscp_audio, media.dscp_video, media.dscp_other};
+  config.offer_timeout = media.offer_timeout;
+  config.hold_timeout = media.hold_timeout;
   config.delete_delay = media.delete_delay;
   return config;
 }

@@ -80,6 +80,12 @@ Section media_section() {
       .integer("media_timeout_seconds", &MediaSection::media_timeout, 60, kDay,
                "A call ends after this much silence on every leg that should send. Held and "
                "one-way legs may be silent. 0: never.")
+      .integer("offer_timeout_seconds", &MediaSection::offer_timeout, 180, kDay,
+               "A call that nobody answered ends this long after its last offer. Longer than the "
+               "SIP server lets a call ring. 0: never.")
+      .integer("hold_timeout_seconds", &MediaSection::hold_timeout, 3600, kDay,
+               "An answered call without any leg that should send (held, inactive) ends this long "
+               "after its last offer or answer. 0: never.")
       .integer("keepalive_seconds", &MediaSection::keepalive, 15, {0, 3600},
                "A remote end that was sent nothing for this long is sent a keep-alive, so that "
                "NATs and firewalls stay open. 0: never.")

@@ -41,6 +41,8 @@ struct MediaSection {
   std::uint32_t calls_max = 0;
   std::uint32_t streams_per_leg_max = 0;
   Seconds media_timeout{};
+  Seconds offer_timeout{};
+  Seconds hold_timeout{};
   Seconds keepalive{};
   Seconds delete_delay{};
   std::uint32_t socket_buffer_bytes = 0;

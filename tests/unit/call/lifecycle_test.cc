@@ -283,6 +283,88 @@ TEST_F(Lifecycle, silent_call_without_figures_is_asked_about_again) {
   expect_nothing_left();
 }
 
+TEST_F(Lifecycle, call_that_nobody_answers_ends) {
+  offered_sdp(offer(request(sdp_of(kAudio))));
+  now_ += Seconds{179};
+  service_->on_tick();
+  EXPECT_EQ(service_->call_count(), 1U);
+  // Another attempt of the same call rings anew.
+  offered_sdp(offer(request(sdp_of(kAudio))));
+  now_ += Seconds{179};
+  service_->on_tick();
+  EXPECT_EQ(service_->call_count(), 1U);
+  now_ += Seconds{1};
+  service_->on_tick();
+  deliver_events();
+  expect_nothing_left();
+  EXPECT_EQ(log_.back(), "call-1: ended: nobody answered");
+
+  CallServiceConfig config = test_config();
+  config.offer_timeout = Seconds{0};
+  start(config);
+  offered_sdp(offer(request(sdp_of(kAudio))));
+  now_ += Seconds{1'000'000};
+  service_->on_tick();
+  EXPECT_EQ(service_->call_count(), 1U);
+}
+
+TEST_F(Lifecycle, call_that_expects_no_media_ends_after_the_hold_timeout) {
+  const auto hold = [this] {
+    offered_sdp(offer(request(sdp_of("m=audio 4000 RTP/AVP 0\na=inactive\n"), "a", "b")));
+    offered_sdp(answer(request(sdp_of("m=audio 4000 RTP/AVP 0\na=inactive\n"), "a", "b")));
+  };
+  connect();
+  now_ += Seconds{100'000};
+  service_->on_tick();
+  EXPECT_EQ(service_->call_count(), 1U) << "media is expected: its silence decides";
+  hold();
+  now_ += Seconds{3599};
+  service_->on_tick();
+  hold();  // a signal
+  now_ += Seconds{3599};
+  service_->on_tick();
+  EXPECT_EQ(service_->call_count(), 1U);
+  now_ += Seconds{1};
+  service_->on_tick();
+  deliver_events();
+  expect_nothing_left();
+  EXPECT_EQ(log_.back(), "call-1: ended: no media and no signal for too long");
+
+  CallServiceConfig config = test_config();
+  config.hold_timeout = Seconds{0};
+  start(config);
+  connect();
+  hold();
+  now_ += Seconds{1'000'000};
+  service_->on_tick();
+  EXPECT_EQ(service_->call_count(), 1U);
+}
+
+TEST_F(Lifecycle, call_whose_m_lines_were_all_refused_ends_too) {
+  offered_sdp(offer(request(sdp_of(kAudio))));
+  offered_sdp(answer(request(sdp_of("m=audio 0 RTP/AVP 0\n", "10.0.0.20"), "a", "b")));
+  now_ += Seconds{3600};
+  service_->on_tick();
+  deliver_events();
+  expect_nothing_left();
+}
+
+TEST_F(Lifecycle, timeouts_go_on_over_a_restart) {
+  offered_sdp(offer(request(sdp_of(kAudio))));
+  now_ += Seconds{100};
+  relay_->sessions_found.push_back({relay_->id_of(0), relay_->session(0).ports});
+  relay_->records_found.assign(relay_->records.begin(), relay_->records.end());
+  restart(test_config());
+  service_->adopt();
+  now_ += Seconds{79};
+  service_->on_tick();
+  EXPECT_EQ(service_->call_count(), 1U);
+  now_ += Seconds{1};
+  service_->on_tick();
+  deliver_events();
+  expect_nothing_left();
+}
+
 TEST_F(Lifecycle, strange_events_change_nothing) {
   connect();
   for (const EventKind kind : {EventKind::kSessionStats, EventKind::kSessionClosed,
