@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <regex>
@@ -392,6 +393,19 @@ TEST(Tidy, links_in_documents_resolve) {
           << file.path << " links to " << target;
     }
   }
+}
+
+TEST(Tidy, code_is_formatted) {
+  if (std::system("command -v clang-format >/dev/null 2>&1") != 0) {
+    GTEST_SKIP() << "no clang-format";
+  }
+  std::string command = "cd '" TURNPIKE_SOURCE_DIR "' && clang-format --dry-run -Werror";
+  for (const SourceFile& file : tree()) {
+    if (is_cpp(file.path)) {
+      command += " '" + file.path + "'";
+    }
+  }
+  EXPECT_EQ(std::system(command.c_str()), 0) << "run clang-format -i on what is named above";
 }
 
 }  // namespace

@@ -29,14 +29,14 @@ struct RelayConfig {
   unsigned shards = 0;     ///< threads; 0 = one per core that the process may run on
   bool pin_shards = true;  ///< pin shard i to the i-th allowed core
 
-  std::uint16_t port_min = 36000;  ///< even: RTP ports are even, RTCP is RTP + 1
-  std::uint16_t port_max = 59999;  ///< odd
-  Seconds port_quarantine{5};      ///< a released port is not given out again before
-  std::uint32_t sessions_max = 4000;  ///< of the whole relay; more are refused
+  std::uint16_t port_min = 36000;         ///< even: RTP ports are even, RTCP is RTP + 1
+  std::uint16_t port_max = 59999;         ///< odd
+  Seconds port_quarantine{5};             ///< a released port is not given out again before
+  std::uint32_t sessions_max = 4000;      ///< of the whole relay; more are refused
   std::uint32_t streams_per_leg_max = 8;  ///< SSRCs, 1-kStreamsPerLegMax
 
-  Seconds media_timeout{60};       ///< silence of a leg that expects media; 0 = never
-  Seconds keepalive_interval{15};  ///< when nothing was sent to a remote end; 0 = never
+  Seconds media_timeout{60};              ///< silence of a leg that expects media; 0 = never
+  Seconds keepalive_interval{15};         ///< when nothing was sent to a remote end; 0 = never
   std::uint32_t socket_buffer_bytes = 0;  ///< SO_RCVBUF, SO_SNDBUF of media sockets; 0 = kernel's
 
   /// Unix socket of the holder that keeps sockets and state over a restart; empty = none.

@@ -1,8 +1,11 @@
 """Security IDs of docs/security.md on real sockets, against a daemon with its default settings,
 but for plain RTP, which is allowed outside where a case is about it."""
 
+import socket
+import subprocess
+
 from lib.call import Call, Side
-from lib.case import case, eventually, expect, note, run
+from lib.case import ROOT, case, eventually, expect, note, run
 from lib.network import INSIDE, OUTSIDE, STRANGER, topology
 from lib.ng import NgError
 from lib.peer import Peer, connect, expect_clean
@@ -248,6 +251,45 @@ def M9_replayed_packets_are_dropped(scratch):
     expect(daemon.drops().get("replayed") == 100, f"drops {daemon.drops()}")
     expect(len({sequence_of(data) for data in received}) == len(received) == 100,
            f"{len(received)} packets arrived")
+
+
+@case
+def M12_scan_sees_no_difference_between_free_and_used_ports(scratch):
+    """Every port of the media range is probed while calls are up, with our packet filter rules."""
+    daemon = _start(scratch)
+    rules = str(ROOT / "deploy" / "nftables" / "turnpike.nft")
+    subprocess.run(["nft", "-D", "media_ports=36000-59999", "-f", rules], check=True)
+    calls = [Call(daemon.ng, Side(OUTSIDE, 30000 + 2 * i, (CM,) if i % 2 else ()),
+                  Side(INSIDE, 20000 + 2 * i)).set_up() for i in range(10)]
+    with STRANGER.sockets():
+        icmp = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    scratch.on_exit(icmp.close)
+    scratch.on_exit(probe.close)
+    used = [port for call in calls for _, port in (call.a.given.rtp, call.a.given.rtcp)]
+    for data in (b"anyone there?", packet(1), b"\x00\x01\x00\x00\x21\x12\xa4\x42" + bytes(12)):
+        for port in (*used, *range(36000, 60000)):
+            probe.sendto(data, (OUTSIDE.host_v4, port))
+    # A port outside the range answers (when the kernel's limit of such answers allows) and so shows
+    # that everything before it was seen.
+    answers = []
+
+    def answered():
+        probe.sendto(b"anyone there?", (OUTSIDE.host_v4, 35999))
+        try:
+            answers.append(icmp.recv(2048)[50:52])
+        except TimeoutError:
+            pass
+        return answers
+    icmp.settimeout(0.2)
+    eventually(answered, "the port below the range answers")
+    expect(set(answers) == {(35999).to_bytes(2, "big")}, f"ports {answers} answered")
+    probe.setblocking(False)
+    try:
+        expect(False, f"data came back: {probe.recv(2048).hex()}")
+    except (BlockingIOError, ConnectionRefusedError):
+        pass
+    expect(daemon.dropped() >= 3 * len(used), f"the ports in use count it: {daemon.drops()}")
 
 
 @case
