@@ -8,11 +8,13 @@ namespace {
 constexpr Seconds kStreamIdle{5};
 constexpr std::array<std::uint64_t, 2> kAllUsed{~std::uint64_t{0}, ~std::uint64_t{0}};
 
-const Tombstone* find_tombstone(const LegState& leg, std::uint32_t ssrc) {
+// Leg: LegState or const LegState.
+template <typename Leg>
+auto* find_tombstone(Leg& leg, std::uint32_t ssrc) {
   for (std::uint32_t i = 0; i < leg.tombstone_count; ++i) {
     if (leg.tombstones[i].ssrc == ssrc) return &leg.tombstones[i];
   }
-  return nullptr;
+  return static_cast<decltype(&leg.tombstones[0])>(nullptr);
 }
 
 // Everything up to the highest index counts as received: nothing old is accepted again.
@@ -40,7 +42,7 @@ void restore(const Tombstone& grave, SrtpSendStream& send) {
 
 // False when there is no room to remember it.
 bool bury(LegState& leg, const StreamState& stream) {
-  auto* grave = const_cast<Tombstone*>(find_tombstone(leg, stream.ssrc));
+  Tombstone* grave = find_tombstone(leg, stream.ssrc);
   if (grave == nullptr) {
     if (leg.tombstone_count == kTombstonesMax) return false;
     grave = &leg.tombstones[leg.tombstone_count++];

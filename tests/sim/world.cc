@@ -1,5 +1,6 @@
 #include "tests/sim/world.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "relay/media/source.h"
@@ -207,7 +208,7 @@ void World::deliver_due() {
     const Flight flight = std::move(in_flight_.begin()->second);
     in_flight_.erase(in_flight_.begin());
     Packet* packet = batch_.next();
-    std::memcpy(packet->data, flight.bytes.data(), flight.bytes.size());
+    std::copy(flight.bytes.begin(), flight.bytes.end(), packet->data);
     packet->length = static_cast<std::uint32_t>(flight.bytes.size());
     packet->source = flight.source;
     packet->tag = flight.to;

@@ -2,6 +2,7 @@
 // as values. No socket, no clock.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -110,7 +111,7 @@ class MediaFixture {
   void queue(Side side, const std::vector<std::uint8_t>& bytes, const SocketAddress& source,
              Component component = Component::kRtp) {
     Packet* packet = batch_.next();
-    std::memcpy(packet->data, bytes.data(), std::min(bytes.size(), kPayloadBytesMax));
+    std::copy_n(bytes.begin(), std::min(bytes.size(), kPayloadBytesMax), packet->data);
     packet->length = static_cast<std::uint32_t>(bytes.size());
     packet->source = source;
     packet->tag = {kId.slot, kId.generation, side, component};

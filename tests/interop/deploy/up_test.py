@@ -1,5 +1,5 @@
 # time limit: 1500 s
-"""deploy/up and deploy/down, as a user meets them: from a clean copy of the tree to two judged calls.
+"""deploy/up and deploy/down, as a user meets them: from a clean copy of the tree to two calls.
 
 Every case runs on a "host" of its own making: network namespace with an address and a default
 route, and overlays over /etc, /run, /var/lib and /var/log, so that the real host never changes.
@@ -308,7 +308,8 @@ def missing_package_that_cannot_be_had(scratch):
     host(scratch)
     status = pathlib.Path("/var/lib/dpkg/status")
     status.write_text(status.read_text().replace("Package: baresip-core\n", "Package: gone\n", 1))
-    sources = [pathlib.Path("/etc/apt/sources.list"), *pathlib.Path("/etc/apt").glob("*.d/*.sources")]
+    apt = pathlib.Path("/etc/apt")
+    sources = [apt / "sources.list", *apt.glob("*.d/*.sources")]
     for source in sources:
         source.unlink(missing_ok=True)
     shutil.rmtree("/var/lib/apt/lists")
