@@ -1,5 +1,6 @@
 #include "bench/load/ng_session.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 
@@ -59,7 +60,10 @@ std::size_t key_bytes(const std::string& suite) {
 
 Key random_key(const std::string& suite) {
   Key key{suite, std::vector<std::uint8_t>(key_bytes(suite))};
-  if (getrandom(key.bytes.data(), key.bytes.size(), 0) < 0) std::abort();
+  if (getrandom(key.bytes.data(), key.bytes.size(), 0) < 0) {
+    std::perror("turnpike_load: getrandom");
+    std::exit(1);
+  }
   return key;
 }
 
@@ -122,7 +126,10 @@ NgSession::NgSession(std::uint16_t port) : fd_(socket(AF_INET, SOCK_DGRAM | SOCK
   to.sin_family = AF_INET;
   to.sin_port = htons(port);
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) std::abort();
+  if (connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) {
+    std::perror("turnpike_load: NG socket");
+    std::exit(1);
+  }
 }
 
 NgSession::~NgSession() {

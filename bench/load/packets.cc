@@ -1,5 +1,6 @@
 #include "bench/load/packets.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -24,6 +25,12 @@ std::vector<std::uint8_t> plain_packet(std::uint32_t ssrc, std::uint32_t index,
   return packet;
 }
 
+void must(srtp_err_status_t status, const char* what) {
+  if (status == srtp_err_status_ok) return;
+  std::fprintf(stderr, "turnpike_load: %s: libsrtp2 says %d\n", what, static_cast<int>(status));
+  std::exit(1);
+}
+
 class Context {
  public:
   Context(const Key& key, bool outbound) : key_(key.bytes) {
@@ -40,7 +47,7 @@ class Context {
     policy.ssrc.type = outbound ? ssrc_any_outbound : ssrc_any_inbound;
     policy.key = key_.data();
     policy.window_size = 1024;
-    if (srtp_create(&session_, &policy) != srtp_err_status_ok) std::abort();
+    must(srtp_create(&session_, &policy), "srtp_create");
   }
   ~Context() { srtp_dealloc(session_); }
   Context(const Context&) = delete;
@@ -56,7 +63,7 @@ class Context {
 }  // namespace
 
 void start_srtp() {
-  if (srtp_init() != srtp_err_status_ok) std::abort();
+  must(srtp_init(), "srtp_init");
 }
 
 PacketTrain::PacketTrain(std::uint32_t ssrc, std::uint32_t count, std::uint32_t bytes,
@@ -69,7 +76,7 @@ PacketTrain::PacketTrain(std::uint32_t ssrc, std::uint32_t count, std::uint32_t 
     if (context) {
       packet.resize(bytes + SRTP_MAX_TRAILER_LEN);
       int length = static_cast<int>(bytes);
-      if (srtp_protect(context->get(), packet.data(), &length) != srtp_err_status_ok) std::abort();
+      must(srtp_protect(context->get(), packet.data(), &length), "srtp_protect");
       packet.resize(static_cast<std::size_t>(length));
       stride_ = static_cast<std::uint32_t>(length);
     }
