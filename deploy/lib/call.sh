@@ -7,6 +7,10 @@ place_test_call() {
     note "not placed: $config has no [sip.servers.test-phone] and route to it"
     return
   fi
+  if [ ! -s "$records/test.password" ]; then
+    note "not placed: the users of $config are not ours ($state/users), so there is no test user"
+    return
+  fi
   stop phone 5 # the answering phone of an earlier run has the address
   /usr/bin/python3 "$lib/settings.py" "$state/turnpike.toml" --plan "$records" "$networks" \
     >"$records/plan.json"

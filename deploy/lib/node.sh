@@ -46,7 +46,10 @@ prepare_node() {
 # Both phones get a network of their own where that is allowed; else they share our address.
 make_networks() {
   local why
-  if why=$(make_network "${outside_network[@]}" && make_network "${inside_network[@]}"); then
+  load_settings "$config"
+  if [[ $outside_address = *:* ]]; then
+    note 'this host has IPv6 only: the phones of the test call use its own address'
+  elif why=$(make_network "${outside_network[@]}" && make_network "${inside_network[@]}"); then
     networks=1
     good 'networks for the phones of the test call'
   else
@@ -82,7 +85,6 @@ replace() {
 # The copy that the processes read: theirs to read wherever the source tree lies.
 write_configuration() {
   local found copy=$state/turnpike.toml
-  load_settings "$config"
   if [ $networks = 1 ]; then
     replace "$copy" root:turnpike 640 <"$config"
   else
@@ -107,6 +109,7 @@ provide_certificates() {
 }
 
 provide_users() {
+  rm -f "$records/test.password"
   [ "$users_file" = "$state/users" ] || return 0
   /usr/bin/python3 "$lib/users.py" "$state/passwords" "$users_file" "$domain" "$digest" \
     test "$own_user" || fail 'the passwords could not be made.' "see $state."
@@ -197,7 +200,7 @@ start_kamailio() {
   good "kamailio (process $(process_id kamailio)): SIP over TLS on $outside_address:$tls_port"
 }
 
-listens() { [ -n "$(ss -Hlnt "src $1 and sport = :$2" 2>/dev/null)" ]; }
+listens() { [ -n "$(ss -Hlnt "src [$1]:$2" 2>/dev/null)" ]; }
 
 # Ports of processes that do not run yet must be free.
 check_ports() {

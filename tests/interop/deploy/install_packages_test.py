@@ -73,10 +73,12 @@ class InstallPackages(unittest.TestCase):
         subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", place], check=True)
         self.addCleanup(subprocess.run, ["umount", place], check=True)
 
+    def environment(self):
+        return {"PATH": f"{self.state}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "STATE": str(self.state)}
+
     def start(self):
-        environment = {"PATH": f"{self.state}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                       "STATE": str(self.state)}
-        return subprocess.Popen([SCRIPT, self.state / "list"], env=environment, text=True,
+        return subprocess.Popen([SCRIPT, self.state / "list"], env=self.environment(), text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                 start_new_session=True)
 
@@ -102,6 +104,12 @@ class InstallPackages(unittest.TestCase):
     def test_nothing_missing_runs_no_apt(self):
         (self.state / "list").write_text("there-one there-two\n")
         self.assertEqual(self.run_script(), (0, ""))
+        self.assertEqual(self.read("apt"), "")
+
+    def test_missing_packages_are_named(self):
+        done = subprocess.run([SCRIPT, "--missing", self.state / "list"], env=self.environment(),
+                              capture_output=True, text=True, check=True)
+        self.assertEqual(done.stdout, "fresh-daemon\n")
         self.assertEqual(self.read("apt"), "")
 
     def test_missing_package_is_installed_with_services_held_back(self):

@@ -1,5 +1,5 @@
 # time limit: 1500 s
-"""deploy/up and deploy/down, as a user meets them: from a clean copy of the tree to two calls.
+"""deploy/up and deploy/down as a user meets them: from a clean copy to two judged calls.
 
 Every case runs on a "host" of its own making: network namespace with an address and a default
 route, and overlays over /etc, /run, /var/lib and /var/log, so that the real host never changes.
@@ -309,8 +309,7 @@ def missing_package_that_cannot_be_had(scratch):
     status = pathlib.Path("/var/lib/dpkg/status")
     status.write_text(status.read_text().replace("Package: baresip-core\n", "Package: gone\n", 1))
     apt = pathlib.Path("/etc/apt")
-    sources = [apt / "sources.list", *apt.glob("*.d/*.sources")]
-    for source in sources:
+    for source in [apt / "sources.list", *apt.glob("*.d/*.sources"), *apt.glob("*.d/*.list")]:
         source.unlink(missing_ok=True)
     shutil.rmtree("/var/lib/apt/lists")
     expect_refusal(("--no-call",), "a package could not be installed", "package mirror")
