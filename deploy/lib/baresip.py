@@ -209,7 +209,8 @@ class Baresip:
         if control_port:
             lines.append(f"ctrl_tcp_listen 127.0.0.1:{control_port}")
         if self._address:
-            lines.append(f"sip_listen {self._address}:{self._sip_port}")
+            host = f"[{self._address}]" if ":" in self._address else self._address
+            lines.append(f"sip_listen {host}:{self._sip_port}")
         if self._interface or self._address:
             lines.append(f"net_interface {self._interface or self._address}")
         if self._ca_file:

@@ -26,7 +26,7 @@ start_answering_phone() {
   local folder=/run/turnpike-phone enter=()
   [ -n "$phone" ] && ! running phone || return 0
   install -d -m 700 "$folder"
-  /usr/bin/python3 "$lib/answering_phone.py" "$folder" "${phone%:*}" "${phone##*:}" \
+  /usr/bin/python3 "$lib/answering_phone.py" "$folder" "$(tr -d '[]' <<<"${phone%:*}")" "${phone##*:}" \
     "$phone_number" "$domain"
   chown -R nobody:nogroup "$folder"
   [ "$networks" = 0 ] || enter=(ip netns exec "${inside_network[0]}")
@@ -42,7 +42,7 @@ summary() {
     user         $own_user
     password     in $state/passwords (the line "$own_user")
     domain       $domain
-    proxy        sip:$outside_address:$tls_port;transport=tls
+    proxy        sip:$proxy;transport=tls
     authority    $trust_file (trust it in the softphone)
     encryption   SRTP with SDES, mandatory
 END

@@ -197,7 +197,7 @@ start_kamailio() {
   as_user kamailio kamailio /usr/sbin/kamailio -DD -E -m 64 -M 8 -f "$sidecar/kamailio.cfg"
   spawn kamailio "${words[@]}"
   await kamailio 20 listens "$outside_address" "$tls_port"
-  good "kamailio (process $(process_id kamailio)): SIP over TLS on $outside_address:$tls_port"
+  good "kamailio (process $(process_id kamailio)): SIP over TLS on $proxy"
 }
 
 listens() { [ -n "$(ss -Hlnt "src [$1]:$2" 2>/dev/null)" ]; }

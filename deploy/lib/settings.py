@@ -90,6 +90,7 @@ class Settings:
             "domains": " ".join(self.sip["domains"]),
             "outside_address": self.outside,
             "inside_address": self.inside,
+            "proxy": endpoint(self.outside, self.sip.get("tls_port", 5061)),
             "media_ports": f"{first}-{last}",
             "tls_port": self.sip.get("tls_port", 5061),
             "inside_port": self.sip.get("inside_port", 5060),

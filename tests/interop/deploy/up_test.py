@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tests" / "interop"))
 from lib import case  # noqa: E402
 from lib.case import expect  # noqa: E402
 
-ADDRESS = "192.0.2.10"
+ADDRESS, ADDRESS6 = "192.0.2.10", "2001:db8:9::10"
 OVERLAYS = ("/etc", "/run", "/var/lib", "/var/log", "/usr/sbin")
 PROGRAMS = ("turnpiked", "turnpike-holder", "kamailio", "baresip")
 
@@ -48,7 +48,7 @@ def run_ip(*arguments):
     subprocess.run(["ip", *arguments], check=True, capture_output=True)
 
 
-def host(scratch):
+def host(scratch, ipv6_only=False):
     """Gives the case its host."""
     layers = scratch.folder / "layers"
     layers.mkdir()
@@ -66,10 +66,14 @@ def host(scratch):
         shutil.rmtree(f"/run/{left}", ignore_errors=True)
     run_ip("link", "add", "eth0", "type", "veth", "peer", "name", "far0")
     scratch.on_exit(run_ip, "link", "del", "eth0")
-    run_ip("addr", "add", f"{ADDRESS}/24", "dev", "eth0")
     run_ip("link", "set", "eth0", "up")
     run_ip("link", "set", "far0", "up")
-    run_ip("route", "add", "default", "via", "192.0.2.1")
+    if ipv6_only:
+        run_ip("-6", "addr", "add", f"{ADDRESS6}/64", "dev", "eth0", "nodad")
+        run_ip("-6", "route", "add", "default", "via", "2001:db8:9::1")
+    else:
+        run_ip("addr", "add", f"{ADDRESS}/24", "dev", "eth0")
+        run_ip("route", "add", "default", "via", "192.0.2.1")
     # Whatever a failing case leaves running.
     scratch.on_exit(down, "--now")
 
@@ -129,14 +133,15 @@ def reserved_ports():
     return pathlib.Path("/proc/sys/net/ipv4/ip_local_reserved_ports").read_text().strip()
 
 
-def expect_judged_calls(text):
+def expect_judged_calls(text, address=ADDRESS):
+    address = re.escape(address)
     for line in (r"certificate +valid for edge\.test, TLSv1\.[23]",
-                 r"registered +sip:test@edge\.test over TLS at 192\.0\.2\.10:5061",
+                 rf"registered +sip:test@edge\.test over TLS at {address}:5061",
                  r"call up +sip:1000@edge\.test answered",
                  r"call up +sip:test@edge\.test answered"):
         expect(len(re.findall(line, text)) == 1, f"not said exactly once: {line}")
-    for line in (r"media outside +SRTP AE\S+ with Turnpike at 192\.0\.2\.10:\d+",
-                 r"media inside +plain RTP with Turnpike at 192\.0\.2\.10:\d+",
+    for line in (rf"media outside +SRTP AE\S+ with Turnpike at {address}:\d+",
+                 rf"media inside +plain RTP with Turnpike at {address}:\d+",
                  r"packets +\d+ inwards \(0 lost\), \d+ outwards \(0 lost\)",
                  r"heard inside +(99\d|100\d) Hz .*recognised",
                  r"heard outside +(43\d|44\d) Hz .*recognised"):
@@ -337,6 +342,16 @@ def without_the_right_to_make_namespaces(scratch):
     expect(code == 0, f"exit code {code}")
     expect("no networks of their own for the phones" in text, "it does not say so")
     expect_judged_calls(text)
+    down()
+    expect_nothing_left()
+
+
+@case.case
+def host_with_ipv6_only(scratch):
+    host(scratch, ipv6_only=True)
+    code, text = up("--detach")
+    expect(code == 0, f"exit code {code}")
+    expect_judged_calls(text, f"[{ADDRESS6}]")
     down()
     expect_nothing_left()
 
