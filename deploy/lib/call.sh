@@ -23,11 +23,12 @@ place_test_call() {
 
 # Answers the test number from now on: something to call with one's own softphone.
 start_answering_phone() {
-  local folder=/run/turnpike-phone enter=()
+  local folder=/run/turnpike-phone enter=() address
   [ -n "$phone" ] && ! running phone || return 0
   install -d -m 700 "$folder"
-  /usr/bin/python3 "$lib/answering_phone.py" "$folder" "$(tr -d '[]' <<<"${phone%:*}")" "${phone##*:}" \
-    "$phone_number" "$domain"
+  address=$(tr -d '[]' <<<"${phone%:*}")
+  /usr/bin/python3 "$lib/answering_phone.py" "$folder" "$address" "${phone##*:}" "$phone_number" \
+    "$domain"
   chown -R nobody:nogroup "$folder"
   [ "$networks" = 0 ] || enter=(ip netns exec "${inside_network[0]}")
   as_user nobody nogroup /usr/bin/baresip -f "$folder"

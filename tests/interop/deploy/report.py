@@ -27,5 +27,6 @@ class _LineResult(unittest.TextTestResult):
 
 def main():
     program = unittest.main(
-        exit=False, testRunner=unittest.TextTestRunner(sys.stderr, resultclass=_LineResult))
+        exit=False, testRunner=unittest.TextTestRunner(
+            sys.stderr, verbosity=0, resultclass=_LineResult))
     sys.exit(not program.result.wasSuccessful())
