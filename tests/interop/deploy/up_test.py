@@ -1,10 +1,10 @@
-# time limit: 1500 s
 """deploy/up and deploy/down as a user meets them: from a clean copy to two judged calls.
 
 Every case runs on a "host" of its own making: network namespace with an address and a default
 route, and overlays over /etc, /run, /var/lib and /var/log, so that the real host never changes.
 """
 
+# time limit: 1500 s
 import contextlib
 import os
 import pathlib
