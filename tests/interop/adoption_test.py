@@ -107,6 +107,7 @@ def a_damaged_arena_is_refused(scratch):
     expect("adoption_refused" in daemon.log_text(), "the log does not tell of the refusal")
     expect(daemon.sessions() == 0, f"{daemon.sessions()} sessions adopted from damaged memory")
     sent_before = inside.total("received")
+    outside, inside = Peer(scratch, OUTSIDE), Peer(scratch, INSIDE)
     fresh = Call(daemon.ng, Side(OUTSIDE, 31000, ("AEAD_AES_256_GCM",)),
                  Side(INSIDE, 21000)).set_up()
     connect(fresh, outside, inside)

@@ -73,8 +73,9 @@ def M1_raced_copy_does_not_move_an_srtp_leg(scratch):
         stranger.send(copy)
         far.send(packet(heard))
         heard += 1
-    eventually(lambda: forge.report()[leg]["other_errors"] + forge.report()[leg]["damaged"]
-               + forge.report()[leg]["received"] >= heard, "the client keeps its media")
+        if heard % 50 == 0:  # no more at a time than a socket buffer holds
+            eventually(lambda: forge.report()[leg]["other_errors"] + forge.report()[leg]["damaged"]
+                       + forge.report()[leg]["received"] >= heard, "the client keeps its media")
     expect(not stranger.drain(), "media went to the stranger")
     expect(daemon.total("turnpike_relay_source_moves_total") == 0, "the leg moved")
 

@@ -20,9 +20,9 @@ fi
 
 ip link set lo up
 # A default route as every host has one; it ends in a link that nobody listens on.
-ip link add tp-default type veth peer name tp-nowhere
-ip addr add 203.0.113.200/24 dev tp-default
-ip link set tp-default up && ip link set tp-nowhere up
+ip link add uplink0 type veth peer name nowhere0
+ip addr add 203.0.113.200/24 dev uplink0
+ip link set uplink0 up && ip link set nowhere0 up
 ip route add default via 203.0.113.1
 # Names of network namespaces are mounts: private ones vanish with us, and never meet another run's.
 mkdir -p /run/netns && mount -t tmpfs -o mode=755 tmpfs /run/netns
