@@ -65,7 +65,8 @@ class Turnpiked:
     scratch's end: a crash or an unasked exit fails the case.
 
     `sections` overrides keys: {"media": {"sessions_max": 10}}; None asks for the default.
-    `wrapper`: words before the command. `files_max`: its limit of open files. `log`: where its output goes (a path).
+    `wrapper`: words before the command. `files_max`: its limit of open files. `log`: the path
+    that its output goes to.
     """
 
     def __init__(self, scratch, sections=None, wrapper=(), files_max=0, log=None, holder=None,
