@@ -14,6 +14,7 @@
 
 #include "control/ng/value.h"
 #include "turnpike/address.h"
+#include "turnpike/command.h"
 #include "turnpike/config.h"
 #include "turnpike/ids.h"
 #include "turnpike/keying.h"
@@ -60,6 +61,8 @@ struct CallServiceConfig {
   std::string default_direction_a = "outside";  ///< the sender's, without `direction`
   std::string default_direction_b = "inside";
   std::array<std::uint8_t, 3> dscp{46, 34, 0};  ///< by MediaKind: EF, AF41, best effort
+  /// Of plain RTP legs whose message has no flag about it.
+  SourcePolicy source_policy = SourcePolicy::kStrict;
   Seconds delete_delay{0};
   Seconds offer_timeout{180};  ///< of a call that nobody answered; 0 = never
   Seconds hold_timeout{3600};  ///< of an answered call that expects no media; 0 = never

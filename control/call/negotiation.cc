@@ -13,6 +13,7 @@ bool Negotiation::has_mux_flag(RtcpMuxFlag flag) const {
 SourceRules Negotiation::source_rules() const {
   SourceRules rules;
   rules.received_from = request_.received_from;
+  rules.policy = config_.source_policy;
   if (request_.strict_source) {
     rules.policy = SourcePolicy::kStrict;
   } else if (request_.asymmetric) {

@@ -50,6 +50,7 @@ call::CallServiceConfig call_config(const Settings& settings) {
   config.dscp = {media.dscp_audio, media.dscp_video, media.dscp_other};
   config.offer_timeout = media.offer_timeout;
   config.hold_timeout = media.hold_timeout;
+  config.source_policy = media.source_policy;
   config.delete_delay = media.delete_delay;
   return config;
 }

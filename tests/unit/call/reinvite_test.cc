@@ -360,5 +360,19 @@ INSTANTIATE_TEST_SUITE_P(
                    SourcePolicy::kStrict, "203.0.113.5:4000"}),
     [](const auto& test) { return std::string(test.param.what); });
 
+class SourceDefault : public CallTest {};
+
+TEST_F(SourceDefault, configured_policy_holds_for_messages_without_a_flag) {
+  CallServiceConfig config = test_config();
+  config.source_policy = SourcePolicy::kLatch;
+  start(config);
+  offer(request(sdp_of(kAudio)));
+  EXPECT_EQ(leg(0, Side::kA).source_policy, SourcePolicy::kLatch);
+  CallRequest strict = request(sdp_of(kAudio), "a", "b");
+  strict.strict_source = true;
+  answer(strict);
+  EXPECT_EQ(leg(0, Side::kB).source_policy, SourcePolicy::kStrict);
+}
+
 }  // namespace
 }  // namespace turnpike::call

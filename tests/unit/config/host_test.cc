@@ -86,11 +86,12 @@ TEST(ConfigHost, this_host_can_be_read) {
 }
 
 TEST(ConfigProducts, relay_and_calls_get_what_the_file_says) {
-  const Settings settings = load(
-                                "[media]\nport_min = 40000\nport_max = 40999\nshards = 2\n"
-                                "sessions_max = 77\ncalls_max = 66\nmedia_timeout_seconds = 9\n"
-                                "dscp_video = 35\n[holder]\nunix = \"/run/h.sock\"\n")
-                                .settings;
+  const Settings settings =
+      load(
+          "[media]\nport_min = 40000\nport_max = 40999\nshards = 2\n"
+          "sessions_max = 77\ncalls_max = 66\nmedia_timeout_seconds = 9\n"
+          "dscp_video = 35\nsource_policy = \"latch\"\n[holder]\nunix = \"/run/h.sock\"\n")
+          .settings;
   const RelayConfig relay = relay_config(settings);
   EXPECT_EQ(relay.port_min, 40000);
   EXPECT_EQ(relay.port_max, 40999);
@@ -105,6 +106,7 @@ TEST(ConfigProducts, relay_and_calls_get_what_the_file_says) {
   const call::CallServiceConfig calls = call_config(settings);
   EXPECT_EQ(calls.calls_max, 66u);
   EXPECT_EQ(calls.dscp[1], 35);
+  EXPECT_EQ(calls.source_policy, SourcePolicy::kLatch);
   EXPECT_EQ(calls.interfaces.size(), 2u);
 }
 
