@@ -68,7 +68,11 @@ class Daemon {
   Daemon(const config::Settings& settings, log::Log& log) : settings_(settings), log_(log) {}
 
   Result<void> start();
-  void run() { loop_.run(); }
+  void run() {
+    hold_stop_signals(false);
+    loop_.run();
+    hold_stop_signals(true);
+  }
 
  private:
   void prepare_host();

@@ -73,6 +73,7 @@ int run(const std::string& path) {
   const config::Loaded loaded = config::load_file(path);
   print(stderr, loaded.findings.mistakes(), "");
   if (loaded.findings.has_mistakes()) return kExitMisconfigured;
+  hold_stop_signals(true);
   log::Log log(log_options(loaded.settings.log));
   for (const std::string& warning : loaded.findings.warnings()) {
     log.warning("configuration", {{"warning", warning}});

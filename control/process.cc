@@ -27,6 +27,13 @@ Result<void> harden_process() {
   return {};
 }
 
+void hold_stop_signals(bool held) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, number);
+  pthread_sigmask(held ? SIG_BLOCK : SIG_UNBLOCK, &signals, nullptr);
+}
+
 bool runs_as_root() {
   return geteuid() == 0;
 }

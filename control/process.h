@@ -12,6 +12,11 @@ namespace turnpike {
 /// owner only by default, no death by SIGPIPE. Fails only where the kernel refuses.
 Result<void> harden_process();
 
+/// SIGTERM, SIGINT and SIGHUP wait (true) or arrive (false) at the calling thread. Threads inherit
+/// this: block before the first one is made, and only the main thread ever handles signals, so
+/// that none comes between the last watcher and the end of the process.
+void hold_stop_signals(bool held);
+
 bool runs_as_root();
 
 /// Tells the service manager (sd_notify(3)); does nothing when there is none.

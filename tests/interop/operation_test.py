@@ -1,0 +1,147 @@
+"""What an operator does with a daemon that carries calls: looks at it, stops it, stops it at once.
+"""
+
+import json
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+
+from lib.call import Call, Side
+from lib.case import case, eventually, expect, run
+from lib.network import INSIDE, OUTSIDE, topology
+from lib.peer import Peer, connect
+from lib.turnpiked import Turnpiked, executable
+
+SUITE = "AEAD_AES_128_GCM"
+
+
+def _running(scratch, calls, **node):
+    """A daemon with SRTP calls that carry media: (daemon, calls, outside, inside)."""
+    scratch.enter(topology())
+    daemon = Turnpiked(scratch, {"node": node})
+    outside, inside = Peer(scratch, OUTSIDE), Peer(scratch, INSIDE)
+    made = []
+    for i in range(calls):
+        a, b = Side(OUTSIDE, 30000 + 2 * i, (SUITE,)), Side(INSIDE, 20000 + 2 * i)
+        made.append(Call(daemon.ng, a, b).set_up())
+        connect(made[-1], outside, inside)
+    outside.start()
+    inside.start()
+    eventually(lambda: min(leg["received"] for leg in inside.report().values()) > 10,
+               "every call carries media")
+    return daemon, made, outside, inside
+
+
+def _logged(daemon, event):
+    """The lines of one event."""
+    return [line for line in daemon.log_text().splitlines() if f" event={event} " in line + " "]
+
+
+def _ready():
+    try:
+        with urllib.request.urlopen("http://127.0.0.1:9464/readyz", timeout=5) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def _ctl(daemon, *words):
+    return subprocess.run([executable("turnpikectl"), "--socket", daemon.api_path, *words],
+                          capture_output=True, text=True, check=True).stdout
+
+
+@case
+def sigterm_drains_and_says_so(scratch):
+    daemon, made, _, inside = _running(scratch, 3, drain_timeout_seconds=60)
+    expect(_ready() == 200, "a running daemon is not ready")
+    daemon.expects_end = True
+    daemon.signal(signal.SIGTERM)
+    eventually(lambda: _logged(daemon, "drain"), "the log tells of the drain")
+    expect("signal=SIGTERM calls=3" in _logged(daemon, "drain")[0], _logged(daemon, "drain")[0])
+    expect(_ready() == 503, f"a draining daemon answers /readyz with {_ready()}")
+    expect("draining" in _ctl(daemon, "status"), "turnpikectl does not say that it drains")
+
+    refused = daemon.ng.exchange("offer", call_id="new", from_tag="f", sdp=made[0].a.sdp(),
+                                 direction=["outside", "inside"], supports=["load limit"])
+    expect(refused["result"] == "load limit", f"a new call got {refused}")
+    heard = inside.total("received")
+    eventually(lambda: inside.total("received") > heard + 100, "the calls go on")
+
+    for call in made[:-1]:
+        call.delete()
+    expect(daemon.process.poll() is None, "ended before its last call")
+    made[-1].delete()
+    code = daemon.process.wait(5)
+    expect(code == 0, f"ended with {code}")
+    expect(_logged(daemon, "drained"), "the log does not say that it drained")
+
+
+@case
+def drain_ends_after_its_time(scratch):
+    daemon, _, _, _ = _running(scratch, 2, drain_timeout_seconds=1)
+    code = daemon.stop()
+    expect(code == 0, f"ended with {code}")
+    lines = _logged(daemon, "drain_timeout")
+    expect(lines and "calls=2" in lines[0], f"the log says {lines}")
+
+
+@case
+def second_signal_ends_at_once(scratch):
+    daemon, _, _, _ = _running(scratch, 1, drain_timeout_seconds=3600)
+    daemon.expects_end = True
+    daemon.signal(signal.SIGTERM)
+    eventually(lambda: _logged(daemon, "drain"), "the drain has begun")
+    daemon.signal(signal.SIGINT)
+    code = daemon.process.wait(5)
+    expect(code == 0, f"ended with {code}")
+    expect(_logged(daemon, "stop_at_once"), "the log does not say so")
+
+
+@case
+def calls_can_be_looked_at(scratch):
+    daemon, made, _, inside = _running(scratch, 2)
+    status = json.loads(_ctl(daemon, "--json", "status"))
+    expect((status["calls"], status["sessions"]) == (2, 2), f"status says {status}")
+    table = _ctl(daemon, "sessions").splitlines()
+    expect(len(table) == 3, f"sessions shows {table}")
+    ours = [line for line in table if made[0].call_id in line.split()]
+    expect(len(ours) == 1, f"{made[0].call_id} is not in {table}")
+
+    by_id = _ctl(daemon, "session", ours[0].split()[0])
+    expect(f"SRTP {SUITE}" in by_id and "plain RTP" in by_id, by_id)
+    expect(f"to {OUTSIDE.address()}:30000" in by_id, by_id)
+    expect(made[0].call_id in _ctl(daemon, "session", made[0].call_id), "not found by call-id")
+
+    session = json.loads(_ctl(daemon, "--json", "session", ours[0].split()[0]))
+    for side in ("a", "b"):
+        leg = session["legs"][side]
+        expect(leg["packets_received"] > 10, f"leg {side}: {leg}")
+        expect(leg["streams"][0]["packets_lost"] == 0, f"leg {side}: {leg}")
+        expect(not leg["drops"], f"leg {side}: {leg}")
+    wrong = subprocess.run([executable("turnpikectl"), "--socket", daemon.api_path, "session",
+                            "0-99-9"], capture_output=True, text=True, check=False)
+    expect((wrong.returncode, wrong.stdout) == (1, ""), f"unknown session: {wrong}")
+
+
+@case
+def end_of_a_call_is_logged_with_its_figures(scratch):
+    daemon, made, outside, inside = _running(scratch, 1)
+    outside.pause()
+    inside.pause()
+    eventually(lambda: outside.total("sent") == inside.total("received") and
+               inside.total("sent") == outside.total("received"), "the last packets arrive")
+    made[0].delete()
+    eventually(lambda: _logged(daemon, "call_end"), "the end is logged")
+    line = _logged(daemon, "call_end")[0]
+    fields = dict(word.split("=", 1) for word in line.split())
+    expect(fields["call_id"] == made[0].call_id, line)
+    expect(int(fields["a_received"]) == outside.total("sent"), line)
+    expect(int(fields["b_received"]) == inside.total("sent"), line)
+    expect(fields["a_drops"] == fields["b_drops"] == "none", line)
+    expect(fields["a_lost"] == fields["b_lost"] == "0", line)
+    whats = [word for line in _logged(daemon, "call") for word in line.split() if "what=" in word]
+    expect(whats == ["what=offer", "what=answer"], f"the log tells of {whats}")
+
+
+run()
