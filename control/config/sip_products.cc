@@ -65,6 +65,7 @@ sidecar::SipConfig sip_config(const Settings& settings) {
   config.inside = interface_named(settings, "inside");
   config.ng_endpoint = settings.ng.unix_path.empty() ? "udp:" + to_string(settings.ng.udp)
                                                      : "unix:" + settings.ng.unix_path;
+  config.health = settings.api.metrics;
   for (const SipUserSection& user : settings.sip.user_sections) {
     config.users.push_back({user.name, user.domain.empty() ? main_domain(settings) : user.domain,
                             std::string(user.ha1.reveal())});

@@ -16,6 +16,8 @@ constexpr const char* kCounters[] = {
     "refused_relay",     "refused_send",    "dropped_flood",
 };
 
+constexpr std::int64_t kCurlTimedOut = 28;  ///< CURLE_OPERATION_TIMEDOUT
+
 std::string define(std::string_view name, std::string_view value = "") {
   return "#!define " + std::string(name) + (value.empty() ? "" : " ") + std::string(value) + "\n";
 }
@@ -28,6 +30,10 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
   if (has_clients(config)) text += define("WITH_CLIENTS");
   if (has_peers(config)) text += define("WITH_PEERS");
   text += define(has_registrar(config) ? "WITH_REGISTRAR" : "WITH_UPSTREAM");
+  if (config.health.is_set()) {
+    text += define("WITH_HEALTH") + define("HEALTH_TIMEOUT", kCurlTimedOut);
+    text += define("HEALTH_URL", "\"http://" + to_string(config.health) + "/healthz\"");
+  }
   text += define("FLAG_OUTSIDE", 1) + define("FLAG_PEER", 2) + define("BRANCH_OUTSIDE", 1);
   text += define("MESSAGE_BYTES_MAX", 16000);
   text += define("CALLS_PER_MINUTE_MAX", config.calls_per_minute_max);
@@ -119,6 +125,7 @@ std::string modules(const SipConfig& config) {
       "ipops nathelper tcpops dispatcher rtpengine tls";
   if (has_registrar(config)) names += " db_text auth auth_db usrloc registrar";
   if (!has_registrar(config)) names += " path";
+  if (config.health.is_set()) names += " http_client rtimer debugger";
   std::size_t start = 0;
   while (start < names.size()) {
     const std::size_t end = std::min(names.find(' ', start), names.size());
@@ -137,9 +144,8 @@ std::string parameter(const char* module, const char* name, std::int64_t value) 
 }
 
 std::string transactions() {
-  return parameter("tm", "fr_timer", 5000) + parameter("tm", "fr_inv_timer", 120000) +
-         parameter("tm", "max_inv_lifetime", 180000) +
-         // Call-IDs of a client are no reason for a stack trace: answers carry no reason texts.
+  return parameter("pv", "shvset", "relay_stopped=i:0") + parameter("tm", "fr_timer", 5000) +
+         parameter("tm", "fr_inv_timer", 120000) + parameter("tm", "max_inv_lifetime", 180000) +
          parameter("tm", "failure_reply_mode", 3) + parameter("rr", "enable_full_lr", 1) +
          parameter("rr", "append_fromtag", 1) + parameter("rr", "enable_double_rr", 1) +
          parameter("sanity", "autodrop", 0);
@@ -185,11 +191,22 @@ std::string servers(const SipConfig& config, const std::string& directory) {
                    "code=415;code=420;code=480;code=481;code=483;code=486;code=488;code=501");
 }
 
+/// A process of its own asks every second, so that no SIP worker waits for the answer.
+std::string health() {
+  return parameter("http_client", "connection_timeout", 1) +
+         parameter("rtimer", "timer", "name=health;interval=1;mode=1;") +
+         parameter("rtimer", "exec", "timer=health;route=ASK_HEALTH") +
+         // The script says once what this module would say each time.
+         parameter("debugger", "mod_hash_size", 5) + parameter("debugger", "mod_level_mode", 1) +
+         parameter("debugger", "mod_level", "http_client=-3");
+}
+
 std::string relay(const SipConfig& config) {
-  return parameter("rtpengine", "rtpengine_sock", config.ng_endpoint) +
+  return (config.health.is_set() ? health() : "") +
+         parameter("rtpengine", "rtpengine_sock", config.ng_endpoint) +
          parameter("rtpengine", "rtpengine_tout_ms", 500) +
          parameter("rtpengine", "rtpengine_retr", 2) +
-         parameter("rtpengine", "rtpengine_disable_tout", 5) +
+         parameter("rtpengine", "rtpengine_disable_tout", 1) +
          parameter("rtpengine", "queried_nodes_limit", 1);
 }
 

@@ -97,11 +97,14 @@ struct SipConfig {
   InsideMedia inside_media = InsideMedia::kRtp;
 
   std::string ng_endpoint = "unix:/run/turnpike/ng.sock";  ///< or "udp:127.0.0.1:2223"
-  std::uint32_t calls_per_minute_max = 30;                 ///< of one outside user; more get 503
-  std::uint32_t peer_calls_per_minute_max = 600;           ///< of one peer; more get 503
-  std::uint32_t requests_per_second_max = 50;  ///< of one outside address; more are ignored
-  Seconds keepalive_interval{10};              ///< OPTIONS to inside servers and peers
-  std::uint32_t keepalive_failures_max = 2;    ///< unanswered in a row: counts as down
+  /// Where turnpiked answers GET /healthz; unset = nowhere. A relay that is stopped but not dead
+  /// would hold every SIP worker that asks it something over a unix socket.
+  SocketAddress health;
+  std::uint32_t calls_per_minute_max = 30;        ///< of one outside user; more get 503
+  std::uint32_t peer_calls_per_minute_max = 600;  ///< of one peer; more get 503
+  std::uint32_t requests_per_second_max = 50;     ///< of one outside address; more are ignored
+  Seconds keepalive_interval{10};                 ///< OPTIONS to inside servers and peers
+  std::uint32_t keepalive_failures_max = 2;       ///< unanswered in a row: counts as down
   Seconds registration_max{3600};
   std::uint32_t worker_processes = 4;  ///< of the SIP server, per listener and transport
 

@@ -322,6 +322,48 @@ def a_call_goes_on_after_the_sidecar_was_restarted(scratch):
 
 
 @case.case
+def sip_goes_on_while_the_relay_is_stopped(scratch):
+    """A stopped relay takes commands and never answers; no SIP worker may wait for it."""
+    edge = Edge(scratch)
+    caller, called, _, _ = established_to_inside(edge)
+    edge.ng.running.clear()
+    case.eventually(lambda: "the relay is stopped" in edge.log(), "it is noticed")
+    for _ in range(8):  # more than there are workers
+        edges.invite(caller.agent, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+        answer = caller.agent.final(1.5, method="INVITE")
+        expect(answer.status == 503 and answer.first("retry-after"), answer.start)
+    edge.client("bob")
+    caller.request("BYE")
+    sip.reply(called.agent, called.agent.expect("BYE", 1.5), 200, "OK")
+    expect(caller.agent.final(1.5, method="BYE").status == 200, "hang-up")
+    edge.ng.running.set()
+    case.eventually(lambda: "the relay goes on" in edge.log(), "its return is noticed")
+    edges.invite(caller.agent, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+    called.agent.expect("INVITE")
+
+
+@case.case
+def hang_up_does_not_wait_for_the_relay(scratch):
+    """Even before its silence is noticed."""
+    edge = Edge(scratch, {"api": {"metrics": ""}})
+    caller, called, _, _ = established_to_inside(edge)
+    edge.ng.running.clear()
+    caller.request("BYE")
+    sip.reply(called.agent, called.agent.expect("BYE", 1.5), 200, "OK")
+    expect(caller.agent.final(1.5, method="BYE").status == 200, "hang-up")
+
+
+@case.case
+def a_dead_relay_means_503_at_once(scratch):
+    edge = Edge(scratch)
+    alice, _ = edge.client("alice"), edge.inside_server()
+    edge.ng.close()
+    for _ in range(3):
+        edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+        expect(alice.final(1.5, method="INVITE").status == 503, "refused at once")
+
+
+@case.case
 def calls_over_ipv6(scratch):
     edge = Edge(scratch)
     pbx = edge.inside_server()

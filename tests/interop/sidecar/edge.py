@@ -119,6 +119,7 @@ class Edge:
             "interface.outside": {"addresses": [OUTSIDE, "2001:db8:51::1"]},
             "interface.inside": {"addresses": [INSIDE]},
             "ng": {"unix": relay or str(self.folder / "ng.sock")},
+            "api": {"metrics": fake_ng.HEALTH},
             "sip": {
                 "domains": [DOMAIN], "inside_networks": ["10.20.0.0/16"],
                 "certificate_file": "pki/server.pem", "private_key_file": "pki/server.key",

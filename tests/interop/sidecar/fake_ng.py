@@ -4,9 +4,12 @@ Hides: bencode, NG's unix framing (one connection a command, no cookie), a minim
 Not: a relay. No packet flows; what matters here is which commands come, when, with which flags.
 """
 
+import http.server
 import os
 import socket
 import threading
+
+HEALTH = "127.0.0.1:9464"
 
 
 def decode(data: bytes, at: int = 0):
@@ -44,13 +47,16 @@ def encode(value) -> bytes:
 
 class FakeNg:
     """Answers every command on `path`. `commands` holds all but pings, in order, as dictionaries.
-    `refusal`: reply dictionary for offers instead of success."""
+    `refusal`: reply dictionary for offers instead of success. `running`: an event; while it is
+    clear, commands and /healthz are taken but not answered, as by a stopped process."""
 
     KEY = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
     def __init__(self, path: str):
         self.path, self.commands, self.refusal = path, [], None
         self._port = 36000
+        self.running = threading.Event()
+        self.running.set()
         if os.path.exists(path):
             os.unlink(path)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -59,8 +65,31 @@ class FakeNg:
         self._listener.listen(64)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
+        self._serve_health()
+
+    def _serve_health(self) -> None:
+        running = self.running
+
+        class Health(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                running.wait()
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        host, port = HEALTH.split(":")
+        self._health = http.server.ThreadingHTTPServer((host, int(port)), Health)
+        self._health.daemon_threads = True
+        threading.Thread(target=self._health.serve_forever, daemon=True).start()
 
     def close(self) -> None:
+        if not os.path.exists(self.path):
+            return
+        self.running.set()
+        self._health.shutdown()
+        self._health.server_close()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(5)
@@ -78,6 +107,7 @@ class FakeNg:
                 return
             with connection:
                 connection.settimeout(2)
+                self.running.wait()
                 try:
                     connection.sendall(encode(self._answer(self._read(connection))))
                 except OSError:
