@@ -87,7 +87,7 @@ void add_process(Builder& section) {
       .path("directory", &SipSection::directory, "/var/lib/turnpike/sidecar",
             "Where the sidecar's files are written.")
       .integer("worker_processes", of(&SipConfig::worker_processes), 4, {1, 64},
-               "Processes of the SIP server, for each listener and transport.")
+               "Processes of the SIP server for each UDP listener. TCP and TLS have one.")
       .text("run_user", of(&SipConfig::run_user), "kamailio",
             "Account and group of the SIP server.")
       .text("relay_user", of(&SipConfig::relay_user), "turnpike", "Account of turnpiked.")

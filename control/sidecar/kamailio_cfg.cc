@@ -92,8 +92,12 @@ std::string process(const SipConfig& config) {
          // Its memory holds keys of calls.
          "disable_core_dump=yes\n"
          "children=" +
-         workers + "\ntcp_children=" + workers +
+         workers +
          "\n"
+         // One process for all TCP and TLS: OpenSSL's error queue lies in memory that Kamailio
+         // 5.6's processes share, so that with more of them a handshake that fails in one makes
+         // another one cut off a client that did nothing.
+         "tcp_children=1\n"
          "enable_tls=yes\n"
          "auto_aliases=no\n"
          "mhomed=0\n"

@@ -106,7 +106,7 @@ struct SipConfig {
   Seconds keepalive_interval{10};                 ///< OPTIONS to inside servers and peers
   std::uint32_t keepalive_failures_max = 2;       ///< unanswered in a row: counts as down
   Seconds registration_max{3600};
-  std::uint32_t worker_processes = 4;  ///< of the SIP server, per listener and transport
+  std::uint32_t worker_processes = 4;  ///< of the SIP server, for each UDP listener
 
   std::string run_user = "kamailio";                ///< account and group of the SIP server
   std::string relay_user = "turnpike";              ///< account of turnpiked

@@ -189,6 +189,24 @@ def weak_or_damaged_identities_are_not_installed(scratch):
     expect("No such file" in edge.turnpiked("--write-sidecar", fails=True), "missing")
 
 
+@case.case
+def a_failed_handshake_cuts_nobody_off(scratch):
+    """Kamailio's processes share OpenSSL's error queue: an error of one connection must not be
+    taken for one of another."""
+    edge = Edge(scratch, {"sip": {"requests_per_second_max": 100000}}, make_certificates)
+    others = [edge.connect() for _ in range(6)]
+    for i in range(25):
+        for certificate in ("expired", "wrong-ca", "server-only"):
+            expect(attempt(edge, MTLS, certificate, DOMAIN)[0] == "refused", certificate)
+            for other in others:
+                sip.request(other, "OPTIONS", f"sip:{DOMAIN}", "sip:probe@anywhere.example")
+            for other in others:
+                try:
+                    expect(other.final().status == 200, "OPTIONS")
+                except ConnectionError as error:
+                    raise case.Failed(f"cut off in round {i} by {certificate}") from error
+
+
 # ---- the edge as a TLS client ----------------------------------------------------------------
 
 
