@@ -29,7 +29,7 @@ def hang_up(by, other, edge, to=None):
     asked = other.agent.expect("BYE")
     sip.reply(other.agent, asked, 200, "OK")
     expect(by.agent.final(method="BYE").status == 200, "BYE is answered")
-    expect(len(edge.ng.of("delete")) == 1, f"one delete: {edge.ng.of('delete')}")
+    case.eventually(lambda: len(edge.ng.of("delete")) == 1, "one delete")
 
 
 @case.case
