@@ -200,7 +200,7 @@ int run_direct(Options options) {
     call.leg[0].relay_port = ends.port[1];
     call.leg[1].relay_port = ends.port[0];
   }
-  print(options, traffic.play([] {}), {});
+  print(options, traffic.play([] {}, [] {}), {});
   return 0;
 }
 
@@ -221,14 +221,19 @@ int run(const Options& options) {
   cost.set_up_seconds = *seconds;
   cost.set_up_cpu_ns = observe(options.pid).cpu_ns - idle.cpu_ns;
   ProcessFigures before;
+  ProcessFigures after;
   std::chrono::steady_clock::time_point begin;
-  const TrafficResult result = traffic.play([&] {
+  const auto on_begin = [&] {
     before = observe(options.pid);
     begin = std::chrono::steady_clock::now();
-  });
-  const ProcessFigures after = observe(options.pid);
-  cost.measured_ns =
-      std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
+  };
+  const auto on_end = [&] {
+    after = observe(options.pid);
+    const std::chrono::duration<double, std::nano> lasted =
+        std::chrono::steady_clock::now() - begin;
+    cost.measured_ns = lasted.count();
+  };
+  const TrafficResult result = traffic.play(on_begin, on_end);
   if (after.cpu_ns < before.cpu_ns || after.resident_kib == 0) {
     std::fprintf(stderr, "turnpike_load: the relay (process %d) ended\n", options.pid);
     return 1;

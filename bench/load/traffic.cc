@@ -133,14 +133,14 @@ class Traffic::Player {
 
   std::uint64_t unread() const { return ends_.unread(); }
 
-  TrafficResult run(const std::function<void()>& on_measure) {
+  TrafficResult run(const std::function<void()>& on_begin, const std::function<void()>& on_end) {
     for (std::size_t train = 0; train < trains_.size(); ++train) {
       const std::size_t side = train % 2;
       to_.push_back(address_of(plan_.relay_address[side], calls_[train / 2].leg[side].relay_port));
     }
     const std::int64_t start = now_ns() + kPacketNs;
     for (std::uint32_t index = 0; index < packets(); ++index) {
-      if (index == first_measured()) on_measure();
+      if (index == first_measured()) on_begin();
       for (const auto& [phase, train] : order_) {
         const std::int64_t due = start + index * kPacketNs + phase;
         if (now_ns() < due) flush();
@@ -150,6 +150,7 @@ class Traffic::Player {
     }
     flush();
     for (const std::int64_t end = now_ns() + kTailNs; now_ns() < end;) hear();
+    on_end();
     return result();
   }
 
@@ -312,8 +313,9 @@ Traffic::Traffic(const TrafficPlan& plan, const Ends& ends, const std::vector<Ca
 
 Traffic::~Traffic() = default;
 
-TrafficResult Traffic::play(const std::function<void()>& on_measure) {
-  TrafficResult result = player_->run(on_measure);
+TrafficResult Traffic::play(const std::function<void()>& on_begin,
+                            const std::function<void()>& on_end) {
+  TrafficResult result = player_->run(on_begin, on_end);
   result.unread = player_->unread();
   return result;
 }

@@ -61,8 +61,9 @@ class Traffic {
   Traffic(const Traffic&) = delete;
   Traffic& operator=(const Traffic&) = delete;
 
-  /// Runs the plan, once the calls are set up. `on_measure` is called when the warm-up is over.
-  TrafficResult play(const std::function<void()>& on_measure);
+  /// Runs the plan, once the calls are set up. `on_begin` is called when the warm-up is over,
+  /// `on_end` when nothing is expected any more, before packets are checked.
+  TrafficResult play(const std::function<void()>& on_begin, const std::function<void()>& on_end);
 
  private:
   class Player;
