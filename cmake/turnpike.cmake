@@ -16,7 +16,7 @@ if(TURNPIKE_SANITIZE)
   target_compile_options(turnpike_options INTERFACE
     -fsanitize=${TURNPIKE_SANITIZE} -fno-sanitize-recover=all
     # With sanitizers g++ 12 sees uninitialised values in the standard library that are not.
-    -Wno-maybe-uninitialized)
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(turnpike_options INTERFACE -fsanitize=${TURNPIKE_SANITIZE})
 endif()
 if(TURNPIKE_FUZZERS)

@@ -18,6 +18,7 @@ using Value = ng::Value;
 
 constexpr std::size_t kIdBytesMax = 1024;
 constexpr std::size_t kOtherTagsMax = 16;
+constexpr std::size_t kRefusedCallsMax = 256;
 constexpr const char* kLimitReached = "Parallel session limit reached";
 
 Value::Dict error_reply(std::string reason) {
@@ -159,6 +160,18 @@ Call Service::new_call(const CallRequest& request) {
   return call;
 }
 
+void Service::remember_refusal(const std::string& call_id) {
+  std::erase(refused_for_load_, call_id);
+  refused_for_load_.push_back(call_id);
+  if (refused_for_load_.size() > kRefusedCallsMax) refused_for_load_.pop_front();
+}
+
+void Service::refuse_for_load(const CallRequest& request, const char* message,
+                              const ReplyFunction& reply) {
+  remember_refusal(request.call_id);
+  reply(limit_reply(request, message));
+}
+
 void Service::offer(const CallRequest& request, ReplyFunction reply) {
   auto parsed = parse(request);
   if (!parsed) return reply(error_reply(parsed.error().message));
@@ -166,9 +179,9 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
 
   const auto known = call_by_id_.find(request.call_id);
   const bool is_new = known == call_by_id_.end();
-  if (is_new && draining_) return reply(limit_reply(request, "draining"));
+  if (is_new && draining_) return refuse_for_load(request, "draining", reply);
   if (is_new && call_by_id_.size() >= config_.calls_max) {
-    return reply(limit_reply(request, kLimitReached));
+    return refuse_for_load(request, kLimitReached, reply);
   }
   Call next = is_new ? new_call(request) : known->second;
   const auto from = offerer_of(next, request);
@@ -179,8 +192,9 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
   const auto done = negotiation.offer(*from, description.value);
   if (!done) {
     log(next, "offer refused: " + done.error().message);
-    return reply(changes.at_session_limit() ? limit_reply(request, kLimitReached)
-                                            : error_reply(done.error().message));
+    if (changes.at_session_limit()) return refuse_for_load(request, kLimitReached, reply);
+    if (changes.out_of_ports()) remember_refusal(request.call_id);
+    return reply(error_reply(done.error().message));
   }
   for (CallSide& side : next.sides) {
     if (side.since == Instant{}) side.since = next.created;
@@ -262,7 +276,11 @@ Gatherer::Done Service::reply_with_statistics(const Call& call, ReplyFunction re
 void Service::remove(const CallRequest& request, ReplyFunction reply) {
   if (request.call_id.empty()) return reply(error_reply("No call-id in message"));
   const auto known = call_by_id_.find(request.call_id);
-  if (known == call_by_id_.end()) return reply(unknown_call_reply());
+  if (known == call_by_id_.end()) {
+    // A SIP server that cannot see why an offer was refused tells its reasons apart by this.
+    const bool was_load = std::erase(refused_for_load_, request.call_id) != 0;
+    return reply(was_load ? error_reply(kLimitReached) : unknown_call_reply());
+  }
   Call& call = known->second;
   CallSide& callee = call.side(Side::kB);
   const auto is_known = [&](const std::string& tag) {

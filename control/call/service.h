@@ -2,6 +2,7 @@
 // call_service.h.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -32,6 +33,9 @@ class Service final : public CallService {
  private:
   Call new_call(const CallRequest& request);
   Result<sdp::Session> parse(const CallRequest& request) const;
+  /// A new call is refused for want of room: kept for who asks by `delete`.
+  void remember_refusal(const std::string& call_id);
+  void refuse_for_load(const CallRequest& request, const char* message, const ReplyFunction& reply);
   Moment now() const;
   Gatherer::Done reply_with_statistics(const Call& call, ReplyFunction reply) const;
   CallSummary summary_of(const Call& call) const;
@@ -55,6 +59,8 @@ class Service final : public CallService {
   Gatherer gatherer_;
   std::unordered_map<std::string, Call> call_by_id_;
   std::map<SessionId, std::string> call_id_by_session_;
+  /// The latest calls that were refused for want of room, oldest first.
+  std::deque<std::string> refused_for_load_;
   bool draining_ = false;
 };
 

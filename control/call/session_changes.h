@@ -33,6 +33,7 @@ class SessionChanges {
         return Error{"Parallel session limit reached"};
       case OpenFailure::kOutOfPorts:
       case OpenFailure::kOutOfDescriptors:
+        out_of_ports_ = true;
         return Error{"Ran out of ports"};
       case OpenFailure::kBadSpec:
         break;
@@ -42,6 +43,7 @@ class SessionChanges {
 
   void close_on_commit(SessionId id) { to_close_.push_back(id); }
   bool at_session_limit() const { return at_session_limit_; }
+  bool out_of_ports() const { return out_of_ports_; }
 
   /// Keeps what was opened. The caller closes what is returned.
   std::vector<SessionId> commit() {
@@ -54,6 +56,7 @@ class SessionChanges {
   std::vector<SessionId> opened_;
   std::vector<SessionId> to_close_;
   bool at_session_limit_ = false;
+  bool out_of_ports_ = false;
 };
 
 }  // namespace turnpike::call

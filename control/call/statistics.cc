@@ -148,8 +148,9 @@ Value::Dict statistics_of(const Call& call, const StatsBySession& stats, const M
   for (const auto& [id, session] : stats) {
     for (const LegStats& leg : session.legs) {
       for (auto& [ssrc, figures] : ssrcs_of(leg)) {
-        const bool known = std::any_of(ssrcs.begin(), ssrcs.end(),
-                                       [&](const auto& entry) { return entry.first == ssrc; });
+        const bool known =
+            std::any_of(ssrcs.begin(), ssrcs.end(),
+                        [&name = ssrc](const auto& entry) { return entry.first == name; });
         if (!known) ssrcs.emplace_back(ssrc, std::move(figures));
       }
     }

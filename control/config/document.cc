@@ -25,7 +25,7 @@ Node convert(const toml::node& from) {
       Node member = convert(value);
       // A table that only exists as the parent of [a.b] has no line of its own.
       if (key.source().begin.line != 0 && !value.is_table()) member.line = line_of(key.source());
-      node.members.emplace_back(std::string(key.str()), std::move(member));
+      node.members.push_back({std::string(key.str()), std::move(member)});
     }
   } else if (const auto* array = from.as_array()) {
     node.kind = Node::Kind::kList;
@@ -123,8 +123,8 @@ Node Node::of_list(std::vector<Node> values) {
 
 const Node* Node::member(std::string_view name) const {
   const auto found = std::find_if(members.begin(), members.end(),
-                                  [name](const auto& entry) { return entry.first == name; });
-  return found == members.end() ? nullptr : &found->second;
+                                  [name](const auto& entry) { return entry.name == name; });
+  return found == members.end() ? nullptr : &found->value;
 }
 
 Node parse_document(std::string_view text, Findings& findings) {

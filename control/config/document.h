@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "control/config/findings.h"
@@ -22,8 +21,9 @@ struct Node {
   std::int64_t integer = 0;
   double real = 0;
   bool boolean = false;
-  std::vector<Node> items;                            ///< kList
-  std::vector<std::pair<std::string, Node>> members;  ///< kTable, in no particular order
+  struct Member;
+  std::vector<Node> items;      ///< kList
+  std::vector<Member> members;  ///< kTable, in no particular order
 
   static Node of_text(std::string value);
   static Node of_integer(std::int64_t value);
@@ -31,6 +31,11 @@ struct Node {
   static Node of_list(std::vector<Node> values);
 
   const Node* member(std::string_view name) const;
+};
+
+struct Node::Member {
+  std::string name;
+  Node value;
 };
 
 /// Parses TOML 1.0. Every syntax error becomes a mistake in `findings`; the lines that hold one

@@ -16,7 +16,8 @@ constexpr const char* kCounters[] = {
     "refused_relay",     "refused_send",    "dropped_flood",
 };
 
-constexpr std::int64_t kCurlTimedOut = 28;  ///< CURLE_OPERATION_TIMEDOUT
+constexpr std::int64_t kCallSecondsMax = 43200;  ///< what is remembered of a call and its peers
+constexpr std::int64_t kCurlTimedOut = 28;       ///< CURLE_OPERATION_TIMEDOUT
 
 std::string define(std::string_view name, std::string_view value = "") {
   return "#!define " + std::string(name) + (value.empty() ? "" : " ") + std::string(value) + "\n";
@@ -39,6 +40,7 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
   text += define("CALLS_PER_MINUTE_MAX", config.calls_per_minute_max);
   text += define("PEER_CALLS_PER_MINUTE_MAX", config.peer_calls_per_minute_max);
   text += define("CONNECTION_REGISTERED_SECONDS", config.registration_max.count() + 10);
+  text += define("CONNECTION_PEER_SECONDS", kCallSecondsMax);
   const bool srtp = config.inside_media == InsideMedia::kSrtp;
   text += define("INSIDE_PROTOCOL", srtp ? "\"RTP/SAVP\"" : "\"RTP/AVP\"");
   text += define("SIGNING_KEY", "\"" + signing_key + "\"");
@@ -156,16 +158,18 @@ std::string transactions() {
 }
 
 std::string tables(const SipConfig& config) {
-  std::string text = parameter("htable", "htable", "banned=>size=12;autoexpire=300;") +
-                     parameter("htable", "htable", "refusals=>size=12;autoexpire=60;") +
-                     parameter("htable", "htable", "hops=>size=14;autoexpire=43200;") +
-                     parameter("htable", "htable", "tls_names=>size=8;autoexpire=86400;") +
-                     parameter("htable", "htable",
-                               "call_rate=>size=12;autoexpire=60;"
-                               "updateexpire=0;initval=0;") +
-                     parameter("htable", "htable",
-                               "failures=>size=12;autoexpire=300;"
-                               "updateexpire=0;initval=0;");
+  std::string text =
+      parameter("htable", "htable", "banned=>size=12;autoexpire=300;") +
+      parameter("htable", "htable", "refusals=>size=12;autoexpire=60;") +
+      parameter("htable", "htable",
+                "hops=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
+      parameter("htable", "htable", "tls_names=>size=8;autoexpire=86400;") +
+      parameter("htable", "htable",
+                "call_rate=>size=12;autoexpire=60;"
+                "updateexpire=0;initval=0;") +
+      parameter("htable", "htable",
+                "failures=>size=12;autoexpire=300;"
+                "updateexpire=0;initval=0;");
   if (!has_registrar(config)) {
     text += parameter(
         "htable", "htable",

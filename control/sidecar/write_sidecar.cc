@@ -24,6 +24,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kKeyFile = "signing_key";
 constexpr std::size_t kKeyDigits = 64;
+constexpr const char* kNoPlainPath =
+    "the sidecar's directory must be an absolute path of letters, digits and / . _ + -";
 
 Error system_error(const std::string& what, const std::string& path) {
   return Error{what + " " + path + ": " + std::strerror(errno)};
@@ -36,6 +38,34 @@ std::optional<gid_t> group_of(const std::string& user) {
   return entry->pw_gid;
 }
 
+std::string parent_of(const std::string& directory) {
+  fs::path path(directory);
+  if (!path.has_filename()) path = path.parent_path();
+  return path.parent_path().string();
+}
+
+/// What is written here is read, and in parts run, by root: nobody else may be able to replace it.
+Result<void> expect_protected(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT) return {};
+    return system_error("cannot look at", path);
+  }
+  if (!S_ISDIR(status.st_mode)) {
+    return Error{path + " is not a directory; remove it or choose another place"};
+  }
+  if (status.st_uid != 0 && status.st_uid != ::geteuid()) {
+    return Error{path + " belongs to another account, which could replace what is written there; "
+                        "give it to root (chown root) or choose another place"};
+  }
+  const bool others_write = (status.st_mode & (S_IWGRP | S_IWOTH)) != 0;
+  if (others_write && (status.st_mode & S_ISVTX) == 0) {
+    return Error{path + " may be written to by other accounts, which could replace what is written "
+                        "there; protect it (chmod go-w) or choose another place"};
+  }
+  return {};
+}
+
 class Writer {
  public:
   Writer(std::string directory, std::optional<gid_t> group)
@@ -45,10 +75,7 @@ class Writer {
     if (::mkdir(path.c_str(), 0750) != 0 && errno != EEXIST) {
       return system_error("cannot make", path);
     }
-    struct stat status {};
-    if (::lstat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) {
-      return Error{path + " is not a directory; remove it or choose another place"};
-    }
+    if (auto safe = expect_protected(path); !safe) return safe;
     if (::chmod(path.c_str(), 0750) != 0) return system_error("cannot protect", path);
     give_to_group(path);
     return {};
@@ -125,10 +152,7 @@ Result<std::vector<GeneratedFile>> generate(const SipConfig& config, const std::
                                             const std::string& signing_key) {
   const auto mistakes = check(config);
   if (!mistakes.empty()) return Error{mistakes.front().key + " " + mistakes.front().message};
-  if (!is_plain_path(directory)) {
-    return Error{
-        "the sidecar's directory must be an absolute path of letters, digits and / . _ + -"};
-  }
+  if (!is_plain_path(directory)) return Error{kNoPlainPath};
   if (!is_hex(signing_key, kKeyDigits)) return Error{"the sidecar's signing key is damaged"};
   std::vector<GeneratedFile> files = {
       {"routes.cfg", std::string(routes_cfg())},
@@ -147,6 +171,10 @@ Result<std::vector<GeneratedFile>> generate(const SipConfig& config, const std::
 }
 
 Result<void> write_sidecar(const SipConfig& config, const std::string& directory) {
+  if (!is_plain_path(directory)) return Error{kNoPlainPath};
+  for (const std::string& path : {parent_of(directory), directory, directory + "/db"}) {
+    if (auto safe = expect_protected(path); !safe) return safe;
+  }
   if (!is_ours(directory)) {
     return Error{directory + " holds files that turnpiked did not write; choose another directory"};
   }

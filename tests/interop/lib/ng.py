@@ -90,8 +90,8 @@ class Ng:
 
     def _over_stream(self, message):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+            link.connect(self._address)  # without a time limit it waits while the queue is full
             link.settimeout(self._timeout)
-            link.connect(self._address)
             link.sendall(message)
             answer = b""
             while True:

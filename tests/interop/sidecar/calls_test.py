@@ -30,6 +30,7 @@ def hang_up(by, other, edge, to=None):
     sip.reply(other.agent, asked, 200, "OK")
     expect(by.agent.final(method="BYE").status == 200, "BYE is answered")
     case.eventually(lambda: len(edge.ng.of("delete")) == 1, "one delete")
+    expect(edge.remembered("hops") == 0, "nothing is remembered of the call")
 
 
 @case.case
@@ -91,7 +92,8 @@ def a_failed_reinvite_ends_no_call(scratch):
     expect(caller.agent.final(method="INVITE").status == 488, "no clear stream in a call either")
     edge.ng.refusal = {"result": "error", "error-reason": "Ran out of ports"}
     caller.request("INVITE", outside_sdp())
-    expect(caller.agent.final(method="INVITE").status >= 488, "the relay refuses")
+    expect(caller.agent.final(method="INVITE").status == 488, "the relay refuses")
+    expect(not edge.ng.of("delete"), "the call stays")
     edge.ng.refusal = None
     # A next hop that is gone: the relay has taken the offer, then sending fails.
     caller.agent.close()
@@ -167,6 +169,15 @@ def a_phone_may_name_the_edge_as_its_outbound_proxy(scratch):
 
 
 @case.case
+def a_phone_may_ask_what_a_client_can_do(scratch):
+    edge = Edge(scratch)
+    pbx, alice = edge.inside_server(), edge.client("alice")
+    sip.request(pbx, "OPTIONS", f"sip:alice@{DOMAIN}", f"sip:6001@{DOMAIN}", user="6001")
+    sip.reply(alice, alice.expect("OPTIONS"), 200, "OK", "alice")
+    expect(pbx.final(method="OPTIONS").status == 200, "the answer comes back")
+
+
+@case.case
 def a_client_calls_another_client(scratch):
     edge = Edge(scratch)
     alice, bob = edge.client("alice"), edge.client("bob")
@@ -211,6 +222,7 @@ def a_refused_call_frees_the_ports(scratch):
     sip.reply(pbx, pbx.expect("INVITE"), 486, "Busy Here", to_tag="pbx")
     expect(alice.final(method="INVITE").status == 486, "busy")
     case.eventually(lambda: edge.ng.of("delete"), "ports are given back")
+    expect(edge.remembered("hops") == 0, "nothing is remembered of it")
 
 
 @case.case

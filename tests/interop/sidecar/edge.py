@@ -186,6 +186,16 @@ class Edge:
             raise case.Failed(f"no counter {name}: {done.stdout}{done.stderr}")
         return int(found.group(1) or found.group(2))
 
+    def remembered(self, table: str) -> int:
+        """How many entries a hash table of the script has."""
+        done = subprocess.run(
+            ["kamcmd", "-s", f"unix:{self.folder}/turnpike_ctl", "htable.stats"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+        found = re.search(rf"name: {table}\s.*?all: (\d+)", done.stdout, re.S)
+        if not found:
+            raise case.Failed(f"no table {table}: {done.stdout}")
+        return int(found.group(1))
+
     def connections(self) -> str:
         """The TCP and TLS connections that the sidecar holds."""
         done = subprocess.run(

@@ -47,13 +47,15 @@ def encode(value) -> bytes:
 
 class FakeNg:
     """Answers every command on `path`. `commands` holds all but pings, in order, as dictionaries.
-    `refusal`: reply dictionary for offers instead of success. `running`: an event; while it is
+    `refusal`: reply dictionary for offers instead of success. `refuse_delete`: a call was refused
+    for want of room, as turnpiked says it. `running`: an event; while it is
     clear, commands and /healthz are taken but not answered, as by a stopped process."""
 
     KEY = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
     def __init__(self, path: str):
-        self.path, self.commands, self.refusal = path, [], None
+        self.path, self.commands = path, []
+        self.refusal, self.refuse_delete = None, False
         self._port = 36000
         self.running = threading.Event()
         self.running.set()
@@ -134,6 +136,8 @@ class FakeNg:
             if self.refusal is not None:
                 return self.refusal
             return {"result": "ok", "sdp": self._rewrite(command)}
+        if command["command"] == "delete" and self.refuse_delete:
+            return {"result": "error", "error-reason": "Parallel session limit reached"}
         return {"result": "ok"}
 
     def _rewrite(self, command: dict) -> str:

@@ -258,17 +258,30 @@ def only_sdp_is_media(scratch):
 
 
 @case.case
-def a_relay_that_refuses_means_503(scratch):
+def a_relay_without_room_means_503(scratch):
     edge = Edge(scratch)
     edge.inside_server()
     alice = edge.client("alice")
+    edge.ng.refuse_delete = True
     for refusal in ({"result": "load limit", "message": "calls"},
                     {"result": "error", "error-reason": "Ran out of ports"}):
         edge.ng.refusal = refusal
         edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
         answer = alice.final(method="INVITE")
         expect(answer.status == 503 and answer.first("retry-after") == "10", answer.start)
-    edge.ng.refusal = None
+    expect(edge.counter("refused_relay") == 2, "counted")
+
+
+@case.case
+def sdp_that_the_relay_refuses_means_488(scratch):
+    edge = Edge(scratch)
+    edge.inside_server()
+    alice = edge.client("alice")
+    edge.ng.refusal = {"result": "error", "error-reason": "suite is not supported"}
+    edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+    answer = alice.final(method="INVITE")
+    expect(answer.status == 488 and not answer.first("retry-after"), answer.start)
+    expect(edge.counter("refused_media") == 1, "counted")
 
 
 @case.case

@@ -43,6 +43,30 @@ TEST_F(Lifecycle, call_limit_says_so_in_both_dialects) {
   EXPECT_EQ(service_->call_count(), 1U);
 }
 
+TEST_F(Lifecycle, delete_tells_want_of_room_from_a_refused_description) {
+  relay_->opens_until_out_of_ports = 0;
+  EXPECT_EQ(text(offer(request(sdp_of(kAudio))), "error-reason"), "Ran out of ports");
+  EXPECT_EQ(text(remove(request("")), "result"), "error");
+  EXPECT_EQ(text(remove(request("")), "result"), "ok") << "told once";
+  EXPECT_EQ(text(offer(request("v=0 is no description")), "result"), "error");
+  EXPECT_EQ(text(remove(request("")), "result"), "ok");
+  expect_nothing_left();
+}
+
+TEST_F(Lifecycle, refusals_that_nobody_asks_about_are_forgotten) {
+  relay_->sessions_max = 0;
+  for (int i = 0; i < 257; ++i) {
+    CallRequest invite = request(sdp_of(kAudio));
+    invite.call_id = "call-" + std::to_string(i);
+    offer(invite);
+  }
+  CallRequest asked = request("");
+  asked.call_id = "call-0";
+  EXPECT_EQ(text(remove(asked), "result"), "ok");
+  asked.call_id = "call-1";
+  EXPECT_EQ(text(remove(asked), "result"), "error");
+}
+
 TEST_F(Lifecycle, draining_refuses_new_calls_only) {
   connect();
   service_->set_draining(true);

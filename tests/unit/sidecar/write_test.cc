@@ -82,6 +82,31 @@ TEST_F(Write, a_directory_of_others_is_left_alone) {
   EXPECT_EQ(read(directory_ + "/kamailio.cfg"), "mine");
 }
 
+TEST_F(Write, a_place_that_others_may_replace_is_refused) {
+  ASSERT_TRUE(write_sidecar(example(), directory_));
+  for (const std::string& open_to_others : {home_, directory_}) {
+    ASSERT_EQ(::chmod(open_to_others.c_str(), 0777), 0);
+    const auto written = write_sidecar(example(), directory_);
+    ASSERT_FALSE(written);
+    EXPECT_NE(written.error().message.find("chmod go-w"), std::string::npos);
+    ASSERT_EQ(::chmod(open_to_others.c_str(), 01777), 0);
+    EXPECT_TRUE(write_sidecar(example(), directory_)) << "as /tmp is";
+    ASSERT_EQ(::chmod(open_to_others.c_str(), 0755), 0);
+  }
+}
+
+TEST_F(Write, a_place_of_another_account_is_refused) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  ASSERT_TRUE(write_sidecar(example(), directory_));
+  for (const std::string& given_away : {home_, directory_}) {
+    ASSERT_EQ(::chown(given_away.c_str(), 65534, 65534), 0);
+    const auto written = write_sidecar(example(), directory_);
+    ASSERT_FALSE(written);
+    EXPECT_NE(written.error().message.find("another account"), std::string::npos);
+    ASSERT_EQ(::chown(given_away.c_str(), 0, 0), 0);
+  }
+}
+
 TEST_F(Write, a_link_in_place_of_a_file_is_not_followed) {
   ASSERT_TRUE(write_sidecar(example(), directory_));
   std::ofstream(home_ + "/victim") << "mine";
