@@ -55,13 +55,15 @@ Result<void> expect_protected(const std::string& path) {
     return Error{path + " is not a directory; remove it or choose another place"};
   }
   if (status.st_uid != 0 && status.st_uid != ::geteuid()) {
-    return Error{path + " belongs to another account, which could replace what is written there; "
-                        "give it to root (chown root) or choose another place"};
+    return Error{path +
+                 " belongs to another account, which could replace what is written there; "
+                 "give it to root (chown root) or choose another place"};
   }
   const bool others_write = (status.st_mode & (S_IWGRP | S_IWOTH)) != 0;
   if (others_write && (status.st_mode & S_ISVTX) == 0) {
-    return Error{path + " may be written to by other accounts, which could replace what is written "
-                        "there; protect it (chmod go-w) or choose another place"};
+    return Error{path +
+                 " may be written to by other accounts, which could replace what is written "
+                 "there; protect it (chmod go-w) or choose another place"};
   }
   return {};
 }
