@@ -1,11 +1,12 @@
-// Start-up order: relay, calls (which adopt what a holder kept), control protocol, API. A part is
-// destroyed before the parts that it uses.
+// Start-up order: the lock against a second daemon, relay, calls (which adopt what a holder kept),
+// control protocol, API. A part is destroyed before the parts that it uses.
 #include "control/daemon.h"
 
 #include <array>
 #include <chrono>
 #include <csignal>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "control/metrics.h"
 #include "control/ng/server.h"
 #include "control/process.h"
+#include "control/run_lock.h"
 #include "turnpike/host.h"
 #include "turnpike/relay.h"
 
@@ -76,6 +78,7 @@ class Daemon {
 
  private:
   void prepare_host();
+  Result<void> lock();
   Result<void> start_relay();
   void start_calls();
   Result<void> start_ng();
@@ -84,6 +87,7 @@ class Daemon {
   metrics::Figures figures() const;
   void on_events();
   void on_tick();
+  void look_at_holder();
   void on_stop_signal(const char* name);
   void on_reload_signal();
   void on_drain_tick();
@@ -94,6 +98,7 @@ class Daemon {
 
   const config::Settings& settings_;
   log::Log& log_;
+  std::optional<RunLock> lock_;
   loop::EventLoop loop_;
   std::unique_ptr<Relay> relay_;
   std::unique_ptr<call::CallService> calls_;
@@ -106,6 +111,7 @@ class Daemon {
   loop::Timer drain_tick_;
   std::vector<loop::SignalWatcher> signals_;
   bool draining_ = false;
+  bool holder_connected_ = false;
   Instant drain_until_{};
 };
 
@@ -120,6 +126,17 @@ void Daemon::prepare_host() {
   if (const auto reserved = reserve_port_range(media.port_min, media.port_max); !reserved) {
     log_.warning("ports_not_reserved", {{"reason", reserved.error().message}});
   }
+}
+
+// Before anything is touched: a second daemon would take sockets and calls from the first.
+Result<void> Daemon::lock() {
+  const std::string& path =
+      settings_.holder.unix_path.empty() ? settings_.ng.unix_path : settings_.holder.unix_path;
+  if (path.empty()) return {};
+  auto lock = RunLock::take(path);
+  if (!lock) return lock.error();
+  lock_.emplace(std::move(*lock));
+  return {};
 }
 
 Result<void> Daemon::start_relay() {
@@ -142,6 +159,7 @@ Result<void> Daemon::start_relay() {
     log_.warning("holder_missing",
                  {{"socket", settings_.holder.unix_path}, {"hint", "calls end with this process"}});
   }
+  holder_connected_ = adoption.holder_connected;
   return {};
 }
 
@@ -212,6 +230,7 @@ Result<void> Daemon::start() {
   if (runs_as_root()) {
     log_.warning("runs_as_root", {{"hint", "no privilege is needed; use the systemd unit"}});
   }
+  if (Result<void> locked = lock(); !locked) return locked;
   if (Result<void> started = start_relay(); !started) return started;
   start_calls();
   if (Result<void> started = start_ng(); !started) return started;
@@ -257,7 +276,17 @@ void Daemon::on_tick() {
   on_events();  // an event whose wake-up was lost waits a second at most
   calls_->on_tick();
   endpoints_->on_tick();
+  look_at_holder();
   notify_service_manager("WATCHDOG=1\nSTATUS=" + status());
+}
+
+void Daemon::look_at_holder() {
+  const bool connected = relay_->adoption().holder_connected;
+  if (connected == holder_connected_) return;
+  holder_connected_ = connected;
+  if (connected) return log_.info("holder_connected", {{"socket", settings_.holder.unix_path}});
+  log_.warning("holder_lost", {{"socket", settings_.holder.unix_path},
+                               {"hint", "calls would end with this process; is it running?"}});
 }
 
 std::string Daemon::status() const {

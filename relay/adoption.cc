@@ -39,18 +39,21 @@ media::ArenaShape RelayImpl::shape_of(std::size_t shard) const {
   return shape;
 }
 
-void RelayImpl::connect_holder(Held& held) {
-  if (config_.holder_socket.empty()) return;
-  auto holder = HolderClient::connect(config_.holder_socket);
-  if (!holder) {
-    adoption_.refused = holder.error().message;
-    return;
-  }
+Result<void> RelayImpl::connect_holder(Held& held) {
+  if (config_.holder_socket.empty()) return {};
+  const auto go_without = [this](const Error& error) {
+    adoption_.refused = error.message;
+    return Result<void>{};
+  };
+  auto holder = HolderClient::open(config_.holder_socket);
+  if (!holder) return go_without(holder.error());
+  const auto greeted = (*holder)->greeted(HolderClient::kPatienceAtStart);
+  // Its calls are not ours to take, and beside it we would only get in its way.
+  if (!greeted && (*holder)->is_busy()) return greeted.error();
+  if (!greeted) return go_without(greeted.error());
+  if (!*greeted) return go_without(Error{"holder: no answer in time; is turnpike-holder stopped?"});
   auto found = (*holder)->fetch();
-  if (!found) {
-    adoption_.refused = found.error().message;
-    return;
-  }
+  if (!found) return go_without(found.error());
   holder_ = std::move(*holder);
   adoption_.holder_connected = true;
   for (const HeldDescriptor& item : *found) {
@@ -66,6 +69,7 @@ void RelayImpl::connect_holder(Held& held) {
         break;
     }
   }
+  return {};
 }
 
 // All shards or none: half of the old state with half of a new one would be neither.
@@ -128,20 +132,40 @@ Result<void> RelayImpl::keep_memory(HolderClient& holder) {
 }
 
 // A holder that came late or was restarted knows nothing of us: it gets everything again. What it
-// keeps from others before us is no longer anybody's.
-void RelayImpl::mind_holder() {
-  const bool kept = holder_ != nullptr && holder_->connected() && pool_->all_kept();
-  adoption_.holder_connected = kept;
-  if (config_.holder_socket.empty() || kept) return;
-  auto holder = HolderClient::connect(config_.holder_socket);
-  if (!holder || !(*holder)->reset() || !keep_memory(**holder)) return;
-  if (!pool_->keep_all(holder->get())) {
-    static_cast<void>(pool_->keep_all(nullptr));  // the client that the pool has now goes away
-    holder_.reset();
+// keeps from others before us is no longer anybody's. Until it has answered our greeting, nothing
+// here waits for it.
+void RelayImpl::mind_holder(Instant now) {
+  if (config_.holder_socket.empty()) return;
+  adoption_.holder_connected = holder_ != nullptr && holder_->connected() && pool_->all_kept();
+  if (adoption_.holder_connected || now < holder_retry_at_) return;
+  if (holder_ != nullptr) {
+    static_cast<void>(pool_->keep_all(nullptr));
+    holder_.reset();  // it serves one connection only
+  }
+  if (holder_to_be_ == nullptr) {
+    holder_retry_at_ = now + kHolderPauseMin;
+    auto opened = HolderClient::open(config_.holder_socket);
+    if (!opened) return;
+    holder_to_be_ = std::move(*opened);
+    holder_retry_at_ = now;
+  }
+  const auto greeted = holder_to_be_->greeted(Milliseconds{0});
+  if (greeted && !*greeted) return;
+  auto holder = std::exchange(holder_to_be_, nullptr);
+  if (greeted && give_everything(*holder)) {
+    holder_ = std::move(holder);
+    adoption_.holder_connected = true;
+    holder_pause_ = kHolderPauseMin;
     return;
   }
-  holder_ = std::move(*holder);
-  adoption_.holder_connected = true;
+  static_cast<void>(pool_->keep_all(nullptr));
+  holder_retry_at_ = now + holder_pause_;
+  holder_pause_ = std::min(2 * holder_pause_, kHolderPauseMax);
+}
+
+bool RelayImpl::give_everything(HolderClient& holder) {
+  holder.set_patience(kHolderPatience);
+  return holder.reset() && keep_memory(holder) && pool_->keep_all(&holder);
 }
 
 void RelayImpl::adopt_sockets(Held& held) {

@@ -19,8 +19,6 @@
 namespace turnpike {
 namespace {
 
-constexpr unsigned kTicksPerHolderCheck = 20;
-
 std::vector<int> allowed_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -45,7 +43,7 @@ Result<void> RelayImpl::start() {
   event_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (event_fd_ < 0) return Error{std::string("cannot make an eventfd: ") + strerror(errno)};
   Held held;
-  connect_holder(held);
+  if (auto connected = connect_holder(held); !connected) return connected.error();
   const bool adopted = adopt_memory(held);
   if (!adopted) {
     if (holder_ != nullptr) {
@@ -69,6 +67,8 @@ Result<void> RelayImpl::start() {
   if (!adopted && holder_ != nullptr) {
     if (auto kept = keep_memory(*holder_); !kept) return kept.error();
   }
+  // From now on calls wait while we wait.
+  if (holder_ != nullptr) holder_->set_patience(kHolderPatience);
   return start_shards();
 }
 
@@ -254,8 +254,9 @@ void RelayImpl::poll_events(const std::function<void(const Event&)>& sink) {
 }
 
 void RelayImpl::on_tick() {
-  pool_->tend(monotonic_now());
-  if (++ticks_ % kTicksPerHolderCheck == 0) mind_holder();
+  const Instant now = monotonic_now();
+  pool_->tend(now);
+  mind_holder(now);
 }
 
 RelayUsage RelayImpl::usage() const {

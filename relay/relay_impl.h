@@ -17,6 +17,12 @@
 
 namespace turnpike {
 
+// A holder that is away may come back at any time; one that does not keep up is asked seldom,
+// because each time costs the control thread kHolderPatience at most.
+constexpr Milliseconds kHolderPatience{50};
+constexpr Milliseconds kHolderPauseMin{2000};
+constexpr Milliseconds kHolderPauseMax{60000};
+
 // What control remembers of a session slot of a shard.
 struct SessionSlot {
   std::uint32_t generation = 0;
@@ -78,14 +84,15 @@ class RelayImpl final : public Relay {
  private:
   media::ArenaShape shape_of(std::size_t shard) const;
   std::size_t records_bytes() const;
-  void connect_holder(Held& held);
+  Result<void> connect_holder(Held& held);
   bool adopt_memory(Held& held);
   Result<void> make_memory();
   void adopt_sockets(Held& held);
   void adopt_session(std::size_t shard, std::uint32_t slot);
   Result<void> start_shards();
   Result<void> keep_memory(HolderClient& holder);
-  void mind_holder();
+  void mind_holder(Instant now);
+  bool give_everything(HolderClient& holder);
   void send(std::size_t shard, const Command& command);
   void flush_pending(std::size_t shard);
   SessionSlot* find(SessionId id);
@@ -106,7 +113,9 @@ class RelayImpl final : public Relay {
   std::vector<std::deque<Command>> pending_;  // by shard: what did not fit into the mailbox
   std::vector<std::pair<std::size_t, Command>> adopt_commands_;
   int event_fd_ = -1;
-  unsigned ticks_ = 0;
+  std::unique_ptr<HolderClient> holder_to_be_;  // has not answered yet
+  Instant holder_retry_at_{};
+  Milliseconds holder_pause_ = kHolderPauseMin;
   std::uint32_t sessions_ = 0;
   AdoptionReport adoption_;
   std::vector<Opened> adopted_sessions_;

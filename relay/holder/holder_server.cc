@@ -118,7 +118,10 @@ bool HolderServer::run(int stop_fd) {
     }
     if (watched[0].revents != 0) return true;
     if (watched[2].revents != 0) serve_client();
-    if (watched[1].revents != 0) accept_client();
+    if (watched[1].revents == 0) continue;
+    // A client that has died goes before the next one is judged; what it sent last still counts.
+    while (serve_client()) continue;
+    accept_client();
   }
 }
 
@@ -132,7 +135,16 @@ void HolderServer::accept_client() {
     close(fd);
     return;
   }
-  drop_client("replaced by a new one");
+  if (client_fd_ >= 0) {
+    log_("refused process " + std::to_string(peer.pid) + ": another one is served");
+    HolderReply busy;
+    busy.status = HolderStatus::kBusy;
+    std::array<std::uint8_t, sizeof busy> bytes;
+    std::memcpy(bytes.data(), &busy, sizeof busy);
+    send_message(fd, bytes, {});
+    close(fd);
+    return;
+  }
   client_fd_ = fd;
   greeted_ = false;
   log_("client connected: process " + std::to_string(peer.pid) + ", " +
@@ -146,17 +158,21 @@ void HolderServer::drop_client(const std::string& why) {
   log_("client gone: " + why + "; " + std::to_string(held_.size()) + " descriptors kept");
 }
 
-void HolderServer::serve_client() {
+// True when there was a message; more may wait.
+bool HolderServer::serve_client() {
+  if (client_fd_ < 0) return false;
   std::array<std::uint8_t, kHolderMessageBytesMax> bytes;
   std::size_t size = 0;
   std::vector<int> fds;
   switch (receive_message(client_fd_, bytes, size, fds)) {
     case ReceiveOutcome::kNothing:
-      return;
+      return false;
     case ReceiveOutcome::kClosed:
-      return drop_client("it disconnected");
+      drop_client("it disconnected");
+      return false;
     case ReceiveOutcome::kTruncated:
-      return drop_client("its message was too long, or the descriptor limit is too low");
+      drop_client("its message was too long, or the descriptor limit is too low");
+      return false;
     case ReceiveOutcome::kMessage:
       break;
   }
@@ -168,6 +184,7 @@ void HolderServer::serve_client() {
     for (const int fd : fds) close(fd);
     drop_client("its message is not of this protocol and version");
   }
+  return client_fd_ >= 0;
 }
 
 void HolderServer::handle(const HolderRequest& request, std::span<const std::uint8_t> entries,

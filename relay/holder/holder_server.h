@@ -1,5 +1,6 @@
 // turnpike-holder: keeps duplicates of another process's descriptors, so that sockets stay bound
-// and shared memory stays alive while that process is away. One thread, one client, bounded.
+// and shared memory stays alive while that process is away. One thread, bounded, one client: while
+// its connection is open nobody else is served, so that two processes never carry the same calls.
 // Serves only its own uid. Whatever a client sends, nothing kept is lost but by forget and reset.
 #pragma once
 
@@ -38,7 +39,7 @@ class HolderServer {
   HolderServer(int listen_fd, std::string path, std::size_t held_max, Log log);
   void accept_client();
   void drop_client(const std::string& why);
-  void serve_client();
+  bool serve_client();
   void handle(const HolderRequest& request, std::span<const std::uint8_t> entries,
               std::vector<int>& fds);
   bool keep(std::span<const HeldDescriptor> received, HolderReply& reply);

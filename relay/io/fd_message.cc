@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -62,8 +63,11 @@ ReceiveOutcome receive_message(int socket, std::span<std::uint8_t> bytes, std::s
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   ssize_t got = 0;
+  bool was_reset = false;
   do {
     got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    // A peer that closed without reading all of ours: what it said before comes after the error.
+    if (got < 0 && errno == ECONNRESET && !std::exchange(was_reset, true)) errno = EINTR;
   } while (got < 0 && errno == EINTR);
   if (got < 0) {
     const bool later = errno == EAGAIN || errno == EWOULDBLOCK;

@@ -6,8 +6,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include <poll.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -17,8 +17,6 @@
 
 namespace turnpike {
 namespace {
-
-constexpr timeval kPatience{2, 0};
 
 bool runs_as_us(int fd) {
   ucred peer{};
@@ -35,10 +33,8 @@ Result<int> open_connection(const std::string& path) {
   std::memcpy(address.sun_path, path.c_str(), path.size());
   sockaddr_storage storage{};
   std::memcpy(&storage, &address, sizeof address);
-  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return Error{std::string("holder: cannot open a socket: ") + std::strerror(errno)};
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
-  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
   if (connect(fd, as_sockaddr(storage), sizeof address) != 0) {
     const Error error{"holder: cannot connect to " + path + ": " + std::strerror(errno) +
                       "; is turnpike-holder running?"};
@@ -50,6 +46,16 @@ Result<int> open_connection(const std::string& path) {
     return Error{"holder: " + path + " belongs to another user; both must run as the same one"};
   }
   return fd;
+}
+
+/// True when something waits to be read, if only the end, within that time.
+bool has_input(int fd, Milliseconds wait) {
+  pollfd watched{fd, POLLIN, 0};
+  int ready = 0;
+  do {
+    ready = poll(&watched, 1, static_cast<int>(wait.count()));
+  } while (ready < 0 && errno == EINTR);
+  return ready > 0;
 }
 
 void close_all(const std::vector<int>& fds) {
@@ -67,12 +73,37 @@ struct HolderClient::Answer {
   std::vector<HeldDescriptor> held;
 };
 
-Result<std::unique_ptr<HolderClient>> HolderClient::connect(const std::string& socket_path) {
+Result<std::unique_ptr<HolderClient>> HolderClient::open(const std::string& socket_path) {
   auto fd = open_connection(socket_path);
   if (!fd) return fd.error();
   std::unique_ptr<HolderClient> client(new HolderClient(*fd));
-  auto answer = client->ask(static_cast<std::uint8_t>(HolderOp::kHello), 0, {});
+  // A holder that refuses us may be gone already, but what it said about it is still there.
+  static_cast<void>(client->send(static_cast<std::uint8_t>(HolderOp::kHello), 0, {}));
+  return client;
+}
+
+Result<bool> HolderClient::greeted(Milliseconds wait) {
+  if (is_greeted_) return true;
+  if (fd_ < 0) return Error{"holder: not connected"};
+  if (!has_input(fd_, wait)) return false;
+  auto answer = receive(static_cast<std::uint8_t>(HolderOp::kHello));
   if (!answer) return answer.error();
+  close_all(answer->held);
+  if (answer->reply.status == HolderStatus::kBusy) {
+    is_busy_ = true;
+    disconnect();
+    return Error{"holder: it serves another turnpiked that is running; stop that one first"};
+  }
+  is_greeted_ = true;
+  return true;
+}
+
+Result<std::unique_ptr<HolderClient>> HolderClient::connect(const std::string& socket_path) {
+  auto client = open(socket_path);
+  if (!client) return client.error();
+  auto greeted = (*client)->greeted(kPatienceAtStart);
+  if (!greeted) return greeted.error();
+  if (!*greeted) return Error{"holder: no answer in time; is turnpike-holder stopped?"};
   return client;
 }
 
@@ -85,9 +116,14 @@ void HolderClient::disconnect() {
   fd_ = -1;
 }
 
-Result<HolderClient::Answer> HolderClient::ask(std::uint8_t op, std::uint32_t from,
-                                               std::span<const HeldDescriptor> descriptors) {
-  if (fd_ < 0) return Error{"holder: not connected"};
+// The holder never speaks unasked after its greeting: what can be read now is its end.
+bool HolderClient::connected() {
+  if (fd_ >= 0 && is_greeted_ && has_input(fd_, Milliseconds{0})) disconnect();
+  return fd_ >= 0;
+}
+
+Result<void> HolderClient::send(std::uint8_t op, std::uint32_t from,
+                                std::span<const HeldDescriptor> descriptors) {
   HolderRequest request;
   request.op = static_cast<HolderOp>(op);
   request.count = static_cast<std::uint32_t>(descriptors.size());
@@ -105,11 +141,13 @@ Result<HolderClient::Answer> HolderClient::ask(std::uint8_t op, std::uint32_t fr
   const std::size_t length = sizeof request + descriptors.size() * sizeof(HolderEntry);
   if (!send_message(fd_, std::span(bytes.data(), length),
                     std::span(fds.data(), descriptors.size()))) {
-    const Error error{std::string("holder: cannot send to it: ") + std::strerror(errno)};
-    disconnect();
-    return error;
+    return Error{std::string("holder: cannot send to it: ") + std::strerror(errno)};
   }
+  return {};
+}
 
+Result<HolderClient::Answer> HolderClient::receive(std::uint8_t op) {
+  std::array<std::uint8_t, kHolderMessageBytesMax> bytes;
   std::size_t size = 0;
   std::vector<int> received;
   const auto outcome = receive_message(fd_, bytes, size, received);
@@ -119,11 +157,10 @@ Result<HolderClient::Answer> HolderClient::ask(std::uint8_t op, std::uint32_t fr
   }
   const HolderReply& reply = answer.reply;
   if (outcome != ReceiveOutcome::kMessage || size < sizeof reply || reply.magic != kHolderMagic ||
-      reply.version != kHolderVersion || reply.op != request.op || reply.count != received.size() ||
-      size != sizeof reply + reply.count * sizeof(HolderEntry)) {
+      reply.version != kHolderVersion || reply.op != static_cast<HolderOp>(op) ||
+      reply.count != received.size() || size != sizeof reply + reply.count * sizeof(HolderEntry)) {
     close_all(received);
     disconnect();
-    if (outcome == ReceiveOutcome::kNothing) return Error{"holder: no answer within 2 s"};
     if (outcome == ReceiveOutcome::kClosed) return Error{"holder: it closed the connection"};
     if (outcome == ReceiveOutcome::kTruncated) {
       return Error{"holder: cannot take all descriptors; raise the limit (LimitNOFILE)"};
@@ -136,6 +173,21 @@ Result<HolderClient::Answer> HolderClient::ask(std::uint8_t op, std::uint32_t fr
     answer.held.push_back({static_cast<HeldKind>(entry.kind), entry.key, received[i]});
   }
   return answer;
+}
+
+Result<HolderClient::Answer> HolderClient::ask(std::uint8_t op, std::uint32_t from,
+                                               std::span<const HeldDescriptor> descriptors) {
+  if (fd_ < 0 || !is_greeted_) return Error{"holder: not connected"};
+  if (auto sent = send(op, from, descriptors); !sent) {
+    disconnect();
+    return sent.error();
+  }
+  if (!has_input(fd_, patience_)) {
+    disconnect();
+    return Error{"holder: no answer within " + std::to_string(patience_.count()) +
+                 " ms; is turnpike-holder stopped?"};
+  }
+  return receive(op);
 }
 
 Result<std::vector<HeldDescriptor>> HolderClient::fetch() {

@@ -17,7 +17,8 @@ constexpr std::uint32_t kHolderMagic = 0x68545031;
 constexpr std::uint16_t kHolderVersion = 1;
 
 enum class HolderOp : std::uint8_t { kHello = 1, kKeep = 2, kForget = 3, kFetch = 4, kReset = 5 };
-enum class HolderStatus : std::uint8_t { kOk = 0, kFull = 1 };
+/// kBusy comes unasked, as the only message of a connection: the holder has a client that lives.
+enum class HolderStatus : std::uint8_t { kOk = 0, kFull = 1, kBusy = 2 };
 
 struct HolderRequest {
   std::uint32_t magic = kHolderMagic;

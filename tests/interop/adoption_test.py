@@ -3,13 +3,16 @@
 
 import glob
 import os
+import signal
+import subprocess
+import time
 
 from lib import call as calls
 from lib.call import Call, Side
 from lib.case import case, eventually, expect, note, run
 from lib.network import INSIDE, OUTSIDE, topology
 from lib.peer import Peer, connect, expect_clean
-from lib.turnpiked import Holder, Turnpiked
+from lib.turnpiked import Holder, Turnpiked, executable
 
 CALLS = 100
 
@@ -89,6 +92,76 @@ def calls_survive_a_restart_by_sigterm(scratch):
     _hear(50, outside, inside)
     expect_clean(outside, inside, lost_max=150)
     expect(made[0].query()["result"] == "ok", "the call is unknown")
+
+
+@case
+def a_second_daemon_takes_nothing_from_a_live_one(scratch):
+    holder, daemon, made, outside, inside = _calls_up(scratch, 12)
+    # With its own NG socket it would get as far as the holder, were there no lock.
+    other = scratch.folder / "other.toml"
+    other.write_text(daemon.config_path.read_text().replace("ng.sock", "ng2.sock")
+                     .replace("api.sock", "api2.sock").replace("127.0.0.1:2223", "127.0.0.1:2224"))
+    for path in (daemon.config_path, other):
+        second = subprocess.run([executable(), "--config", path], capture_output=True, text=True,
+                                timeout=30, check=False)
+        expect(second.returncode == 1, f"the second one ended with {second.returncode}")
+        expect(f"process {daemon.pid}" in second.stdout and "stop it first" in second.stdout,
+               second.stdout)
+    # Even one that does not see the lock is turned away by the holder.
+    (holder.path.parent / (holder.path.name + ".lock")).unlink()
+    second = subprocess.run([executable(), "--config", other], capture_output=True, text=True,
+                            timeout=30, check=False)
+    expect(second.returncode == 1 and "serves another turnpiked" in second.stdout, second.stdout)
+    _hear(50, outside, inside)
+    expect_clean(outside, inside)
+    daemon.kill()
+    daemon.start()
+    _hear(50, outside, inside)
+    expect(daemon.sessions() == 12, f"{daemon.sessions()} sessions after adoption")
+    expect(made[0].query()["result"] == "ok", "the call is unknown")
+
+
+def _slowest_reply_ms(daemon, call, seconds):
+    """Of NG requests one after the other; some are an offer and its answer, taken together."""
+    slowest, count, calls_made = 0, 0, 0
+    start = begin = time.monotonic()
+    while begin < start + seconds:
+        if begin - start > calls_made / 4:
+            Call(daemon.ng, Side(OUTSIDE, 32000 + 2 * calls_made, ("AEAD_AES_128_GCM",)),
+                 Side(INSIDE, 22000 + 2 * calls_made)).set_up()
+            calls_made += 1
+        else:
+            call.query()
+        now = time.monotonic()
+        slowest, count, begin = max(slowest, 1000 * (now - begin)), count + 1, now
+    note(f"{count} requests, the slowest took {slowest:.1f} ms")
+    return slowest
+
+
+def _kept(daemon):
+    return daemon.total("turnpike_relay_holder_connected") == 1
+
+
+@case
+def a_stopped_holder_stops_nobody(scratch):
+    holder, daemon, made, outside, inside = _calls_up(scratch, 12)
+    os.kill(holder.pid, signal.SIGSTOP)
+    try:
+        # Long enough for several attempts at the holder, and for more calls than sockets in stock.
+        slowest = _slowest_reply_ms(daemon, made[0], 8)
+        expect(slowest < 100, f"a request took {slowest:.0f} ms")
+        expect(not _kept(daemon), "the daemon believes that the holder keeps its calls")
+        expect("holder_lost" in daemon.log_text(), "the log does not tell of it")
+        _hear(50, outside, inside)
+    finally:
+        os.kill(holder.pid, signal.SIGCONT)
+    eventually(lambda: _kept(daemon), "the holder keeps the calls again", timeout=10)
+    sessions = daemon.sessions()
+    daemon.kill()
+    daemon.start()
+    _hear(50, outside, inside)
+    expect(daemon.sessions() == sessions, f"{daemon.sessions()} of {sessions} after adoption")
+    expect_clean(outside, inside, lost_max=150)
 
 
 @case

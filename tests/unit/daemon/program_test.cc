@@ -227,6 +227,25 @@ TEST_F(Turnpiked, starts_answers_hangup_signal_and_ends_by_sigterm) {
   EXPECT_FALSE(std::filesystem::exists(folder_ + "/api.sock"));
 }
 
+TEST_F(Turnpiked, a_second_one_is_refused_before_it_touches_anything) {
+  const std::string path = write_config(good_config("metrics = \"\"\n"));
+  start({"--config", path});
+  ASSERT_TRUE(wait_for("event=ready")) << read("out") << read("err");
+  const pid_t first = pid_;
+  const std::string log_of_first = read("out");
+  const Outcome second = run({"--config", path});
+  EXPECT_EQ(second.code, 1);
+  EXPECT_THAT(second.out, AllOf(HasSubstr("event=start_failed"), HasSubstr("runs already for"),
+                                HasSubstr("ng.sock (process " + std::to_string(first) + ")"),
+                                HasSubstr("stop it first"), Not(HasSubstr("relay_started"))));
+  EXPECT_EQ(run({"--check", "--config", path}).code, 0) << "a check is always allowed";
+  // A lock that somebody left behind by dying is none.
+  EXPECT_EQ(kill(first, SIGKILL), 0);
+  EXPECT_EQ(waitpid(first, nullptr, 0), first);
+  start({"--config", path});
+  EXPECT_TRUE(wait_for("event=ready")) << read("out") << read("err");
+}
+
 TEST_F(Turnpiked, is_not_dumpable) {
   start({"--config", write_config(good_config("metrics = \"\"\n"))});
   ASSERT_TRUE(wait_for("event=ready")) << read("out") << read("err");

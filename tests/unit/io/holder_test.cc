@@ -277,13 +277,102 @@ TEST(Holder, is_bounded_and_says_when_it_is_full) {
   EXPECT_THAT(holder.log(), testing::HasSubstr("full"));
 }
 
-TEST(Holder, a_new_client_replaces_the_old_one) {
+TEST(Holder, a_second_client_is_refused_while_the_first_lives) {
   RunningHolder holder;
   auto first = connect(holder);
-  auto second = connect(holder);
-  EXPECT_FALSE(first->fetch());
-  EXPECT_FALSE(first->connected());
-  EXPECT_EQ(count_kept(*second), 0U);
+  const UdpSocket socket(loopback(1));
+  ASSERT_TRUE(first->keep(std::vector<HeldDescriptor>{{HeldKind::kSocket, 0, socket.fd()}}));
+  for (int i = 0; i < 3; ++i) {
+    auto second = HolderClient::open(holder.path);
+    ASSERT_TRUE(second);
+    const auto greeted = (*second)->greeted(Milliseconds{2000});
+    ASSERT_FALSE(greeted);
+    EXPECT_TRUE((*second)->is_busy());
+    EXPECT_THAT(greeted.error().message, testing::HasSubstr("another turnpiked"));
+    EXPECT_FALSE((*second)->fetch());
+    EXPECT_FALSE((*second)->reset());
+  }
+  EXPECT_TRUE(first->connected());
+  EXPECT_EQ(count_kept(*first), 1U);
+  first.reset();
+  EXPECT_EQ(count_kept(*connect(holder)), 1U) << "the next one finds what the first one left";
+}
+
+/// A holder that is there and answers nothing, as one that was stopped.
+class SilentHolder {
+ public:
+  SilentHolder() : fd_(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.c_str(), path.size());
+    sockaddr_storage storage{};
+    std::memcpy(&storage, &address, sizeof address);
+    EXPECT_EQ(bind(fd_, as_sockaddr(storage), sizeof address), 0);
+    EXPECT_EQ(listen(fd_, 2), 0);
+  }
+  ~SilentHolder() {
+    close(fd_);
+    unlink(path.c_str());
+  }
+  /// The connection that waits, its greeting answered.
+  int greet() const {
+    const int fd = accept(fd_, nullptr, nullptr);
+    std::vector<std::uint8_t> bytes(sizeof(HolderRequest));
+    EXPECT_EQ(recv(fd, bytes.data(), bytes.size(), 0), 16);
+    const HolderReply reply;
+    std::memcpy(bytes.data(), &reply, sizeof reply);
+    EXPECT_TRUE(send_message(fd, bytes, {}));
+    return fd;
+  }
+
+  const std::string path = scratch_path("silent");
+
+ private:
+  int fd_;
+};
+
+TEST(HolderClient, a_silent_holder_is_waited_for_no_longer_than_told) {
+  const SilentHolder holder;
+  auto client = HolderClient::open(holder.path);
+  ASSERT_TRUE(client) << client.error().message;
+  const auto pending = (*client)->greeted(Milliseconds{0});
+  ASSERT_TRUE(pending);
+  EXPECT_FALSE(*pending);
+  EXPECT_FALSE((*client)->fetch()) << "nothing works before the greeting";
+  EXPECT_TRUE((*client)->connected());
+
+  const int end = holder.greet();
+  const auto greeted = (*client)->greeted(Milliseconds{0});
+  ASSERT_TRUE(greeted);
+  EXPECT_TRUE(*greeted);
+  (*client)->set_patience(Milliseconds{1});
+  const auto kept = (*client)->reset();
+  ASSERT_FALSE(kept);
+  EXPECT_THAT(kept.error().message, testing::HasSubstr("no answer within 1 ms"));
+  EXPECT_FALSE((*client)->connected());
+  close(end);
+}
+
+TEST(HolderClient, connecting_never_waits_for_a_full_backlog) {
+  const SilentHolder holder;
+  std::vector<std::unique_ptr<HolderClient>> waiting;
+  for (int i = 0; i < 20; ++i) {
+    auto client = HolderClient::open(holder.path);
+    if (client) waiting.push_back(std::move(*client));
+  }
+  EXPECT_LT(waiting.size(), 20U) << "the backlog is meant to be full";
+  EXPECT_FALSE(HolderClient::open(holder.path));
+}
+
+TEST(HolderClient, notices_the_end_of_its_holder_without_asking) {
+  auto holder = std::make_unique<SilentHolder>();
+  auto client = HolderClient::open(holder->path);
+  ASSERT_TRUE(client);
+  const int end = holder->greet();
+  ASSERT_TRUE((*client)->greeted(Milliseconds{0}));
+  EXPECT_TRUE((*client)->connected());
+  close(end);
+  EXPECT_FALSE((*client)->connected());
 }
 
 TEST(Holder, its_socket_is_for_its_user_only) {
@@ -321,7 +410,7 @@ TEST(Holder, another_user_gets_nothing_from_it) {
     return !connection.answered();
   })) << "the peer's uid must keep it out";
   EXPECT_TRUE(client->connected());
-  EXPECT_EQ(count_kept(*client), 1U) << "and it must not even replace the client";
+  EXPECT_EQ(count_kept(*client), 1U) << "and the client must not notice";
   EXPECT_THAT(holder.log(), testing::HasSubstr("uid 65534"));
   // The other way round: nobody's holder gets nothing of ours.
   const std::string path = scratch_path("foreign");
@@ -424,7 +513,7 @@ TEST(Holder, a_client_that_does_not_read_cannot_hold_it_up) {
   ASSERT_TRUE(connection.send(request));
   request.op = HolderOp::kFetch;
   fcntl(connection.fd(), F_SETFL, O_NONBLOCK);
-  for (int i = 0; i < 5000; ++i) connection.send(request);
+  while (connection.send(request) || errno != EPIPE) continue;  // until it is cut off
   auto client = connect(holder);
   EXPECT_EQ(count_kept(*client), 0U);
 }
