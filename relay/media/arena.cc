@@ -1,9 +1,12 @@
 #include "relay/media/arena.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "relay/core/bytes.h"
 #include "relay/core/check.h"
+#include "relay/media/session_seal.h"
 
 namespace turnpike::media {
 namespace {
@@ -57,12 +60,9 @@ Header header_for(const ArenaShape& shape) {
   return header;
 }
 
-bool leg_holds_together(const LegState& leg) {
-  const auto receive = static_cast<std::size_t>(leg.receive.suite);
-  const auto send = static_cast<std::size_t>(leg.send.suite);
-  return receive < kSrtpSuiteCount && send < kSrtpSuiteCount && leg.local[0].is_set() &&
-         leg.local[1].is_set() && leg.receive.mki_bytes <= kMkiBytesMax &&
-         leg.send.mki_bytes <= kMkiBytesMax && leg.tombstone_count <= kTombstonesMax;
+bool is_blank(const SessionState& session) {
+  static constexpr std::array<std::uint8_t, sizeof(SessionState)> kBlank{};
+  return std::memcmp(&session, kBlank.data(), sizeof session) == 0;
 }
 
 }  // namespace
@@ -72,8 +72,7 @@ std::size_t Arena::bytes_for(const ArenaShape& shape) {
 }
 
 Arena::Arena(std::uint8_t* memory, const ArenaShape& shape)
-    // Both tables start on cache lines behind the header; every byte pattern is a valid value of
-    // their integer members, and adoption checks the ones that would be used as an index.
+    // Both tables start on cache lines behind the header; adoption checks what is in them.
     : sessions_(reinterpret_cast<SessionState*>(memory + align_up(sizeof(Header)))),
       streams_(reinterpret_cast<StreamState*>(memory + streams_offset(shape))),
       session_capacity_(shape.sessions),
@@ -107,11 +106,12 @@ Result<Arena> Arena::adopt(std::uint8_t* memory, std::size_t bytes, const ArenaS
   std::vector<bool> taken(shape.streams, false);
   for (std::uint32_t i = 0; i < shape.sessions; ++i) {
     SessionState& session = arena.sessions_[i];
-    if (session.generation == 0) continue;
+    if (is_blank(session)) continue;
     if (arena.adopt_session(session, taken)) {
       ++report.sessions;
     } else {
-      ++report.dropped;
+      // Also what died while it was closed: its keys would lie there until the slot is used again.
+      report.dropped += session.generation != 0 ? 1 : 0;
       secure_wipe(&session, sizeof session);
     }
   }
@@ -124,20 +124,26 @@ Result<Arena> Arena::adopt(std::uint8_t* memory, std::size_t bytes, const ArenaS
 }
 
 bool Arena::adopt_session(SessionState& session, std::vector<bool>& taken) {
-  if (session.edits % 2 != 0) return false;
+  if (!holds_together(session)) return false;
   std::vector<std::uint32_t> mine;
-  for (LegState& leg : session.legs) {
-    if (!leg_holds_together(leg)) return false;
-    std::uint32_t count = 0;
-    for (std::uint32_t i = leg.first_stream; i != kNoStream; i = streams_[i].next) {
-      if (i >= stream_capacity_ || taken[i] || ++count > stream_capacity_) {
-        for (const std::uint32_t index : mine) taken[index] = false;
-        return false;
-      }
-      taken[i] = true;
-      mine.push_back(i);
-    }
-    leg.stream_count = count;
+  const bool whole = std::all_of(session.legs.begin(), session.legs.end(),
+                                 [&](LegState& leg) { return adopt_streams(leg, taken, mine); });
+  if (!whole) {
+    for (const std::uint32_t index : mine) taken[index] = false;
+  }
+  return whole;
+}
+
+bool Arena::adopt_streams(LegState& leg, std::vector<bool>& taken,
+                          std::vector<std::uint32_t>& mine) {
+  leg.stream_count = 0;
+  for (std::uint32_t i = leg.first_stream; i != kNoStream; i = streams_[i].next) {
+    if (i >= stream_capacity_ || taken[i] || leg.stream_count == kStreamsPerLegMax) return false;
+    if (!holds_together(streams_[i])) return false;
+    close_windows(streams_[i]);
+    taken[i] = true;
+    mine.push_back(i);
+    ++leg.stream_count;
   }
   return true;
 }

@@ -27,7 +27,7 @@ struct ArenaShape {
 /// What adoption found.
 struct ArenaReport {
   std::uint32_t sessions = 0;
-  std::uint32_t dropped = 0;  ///< sessions caught in the middle of an edit, or damaged
+  std::uint32_t dropped = 0;  ///< sessions caught in the middle of an edit, or damaged: wiped
 };
 
 class Arena {
@@ -37,7 +37,8 @@ class Arena {
   /// Starts an empty arena in zeroed memory of at least bytes_for(shape).
   static Arena format(std::uint8_t* memory, const ArenaShape& shape);
   /// Takes over what another process left. Refuses a damaged header and another version or shape;
-  /// drops single sessions that do not hold together.
+  /// drops and wipes single sessions that do not hold together. Whatever the memory holds, what
+  /// was adopted can be gone on with.
   static Result<Arena> adopt(std::uint8_t* memory, std::size_t bytes, const ArenaShape& shape,
                              ArenaReport& report);
 
@@ -64,6 +65,7 @@ class Arena {
  private:
   Arena(std::uint8_t* memory, const ArenaShape& shape);
   bool adopt_session(SessionState& session, std::vector<bool>& taken);
+  bool adopt_streams(LegState& leg, std::vector<bool>& taken, std::vector<std::uint32_t>& mine);
 
   SessionState* sessions_ = nullptr;
   StreamState* streams_ = nullptr;

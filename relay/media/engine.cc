@@ -12,6 +12,7 @@ namespace {
 constexpr std::uint16_t kFirstUnprivilegedPort = 1024;
 /// Packets in sequence at used indices that show a restarted sender rather than duplicates.
 constexpr std::uint8_t kRestartRun = 3;
+static_assert(kTailroomBytes >= kSrtpTrailerBytesMax);
 
 DropReason reason_of(SrtpStatus status, bool rtcp) {
   switch (status) {

@@ -112,6 +112,7 @@ class Engine {
 
   StreamState* find_stream(const LegState& leg, std::uint32_t ssrc);
   std::uint32_t cache_slot(const Work& work, bool receive) const;
+  void resume(LegState& leg, Instant now);
   void set_timer(std::uint32_t slot, Instant now);
   void check_leg(std::uint32_t slot, Side side, Instant now, Outbox& out, Notices& notices);
   void rekey(SessionState& session, std::uint32_t slot, Side side, const LegConfig& previous);

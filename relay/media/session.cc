@@ -3,6 +3,7 @@
 
 #include "relay/core/bytes.h"
 #include "relay/media/engine.h"
+#include "relay/media/session_seal.h"
 #include "relay/media/source.h"
 #include "relay/media/stream_stats.h"
 
@@ -43,14 +44,13 @@ void Engine::open(const SocketTag& id, MediaKind kind,
                   const std::array<std::array<SocketAddress, 2>, 2>& local, Instant now) {
   SessionState& session = arena_.session(id.slot);
   session = SessionState{};
-  session.edits = 1;
+  const SessionEdit edit(session);
   session.kind = kind;
   for (unsigned side = 0; side < 2; ++side) {
     session.legs[side].local = local[side];
     session.legs[side].expects_since = now;
   }
   session.generation = id.generation;
-  session.edits = 2;
   counters_.sessions_opened.add();
   set_timer(id.slot, now);
 }
@@ -60,7 +60,7 @@ void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config,
   if (session == nullptr) return;
   LegState& leg = session->legs[index_of(side)];
   LegConfig previous = leg.config;
-  ++session->edits;
+  const SessionEdit edit(*session);
   leg.config = config;
   // What was an SRTP leg stays one, whatever a later offer says (docs/security.md, M6).
   leg.config.must_encrypt = config.must_encrypt || previous.must_encrypt;
@@ -69,7 +69,6 @@ void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config,
   secure_wipe(&previous, sizeof previous);
   leg.expects_since = now;
   leg.timed_out = false;
-  ++session->edits;
   set_timer(id.slot, now);
 }
 
@@ -123,15 +122,25 @@ void Engine::resume(Instant now) {
   for (std::uint32_t slot = 0; slot < arena_.session_capacity(); ++slot) {
     SessionState& session = arena_.session(slot);
     if (session.generation == 0) continue;
-    for (LegState& leg : session.legs) {
-      // Nobody listened for a while: that is no silence of the remote end.
-      leg.expects_since = now;
-      leg.timed_out = false;
-      for (ComponentState& state : leg.component) {
-        if (state.last_from_destination != Instant{}) state.last_from_destination = now;
-      }
-    }
+    for (LegState& leg : session.legs) resume(leg, now);
     set_timer(slot, now);
+  }
+}
+
+void Engine::resume(LegState& leg, Instant now) {
+  // Nobody listened for a while: that is no silence of the remote end.
+  leg.expects_since = now;
+  leg.timed_out = false;
+  // A time that is still to come would hold what waits for it up until then.
+  leg.last_packet = std::min(leg.last_packet, now);
+  for (ComponentState& state : leg.component) {
+    if (state.last_from_destination != Instant{}) state.last_from_destination = now;
+    state.last_move = std::min(state.last_move, now);
+    state.last_sent = std::min(state.last_sent, now);
+  }
+  for (std::uint32_t i = leg.first_stream; i != kNoStream; i = arena_.stream(i).next) {
+    StreamState& stream = arena_.stream(i);
+    stream.last_packet = std::min(stream.last_packet, now);
   }
 }
 

@@ -15,7 +15,7 @@
 
 namespace turnpike::media {
 
-constexpr std::uint32_t kStateVersion = 2;
+constexpr std::uint32_t kStateVersion = 3;
 constexpr std::uint32_t kNoStream = 0xffffffff;
 
 /// One SSRC received on a leg and sent on to the other: both directions of its SRTP state.
@@ -103,6 +103,7 @@ struct SessionState {
   std::uint32_t generation = 0;  ///< 0 = free
   /// Odd while a command rewrites the legs: a process killed then leaves a session not to be used.
   std::uint32_t edits = 0;
+  std::uint64_t checksum = 0;  ///< see session_seal.h; right between two edits
   MediaKind kind = MediaKind::kAudio;
   std::array<LegState, 2> legs;
 };
