@@ -36,7 +36,7 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
     text += define("HEALTH_URL", "\"http://" + to_string(config.health) + "/healthz\"");
   }
   text += define("FLAG_OUTSIDE", 1) + define("FLAG_PEER", 2) + define("BRANCH_OUTSIDE", 1);
-  text += define("MESSAGE_BYTES_MAX", 16000);
+  text += define("MESSAGE_BYTES_MAX", 16000) + define("CALL_ID_BYTES_MAX", 512);
   text += define("CALLS_PER_MINUTE_MAX", config.calls_per_minute_max);
   text += define("PEER_CALLS_PER_MINUTE_MAX", config.peer_calls_per_minute_max);
   text += define("CONNECTION_REGISTERED_SECONDS", config.registration_max.count() + 10);
@@ -163,6 +163,8 @@ std::string tables(const SipConfig& config) {
       parameter("htable", "htable", "refusals=>size=12;autoexpire=60;") +
       parameter("htable", "htable",
                 "hops=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
+      parameter("htable", "htable",
+                "answered=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
       parameter("htable", "htable", "tls_names=>size=8;autoexpire=86400;") +
       parameter("htable", "htable",
                 "call_rate=>size=12;autoexpire=60;"

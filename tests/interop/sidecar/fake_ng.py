@@ -12,6 +12,10 @@ import threading
 HEALTH = "127.0.0.1:9464"
 
 
+class Malformed(AssertionError):
+    """A command that a relay could read in two ways."""
+
+
 def decode(data: bytes, at: int = 0):
     """One bencoded value; returns (value, index behind it). Texts stay bytes -> str."""
     kind = data[at:at + 1]
@@ -25,6 +29,8 @@ def decode(data: bytes, at: int = 0):
             items.append(item)
         if kind == b"l":
             return items, at + 1
+        if len(set(items[0::2])) < len(items[0::2]):
+            raise Malformed(f"a key comes twice: {items[0::2]}")
         return dict(zip(items[0::2], items[1::2])), at + 1
     colon = data.index(b":", at)
     length = int(data[at:colon])
@@ -57,6 +63,7 @@ class FakeNg:
         self.path, self.commands = path, []
         self.refusal, self.refuse_delete = None, False
         self._port = 36000
+        self._malformed = []
         self.running = threading.Event()
         self.running.set()
         if os.path.exists(path):
@@ -96,6 +103,8 @@ class FakeNg:
         self._listener.close()
         self._thread.join(5)
         os.unlink(self.path)
+        if self._malformed:
+            raise Malformed("; ".join(self._malformed))
 
     def of(self, command: str, call_id: str = "") -> list:
         return [c for c in self.commands
@@ -114,6 +123,8 @@ class FakeNg:
                     connection.sendall(encode(self._answer(self._read(connection))))
                 except OSError:
                     pass
+                except Malformed as fault:
+                    self._malformed.append(str(fault))
 
     @staticmethod
     def _read(connection) -> dict:
