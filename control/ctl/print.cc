@@ -170,7 +170,10 @@ std::string session_text(const Json& session) {
 std::vector<std::string> ids_of(const Json& answer, const std::string& call_id) {
   std::vector<std::string> ids;
   for (const Json& one : answer.at("sessions")) {
-    if (one.at("call_id") == call_id) ids.push_back(one.at("id").get<std::string>());
+    const auto known = one.at("call_id").get<std::string>();
+    if (known == call_id || known.starts_with(call_id + ",")) {
+      ids.push_back(one.at("id").get<std::string>());
+    }
   }
   return ids;
 }

@@ -245,6 +245,34 @@ def a_call_rings_every_device_of_a_user(scratch):
 
 
 @case.case
+def the_first_of_two_devices_that_answer_has_the_media(scratch):
+    """The second 200 was under way when the CANCEL went out; its hang-up ends no media."""
+    edge = Edge(scratch)
+    pbx, first, second = edge.inside_server(), edge.client("alice"), edge.client("alice")
+    sent = sip.request(pbx, "INVITE", f"sip:alice@{DOMAIN}", f"sip:6001@{DOMAIN}", user="6001",
+                       body=inside_sdp())
+    one, two = first.expect("INVITE"), second.expect("INVITE")
+    calls = {}
+    for agent, asked, tag in ((first, one, "one"), (second, two, "two")):
+        sip.reply(agent, asked, 200, "OK", "alice", outside_sdp(), to_tag=tag)
+        answer = pbx.final(method="INVITE")
+        expect(answer.status == 200 and answer.tag("to") == tag, answer.headers)
+        calls[tag] = edges.caller_side(pbx, "6001", sent, answer)
+        calls[tag].request("ACK", cseq=calls[tag].cseq, to=CLEAR)
+        agent.expect("ACK")
+        expect(("m=audio" in answer.body) == (tag == "one"), f"{tag}: {answer.body}")
+    expect(len(edge.ng.of("answer")) == 1, "the relay has one answer")
+    for tag, agent, deleted in (("two", second, 0), ("one", first, 1)):
+        calls[tag].request("BYE", to=CLEAR)
+        sip.reply(agent, agent.expect("BYE"), 200, "OK")
+        expect(pbx.final(method="BYE").status == 200, "BYE is answered")
+        case.eventually(lambda: len(edge.ng.of("delete")) == deleted, f"{tag}: {deleted} deletes")
+    expect(len(edge.ng.of("delete")) == 1, "one delete in all")
+    expect(edge.remembered("hops") == 0 and edge.remembered("answered") == 0,
+           "nothing is remembered of the call")
+
+
+@case.case
 def an_offer_may_follow_in_the_answer(scratch):
     edge = Edge(scratch)
     pbx, alice = edge.inside_server(), edge.client("alice")

@@ -1,4 +1,4 @@
-"""An edge under test: generated files, a real Kamailio on them, a fake relay, clients and servers.
+"""An edge under test: generated files, a real Kamailio on them, a relay, clients and servers.
 
     edge = Edge(scratch)                       # topology of lib/network.py around it
     alice = edge.client("alice")               # TLS connection of a registered user
@@ -89,24 +89,31 @@ class Certificates:
 
 class Edge:
     """`sections` overrides or adds sections of the configuration. `before`: called with the
-    Certificates before the files are generated. `relay`: path of a real NG socket, else a fake."""
+    Certificates before the files are generated. The relay is a fake that counts (`ng`), or with
+    `real_relay` a turnpiked (`daemon`)."""
 
-    def __init__(self, scratch, sections: dict = None, before=None, relay: str = ""):
+    def __init__(self, scratch, sections: dict = None, before=None, real_relay: bool = False):
         self.scratch, self.folder = scratch, scratch.folder
         scratch.enter(network.topology())
-        self.ng = None if relay else fake_ng.FakeNg(str(self.folder / "ng.sock"))
-        if self.ng:
-            scratch.on_exit(self.ng.close)
         self.directory = self.folder / "sidecar"
         self.log_path = self.folder / "kamailio.log"
         self.config = self.folder / "turnpike.toml"
-        self.config.write_text(_toml(self._sections(sections or {}, relay)))
+        self.ng = self.daemon = None
+        if real_relay:
+            self.daemon = turnpiked.Turnpiked(
+                scratch, self._sections(sections or {}), start=False)
+        else:
+            self.ng = fake_ng.FakeNg(str(self.folder / "ng.sock"))
+            scratch.on_exit(self.ng.close)
+            self.config.write_text(_toml(self._sections(sections or {})))
         self._write_users()
         self.turnpiked("--make-dev-certs", str(self.folder / "pki"))
         self.certificates = Certificates(self.folder / "pki")
         if before:
             before(self.certificates)
         self.turnpiked("--write-sidecar")
+        if self.daemon:
+            self.daemon.start()
         self.process = None
         scratch.on_exit(self._print_log)
         self.start()
@@ -114,11 +121,11 @@ class Edge:
     def _print_log(self) -> None:
         print("".join(f"     | {line}\n" for line in self.log().splitlines()[-40:]), end="")
 
-    def _sections(self, changes: dict, relay: str) -> dict:
+    def _sections(self, changes: dict) -> dict:
         sections = {
-            "interface.outside": {"addresses": [OUTSIDE, "2001:db8:51::1"]},
+            "interface.outside": {"addresses": [OUTSIDE, "2001:db8:51::1"], "srtp": "required"},
             "interface.inside": {"addresses": [INSIDE]},
-            "ng": {"unix": relay or str(self.folder / "ng.sock")},
+            "ng": {"unix": str(self.folder / "ng.sock")},
             "api": {"metrics": fake_ng.HEALTH},
             "sip": {
                 "domains": [DOMAIN], "inside_networks": ["10.20.0.0/16"],

@@ -405,6 +405,24 @@ def a_flood_is_ignored_and_others_are_served(scratch):
 
 
 @case.case
+def a_call_id_tells_the_relay_nothing(scratch):
+    """It becomes a word among words for the relay: it must not become two."""
+    edge = Edge(scratch)
+    edge.inside_server()
+    alice = edge.client("alice")
+    for call_id in ("x RTP/AVP", "x direction=outside direction=outside", "x\tSDES-off",
+                    "x\0 RTP/AVP", "x" * 600, "caf\xe9"):
+        refused(edge, alice, 400, **call(call_id=call_id))
+    expect(edge.counter("refused_malformed") == 6, "counted")
+    odd = "~!%*_+`'.()<>:\\\"/[]?{}=,;|@x"
+    edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp(), call_id=odd)
+    case.eventually(lambda: edge.ng.of("offer"), "other signs are taken as they are")
+    offer = edge.ng.of("offer")[0]
+    expect(offer["call-id"].startswith(odd + ",") and len(offer["call-id"]) == len(odd) + 17, offer)
+    expect(offer["transport-protocol"] == "RTP/AVP" and not offer.get("flags"), offer)
+
+
+@case.case
 def damaged_messages_change_nothing(scratch):
     edge = Edge(scratch)
     pbx = edge.inside_server()

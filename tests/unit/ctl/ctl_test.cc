@@ -69,6 +69,14 @@ TEST(CtlPrint, sessions_of_a_call) {
   EXPECT_THAT(*sessions_of_call(kSessions, "abc"), IsEmpty());
 }
 
+TEST(CtlPrint, sessions_of_every_pass_of_a_call) {
+  const std::string passes = R"({"sessions": [{"id": "0-1-1", "call_id": "abc@host,11"},
+    {"id": "0-1-2", "call_id": "abc@host,22"}, {"id": "0-1-3", "call_id": "abc@hosts,33"},
+    {"id": "0-1-4", "call_id": "z,abc@host"}]})";
+  EXPECT_THAT(*sessions_of_call(passes, "abc@host"), ElementsAre("0-1-1", "0-1-2"));
+  EXPECT_THAT(*sessions_of_call(passes, "abc@host,22"), ElementsAre("0-1-2"));
+}
+
 TEST(CtlPrint, answers_of_another_version_are_said_so) {
   for (const char* body : {"", "{}", "[]", "nonsense", "{\"sessions\": 5}",
                            "{\"sessions\": [{\"id\": 1}]}", "{\"sessions\": [5]}"}) {
