@@ -37,6 +37,38 @@ std::string destination(const IpAddress& ip) {
   return (ip.is_v6() ? "ip6 daddr " : "ip daddr ") + to_string(ip);
 }
 
+/// The SIP ports of the inside take what comes from its networks and servers, by the way on which
+/// an answer would go back. Everything else may have forged its address.
+std::string inside_rules(const SipConfig& config) {
+  std::string text =
+      "  chain input {\n"
+      "    type filter hook input priority filter; policy accept;\n"
+      "    iifname \"lo\" accept\n";
+  std::string ports = "{ " + std::to_string(config.inside_port);
+  if (config.inside_tls_port != 0) ports += ", " + std::to_string(config.inside_tls_port);
+  for (const auto& address : config.inside.addresses) {
+    text += "    " + destination(address.local) + " meta l4proto { tcp, udp } th dport " + ports +
+            " } jump inside\n";
+  }
+  text +=
+      "  }\n"
+      "  chain inside {\n"
+      "    fib saddr . iif oif missing counter drop\n";
+  const auto accept = [&text](const std::string& source) {
+    text += (source.find(':') != std::string::npos ? "    ip6 saddr " : "    ip saddr ") + source +
+            " accept\n";
+  };
+  for (const std::string& network : config.inside_networks) accept(network);
+  for (const ServerSet& set : server_sets(config)) {
+    for (const Target& target : set.targets) {
+      const bool is_v6 = target.host.starts_with('[');
+      const auto host = is_v6 ? target.host.substr(1, target.host.size() - 2) : target.host;
+      if (!set.outside && parse_ip(host)) accept(host);
+    }
+  }
+  return text + "    counter drop\n  }\n";
+}
+
 }  // namespace
 
 /// Local processes can reach loopback and this host's own addresses without passing a firewall:
@@ -67,7 +99,7 @@ std::string firewall_rules(const SipConfig& config) {
       }
     }
   }
-  return text + "  }\n}\n";
+  return text + "  }\n" + inside_rules(config) + "}\n";
 }
 
 }  // namespace turnpike::sidecar

@@ -2,6 +2,9 @@
 
 # time limit: 400 s
 
+import re
+import subprocess
+
 import edge as edges
 import sip
 from edge import CLEAR, DOMAIN, MTLS, Edge, case, inside_sdp, network, outside_sdp
@@ -356,14 +359,106 @@ def a_party_of_a_call_cannot_aim_it_elsewhere(scratch):
 @case.case
 def the_inside_is_its_networks_only(scratch):
     edge = Edge(scratch)
-    alice = edge.client("alice")
+    alice, phone = edge.client("alice"), edge.inside()
     # A stranger who reaches the inside address, and a process of the edge's own host.
-    for agent in (sip.Agent(network.STRANGER), sip.Agent(None, address=edges.INSIDE)):
+    strangers = [sip.Agent(network.STRANGER), sip.Agent(None, address=edges.INSIDE),
+                 sip.Agent(network.STRANGER, 0, "tcp"), sip.Agent(network.STRANGER)]
+    for count, agent in enumerate(strangers, 1):
         scratch.on_exit(agent.close)
         agent.connect(CLEAR)
-        sip.request(agent, **call(f"sip:alice@{DOMAIN}", f"sip:6001@{DOMAIN}", inside_sdp()))
-        expect(agent.final().status == 403, agent.local)
+        message = call(f"sip:alice@{DOMAIN}", f"sip:6001@{DOMAIN}", inside_sdp())
+        if agent is strangers[-1]:
+            message["method"] = "NO\"NSENSE"
+        sip.request(agent, **message)
+        case.eventually(lambda: edge.counter("refused_source") == count, "it is counted")
+    expect(phone_gets_an_answer(phone), "the inside is served")
+    for agent in strangers:
+        try:
+            expect(not agent._read(0) and not agent.received, f"{agent.local} got an answer")
+        except ConnectionError:
+            expect(agent.transport == "tcp", "closed")
     expect(not edge.ng.commands and not alice.received, "no call came of it")
+    expect(edge.log().count("not of inside_networks") == 1, "said once")
+
+
+def phone_gets_an_answer(phone):
+    sip.request(phone, "OPTIONS", f"sip:{DOMAIN}", f"sip:6001@{DOMAIN}")
+    return phone.final(method="OPTIONS").status == 200
+
+
+@case.case
+def the_packet_filter_knows_the_inside(scratch):
+    """The generated rules, loaded: nobody else's packet reaches the SIP server at all."""
+    edge = Edge(scratch, {"sip": {"run_user": "root", "relay_user": "root"}})
+    rules = edge.directory / "nftables.conf"
+    subprocess.run(["nft", "-f", str(rules)], check=True)
+    # An address of the inside, but from where the stranger is.
+    subprocess.run(network.STRANGER.command("ip", "addr", "add", "10.20.0.77/32", "dev", "lo"),
+                   check=True)
+
+    def dropped():
+        text = subprocess.run(["nft", "list", "chain", "inet", "turnpike_local", "inside"],
+                              capture_output=True, text=True, check=True).stdout
+        return [int(count) for count in re.findall(r"counter packets (\d+)", text)]
+    expect(dropped() == [0, 0], dropped())
+    for address, counts in ((network.STRANGER.v4, [0, 1]), ("10.20.0.77", [1, 1])):
+        agent = sip.Agent(network.STRANGER, address=address)
+        scratch.on_exit(agent.close)
+        agent.connect(CLEAR)
+        sip.request(agent, "OPTIONS", f"sip:{DOMAIN}", f"sip:6001@{DOMAIN}")
+        case.eventually(lambda: dropped() == counts, lambda: f"{address}: {dropped()}")
+    expect(phone_gets_an_answer(edge.inside()), "the inside is served")
+    expect(edge.client("alice"), "the outside is served")
+    expect(edge.counter("refused_source") == 0, "nothing else reached the SIP server")
+
+
+@case.case
+def an_answer_that_nobody_waits_for_goes_nowhere(scratch):
+    edge = Edge(scratch)
+    victim, stranger = edge.inside(6379), edge.connect()
+    for via in (f"SIP/2.0/UDP {network.INSIDE.v4}:6379;branch=z9hG4bKx",
+                f"SIP/2.0/UDP {edges.INSIDE}:6379;received={network.INSIDE.v4};branch=z9hG4bKx"):
+        stranger.send(sip.build("SIP/2.0 200 OK", [
+            ("Via", f"SIP/2.0/TLS {edges.OUTSIDE}:5061;branch=z9hG4bKabcd.1"), ("Via", via),
+            ("From", "<sip:a@x>;tag=a"), ("To", "<sip:b@x>;tag=b"), ("Call-ID", "x"),
+            ("CSeq", "1 INVITE"), ("Contact", "<sip:b@x>")], outside_sdp()))
+    sip.request(stranger, "OPTIONS", f"sip:{DOMAIN}", "sip:probe@anywhere.example")
+    expect(stranger.final().status == 200, "both were read")
+    expect(phone_gets_an_answer(victim) and not victim.received, "the third host heard nothing")
+
+
+@case.case
+def who_has_not_registered_here_may_not_call(scratch):
+    """A right password is not enough, save in an emergency."""
+    edge = Edge(scratch)
+    pbx, alice = edge.inside_server(), edge.client("alice")
+
+    def attempt(agent, number="6001", method="INVITE"):
+        uri = f"sip:{number}@{DOMAIN}"
+        sent = sip.request(agent, method, uri, f"sip:alice@{DOMAIN}", user="alice",
+                           body=outside_sdp() if method == "INVITE" else "")
+        challenge = agent.final(method=method)
+        expect(challenge.status == 407, challenge.start)
+        sip.acknowledge(agent, sent, challenge)
+        sip.again(agent, sent, [sip.digest(
+            challenge, method, uri, "alice", edges.PASSWORDS["alice"])])
+
+    other = edge.connect()
+    for method in ("INVITE", "MESSAGE"):
+        attempt(other, method=method)
+        expect(other.final(method=method).status == 403, "registered on another connection")
+    expect(not edge.ng.commands, "no port")
+    attempt(other, "112")
+    expect("sip:112@" in pbx.expect("INVITE").uri, "an emergency call needs the password only")
+
+    attempt(alice)
+    sip.reply(pbx, pbx.expect("INVITE"), 486, "Busy Here", to_tag="pbx")
+    expect(alice.final(method="INVITE").status == 486, "alice may call")
+    commands = len(edge.ng.commands)
+    expect(edges.register(alice, "alice", edges.PASSWORDS["alice"], 0).status == 200, "she leaves")
+    attempt(alice)
+    expect(alice.final(method="INVITE").status == 403, "and may call no more")
+    expect(len(edge.ng.commands) == commands, "no port")
 
 
 @case.case

@@ -141,6 +141,16 @@ TEST(Script, local_processes_are_trusted_on_request_only) {
   EXPECT_THAT(file_of(config, "nftables.conf"), Not(HasSubstr("dport 5060")));
 }
 
+TEST(Script, inside_ports_are_open_to_the_inside_only) {
+  const std::string text = file_of(example(), "nftables.conf");
+  const std::string chain = text.substr(text.find("  chain inside {"));
+  EXPECT_THAT(text, HasSubstr("ip daddr 10.0.0.1 meta l4proto { tcp, udp } th dport { 5060, 5061 } "
+                              "jump inside\n"));
+  EXPECT_THAT(text, Not(HasSubstr("192.0.2.10"))) << "nothing is said about the outside address";
+  EXPECT_LT(chain.find("fib saddr . iif oif missing counter drop"), chain.find("accept"));
+  EXPECT_THAT(chain, HasSubstr("    ip6 saddr fd00::9 accept\n    counter drop\n  }\n"));
+}
+
 TEST(Script, ng_over_udp_is_guarded_by_account) {
   SipConfig config = example();
   EXPECT_THAT(file_of(config, "nftables.conf"), Not(HasSubstr("2223")));
