@@ -67,7 +67,8 @@ struct LegTotals {
 
 class Daemon {
  public:
-  Daemon(const config::Settings& settings, log::Log& log) : settings_(settings), log_(log) {}
+  Daemon(const config::Settings& settings, log::Log& log)
+      : settings_(settings), host_(config::Host::read(settings)), log_(log) {}
 
   Result<void> start();
   void run() {
@@ -97,6 +98,7 @@ class Daemon {
   std::string status() const;
 
   const config::Settings& settings_;
+  const config::Host host_;  // as it was at start
   log::Log& log_;
   std::optional<RunLock> lock_;
   loop::EventLoop loop_;
@@ -141,7 +143,7 @@ Result<void> Daemon::lock() {
 
 Result<void> Daemon::start_relay() {
   prepare_host();
-  const auto missing = config::missing_addresses(settings_, config::Host::read(settings_));
+  const auto missing = config::missing_addresses(settings_, host_);
   if (!missing.empty()) return Error{missing.front()};
 
   Result<std::unique_ptr<Relay>> relay = Relay::start(config::relay_config(settings_));
@@ -171,7 +173,7 @@ void Daemon::start_calls() {
   environment.ended = [this](const auto& call, const auto& why, const auto& stats) {
     log_end(call, why, stats);
   };
-  calls_ = call::CallService::create(config::call_config(settings_), *relay_, environment);
+  calls_ = call::CallService::create(config::call_config(settings_, host_), *relay_, environment);
   calls_->adopt();
 }
 

@@ -6,12 +6,14 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "control/call/network.h"
 #include "control/ng/value.h"
 #include "turnpike/address.h"
 #include "turnpike/command.h"
@@ -57,7 +59,12 @@ using ReplyFunction = std::function<void(ng::Value::Dict)>;
 struct CallServiceConfig {
   std::uint32_t calls_max = 4000;
   std::vector<Interface> interfaces;
-  std::set<std::string> srtp_interfaces;        ///< whose legs must be SRTP
+  std::set<std::string> srtp_interfaces;  ///< whose legs must be SRTP
+  /// By interface, what lies behind it: see destinations.h.
+  std::map<std::string, std::vector<Network>> networks;
+  std::vector<IpAddress> host_addresses;  ///< ours, besides those of the interfaces
+  std::uint16_t media_port_min = 36000;   ///< as the relay has it
+  std::uint16_t media_port_max = 59999;
   std::string default_direction_a = "outside";  ///< the sender's, without `direction`
   std::string default_direction_b = "inside";
   std::array<std::uint8_t, 3> dscp{46, 34, 0};  ///< by MediaKind: EF, AF41, best effort

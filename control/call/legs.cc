@@ -1,10 +1,13 @@
 // Implements legs.h.
 #include "control/call/legs.h"
 
+#include <algorithm>
+
 namespace turnpike::call {
 namespace {
 
-LegConfig leg_of(const Call& call, const CallMedia& media, Side which) {
+LegConfig leg_of(const Destinations& destinations, const Call& call, const CallMedia& media,
+                 Side which) {
   const MediaSide& side = media.sides[index_of(which)];
   const CallSide& end = call.side(which);
   LegConfig leg;
@@ -18,6 +21,10 @@ LegConfig leg_of(const Call& call, const CallMedia& media, Side which) {
   const bool given_up = media.answered && !media.accepted;
   if (!given_up && !side.remote.held) {
     leg.remote = {side.remote.address.rtp, side.remote.address.rtcp};
+    leg.remote_unproven =
+        std::any_of(leg.remote.begin(), leg.remote.end(), [&](const SocketAddress& address) {
+          return destinations.needs_proof(end.interface_index, address);
+        });
   }
   // Keys stay while another branch may still take the m-line: taken away and given back, they
   // would be used from the first packet index again.
@@ -38,11 +45,11 @@ bool expects_media(const CallMedia& media, Side side) {
   return sdp::sends(sender.direction) && sdp::receives(receiver.direction);
 }
 
-void update_legs(Relay& relay, const Call& call, Which which) {
+void update_legs(Relay& relay, const Destinations& destinations, const Call& call, Which which) {
   for (const CallMedia& media : call.media) {
     if (!media.has_session() || (which == Which::kUnanswered && media.answered)) continue;
     for (const Side side : {Side::kA, Side::kB}) {
-      LegConfig leg = leg_of(call, media, side);
+      LegConfig leg = leg_of(destinations, call, media, side);
       relay.update_leg(media.session, side, leg);
       sdp::wipe(leg.receive);
       sdp::wipe(leg.send);

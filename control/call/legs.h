@@ -2,6 +2,7 @@
 #pragma once
 
 #include "control/call/call.h"
+#include "control/call/destinations.h"
 #include "turnpike/command.h"
 #include "turnpike/relay.h"
 
@@ -16,6 +17,6 @@ enum class Which : std::uint8_t {
   kUnanswered,  ///< after an offer: what is in effect stays as it is until its answer
 };
 /// Tells the relay both legs of every m-line that has a session.
-void update_legs(Relay& relay, const Call& call, Which which);
+void update_legs(Relay& relay, const Destinations& destinations, const Call& call, Which which);
 
 }  // namespace turnpike::call

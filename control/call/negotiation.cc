@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "control/call/destinations.h"
+
 namespace turnpike::call {
 
 bool Negotiation::has_mux_flag(RtcpMuxFlag flag) const {
@@ -24,7 +26,7 @@ SourceRules Negotiation::source_rules() const {
   return rules;
 }
 
-Result<RemoteMedia> Negotiation::read_remote(const sdp::Session& description,
+Result<RemoteMedia> Negotiation::read_remote(Side side, const sdp::Session& description,
                                              const sdp::Media& line) const {
   RemoteMedia remote;
   const bool by_sip_source = request_.sip_source_address && request_.received_from.is_set();
@@ -39,6 +41,21 @@ Result<RemoteMedia> Negotiation::read_remote(const sdp::Session& description,
   remote.direction = sdp::direction_of(description, line);
   remote.rtcp_mux_only = sdp::has(line.attributes, "rtcp-mux-only");
   remote.rtcp_mux = remote.rtcp_mux_only || sdp::has(line.attributes, "rtcp-mux");
+  if (remote.held) return remote;
+  const Destinations destinations(config_);
+  const std::uint16_t interface = call_.side(side).interface_index;
+  if (const auto why = destinations.refusal(interface, remote.address.rtp); !why.empty()) {
+    return sdp::error_at(line, why);
+  }
+  SocketAddress& rtcp = remote.address.rtcp;
+  if (rtcp.port == 0) return remote;
+  if (const auto why = destinations.refusal(interface, rtcp); !why.empty()) {
+    // With rtcp-mux, or as 0.0.0.0, it is a place-holder: nothing is to go there anyhow.
+    if (!remote.rtcp_mux && !rtcp.ip.is_unspecified()) {
+      return sdp::error_at(line, "RTCP: " + std::string(why));
+    }
+    rtcp = SocketAddress{};
+  }
   return remote;
 }
 

@@ -64,7 +64,9 @@ class Negotiation {
   OutgoingMedia outgoing_answer(CallMedia& media, Side offerer, const OfferedMedia& offered);
 
   // Both
-  Result<RemoteMedia> read_remote(const sdp::Session& description, const sdp::Media& line) const;
+  /// What the end on `side` says; an address that media must not go to is an error.
+  Result<RemoteMedia> read_remote(Side side, const sdp::Session& description,
+                                  const sdp::Media& line) const;
   SourceRules source_rules() const;
   SocketAddress advertised(const CallMedia& media, Side side) const;
   Replacements replacements(Side to, const sdp::Session& description);

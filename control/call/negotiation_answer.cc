@@ -56,7 +56,7 @@ Result<void> Negotiation::answer_media(CallMedia& media, Side offerer, const Off
       (sdp::is_secure(sender.profile) && !sdp::is_secure(sender_profile))) {
     return sdp::error_at(line, "plain RTP answered on a leg that is SRTP");
   }
-  auto remote = read_remote(description, line);
+  auto remote = read_remote(other(offerer), description, line);
   if (!remote) return remote.error();
   if (sdp::is_secure(*profile)) {
     const auto line_chosen = chosen_line(line, offered.crypto);

@@ -108,7 +108,7 @@ Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
     return sdp::error_at(line, "plain RTP offered on a leg that is SRTP");
   }
   if (auto allowed = allowed_on(from, *profile, line); !allowed) return allowed.error();
-  auto remote = read_remote(description, line);
+  auto remote = read_remote(from, description, line);
   if (!remote) return remote.error();
   offered.sender = std::move(*remote);
   offered.accepted = true;

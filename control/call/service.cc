@@ -199,7 +199,7 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
   for (CallSide& side : next.sides) {
     if (side.since == Instant{}) side.since = next.created;
   }
-  update_legs(relay_, next, Which::kUnanswered);
+  update_legs(relay_, Destinations(config_), next, Which::kUnanswered);
   log(next, "offer");
   keep(std::move(next), changes.commit());
   reply(sdp_reply(sdp::write(description.value)));
@@ -231,7 +231,7 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
     log(known->second, "answer refused: " + done.error().message);
     return reply(error_reply(done.error().message));
   }
-  update_legs(relay_, next, Which::kAll);
+  update_legs(relay_, Destinations(config_), next, Which::kAll);
   log(next, "answer");
   keep(std::move(next), changes.commit());
   reply(sdp_reply(sdp::write(description.value)));

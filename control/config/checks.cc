@@ -5,6 +5,8 @@
 #include <map>
 #include <set>
 
+#include "control/call/network.h"
+
 namespace turnpike::config {
 namespace {
 
@@ -94,6 +96,17 @@ void check_advertised(const InterfaceSection& interface, Findings& findings) {
   }
 }
 
+void check_networks(const InterfaceSection& interface, Findings& findings) {
+  const std::string key = "interface." + interface.name + ".networks";
+  if (!findings.sound({key})) return;
+  for (const std::string& text : interface.networks) {
+    if (call::parse_network(text)) continue;
+    findings.mistake({key}, key +
+                                " holds a text that is no network; write networks like "
+                                "\"10.0.0.0/8\" or \"2001:db8::/32\"");
+  }
+}
+
 void check_interfaces(const Settings& settings, Findings& findings) {
   for (const char* name : {"outside", "inside"}) {
     const bool found = std::any_of(settings.interfaces.begin(), settings.interfaces.end(),
@@ -110,6 +123,7 @@ void check_interfaces(const Settings& settings, Findings& findings) {
   for (const InterfaceSection& interface : settings.interfaces) {
     check_addresses(interface, findings);
     check_advertised(interface, findings);
+    check_networks(interface, findings);
   }
 }
 

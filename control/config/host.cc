@@ -2,6 +2,7 @@
 #include "control/config/host.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include <arpa/inet.h>
@@ -18,30 +19,37 @@ namespace {
 constexpr std::uint64_t kFilesBesidesMedia = 1000;  // shards, NG connections, API, logs, spare
 constexpr std::uint64_t kSocketsPerSession = 4;     // two legs with RTP and RTCP each
 
-std::vector<IpAddress> read_addresses() {
-  std::vector<IpAddress> addresses;
+IpAddress ip_of(const sockaddr* address) {
+  IpAddress ip;
+  if (address == nullptr) return ip;
+  if (address->sa_family == AF_INET) {
+    sockaddr_in in{};
+    std::memcpy(&in, address, sizeof in);
+    std::memcpy(ip.bytes.data(), &in.sin_addr, 4);
+    ip.family = AddressFamily::kIpv4;
+  } else if (address->sa_family == AF_INET6) {
+    sockaddr_in6 in{};
+    std::memcpy(&in, address, sizeof in);
+    std::memcpy(ip.bytes.data(), &in.sin6_addr, 16);
+    ip.family = AddressFamily::kIpv6;
+  }
+  return ip;
+}
+
+void read_addresses(Host& host) {
   ifaddrs* list = nullptr;
-  if (getifaddrs(&list) != 0) return addresses;
+  if (getifaddrs(&list) != 0) return;
   for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
-    if (entry->ifa_addr == nullptr) continue;
-    IpAddress ip;
-    if (entry->ifa_addr->sa_family == AF_INET) {
-      sockaddr_in in{};
-      std::memcpy(&in, entry->ifa_addr, sizeof in);
-      std::memcpy(ip.bytes.data(), &in.sin_addr, 4);
-      ip.family = AddressFamily::kIpv4;
-    } else if (entry->ifa_addr->sa_family == AF_INET6) {
-      sockaddr_in6 in{};
-      std::memcpy(&in, entry->ifa_addr, sizeof in);
-      std::memcpy(ip.bytes.data(), &in.sin6_addr, 16);
-      ip.family = AddressFamily::kIpv6;
-    } else {
-      continue;
+    const IpAddress ip = ip_of(entry->ifa_addr);
+    if (!ip.is_set()) continue;
+    call::Network network{ip, 0};
+    for (const std::uint8_t byte : ip_of(entry->ifa_netmask).bytes) {
+      network.bits += static_cast<unsigned>(std::popcount(byte));
     }
-    addresses.push_back(ip);
+    host.addresses.push_back(ip);
+    host.networks.push_back(network);
   }
   freeifaddrs(list);
-  return addresses;
 }
 
 bool has_address(const Host& host, const IpAddress& ip) {
@@ -54,7 +62,7 @@ bool has_address(const Host& host, const IpAddress& ip) {
 
 Host Host::read(const Settings& settings) {
   Host host;
-  host.addresses = read_addresses();
+  read_addresses(host);
   host.port_advice = port_range_advice(settings.media.port_min, settings.media.port_max);
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) host.open_files_max = limit.rlim_max;

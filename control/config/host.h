@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/call/network.h"
 #include "control/config/findings.h"
 #include "control/config/settings.h"
 #include "turnpike/address.h"
@@ -13,10 +14,11 @@
 namespace turnpike::config {
 
 struct Host {
-  std::vector<IpAddress> addresses;  ///< of all its network interfaces
-  std::string port_advice;           ///< what to reserve (turnpike/host.h); empty: all is well
-  std::uint64_t open_files_max = 0;  ///< hard RLIMIT_NOFILE
-  unsigned cores = 1;                ///< that this process may run on
+  std::vector<IpAddress> addresses;     ///< of all its network interfaces
+  std::vector<call::Network> networks;  ///< by position in `addresses`: what it is connected to
+  std::string port_advice;              ///< what to reserve (turnpike/host.h); empty: all is well
+  std::uint64_t open_files_max = 0;     ///< hard RLIMIT_NOFILE
+  unsigned cores = 1;                   ///< that this process may run on
 
   static Host read(const Settings& settings);
 };

@@ -1,6 +1,8 @@
 // Copies settings into the configurations that the parts of the daemon take.
 #include "control/config/products.h"
 
+#include <algorithm>
+
 namespace turnpike::config {
 namespace {
 
@@ -39,14 +41,41 @@ RelayConfig relay_config(const Settings& settings) {
   return config;
 }
 
-call::CallServiceConfig call_config(const Settings& settings) {
+namespace {
+
+/// What lies behind an interface, as far as configuration and host tell.
+std::vector<call::Network> networks_of(const InterfaceSection& section, const Settings& settings,
+                                       const Host& host) {
+  std::vector<call::Network> networks;
+  const auto add = [&networks](const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) {
+      if (const auto network = call::parse_network(text)) networks.push_back(*network);
+    }
+  };
+  add(section.networks);
+  if (section.name == "inside") add(settings.sip.inside_networks);
+  for (const call::Network& connected : host.networks) {
+    const auto& ours = section.addresses;
+    if (std::find(ours.begin(), ours.end(), connected.address) == ours.end()) continue;
+    networks.push_back(connected);
+  }
+  return networks;
+}
+
+}  // namespace
+
+call::CallServiceConfig call_config(const Settings& settings, const Host& host) {
   const MediaSection& media = settings.media;
   call::CallServiceConfig config;
   config.calls_max = media.calls_max;
   config.interfaces = interfaces(settings);
   for (const InterfaceSection& section : settings.interfaces) {
     if (section.srtp == SrtpRule::kRequired) config.srtp_interfaces.insert(section.name);
+    config.networks[section.name] = networks_of(section, settings, host);
   }
+  config.host_addresses = host.addresses;
+  config.media_port_min = media.port_min;
+  config.media_port_max = media.port_max;
   config.dscp = {media.dscp_audio, media.dscp_video, media.dscp_other};
   config.offer_timeout = media.offer_timeout;
   config.hold_timeout = media.hold_timeout;

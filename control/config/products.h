@@ -3,6 +3,7 @@
 
 #include "control/api/http_server.h"
 #include "control/call/call_service.h"
+#include "control/config/host.h"
 #include "control/config/settings.h"
 #include "control/sidecar/sip_config.h"
 #include "turnpike/config.h"
@@ -10,7 +11,7 @@
 namespace turnpike::config {
 
 RelayConfig relay_config(const Settings& settings);
-call::CallServiceConfig call_config(const Settings& settings);
+call::CallServiceConfig call_config(const Settings& settings, const Host& host);
 api::HttpServerOptions api_config(const Settings& settings);
 
 /// Whether the file asks for a SIP sidecar.

@@ -53,6 +53,12 @@ Section interface_section() {
             "\"required\": media of this side must be SRTP, a call that would carry plain RTP "
             "here is refused. \"optional\": as the SIP server asks.")
       .initial_by_name("`\"required\"` for `outside`, else `\"optional\"`")
+      .texts(
+          "networks", &InterfaceSection::networks,
+          "Networks of this side, such as \"10.0.0.0/8\", besides those that its addresses are "
+          "connected to and, for `inside`, those of `sip.inside_networks`. On other sides with "
+          "`srtp = \"required\"` nothing is sent there because a client names it as its address, "
+          "only once authentic packets come from there.")
       .done();
 }
 

@@ -29,6 +29,7 @@ struct InterfaceSection {
   std::vector<IpAddress> addresses;
   std::vector<IpAddress> advertised;  ///< as many as addresses, or none
   SrtpRule srtp = SrtpRule::kOptional;
+  std::vector<std::string> networks;  ///< "10.0.0.0/8"
 };
 
 struct MediaSection {

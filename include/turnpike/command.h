@@ -29,6 +29,9 @@ struct LegConfig {
   /// Source IP of the signalling, accepted besides the signalled IP by kLatch; may be unset.
   IpAddress received_from{};
   SourcePolicy source_policy = SourcePolicy::kStrict;
+  /// SRTP only: nothing is sent to `remote` on the word of signalling. The first source that proves
+  /// itself as one that a leg follows (M1) becomes the destination.
+  bool remote_unproven = false;
   bool rtcp_mux = false;      ///< RFC 5761: both components on the RTP port
   bool must_encrypt = false;  ///< SRTP leg; without keys every packet is dropped (kNotKeyed)
   bool expects_media = true;  ///< false while the remote end may rightly be silent (hold, recvonly)

@@ -85,8 +85,11 @@ void apply_signalled(LegState& leg, const LegConfig& previous) {
     const SocketAddress& signalled = leg.config.remote[index_of(component)];
     ComponentState& state = leg.component[index_of(component)];
     state.latched = false;
-    if (signalled == previous.remote[index_of(component)] && state.destination.is_set()) continue;
-    state.destination = signalled;
+    const bool unproven = leg.config.must_encrypt && leg.config.remote_unproven;
+    const bool same = signalled == previous.remote[index_of(component)] &&
+                      unproven == (previous.must_encrypt && previous.remote_unproven);
+    if (same && state.destination.is_set()) continue;
+    state.destination = unproven ? SocketAddress{} : signalled;
     state.candidate = SocketAddress{};
     state.candidate_packets = 0;
     state.last_from_destination = Instant{};

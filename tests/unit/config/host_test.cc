@@ -1,6 +1,8 @@
 // Warnings about the host, and what the settings mean for the parts.
 #include "control/config/host.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -103,11 +105,46 @@ TEST(ConfigProducts, relay_and_calls_get_what_the_file_says) {
   EXPECT_EQ(relay.interfaces[0].name, "inside");
   EXPECT_EQ(relay.interfaces[0].addresses[0].advertised, relay.interfaces[0].addresses[0].local);
   EXPECT_EQ(to_string(relay.interfaces[1].addresses[1].advertised), "203.0.113.11");
-  const call::CallServiceConfig calls = call_config(settings);
+  const call::CallServiceConfig calls = call_config(settings, {});
   EXPECT_EQ(calls.calls_max, 66u);
   EXPECT_EQ(calls.dscp[1], 35);
   EXPECT_EQ(calls.source_policy, SourcePolicy::kLatch);
   EXPECT_EQ(calls.interfaces.size(), 2u);
+  EXPECT_EQ(calls.media_port_min, 40000);
+  EXPECT_EQ(calls.media_port_max, 40999);
+}
+
+TEST(ConfigProducts, networks_come_from_keys_and_from_the_host) {
+  const Settings settings = load(
+                                "networks = [\"10.0.0.0/8\"]\n"
+                                "[sip]\ninside_networks = [\"172.16.0.0/12\"]\n")
+                                .settings;
+  Host host = fitting_host();
+  host.networks = {*call::parse_network("192.0.2.10/24"), *call::parse_network("192.0.2.11/25"),
+                   *call::parse_network("2001:db8::10/64")};
+  const call::CallServiceConfig calls = call_config(settings, host);
+  const auto is_in = [&calls](const char* interface, const char* ip) {
+    const auto& all = calls.networks.at(interface);
+    return std::any_of(all.begin(), all.end(),
+                       [&](const auto& network) { return network.contains(*parse_ip(ip)); });
+  };
+  for (const char* ip : {"10.1.1.1", "172.31.0.1", "2001:db8::99"}) {
+    EXPECT_TRUE(is_in("inside", ip)) << ip;
+    EXPECT_FALSE(is_in("outside", ip)) << ip;
+  }
+  EXPECT_TRUE(is_in("outside", "192.0.2.99"));
+  EXPECT_FALSE(is_in("inside", "192.0.2.99"));
+  EXPECT_EQ(calls.host_addresses, host.addresses);
+}
+
+TEST(ConfigHost, knows_what_it_is_connected_to) {
+  const Host host = Host::read(load().settings);
+  ASSERT_EQ(host.networks.size(), host.addresses.size());
+  const auto loopback =
+      std::find(host.addresses.begin(), host.addresses.end(), IpAddress::v4(127, 0, 0, 1)) -
+      host.addresses.begin();
+  ASSERT_LT(static_cast<std::size_t>(loopback), host.addresses.size());
+  EXPECT_EQ(host.networks[static_cast<std::size_t>(loopback)].bits, 8u);
 }
 
 }  // namespace

@@ -277,15 +277,15 @@ TEST(ConfigLoad, values_of_unknown_keys_are_not_shown) {
 TEST(ConfigLoad, outside_is_srtp_unless_said_otherwise) {
   const std::string more = "[interface.dmz]\naddresses = [\"203.0.113.10\"]\n";
   using Names = std::set<std::string>;
-  EXPECT_EQ(call_config(load(kInterfaces + more).settings).srtp_interfaces, Names{"outside"});
+  EXPECT_EQ(call_config(load(kInterfaces + more).settings, {}).srtp_interfaces, Names{"outside"});
   EXPECT_EQ(
-      call_config(load(kInterfaces + more + "srtp = \"required\"\n").settings).srtp_interfaces,
+      call_config(load(kInterfaces + more + "srtp = \"required\"\n").settings, {}).srtp_interfaces,
       (Names{"dmz", "outside"}));
   const Loaded open = load(
       "[interface.outside]\nsrtp = \"optional\"\naddresses = [\"192.0.2.10\"]\n"
       "[interface.inside]\naddresses = [\"198.51.100.10\"]\n");
   EXPECT_THAT(open.findings.mistakes(), IsEmpty());
-  EXPECT_EQ(call_config(open.settings).srtp_interfaces, Names{});
+  EXPECT_EQ(call_config(open.settings, {}).srtp_interfaces, Names{});
   EXPECT_THAT(mistakes_of("srtp = \"maybe\"\n"), ElementsAre(HasSubstr("interface.inside.srtp")));
 }
 

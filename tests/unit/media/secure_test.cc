@@ -214,6 +214,31 @@ TEST_F(Security, M1_raced_copy_does_not_move) {
   EXPECT_EQ(media.stats().legs[0].source_moves, 0U);
 }
 
+TEST_F(Security, T1_an_unproven_address_gets_nothing) {
+  LegConfig other = a;
+  other.remote_unproven = true;
+  other.remote[0] = elsewhere(7);
+  media.update(Side::kA, other);
+  const auto to_client = [&](std::uint16_t n) { return media.arrive(Side::kB, rtp_packet(n)); };
+  EXPECT_FALSE(destination().is_set());
+  EXPECT_TRUE(to_client(1).empty());
+  EXPECT_EQ(media.drops(DropReason::kNoDestination), 1U);
+  media.advance(Seconds(40));
+  EXPECT_FALSE(destination().is_set());
+  // Forged packets prove nothing, authentic ones from behind the client's NAT do.
+  for (std::uint16_t i = 0; i < 10; ++i) media.arrive(Side::kA, rtp_packet(i), elsewhere(7));
+  EXPECT_TRUE(to_client(2).empty());
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(client_sends(elsewhere(8)).size(), 1U);
+  EXPECT_EQ(destination(), elsewhere(8));
+  EXPECT_EQ(to_client(3).size(), 1U);
+  // A re-offer with the same address keeps what was proven, one with another asks for proof again.
+  media.update(Side::kA, other);
+  EXPECT_EQ(destination(), elsewhere(8));
+  other.remote[0] = elsewhere(9);
+  media.update(Side::kA, other);
+  EXPECT_FALSE(destination().is_set());
+}
+
 TEST_F(Security, M1_moves_are_bounded) {
   // Two copies of the client take turns: at most one move a second, whatever they do.
   for (int i = 0; i < 3; ++i) client_sends(elsewhere(1));

@@ -1,0 +1,35 @@
+// Where media may be sent because a description says so. A client names its own address; without
+// these rules it could name another host's and have the relay send there from inside its walls.
+// Is not: where packets are accepted from (the leg's source policy).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "control/call/call_service.h"
+#include "turnpike/address.h"
+
+namespace turnpike::call {
+
+class Destinations {
+ public:
+  /// `config` outlives this.
+  explicit Destinations(const CallServiceConfig& config) : config_(config) {}
+
+  /// Why an end on this interface cannot have this address, for the error's text; empty when it
+  /// can. Of an interface that itself has a loopback or link-local address, such ends are welcome.
+  std::string_view refusal(std::uint16_t interface_index, const SocketAddress& address) const;
+
+  /// True when the address lies in a network of another interface, or is one of ours: on an
+  /// interface that requires SRTP, nothing is sent there until an authentic packet came from
+  /// there. A phone behind NAT may rightly name such an address; its packets tell the real one.
+  bool needs_proof(std::uint16_t interface_index, const SocketAddress& address) const;
+
+ private:
+  bool requires_srtp(std::uint16_t interface_index) const;
+  bool is_own(const IpAddress& ip) const;
+
+  const CallServiceConfig& config_;
+};
+
+}  // namespace turnpike::call
