@@ -35,7 +35,8 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
     text += define("WITH_HEALTH") + define("HEALTH_TIMEOUT", kCurlTimedOut);
     text += define("HEALTH_URL", "\"http://" + to_string(config.health) + "/healthz\"");
   }
-  text += define("FLAG_OUTSIDE", 1) + define("FLAG_PEER", 2) + define("BRANCH_OUTSIDE", 1);
+  text += define("FLAG_OUTSIDE", 1) + define("FLAG_PEER", 2) + define("FLAG_OWN", 3) +
+          define("BRANCH_OUTSIDE", 1);
   text += define("MESSAGE_BYTES_MAX", 16000) + define("CALL_ID_BYTES_MAX", 512);
   text += define("CALLS_PER_MINUTE_MAX", config.calls_per_minute_max);
   text += define("PEER_CALLS_PER_MINUTE_MAX", config.peer_calls_per_minute_max);

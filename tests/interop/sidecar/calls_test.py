@@ -215,6 +215,56 @@ def a_caller_who_gives_up_frees_the_ports(scratch):
 
 
 @case.case
+def an_answer_that_crosses_the_cancel_is_hung_up(scratch):
+    edge = Edge(scratch)
+    pbx, alice = edge.inside_server(), edge.client("alice")
+    sent = edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+    asked = pbx.expect("INVITE")
+    sip.reply(pbx, asked, 180, "Ringing", "6001", to_tag="pbx")
+    alice.expect(180)
+    alice.send(sip.build(f"CANCEL {sent.uri} SIP/2.0", [
+        ("Via", sent.first("via")), ("Max-Forwards", "70"), ("From", sent.first("from")),
+        ("To", sent.first("to")), ("Call-ID", sent.first("call-id")),
+        ("CSeq", sent.first("cseq").split(" ")[0] + " CANCEL")]))
+    sip.reply(pbx, pbx.expect("CANCEL"), 481, "Call Does Not Exist")
+    sip.reply(pbx, asked, 200, "OK", "6001", inside_sdp(), to_tag="pbx")
+    answer = alice.final(method="INVITE")
+    expect(answer.status == 200 and not edge.ng.of("delete"), answer.start)
+    caller = edges.caller_side(alice, "alice", sent, answer)
+    caller.request("ACK", cseq=caller.cseq)
+    pbx.expect("ACK")
+    hang_up(caller, edges.called_side(pbx, "6001", asked, "pbx"), edge)
+
+
+@case.case
+def two_branches_of_a_proxy_are_two_calls_to_the_relay(scratch):
+    """Each may be repeated; what refuses one deletes that one."""
+    edge = Edge(scratch)
+    pbx, first, second = edge.inside_server(), edge.client("alice"), edge.client("bob")
+    call_id, tag = "fork@pbx", "caller"
+    for user in ("alice", "bob"):
+        sent = sip.request(pbx, "INVITE", f"sip:{user}@{DOMAIN}", f"sip:6001@{DOMAIN}",
+                           user="6001", body=inside_sdp(), call_id=call_id, from_tag=tag)
+        for _ in range(3):
+            pbx.send(sip.build(sent.start, [
+                (name, value) for name, value in sent.headers
+                if name not in ("content-length", "content-type")], sent.body))
+    asked = {"alice": first.expect("INVITE"), "bob": second.expect("INVITE")}
+    offers = [offer["call-id"] for offer in edge.ng.of("offer")]
+    expect(len(offers) == len(set(offers)) == 2, offers)
+    expect(all(offer.startswith(call_id + ",") for offer in offers), offers)
+    sip.reply(first, asked["alice"], 486, "Busy Here", to_tag="one")
+    first.expect("ACK")
+    case.eventually(lambda: edge.ng.of("delete"), "its ports are given back")
+    expect(edge.remembered("hops") == 1, "the other branch is remembered")
+    sip.reply(second, asked["bob"], 200, "OK", "bob", outside_sdp(), to_tag="two")
+    answer = pbx.expect(200)
+    expect("m=audio" in answer.body, answer.body)
+    expect([command["call-id"] for command in edge.ng.of("delete") + edge.ng.of("answer")]
+           == offers, edge.ng.commands)
+
+
+@case.case
 def a_refused_call_frees_the_ports(scratch):
     edge = Edge(scratch)
     pbx, alice = edge.inside_server(), edge.client("alice")

@@ -126,8 +126,7 @@ def hang_up(by, agent):
     expect(by.agent.final(method="BYE").status == 200, "BYE is answered")
 
 
-def client_calls_client(site):
-    alice, bob = site.device("alice"), site.device("bob")
+def client_calls_client(site, alice, bob):
     a, b = site.outside(), site.outside()
     sent = invite(alice, "alice", "bob", a)
     asked = bob.expect("INVITE")
@@ -140,7 +139,7 @@ def client_calls_client(site):
 @case.case
 def a_client_calls_a_client_by_way_of_the_upstream(scratch):
     site = Site(scratch)
-    caller, called, pair = client_calls_client(site)
+    caller, called, pair = client_calls_client(site, site.device("alice"), site.device("bob"))
     site.sessions(2)
     site.hear(pair)
     hang_up(caller, called.agent)
@@ -150,7 +149,7 @@ def a_client_calls_a_client_by_way_of_the_upstream(scratch):
 @case.case
 def the_called_client_changes_the_call_and_ends_it(scratch):
     site = Site(scratch)
-    caller, called, pair = client_calls_client(site)
+    caller, called, pair = client_calls_client(site, site.device("alice"), site.device("bob"))
     for by, other, mine, theirs in ((called, caller, pair.b, pair.a),
                                     (caller, called, pair.a, pair.b)):
         by.request("INVITE", mine.sdp())
@@ -165,6 +164,25 @@ def the_called_client_changes_the_call_and_ends_it(scratch):
     site.hear(pair)
     hang_up(called, caller.agent)
     site.sessions(0)
+
+
+@case.case
+def an_upstream_may_stay_out_of_the_dialog(scratch):
+    site = Site(scratch, record_routes=False)
+    alice, bob = site.device("alice"), site.device("bob")
+    for first in (True, False):
+        caller, called, pair = client_calls_client(site, alice, bob)
+        site.sessions(2)
+        site.hear(pair)
+        by, other = (caller, called) if first else (called, caller)
+        by.request("INVITE", (pair.a if first else pair.b).sdp())
+        asked = other.agent.expect("INVITE")
+        take(other.agent, asked, other.user, pair.b if first else pair.a, "unused")
+        expect(by.agent.final(method="INVITE").status == 200, "the call is changed")
+        by.request("ACK", cseq=by.cseq)
+        other.agent.expect("ACK")
+        hang_up(by, other.agent)
+        site.sessions(0)
 
 
 @case.case
@@ -218,6 +236,26 @@ def a_refused_device_ends_nothing_and_the_other_takes_the_call(scratch):
     caller = confirmed(phone, PHONE, sent, a)
     two.expect("ACK")
     site.hear(Pair(a, b))
+    hang_up(caller, two)
+    site.sessions(0)
+
+
+@case.case
+def a_device_that_answers_too_late_ends_nothing(scratch):
+    """It says nothing until the edge has given it up; then it answers after all."""
+    site = Site(scratch)
+    phone, one, two = site.phone(), site.device("bob"), site.device("bob")
+    a, b = site.inside(), site.outside()
+    sent = invite(phone, PHONE, "bob", a)
+    late, won = one.expect("INVITE"), ring(two, "two")
+    take(two, won, "bob", b, "two")
+    caller = confirmed(phone, PHONE, sent, a)
+    two.expect("ACK")
+    site.sessions(1)
+    take(one, late, "bob", site.outside(), "one")
+    eventually(lambda: "the relay refused the SDP in the 200" in site.edge.log(), "it is read")
+    site.hear(Pair(a, b))
+    site.sessions(1)
     hang_up(caller, two)
     site.sessions(0)
 

@@ -348,6 +348,15 @@ def a_party_of_a_call_cannot_aim_it_elsewhere(scratch):
         caller.request("INVITE", outside_sdp())
         expect(alice.final(method="INVITE").status == 481, target)
     expect(len(edge.ng.of("offer")) == offers, "no offer for those")
+    # By way of the edge itself, as a call's next pass goes, with what a party knows of its call.
+    caller.target, routes = good, caller.routes
+    own = [route for route in routes if edges.INSIDE in route][0]
+    for over in (f"<sip:{edges.INSIDE};lr>", f"<sip:{edges.INSIDE};lr;tp=oi-{'0' * 16}-{'0' * 40}>",
+                 own, own.replace("ftag=", "ftag=x"), own.replace("tp=oi", "tp=io")):
+        caller.routes = [*routes, over, f"<sip:{network.INSIDE.v4}:6379;lr>"]
+        caller.request("INVITE", outside_sdp())
+        expect(alice.final(method="INVITE").status == 481, over)
+    caller.routes = routes
     stolen = edge.connect()
     caller.agent, caller.target = stolen, good
     caller.call_id = "another-call"
@@ -372,6 +381,12 @@ def the_inside_is_its_networks_only(scratch):
         sip.request(agent, **message)
         case.eventually(lambda: edge.counter("refused_source") == count, "it is counted")
     expect(phone_gets_an_answer(phone), "the inside is served")
+    # The edge's own address may speak within a call, if it can show that it is the edge.
+    for routes in ([], [("Route", f"<sip:{edges.INSIDE};lr;tp=io-{'0' * 16}-{'0' * 40}>")]):
+        local = strangers[1]
+        sip.request(local, "BYE", f"sip:alice@{network.OUTSIDE.v4}:{alice.local[1]}",
+                    f"sip:6001@{DOMAIN}", to_tag="alice", extra=routes)
+        expect(local.final(method="BYE").status == 481, routes)
     for agent in strangers:
         try:
             expect(not agent._read(0) and not agent.received, f"{agent.local} got an answer")
