@@ -2,7 +2,6 @@
 #include "relay/media/engine.h"
 
 #include "relay/core/check.h"
-#include "relay/media/source.h"
 #include "relay/media/stream_stats.h"
 #include "relay/wire/classify.h"
 
@@ -66,7 +65,7 @@ void Engine::handle(Instant now, Batch& batch, Outbox& out, Notices& notices) {
     if (is_keyed(work.from->receive)) {
       const SrtpJob& done = jobs_[job++];
       if (done.status != SrtpStatus::kOk) {
-        note_replay(work, done, now);
+        note_replay(work, done, now, notices);
         drop(work, reason_of(done.status, work.rtcp));
         continue;
       }
@@ -169,16 +168,22 @@ void Engine::unprotect_all() {
   if (count != 0) transform_.unprotect({jobs_.data(), count});
 }
 
-// A copy that overtook the original makes the original look like a replay: while another source
-// is about to be followed, the present one gets the benefit of a checked tag.
-void Engine::note_replay(const Work& work, const SrtpJob& job, Instant now) {
+// A copy that overtook the original makes the original look like a replay: where that could decide
+// about a source, it gets the benefit of a checked tag.
+void Engine::note_replay(const Work& work, const SrtpJob& job, Instant now, Notices& notices) {
   if (job.status != SrtpStatus::kReplayed) return;
-  const Component component = work.packet->tag.component;
-  const ComponentState& state = work.from->component[index_of(component)];
-  if (state.candidate_packets == 0 || work.packet->source != state.destination) return;
-  if (transform_.verify_tag(job)) {
-    note_authentic_replay(*work.from, component, work.packet->source, now);
-  }
+  if (!copy_matters(*work.from, work.packet->tag.component, now)) return;
+  if (transform_.verify_tag(job)) note_source(work, Heard::kCopy, now, notices);
+}
+
+void Engine::note_source(const Work& work, Heard heard, Instant now, Notices& notices) {
+  const SocketTag& tag = work.packet->tag;
+  LegState& leg = *work.from;
+  if (!note_authenticated(leg, tag.component, work.packet->source, heard, now)) return;
+  counters_.source_moves.add();
+  static_cast<void>(
+      notices.push({EventKind::kSourceMoved, tag.slot, tag.generation, tag.side, tag.component,
+                    leg.component[index_of(tag.component)].destination}));
 }
 
 bool Engine::accept(Work& work, std::uint64_t index, Instant now, Notices& notices) {
@@ -187,12 +192,7 @@ bool Engine::accept(Work& work, std::uint64_t index, Instant now, Notices& notic
   if (!attach_stream(work, now)) return drop(work, DropReason::kStreamLimit), false;
   if (is_keyed(leg.receive)) {
     const bool newest = note_index(*work.stream, work.rtcp, index);
-    if (note_authenticated(leg, packet.tag.component, packet.source, newest, work.rtcp, now)) {
-      counters_.source_moves.add();
-      static_cast<void>(
-          notices.push({EventKind::kSourceMoved, packet.tag.slot, packet.tag.generation,
-                        packet.tag.side, packet.tag.component, packet.source}));
-    }
+    note_source(work, newest ? Heard::kNewest : Heard::kLate, now, notices);
     if (work.rtcp && !rtcp_compound_is_valid(packet.data, packet.length)) {
       return drop(work, DropReason::kMalformedRtcp), false;
     }

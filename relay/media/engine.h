@@ -11,6 +11,7 @@
 #include "relay/core/timer_wheel.h"
 #include "relay/crypto/srtp.h"
 #include "relay/media/arena.h"
+#include "relay/media/source.h"
 #include "relay/wire/rtp.h"
 #include "turnpike/event.h"
 #include "turnpike/stats.h"
@@ -99,7 +100,8 @@ class Engine {
   bool admit_source(Work& work, Instant now);
   SrtpReceiveStream* fresh_receive_state(const Work& work);
   void unprotect_all();
-  void note_replay(const Work& work, const SrtpJob& job, Instant now);
+  void note_replay(const Work& work, const SrtpJob& job, Instant now, Notices& notices);
+  void note_source(const Work& work, Heard heard, Instant now, Notices& notices);
   bool accept(Work& work, std::uint64_t index, Instant now, Notices& notices);
   bool attach_stream(Work& work, Instant now);
   bool evict_idle(LegState& leg, bool plain, Instant now);

@@ -4,7 +4,6 @@
 #include "relay/core/bytes.h"
 #include "relay/media/engine.h"
 #include "relay/media/session_seal.h"
-#include "relay/media/source.h"
 #include "relay/media/stream_stats.h"
 
 namespace turnpike::media {
@@ -135,8 +134,11 @@ void Engine::resume(LegState& leg, Instant now) {
   leg.last_packet = std::min(leg.last_packet, now);
   for (ComponentState& state : leg.component) {
     if (state.last_from_destination != Instant{}) state.last_from_destination = now;
-    state.last_move = std::min(state.last_move, now);
-    state.last_sent = std::min(state.last_sent, now);
+    for (Instant* time : {&state.candidate_since, &state.candidate_last, &state.contested,
+                          &state.last_move, &state.last_sent}) {
+      *time = std::min(*time, now);
+    }
+    state.probation_until = std::min(state.probation_until, now + kRtcpPace.probation);
   }
   for (std::uint32_t i = leg.first_stream; i != kNoStream; i = arena_.stream(i).next) {
     StreamState& stream = arena_.stream(i);

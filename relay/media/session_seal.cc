@@ -41,7 +41,10 @@ class Digest {
   Digest& add(const LegConfig& config) {
     add(config.remote[0]).add(config.remote[1]).add(config.received_from);
     add(config.source_policy).add(config.rtcp_mux).add(config.must_encrypt);
-    add(config.expects_media).add(config.clock_rate_hz).add(config.receive);
+    add(config.remote_unproven)
+        .add(config.expects_media)
+        .add(config.clock_rate_hz)
+        .add(config.receive);
     return add(config.send);
   }
   Digest& add(const SrtpContext& context) {
@@ -83,13 +86,16 @@ bool config_holds_together(const LegConfig& config) {
   const IpAddress& from = config.received_from;
   return is_address(config.remote[0]) && is_address(config.remote[1]) && is_address({from, 0}) &&
          config.source_policy <= SourcePolicy::kAsymmetric && is_bool(config.rtcp_mux) &&
-         is_bool(config.must_encrypt) && is_bool(config.expects_media);
+         is_bool(config.must_encrypt) && is_bool(config.expects_media) &&
+         is_bool(config.remote_unproven);
 }
 
 bool component_holds_together(const ComponentState& state) {
-  return is_address(state.destination) && is_address(state.candidate) && is_bool(state.latched) &&
-         is_time(state.last_from_destination) && is_time(state.last_move) &&
-         is_time(state.last_sent);
+  return is_address(state.destination) && is_address(state.previous) &&
+         is_address(state.candidate) && is_bool(state.latched) && is_time(state.candidate_since) &&
+         is_time(state.candidate_last) && is_time(state.contested) &&
+         is_time(state.probation_until) && is_time(state.last_from_destination) &&
+         is_time(state.last_move) && is_time(state.last_sent);
 }
 
 bool graves_hold_together(const LegState& leg) {

@@ -9,12 +9,133 @@ bool ip_may_latch(const LegConfig& config, Component component, const SocketAddr
          (config.received_from.is_set() && source.ip == config.received_from);
 }
 
-void follow(ComponentState& state, const SocketAddress& source, Instant now) {
-  state.destination = source;
+const Pace& pace_of(Component component) {
+  return component == Component::kRtp ? kRtpPace : kRtcpPace;
+}
+
+// What signalling says for a source: nothing, its IP address, its IP address and port.
+int rank_of(const LegConfig& config, Component component, const SocketAddress& source) {
+  const SocketAddress& signalled = config.remote[index_of(component)];
+  const bool named = source.ip == signalled.ip ||
+                     (config.received_from.is_set() && source.ip == config.received_from);
+  if (!named) return 0;
+  return source.port == signalled.port ? 2 : 1;
+}
+
+bool within(Instant since, Nanoseconds span, Instant now) {
+  return since != Instant{} && now - since < span;
+}
+
+void forget_candidate(ComponentState& state) {
   state.candidate = SocketAddress{};
   state.candidate_packets = 0;
-  state.last_from_destination = now;
+  state.candidate_copies = 0;
 }
+
+void follow(ComponentState& state, const SocketAddress& source, Instant now) {
+  state.destination = source;
+  state.last_from_destination = now;
+  forget_candidate(state);
+}
+
+// The decision about one packet from elsewhere than the destination.
+class Contest {
+ public:
+  Contest(LegState& leg, Component component, const SocketAddress& source, bool copy, Instant now)
+      : leg_(leg),
+        component_(component),
+        state_(leg.component[index_of(component)]),
+        pace_(pace_of(component)),
+        source_(source),
+        rank_(rank_of(leg.config, component, source)),
+        copy_(copy),
+        on_probation_(now < state_.probation_until),
+        now_(now) {}
+
+  bool decide() {
+    if (!(source_ == state_.candidate ? support() : challenge())) return false;
+    state_.candidate_last = now_;
+    if (within(state_.last_move, kMoveInterval, now_)) return false;
+    const int rank_of_present = rank_of(leg_.config, component_, state_.destination);
+    if (on_probation_ && rank_ == rank_of_present && state_.candidate_copies >= pace_.packets) {
+      return retreat(), true;
+    }
+    if (state_.candidate_packets < pace_.packets) return false;
+    const bool outranks = on_probation_ && rank_ > rank_of_present;
+    if (within(state_.last_from_destination, pace_.silence, now_) && !outranks) return false;
+    const bool certain = rank_ > 0 && !contested();
+    if (!certain && now_ - state_.candidate_since < pace_.patience) return false;
+    return move(), true;
+  }
+
+ private:
+  bool contested() const { return within(state_.contested, pace_.probation, now_); }
+
+  // False: nothing changes.
+  bool support() {
+    // Without a contest it is the network that copies, and one packet must not count as several.
+    if (copy_ && !contested() && !on_probation_) return false;
+    count();
+    return true;
+  }
+
+  bool challenge() {
+    if (!within(state_.candidate_last, pace_.silence, now_) || !state_.candidate.is_set()) {
+      // Whose packet it copies is not known: that speaks against a destination on probation only.
+      if (copy_ && !on_probation_) return false;
+      return stand();
+    }
+    const int rank_of_candidate = rank_of(leg_.config, component_, state_.candidate);
+    if (rank_ < rank_of_candidate) return false;
+    if (copy_) state_.contested = now_;
+    if (rank_ > rank_of_candidate || !copy_) return stand();
+    if (on_probation_) return false;
+    state_.candidate_packets = 0;
+    state_.candidate_since = now_;
+    return false;
+  }
+
+  bool stand() {
+    forget_candidate(state_);
+    state_.candidate = source_;
+    state_.candidate_since = now_;
+    count();
+    return true;
+  }
+
+  void count() {
+    if (state_.candidate_packets < 255) ++state_.candidate_packets;
+    if (copy_ && state_.candidate_copies < 255) ++state_.candidate_copies;
+  }
+
+  void move() {
+    if (!on_probation_) state_.previous = state_.destination;
+    follow(state_, source_, now_);
+    state_.probation_until = now_ + pace_.probation;
+    state_.last_move = now_;
+    ++leg_.source_moves;
+  }
+
+  void retreat() {
+    const bool heard = source_ == state_.previous;
+    follow(state_, state_.previous, now_);
+    if (!heard) state_.last_from_destination = Instant{};
+    state_.probation_until = Instant{};
+    state_.contested = now_;
+    state_.last_move = now_;
+    ++leg_.source_moves;
+  }
+
+  LegState& leg_;
+  Component component_;
+  ComponentState& state_;
+  const Pace& pace_;
+  const SocketAddress& source_;
+  int rank_;
+  bool copy_;
+  bool on_probation_;
+  Instant now_;
+};
 
 }  // namespace
 
@@ -46,38 +167,24 @@ bool accept_plain(LegState& leg, Component component, const SocketAddress& sourc
 }
 
 bool note_authenticated(LegState& leg, Component component, const SocketAddress& source,
-                        bool newest, bool rtcp, Instant now) {
+                        Heard heard, Instant now) {
   ComponentState& state = leg.component[index_of(component)];
   // A held leg gets nothing (RFC 3264 section 8.4), wherever its client sends from.
   if (!leg.config.remote[index_of(component)].is_set()) return false;
   if (source == state.destination) {
     state.last_from_destination = now;
-    state.candidate_packets = 0;
+    // On probation it may itself be the one that copies: its packets clear nobody's record.
+    if (now >= state.probation_until) forget_candidate(state);
     return false;
   }
-  if (!newest) return false;
-  if (source != state.candidate) {
-    state.candidate = source;
-    state.candidate_packets = 0;
-  }
-  if (state.candidate_packets < 255) ++state.candidate_packets;
-  if (state.candidate_packets < (rtcp ? kMovePacketsRtcp : kMovePackets)) return false;
-  const bool present_is_alive =
-      state.last_from_destination != Instant{} && now - state.last_from_destination < kMoveSilence;
-  const bool moved_lately = state.last_move != Instant{} && now - state.last_move < kMoveInterval;
-  if (present_is_alive || moved_lately) return false;
-  follow(state, source, now);
-  state.last_move = now;
-  ++leg.source_moves;
-  return true;
+  if (heard == Heard::kLate) return false;
+  return Contest(leg, component, source, heard == Heard::kCopy, now).decide();
 }
 
-void note_authentic_replay(LegState& leg, Component component, const SocketAddress& source,
-                           Instant now) {
-  ComponentState& state = leg.component[index_of(component)];
-  if (source != state.destination) return;
-  state.last_from_destination = now;
-  state.candidate_packets = 0;
+bool copy_matters(const LegState& leg, Component component, Instant now) {
+  const ComponentState& state = leg.component[index_of(component)];
+  if (!leg.config.remote[index_of(component)].is_set()) return false;
+  return state.candidate.is_set() || now < state.probation_until;
 }
 
 void apply_signalled(LegState& leg, const LegConfig& previous) {
@@ -90,9 +197,11 @@ void apply_signalled(LegState& leg, const LegConfig& previous) {
                       unproven == (previous.must_encrypt && previous.remote_unproven);
     if (same && state.destination.is_set()) continue;
     state.destination = unproven ? SocketAddress{} : signalled;
-    state.candidate = SocketAddress{};
-    state.candidate_packets = 0;
+    state.previous = state.destination;
+    state.probation_until = Instant{};
+    state.contested = Instant{};
     state.last_from_destination = Instant{};
+    forget_candidate(state);
   }
 }
 

@@ -15,7 +15,7 @@
 
 namespace turnpike::media {
 
-constexpr std::uint32_t kStateVersion = 4;
+constexpr std::uint32_t kStateVersion = 5;
 constexpr std::uint32_t kNoStream = 0xffffffff;
 
 /// One SSRC received on a leg and sent on to the other: both directions of its SRTP state.
@@ -64,12 +64,18 @@ struct Tombstone {
 /// Beyond so many given up under one key, new SSRCs are refused (kStreamLimit).
 constexpr std::size_t kTombstonesMax = 32;
 
-/// Where one component of a leg sends, and what may change that.
+/// Where one component of a leg sends, and what may change that (rules: source.h).
 struct ComponentState {
-  SocketAddress destination;  ///< signalled, or followed
-  SocketAddress candidate;    ///< another source that has proven itself lately
-  std::uint8_t candidate_packets = 0;
-  bool latched = false;             ///< plain RTP with a latch policy: destination is fixed
+  SocketAddress destination;           ///< signalled, or followed
+  SocketAddress previous;              ///< where it goes back to when following was a mistake
+  SocketAddress candidate;             ///< another source that has proven itself lately
+  std::uint8_t candidate_packets = 0;  ///< what speaks for it since candidate_since
+  std::uint8_t candidate_copies = 0;   ///< of these, packets that had come from elsewhere before
+  bool latched = false;                ///< plain RTP with a latch policy: destination is fixed
+  Instant candidate_since{};
+  Instant candidate_last{};
+  Instant contested{};              ///< when two sources last delivered one packet
+  Instant probation_until{};        ///< until then a followed destination may be given up again
   Instant last_from_destination{};  ///< newest accepted packet from `destination`
   Instant last_move{};
   Instant last_sent{};

@@ -33,7 +33,9 @@ class Endpoint {
   SocketAddress address(Component component) const { return address_[index_of(component)]; }
   /// The NAT in front gives another mapping.
   void rebind(Component component, const SocketAddress& to);
-  /// Whether this endpoint ever had the address: the relay may send there.
+  /// Signalling names this address for the endpoint, rightly or not.
+  void is_signalled_at(const SocketAddress& address) { history_.insert(address); }
+  /// Whether this endpoint ever had the address, or was said to: the relay may send there.
   bool ever_had(const SocketAddress& address) const { return history_.contains(address); }
 
   /// Decrypts what the relay emitted towards this endpoint (in emission order, before the network

@@ -10,6 +10,8 @@ namespace {
 
 constexpr Milliseconds kStep{20};
 constexpr std::uint32_t kStreams = 128;
+constexpr Milliseconds kOriginalsGap{400};  // less than what it takes to follow a stranger
+constexpr Milliseconds kRacerHolds{1600};   // a move's interval, and the copies that undo it
 constexpr std::array kSuites = {SrtpSuite::kNone,
                                 SrtpSuite::kAesCm128HmacSha1_80,
                                 SrtpSuite::kAesCm128HmacSha1_32,
@@ -60,23 +62,37 @@ void World::start_call(std::uint32_t slot) {
     }
   }
   engine_->open(call.id, MediaKind::kAudio, local, now_);
-  for (const Side side : {Side::kA, Side::kB}) {
-    LegConfig& leg = call.leg[index_of(side)];
-    leg.remote = {phone_address(slot, side, Component::kRtp),
-                  phone_address(slot, side, Component::kRtcp)};
-    leg.rtcp_mux = chance(2);
-    const SrtpSuite suite = kSuites[pick(kSuites.size())];
-    leg.must_encrypt = suite != SrtpSuite::kNone;
-    leg.receive = random_key(suite);
-    leg.send = random_key(suite);
-    if (!leg.must_encrypt && chance(2)) leg.source_policy = SourcePolicy::kLatch;
-    call.phone.push_back(std::make_unique<Endpoint>(static_cast<std::uint32_t>(random_()),
-                                                    leg.remote[0],
-                                                    leg.rtcp_mux ? leg.remote[0] : leg.remote[1]));
-    call.phone.back()->set_keys(leg.receive, leg.send);
-    engine_->update_leg(call.id, side, leg, now_);
-  }
+  for (const Side side : {Side::kA, Side::kB}) start_leg(call, side);
   calls_.push_back(std::move(call));
+}
+
+void World::start_leg(Call& call, Side side) {
+  LegConfig& leg = call.leg[index_of(side)];
+  const std::array<SocketAddress, 2> at = {phone_address(call.id.slot, side, Component::kRtp),
+                                           phone_address(call.id.slot, side, Component::kRtcp)};
+  leg.remote = at;
+  leg.rtcp_mux = chance(2);
+  const SrtpSuite suite = kSuites[pick(kSuites.size())];
+  leg.must_encrypt = suite != SrtpSuite::kNone;
+  leg.receive = random_key(suite);
+  leg.send = random_key(suite);
+  if (!leg.must_encrypt && chance(2)) leg.source_policy = SourcePolicy::kLatch;
+  if (leg.must_encrypt && chance(3)) {  // behind NAT: it says what it knows of itself
+    for (SocketAddress& address : leg.remote) address.ip = IpAddress::v4(192, 168, 1, 10);
+    if (chance(2)) leg.received_from = at[0].ip;
+  }
+  if (leg.must_encrypt && chance(3)) {
+    call.racer[index_of(side)].address = {
+        IpAddress::v4(203, 0, 113, static_cast<std::uint8_t>(201 + call.id.slot)),
+        static_cast<std::uint16_t>(7000 + index_of(side))};
+  }
+  call.signalled[index_of(side)] = leg.remote;
+  call.phone.push_back(std::make_unique<Endpoint>(static_cast<std::uint32_t>(random_()), at[0],
+                                                  leg.rtcp_mux ? at[0] : at[1]));
+  Endpoint& phone = *call.phone.back();
+  for (const SocketAddress& address : leg.remote) phone.is_signalled_at(address);
+  phone.set_keys(leg.receive, leg.send);
+  engine_->update_leg(call.id, side, leg, now_);
 }
 
 void World::run(Milliseconds duration) {
@@ -110,12 +126,18 @@ void World::phones_send() {
 
 void World::launch(Call& call, Side side, Component component, Bytes bytes,
                    const SocketAddress& from) {
+  const Flight copy{{call.id.slot, call.id.generation, side, component},
+                    call.racer[index_of(side)].address,
+                    bytes};
+  if (copy.source.is_set() && component == Component::kRtp) {
+    in_flight_.emplace(now_ + Milliseconds(1 + pick(4)), copy);
+  }
   if (chance(400)) loss_burst_ = pick(30);
   if (loss_burst_ > 0) {
     --loss_burst_;
     return;
   }
-  Flight flight{{call.id.slot, call.id.generation, side, component}, from, std::move(bytes)};
+  Flight flight{copy.to, from, std::move(bytes), true};
   if (recorded_.size() < 200) {
     recorded_.push_back(flight);
   } else {
@@ -123,6 +145,7 @@ void World::launch(Call& call, Side side, Component component, Bytes bytes,
   }
   if (chance(100) && !flight.bytes.empty()) {
     flight.bytes[pick(static_cast<std::uint32_t>(flight.bytes.size()))] ^= 0x10;
+    flight.original = false;
   }
   const auto delay = [&] { return Milliseconds(5 + pick(chance(20) ? 120 : 10)); };
   if (chance(50)) in_flight_.emplace(now_ + delay(), flight);
@@ -139,10 +162,11 @@ void World::attack() {
   Flight flight{{call.id.slot, call.id.generation, chance(2) ? Side::kA : Side::kB,
                  chance(3) ? Component::kRtcp : Component::kRtp},
                 evil,
-                {}};
+                {},
+                false};
   if (chance(2) && !recorded_.empty()) {
     const Flight& seen = recorded_[pick(static_cast<std::uint32_t>(recorded_.size()))];
-    flight = {seen.to, evil, seen.bytes};
+    flight = {seen.to, evil, seen.bytes, false};
   } else {
     flight.bytes.resize(pick(300));
     for (auto& byte : flight.bytes) byte = static_cast<std::uint8_t>(random_());
@@ -175,9 +199,7 @@ void World::disturb() {
 void World::reoffer(Call& call) {
   for (const Side side : {Side::kA, Side::kB}) {
     LegConfig& leg = call.leg[index_of(side)];
-    const std::array<SocketAddress, 2> signalled = {
-        phone_address(call.id.slot, side, Component::kRtp),
-        phone_address(call.id.slot, side, Component::kRtcp)};
+    const std::array<SocketAddress, 2>& signalled = call.signalled[index_of(side)];
     if (chance(5)) {
       leg.remote = leg.remote[0].is_set() ? std::array<SocketAddress, 2>{} : signalled;
       leg.expects_media = leg.remote[0].is_set();
@@ -207,6 +229,7 @@ void World::deliver_due() {
   while (!in_flight_.empty() && in_flight_.begin()->first <= now_) {
     const Flight flight = std::move(in_flight_.begin()->second);
     in_flight_.erase(in_flight_.begin());
+    arrives(flight);
     Packet* packet = batch_.next();
     std::copy(flight.bytes.begin(), flight.bytes.end(), packet->data);
     packet->length = static_cast<std::uint32_t>(flight.bytes.size());
@@ -221,6 +244,22 @@ void World::deliver_due() {
   engine_->handle(now_, batch_, outbox_, notices_);
   batch_.clear();
   take_outbox();
+}
+
+void World::arrives(const Flight& flight) {
+  if (!flight.original || flight.to.component != Component::kRtp) return;
+  for (Call& call : calls_) {
+    if (call.id.slot != flight.to.slot) continue;
+    Racer& racer = call.racer[index_of(flight.to.side)];
+    if (now_ - racer.original_last > kOriginalsGap) racer.originals_since = now_;
+    racer.original_last = now_;
+  }
+}
+
+// Who is merely faster than the phone may get the leg when nothing else arrives, and must lose it
+// soon when the originals arrive again.
+bool World::may_go_to_racer(const Racer& racer) const {
+  return now_ - racer.original_last > kOriginalsGap || now_ - racer.originals_since < kRacerHolds;
 }
 
 void World::take_outbox() {
@@ -239,7 +278,10 @@ void World::judge(const Send& send) {
   if (call == nullptr) return fail("sent for a session that does not exist");
   const unsigned side = index_of(send.tag.side);
   Endpoint& phone = *call->phone[side];
-  if (!phone.ever_had(send.destination)) {
+  const Racer& racer = call->racer[side];
+  if (send.destination == racer.address) {
+    if (!may_go_to_racer(racer)) return fail("a leg is left to somebody who copies its packets");
+  } else if (!phone.ever_had(send.destination)) {
     return fail("sent to an address without proof: " + to_string(send.destination));
   }
   if (send.keepalive) return;
@@ -253,6 +295,7 @@ void World::judge(const Send& send) {
     return fail("forwarded a packet that its SRTP sender never sent");
   }
   ++heard_;
+  if (racer.address.is_set() && send.destination != racer.address) ++heard_despite_racer_;
 }
 
 std::uint64_t World::dropped() const {

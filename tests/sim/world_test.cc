@@ -18,6 +18,7 @@ TEST(World, invariants_hold_under_every_seed) {
   const std::uint64_t first = only != 0 ? only : 1;
   const std::uint64_t last = only != 0 ? only : from_environment("TURNPIKE_SIM_SEEDS", 300);
   std::uint64_t heard = 0;
+  std::uint64_t heard_despite_racer = 0;
   std::uint64_t dropped = 0;
   for (std::uint64_t seed = first; seed <= last; ++seed) {
     World world(seed);
@@ -25,10 +26,12 @@ TEST(World, invariants_hold_under_every_seed) {
     world.finish();
     ASSERT_EQ(world.violation(), "") << "seed " << seed << " (TURNPIKE_SIM_SEED=" << seed << ")";
     heard += world.heard();
+    heard_despite_racer += world.heard_despite_racer();
     dropped += world.dropped();
   }
   // The worlds must have been alive, or the invariants held for nothing.
   EXPECT_GT(heard, 1000 * (last - first + 1));
+  EXPECT_GT(heard_despite_racer, 200 * (last - first + 1));
   EXPECT_GT(dropped, 50 * (last - first + 1));
 }
 

@@ -59,6 +59,11 @@ class Peer:
         """The leg's next packets, as bytes, unsent."""
         return [bytes.fromhex(text) for text in self._command("make", leg, count)["packets"]]
 
+    def make_rtcp(self, leg, count):
+        """The leg's next RTCP packets, as bytes, unsent."""
+        return [bytes.fromhex(text)
+                for text in self._command("make-rtcp", leg, count)["packets"]]
+
     def move(self, leg, port):
         self._command("move", leg, port)
 

@@ -242,7 +242,7 @@ void Leg::send_rtp() {
   ++counts_[sent < 0 ? "send_errors" : "sent"];
 }
 
-void Leg::send_rtcp() {
+std::vector<std::uint8_t> Leg::make_rtcp() {
   // Sender report and SDES with a CNAME (RFC 3550 sections 6.4.1 and 6.5).
   std::vector<std::uint8_t> packet(28 + 16);
   packet[0] = 0x80;
@@ -265,8 +265,14 @@ void Leg::send_rtcp() {
       srtp_protect_rtcp(send_session_, packet.data(), &length) != srtp_err_status_ok) {
     give_up("srtp_protect_rtcp");
   }
+  packet.resize(static_cast<std::size_t>(length));
+  return packet;
+}
+
+void Leg::send_rtcp() {
+  const std::vector<std::uint8_t> packet = make_rtcp();
   const ssize_t sent = sendto(words_.mux != 0 ? rtp_socket_ : rtcp_socket_, packet.data(),
-                              static_cast<std::size_t>(length), 0, rtcp_to_.raw(), rtcp_to_.length);
+                              packet.size(), 0, rtcp_to_.raw(), rtcp_to_.length);
   ++counts_[sent < 0 ? "send_errors" : "sent_rtcp"];
 }
 

@@ -47,6 +47,7 @@ class Leg {
 
   /// The next RTP packet as it would go out.
   std::vector<std::uint8_t> make_rtp();
+  std::vector<std::uint8_t> make_rtcp();
   void send_rtp();
   void send_rtcp();
   /// Reads everything that waits on one of the two sockets.

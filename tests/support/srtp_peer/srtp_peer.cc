@@ -6,6 +6,7 @@
 //   start MILLISECONDS    every leg sends a packet each so many milliseconds (and RTCP each 25)
 //   pause                 stops sending
 //   make ID COUNT         gives the next packets of a leg as hexadecimal instead of sending them
+//   make-rtcp ID COUNT    the same with its RTCP packets
 //   move ID PORT          the leg goes on from another local port
 //   report                counters of every leg
 
@@ -122,7 +123,9 @@ class Peer {
       interval_ns_ = 0;
       answer("{}");
     } else if (command == "make") {
-      make(words);
+      make(words, &peer::Leg::make_rtp);
+    } else if (command == "make-rtcp") {
+      make(words, &peer::Leg::make_rtcp);
     } else if (command == "move") {
       move(words);
     } else if (command == "report") {
@@ -176,7 +179,7 @@ class Peer {
     return nullptr;
   }
 
-  void make(std::istringstream& in) {
+  void make(std::istringstream& in, std::vector<std::uint8_t> (peer::Leg::*next)()) {
     peer::Leg* leg = find(in);
     unsigned count = 0;
     if (leg == nullptr || !(in >> count)) {
@@ -185,7 +188,7 @@ class Peer {
     std::string text = "{\"packets\": [";
     for (unsigned i = 0; i < count; ++i) {
       text += i == 0 ? "\"" : ", \"";
-      for (const std::uint8_t byte : leg->make_rtp()) {
+      for (const std::uint8_t byte : (leg->*next)()) {
         std::array<char, 3> digits{};
         std::snprintf(digits.data(), digits.size(), "%02x", byte);
         text += digits.data();
