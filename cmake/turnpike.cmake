@@ -54,3 +54,22 @@ function(turnpike_test name)
   set_property(GLOBAL APPEND PROPERTY TURNPIKE_TEST_PROGRAMS ${name})
   add_test(NAME ${name} COMMAND ${name})
 endfunction()
+
+# turnpike_test_per_srtp_library(NAME dep...): the same test program for every library that SRTP's
+# ciphers may come from (SrtpLibrary in include/turnpike/keying.h). A file whose name ends in
+# _<library>_test.cc is for that library only.
+function(turnpike_test_per_srtp_library name)
+  foreach(library kOpenssl kIpsecMb kLibsrtp2)
+    string(REGEX REPLACE "^k" "" suffix ${library})
+    string(TOLOWER ${suffix} suffix)
+    turnpike_test(${name}_${suffix} ${ARGN})
+    target_compile_definitions(${name}_${suffix} PRIVATE TURNPIKE_TEST_SRTP_LIBRARY=${library})
+    get_target_property(sources ${name}_${suffix} SOURCES)
+    foreach(other openssl ipsecmb libsrtp2)
+      if(NOT other STREQUAL suffix)
+        list(FILTER sources EXCLUDE REGEX "_${other}_test\\.cc$")
+      endif()
+    endforeach()
+    set_property(TARGET ${name}_${suffix} PROPERTY SOURCES ${sources})
+  endforeach()
+endfunction()

@@ -150,7 +150,10 @@ Result<void> Daemon::start_relay() {
   if (!relay) return relay.error();
   relay_ = std::move(*relay);
   const AdoptionReport& adoption = relay_->adoption();
+  const SrtpLibrary wanted = settings_.media.srtp_backend;
+  const SrtpLibrary srtp = wanted == SrtpLibrary::kAuto ? best_srtp_library() : wanted;
   log_.info("relay_started", {{"shards", relay_->shard_count()},
+                              {"srtp_backend", name_of(srtp)},
                               {"ports", relay_->usage().ports_total},
                               {"holder", adoption.holder_connected},
                               {"sessions_adopted", adoption.sessions_adopted}});

@@ -79,6 +79,8 @@ Result<void> RelayImpl::start_shards() {
     ShardSetup setup;
     setup.index = static_cast<std::uint16_t>(i);
     setup.cpu = config_.pin_shards ? cores_[i % cores_.size()] : -1;
+    setup.tick = config_.tick;
+    setup.limits.srtp_library = config_.srtp_library;
     setup.limits.streams_per_leg_max = config_.streams_per_leg_max;
     setup.limits.media_timeout = config_.media_timeout;
     setup.limits.keepalive_interval = config_.keepalive_interval;

@@ -27,6 +27,7 @@ Shard::Shard(const ShardSetup& setup, media::Arena& arena, std::unique_ptr<UdpIo
              std::function<void()> on_event)
     : setup_(setup),
       engine_(arena, setup.limits, counters_),
+      tick_(setup.tick),
       io_(std::move(io)),
       on_event_(std::move(on_event)),
       fds_(arena.session_capacity(), kNoSockets),
@@ -46,6 +47,7 @@ void Shard::stop() {
 
 void Shard::run() {
   if (setup_.cpu >= 0) static_cast<void>(pin_to_core(setup_.cpu));
+  make_pauses_exact();
   engine_.resume(monotonic_now());
   schedule(monotonic_now());
   loop_.run();
@@ -118,12 +120,24 @@ void Shard::close_session(const Command& command) {
 
 void Shard::on_readable() {
   counters_.wakeups.add();
+  const Instant begin = monotonic_now();
+  std::size_t packets = 0;
+  if (!drain(packets)) return;
+  const Instant end = monotonic_now();
+  const Instant next = begin + tick_.after_drain(packets, end);
+  // The loop finds the next packets by itself; until then timers and commands get their turn.
+  if (next > end && commands_.front() == nullptr) pause_for(next - end);
+}
+
+bool Shard::drain(std::size_t& packets) {
   for (int i = 0; i < kBatchesPerTurn; ++i) {
     batch_.clear();
     const bool more = io_->receive(batch_);
+    packets += batch_.size();
     if (batch_.size() != 0) process_batch(monotonic_now());
-    if (!more) break;
+    if (!more) return true;
   }
+  return false;
 }
 
 void Shard::process_batch(Instant now) {

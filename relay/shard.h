@@ -11,6 +11,7 @@
 
 #include "relay/core/mailbox.h"
 #include "relay/core/packet.h"
+#include "relay/core/tick_policy.h"
 #include "relay/io/loop.h"
 #include "relay/io/udp_io.h"
 #include "relay/media/engine.h"
@@ -35,6 +36,7 @@ struct Command {
 struct ShardSetup {
   std::uint16_t index = 0;
   int cpu = -1;  ///< core to pin to; -1 = none
+  Nanoseconds tick{0};
   media::EngineLimits limits;
 };
 
@@ -68,6 +70,8 @@ class Shard {
   void run();
   void on_wake();
   void on_readable();
+  /// Handles what waits, as far as one turn goes. True when nothing is left.
+  bool drain(std::size_t& packets);
   void on_timer();
   void apply(const Command& command, Instant now);
   void open_sockets(const Command& command);
@@ -81,6 +85,7 @@ class Shard {
   ShardSetup setup_;
   ShardCounters counters_;
   media::Engine engine_;
+  TickPolicy tick_;
   std::unique_ptr<UdpIo> io_;
   std::function<void()> on_event_;
   Mailbox<Command> commands_{kCommandsMax};

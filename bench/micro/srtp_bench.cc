@@ -11,13 +11,20 @@
 #include <time.h>
 
 #include "relay/core/bytes.h"
-#include "relay/crypto/srtp.h"
+#include "relay/crypto/srtp_backend.h"
 
 namespace turnpike {
 namespace {
 
-constexpr std::size_t kBatchPackets = 64;
+constexpr std::size_t kBatchPacketsMax = 64;
 constexpr std::size_t kBufferBytes = 2048;
+
+using MakeBackend = std::unique_ptr<SrtpBackend> (*)(std::size_t cache_slots);
+
+template <IpsecMbLevel level>
+std::unique_ptr<SrtpBackend> ipsec_mb(std::size_t cache_slots) {
+  return make_ipsec_mb_backend(cache_slots, level);
+}
 
 SrtpKeying keying_of(SrtpSuite suite, std::size_t stream) {
   SrtpKeying keying;
@@ -61,13 +68,13 @@ void write_rtp(std::uint8_t* packet, std::size_t bytes, std::uint16_t sequence) 
 /// Contexts and stream states lie flat, as in a shard's arena.
 class Streams {
  public:
-  Streams(SrtpSuite suite, std::size_t count)
-      : contexts_(count), send_(count), receive_(count), transform_(count) {
+  Streams(MakeBackend make, SrtpSuite suite, std::size_t count)
+      : contexts_(count), send_(count), receive_(count), transform_(count, make(count)) {
     for (std::size_t i = 0; i < count; ++i) {
       derive_srtp_context(keying_of(suite, i), contexts_[i]);
     }
-    buffers_.resize(kBatchPackets * kBufferBytes);
-    jobs_.resize(kBatchPackets);
+    buffers_.resize(kBatchPacketsMax * kBufferBytes);
+    jobs_.resize(kBatchPacketsMax);
   }
 
   void point(std::size_t place, std::size_t stream, std::size_t bytes) {
@@ -82,7 +89,7 @@ class Streams {
   }
 
   std::uint8_t* buffer(std::size_t place) { return buffers_.data() + place * kBufferBytes; }
-  std::vector<SrtpJob>& jobs() { return jobs_; }
+  std::span<SrtpJob> jobs(std::size_t count) { return {jobs_.data(), count}; }
   SrtpTransform& transform() { return transform_; }
   std::size_t size() const { return contexts_.size(); }
   SrtpReceiveStream& receive(std::size_t stream) { return receive_[stream]; }
@@ -96,17 +103,18 @@ class Streams {
   SrtpTransform transform_;
 };
 
-void protect(benchmark::State& state, SrtpSuite suite) {
-  Streams streams(suite, static_cast<std::size_t>(state.range(1)));
+void protect(benchmark::State& state, MakeBackend make, SrtpSuite suite) {
+  Streams streams(make, suite, static_cast<std::size_t>(state.range(1)));
+  const auto batch = static_cast<std::size_t>(state.range(2));
   const auto bytes = static_cast<std::size_t>(state.range(0));
   std::size_t stream = 0;
   std::uint16_t sequence = 0;
-  for (std::size_t i = 0; i < kBatchPackets; ++i) {
+  for (std::size_t i = 0; i < batch; ++i) {
     write_rtp(streams.buffer(i), bytes, 0);
   }
   std::size_t refused = 0;
   for (auto _ : state) {
-    for (std::size_t i = 0; i < kBatchPackets; ++i) {
+    for (std::size_t i = 0; i < batch; ++i) {
       streams.point(i, stream, bytes);
       write_be16(streams.buffer(i) + 2, sequence);
       if (++stream == streams.size()) {
@@ -114,18 +122,19 @@ void protect(benchmark::State& state, SrtpSuite suite) {
         ++sequence;
       }
     }
-    timed(state, [&] { streams.transform().protect(streams.jobs()); });
-    for (const SrtpJob& job : streams.jobs()) {
+    timed(state, [&] { streams.transform().protect(streams.jobs(batch)); });
+    for (const SrtpJob& job : streams.jobs(batch)) {
       refused += job.status != SrtpStatus::kOk ? 1U : 0U;
     }
   }
-  report(state, kBatchPackets, refused);
+  report(state, batch, refused);
 }
 
 /// Encrypted packets for every stream are made ahead; the receive state is put back so that the
 /// same packets are fresh again.
-void unprotect(benchmark::State& state, SrtpSuite suite) {
-  Streams streams(suite, static_cast<std::size_t>(state.range(1)));
+void unprotect(benchmark::State& state, MakeBackend make, SrtpSuite suite) {
+  Streams streams(make, suite, static_cast<std::size_t>(state.range(1)));
+  const auto batch = static_cast<std::size_t>(state.range(2));
   const auto bytes = static_cast<std::size_t>(state.range(0));
   const std::size_t stride = bytes + kSrtpTrailerBytesMax;
   std::vector<std::uint8_t> wire(streams.size() * stride);
@@ -133,25 +142,25 @@ void unprotect(benchmark::State& state, SrtpSuite suite) {
   for (std::size_t i = 0; i < streams.size(); ++i) {
     write_rtp(streams.buffer(0), bytes, 1);
     streams.point(0, i, bytes);
-    streams.transform().protect({streams.jobs().data(), 1});
-    lengths[i] = streams.jobs()[0].length;
+    streams.transform().protect(streams.jobs(1));
+    lengths[i] = streams.jobs(1)[0].length;
     std::memcpy(wire.data() + i * stride, streams.buffer(0), lengths[i]);
   }
   std::size_t stream = 0;
   std::size_t refused = 0;
   for (auto _ : state) {
-    for (std::size_t i = 0; i < kBatchPackets; ++i) {
+    for (std::size_t i = 0; i < batch; ++i) {
       streams.point(i, stream, lengths[stream]);
       std::memcpy(streams.buffer(i), wire.data() + stream * stride, lengths[stream]);
       streams.receive(stream) = SrtpReceiveStream{};
       stream = stream + 1 == streams.size() ? 0 : stream + 1;
     }
-    timed(state, [&] { streams.transform().unprotect(streams.jobs()); });
-    for (const SrtpJob& job : streams.jobs()) {
+    timed(state, [&] { streams.transform().unprotect(streams.jobs(batch)); });
+    for (const SrtpJob& job : streams.jobs(batch)) {
       refused += job.status != SrtpStatus::kOk ? 1U : 0U;
     }
   }
-  report(state, kBatchPackets, refused);
+  report(state, batch, refused);
 }
 
 void derive(benchmark::State& state, SrtpSuite suite) {
@@ -162,19 +171,20 @@ void derive(benchmark::State& state, SrtpSuite suite) {
   }
 }
 
-void rtcp(benchmark::State& state, SrtpSuite suite) {
-  Streams streams(suite, static_cast<std::size_t>(state.range(1)));
+void rtcp(benchmark::State& state, MakeBackend make, SrtpSuite suite) {
+  Streams streams(make, suite, static_cast<std::size_t>(state.range(1)));
+  const auto batch = static_cast<std::size_t>(state.range(2));
   const auto bytes = static_cast<std::size_t>(state.range(0));
   std::size_t stream = 0;
   for (auto _ : state) {
-    for (std::size_t i = 0; i < kBatchPackets; ++i) {
+    for (std::size_t i = 0; i < batch; ++i) {
       streams.point(i, stream, bytes);
-      streams.jobs()[i].rtcp = true;
+      streams.jobs(batch)[i].rtcp = true;
       stream = stream + 1 == streams.size() ? 0 : stream + 1;
     }
-    timed(state, [&] { streams.transform().protect(streams.jobs()); });
+    timed(state, [&] { streams.transform().protect(streams.jobs(batch)); });
   }
-  report(state, kBatchPackets, 0);
+  report(state, batch, 0);
 }
 
 /// One libsrtp2 session per stream. Only small numbers of streams: as packaged by Debian (built
@@ -182,7 +192,7 @@ void rtcp(benchmark::State& state, SrtpSuite suite) {
 class LibSrtpSessions {
  public:
   LibSrtpSessions(SrtpSuite suite, std::size_t count, bool sending) : sessions_(count) {
-    static const bool started = srtp_init() == srtp_err_status_ok;
+    static const bool started = srtp_library_available(SrtpLibrary::kLibsrtp2);
     for (std::size_t i = 0; started && i < count; ++i) {
       const SrtpKeying keying = keying_of(suite, i);
       const SrtpSuiteInfo& info = info_of(suite);
@@ -287,17 +297,44 @@ bool register_all() {
   constexpr std::array<SrtpSuite, 4> kSuites = {
       SrtpSuite::kAesCm128HmacSha1_80, SrtpSuite::kAesCm256HmacSha1_80, SrtpSuite::kAeadAes128Gcm,
       SrtpSuite::kAeadAes256Gcm};
+  struct Library {
+    const char* name;
+    MakeBackend make;
+    bool many_streams;
+  };
+  constexpr std::array<Library, 5> kLibraries = {{
+      {"openssl", make_evp_backend, true},
+      {"ipsec_mb", ipsec_mb<IpsecMbLevel::kBest>, true},
+      {"ipsec_mb_avx2", ipsec_mb<IpsecMbLevel::kAvx2>, true},
+      {"ipsec_mb_sse", ipsec_mb<IpsecMbLevel::kSse>, true},
+      {"libsrtp2_ciphers", make_libsrtp2_backend, false},
+  }};
   for (const SrtpSuite suite : kSuites) {
     const std::string name(info_of(suite).name);
+    using Run = void (*)(benchmark::State&, MakeBackend, SrtpSuite);
+    for (const Library& library : kLibraries) {
+      if (library.make(1) == nullptr) continue;
+      const auto add = [&](const std::string& what, Run run) {
+        const MakeBackend make = library.make;
+        return benchmark::RegisterBenchmark(
+                   (what + "/" + library.name + "/" + name).c_str(),
+                   [run, make, suite](benchmark::State& state) { run(state, make, suite); })
+            ->ArgNames({"bytes", "streams", "batch"})
+            ->UseManualTime();
+      };
+      const std::vector<std::int64_t> streams = library.many_streams
+                                                    ? std::vector<std::int64_t>{64, 4000}
+                                                    : std::vector<std::int64_t>{64};
+      add("srtp_protect", protect)->ArgsProduct({{172, 1200}, streams, {1, 8, 64}});
+      add("srtp_unprotect", unprotect)->ArgsProduct({{172, 1200}, streams, {1, 8, 64}});
+      add("srtcp_protect", rtcp)->Args({100, streams.back(), 64});
+    }
     const auto add = [&](const std::string& what, void (*run)(benchmark::State&, SrtpSuite)) {
       return benchmark::RegisterBenchmark(
                  (what + "/" + name).c_str(),
                  [run, suite](benchmark::State& state) { run(state, suite); })
           ->ArgNames({"bytes", "streams"});
     };
-    add("srtp_protect", protect)->ArgsProduct({{172, 1200}, {64, 4000}})->UseManualTime();
-    add("srtp_unprotect", unprotect)->ArgsProduct({{172, 1200}, {64, 4000}})->UseManualTime();
-    add("srtcp_protect", rtcp)->Args({100, 4000})->UseManualTime();
     add("libsrtp_protect", libsrtp_protect)->ArgsProduct({{172, 1200}, {64}});
     add("libsrtp_unprotect", libsrtp_unprotect)->ArgsProduct({{172, 1200}, {64}});
     benchmark::RegisterBenchmark(("srtp_derive/" + name).c_str(),

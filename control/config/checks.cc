@@ -171,9 +171,26 @@ void check_capacity(const Settings& settings, Findings& findings) {
   }
 }
 
+void check_srtp_backend(const MediaSection& media, Findings& findings) {
+  if (!findings.sound({"media.srtp_backend"})) return;
+  const std::string name(name_of(media.srtp_backend));
+  if (!srtp_library_available(media.srtp_backend)) {
+    findings.mistake({"media.srtp_backend"},
+                     "media.srtp_backend is \"" + name +
+                         "\", which this build or this processor does not have; use \"auto\"");
+  } else if (media.srtp_backend == SrtpLibrary::kLibsrtp2) {
+    findings.warning({"media.srtp_backend"},
+                     "media.srtp_backend \"libsrtp2\" costs several times as much per packet as "
+                     "\"" +
+                         std::string(name_of(best_srtp_library())) +
+                         "\", more with every stream; use \"auto\" unless rules ask for it");
+  }
+}
+
 void check_media(const Settings& settings, Findings& findings) {
   check_port_range(settings.media, findings);
   check_capacity(settings, findings);
+  check_srtp_backend(settings.media, findings);
   if (settings.media.source_policy == SourcePolicy::kLatchAny) {
     findings.warning({"media.source_policy"},
                      "media.source_policy \"latch-any\" lets anyone take over plain RTP media; "

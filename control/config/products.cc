@@ -37,6 +37,8 @@ RelayConfig relay_config(const Settings& settings) {
   config.media_timeout = media.media_timeout;
   config.keepalive_interval = media.keepalive;
   config.socket_buffer_bytes = media.socket_buffer_bytes;
+  config.tick = std::chrono::microseconds{media.tick_us};
+  config.srtp_library = media.srtp_backend;
   config.holder_socket = settings.holder.unix_path;
   return config;
 }

@@ -99,6 +99,17 @@ Section media_section() {
                "How long media still flows after the SIP server has deleted a call.")
       .integer("socket_buffer_bytes", &MediaSection::socket_buffer_bytes, 0, {0, 16777216},
                "Send and receive buffer of each media socket. 0: the kernel's default.")
+      .integer("tick_us", &MediaSection::tick_us, 500, {0, 5000},
+               "While packets come often, a shard collects them for this many microseconds and "
+               "handles them together: less work for each, at most this much more delay. 0: each "
+               "when it comes.")
+      .word("srtp_backend", &MediaSection::srtp_backend, "auto",
+            {"auto", "ipsec-mb", "openssl", "libsrtp2"},
+            "Library for SRTP's ciphers. \"ipsec-mb\" handles several packets at a time. "
+            "\"openssl\" and \"libsrtp2\" handle one after the other; choose the latter only "
+            "where rules ask for it: as packaged its cost grows with the number of streams. "
+            "\"auto\": \"ipsec-mb\" where the processor has AES instructions and the build the "
+            "library, else \"openssl\".")
       .word("source_policy", &MediaSection::source_policy, "strict",
             {"strict", "latch", "latch-any", "asymmetric"},
             "From where a plain RTP leg accepts packets unless the SIP server says otherwise. "

@@ -47,6 +47,8 @@ struct MediaSection {
   Seconds keepalive{};
   Seconds delete_delay{};
   std::uint32_t socket_buffer_bytes = 0;
+  std::uint32_t tick_us = 0;
+  SrtpLibrary srtp_backend = SrtpLibrary::kAuto;
   SourcePolicy source_policy = SourcePolicy::kStrict;
   std::uint8_t dscp_audio = 0;
   std::uint8_t dscp_video = 0;

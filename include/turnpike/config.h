@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "turnpike/address.h"
+#include "turnpike/keying.h"
 #include "turnpike/time.h"
 
 namespace turnpike {
@@ -38,6 +39,11 @@ struct RelayConfig {
   Seconds media_timeout{60};              ///< silence of a leg that expects media; 0 = never
   Seconds keepalive_interval{15};         ///< when nothing was sent to a remote end; 0 = never
   std::uint32_t socket_buffer_bytes = 0;  ///< SO_RCVBUF, SO_SNDBUF of media sockets; 0 = kernel's
+
+  SrtpLibrary srtp_library = SrtpLibrary::kAuto;
+  /// While packets come often, they are collected this long and handled together; 0 = each when it
+  /// comes. At most 5 ms: it adds to the delay.
+  std::chrono::microseconds tick{500};
 
   /// Unix socket of the holder that keeps sockets and state over a restart; empty = none.
   std::string holder_socket;

@@ -61,4 +61,18 @@ struct SrtpKeying {
   bool operator==(const SrtpKeying&) const = default;
 };
 
+/// Where the ciphers and hashes of SRTP come from.
+enum class SrtpLibrary : std::uint8_t {
+  kAuto = 0,  ///< kIpsecMb where the processor has what it needs, else kOpenssl
+  kIpsecMb,   ///< Intel's multi-buffer library: several packets at a time
+  kOpenssl,   ///< OpenSSL's EVP: one packet after the other
+  kLibsrtp2,  ///< the ciphers of libsrtp2, for whose rules ask for it; the slowest
+};
+/// Whether this build and this processor have it.
+bool srtp_library_available(SrtpLibrary library);
+/// What kAuto stands for here.
+SrtpLibrary best_srtp_library();
+/// As in the configuration: "auto", "ipsec-mb", "openssl", "libsrtp2".
+std::string_view name_of(SrtpLibrary library);
+
 }  // namespace turnpike

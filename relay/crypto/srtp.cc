@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "relay/core/bytes.h"
 #include "relay/core/check.h"
@@ -244,28 +245,29 @@ void check_contract(const SrtpJob& job, std::size_t cache_slots) {
   CHECK(job.cache_slot < cache_slots);
 }
 
-constexpr std::size_t kWavePackets = 64;
-
 }  // namespace
 
 struct SrtpTransform::Cache {
-  explicit Cache(std::size_t slots) : cache_slots(slots), backend(slots) {}
+  Cache(std::size_t slots, std::unique_ptr<SrtpBackend> ciphers)
+      : cache_slots(slots), backend(std::move(ciphers)) {
+    CHECK(backend != nullptr);
+  }
 
   /// Unprotects the first jobs, up to one whose stream came before: its index and its replay
   /// check depend on the outcome of the earlier one. Returns how many.
   std::size_t unprotect_wave(std::span<SrtpJob> jobs);
 
   std::size_t cache_slots;
-  SrtpBackend backend;
-  std::array<SrtpOperation, kWavePackets> operations;
-  std::array<SrtpJob*, kWavePackets> owners{};
-  std::array<const SrtpReceiveStream*, kWavePackets> streams{};
+  std::unique_ptr<SrtpBackend> backend;
+  std::array<SrtpOperation, kOperationsMax> operations;
+  std::array<SrtpJob*, kOperationsMax> owners{};
+  std::array<const SrtpReceiveStream*, kOperationsMax> streams{};
 };
 
 std::size_t SrtpTransform::Cache::unprotect_wave(std::span<SrtpJob> jobs) {
   std::size_t taken = 0;
   std::size_t count = 0;
-  for (; taken < jobs.size() && count < kWavePackets; ++taken) {
+  for (; taken < jobs.size() && count < kOperationsMax; ++taken) {
     SrtpJob& job = jobs[taken];
     check_contract(job, cache_slots);
     CHECK(job.receive != nullptr);
@@ -275,13 +277,13 @@ std::size_t SrtpTransform::Cache::unprotect_wave(std::span<SrtpJob> jobs) {
     job.status = take_apart(job, received);
     if (job.status == SrtpStatus::kOk) job.status = check_replay(job, received.index);
     if (job.status != SrtpStatus::kOk) continue;
-    backend.prefetch(job.cache_slot);
+    backend->prefetch(*job.context, job.cache_slot);
     fill(operations[count], job, received.at, received.body, received.clear, received.index);
     job.index = received.index;
     owners[count] = &job;
     streams[count++] = job.receive;
   }
-  backend.open({operations.data(), count});
+  backend->open({operations.data(), count});
   for (std::size_t i = 0; i < count; ++i) {
     SrtpJob& job = *owners[i];
     if (!operations[i].ok) {
@@ -294,8 +296,11 @@ std::size_t SrtpTransform::Cache::unprotect_wave(std::span<SrtpJob> jobs) {
   return taken;
 }
 
-SrtpTransform::SrtpTransform(std::size_t cache_slots)
-    : cache_(std::make_unique<Cache>(cache_slots)) {}
+SrtpTransform::SrtpTransform(std::size_t cache_slots, SrtpLibrary library)
+    : SrtpTransform(cache_slots, make_srtp_backend(library, cache_slots)) {}
+
+SrtpTransform::SrtpTransform(std::size_t cache_slots, std::unique_ptr<SrtpBackend> backend)
+    : cache_(std::make_unique<Cache>(cache_slots, std::move(backend))) {}
 
 SrtpTransform::~SrtpTransform() = default;
 
@@ -310,13 +315,13 @@ void SrtpTransform::protect(std::span<SrtpJob> jobs) {
     CHECK(job.send != nullptr);
     job.status = prepare_seal(job, cache_->operations[count]);
     if (job.status != SrtpStatus::kOk) continue;
-    cache_->backend.prefetch(job.cache_slot);
-    if (++count == kWavePackets) {
-      cache_->backend.seal(cache_->operations);
+    cache_->backend->prefetch(*job.context, job.cache_slot);
+    if (++count == kOperationsMax) {
+      cache_->backend->seal(cache_->operations);
       count = 0;
     }
   }
-  cache_->backend.seal({cache_->operations.data(), count});
+  cache_->backend->seal({cache_->operations.data(), count});
 }
 
 bool SrtpTransform::verify_tag(const SrtpJob& job) {
@@ -326,12 +331,12 @@ bool SrtpTransform::verify_tag(const SrtpJob& job) {
   if (take_apart(job, received) != SrtpStatus::kOk) return false;
   SrtpOperation op;
   fill(op, job, received.at, received.body, received.clear, received.index);
-  cache_->backend.verify(op);
+  cache_->backend->verify(op);
   return op.ok;
 }
 
 void SrtpTransform::forget(std::uint32_t cache_slot) {
-  cache_->backend.forget(cache_slot);
+  cache_->backend->forget(cache_slot);
 }
 
 }  // namespace turnpike

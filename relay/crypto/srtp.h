@@ -100,11 +100,15 @@ bool derive_srtp_context(const SrtpKeying& keying, SrtpContext& context);
 /// Zeroes every byte; the context is not keyed any more.
 void wipe_srtp_context(SrtpContext& context);
 
+class SrtpBackend;
+
 /// One per shard; not thread-safe. Allocates only when a cache slot is first used with a context
 /// (never per packet after that).
 class SrtpTransform {
  public:
-  explicit SrtpTransform(std::size_t cache_slots);
+  /// `library` must be available (srtp_library_available); kAuto always is.
+  explicit SrtpTransform(std::size_t cache_slots, SrtpLibrary library = SrtpLibrary::kAuto);
+  SrtpTransform(std::size_t cache_slots, std::unique_ptr<SrtpBackend> backend);
   ~SrtpTransform();
   SrtpTransform(const SrtpTransform&) = delete;
   SrtpTransform& operator=(const SrtpTransform&) = delete;

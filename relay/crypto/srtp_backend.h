@@ -1,8 +1,7 @@
 // The seam between SRTP's rules and the ciphers: batches of independent operations over packets
 // whose places, initialisation vector and authenticated bytes are worked out already.
 // Hides: the cipher library, key schedules, saved HMAC states, the cache of both per slot.
-// Is not: aware of indices, replay or packet formats. Another implementation (several packets at
-// a time) takes the place of this class; its callers stay as they are.
+// Is not: aware of indices, replay or packet formats.
 #pragma once
 
 #include <array>
@@ -36,27 +35,41 @@ struct SrtpOperation {
   std::array<std::uint8_t, 16> iv{};  ///< CM: first counter block; GCM: 12 bytes
 };
 
+inline std::size_t tag_bytes_of(const SrtpOperation& op) {
+  const SrtpSuiteInfo& info = info_of(op.context->suite);
+  return op.rtcp ? info.rtcp_tag_bytes : info.rtp_tag_bytes;
+}
+
+/// Most operations of one call of seal() or open().
+constexpr std::size_t kOperationsMax = 64;
+
 class SrtpBackend {
  public:
-  explicit SrtpBackend(std::size_t cache_slots);
-  ~SrtpBackend();
-  SrtpBackend(const SrtpBackend&) = delete;
-  SrtpBackend& operator=(const SrtpBackend&) = delete;
+  virtual ~SrtpBackend() = default;
 
-  /// Encrypts in place and writes the tags.
-  void seal(std::span<SrtpOperation> operations);
+  /// Encrypts in place and writes the tags. At least 4 bytes behind the authenticated ones belong
+  /// to the packet (tag, SRTCP index or MKI) and may be used meanwhile.
+  virtual void seal(std::span<SrtpOperation> operations) = 0;
   /// Compares the tags and decrypts in place; where the tag is wrong the bytes are undefined.
-  void open(std::span<SrtpOperation> operations);
+  virtual void open(std::span<SrtpOperation> operations) = 0;
   /// Compares the tag only; the packet keeps its bytes.
-  void verify(SrtpOperation& operation);
-  /// Starts fetching what the slot's next operation reads.
-  void prefetch(std::uint32_t cache_slot) const;
+  virtual void verify(SrtpOperation& operation) = 0;
+  /// Starts fetching what the next operation with this context and slot reads.
+  virtual void prefetch(const SrtpContext& context, std::uint32_t cache_slot) const = 0;
   /// Wipes what the slot holds, and any SRTCP key left from the last packet.
-  void forget(std::uint32_t cache_slot);
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
+  virtual void forget(std::uint32_t cache_slot) = 0;
 };
+
+/// OpenSSL's EVP, one packet after the other.
+std::unique_ptr<SrtpBackend> make_evp_backend(std::size_t cache_slots);
+/// Intel's multi-buffer library; null where the build or the processor does not have what it
+/// needs. `level` is for measurements and tests of what other processors would do.
+enum class IpsecMbLevel : std::uint8_t { kBest, kAvx512, kAvx2, kAvx, kSse };
+std::unique_ptr<SrtpBackend> make_ipsec_mb_backend(std::size_t cache_slots,
+                                                   IpsecMbLevel level = IpsecMbLevel::kBest);
+/// The ciphers of libsrtp2; null where the build does not have it.
+std::unique_ptr<SrtpBackend> make_libsrtp2_backend(std::size_t cache_slots);
+/// The one of `library`; null where it is not available.
+std::unique_ptr<SrtpBackend> make_srtp_backend(SrtpLibrary library, std::size_t cache_slots);
 
 }  // namespace turnpike

@@ -114,34 +114,52 @@ void code_cm(const HmacSha1Key& hmac, const SrtpOperation& op, std::uint8_t* dig
             digest);
 }
 
-std::size_t tag_bytes_of(const SrtpOperation& op) {
-  const SrtpSuiteInfo& info = info_of(op.context->suite);
-  return op.rtcp ? info.rtcp_tag_bytes : info.rtp_tag_bytes;
-}
-
 bool verify_cm(const HmacSha1Key& hmac, const SrtpOperation& op) {
   std::array<std::uint8_t, kSha1Bytes> digest;
   code_cm(hmac, op, digest.data());
   return equal_constant_time(digest.data(), op.tag, tag_bytes_of(op));
 }
 
-}  // namespace
+class EvpBackend final : public SrtpBackend {
+ public:
+  explicit EvpBackend(std::size_t cache_slots);
 
-struct SrtpBackend::State {
-  std::array<Cipher, kCipherCount> ciphers;
-  std::vector<KeyedCipher> slots;
-  // SRTCP is rare: its keys are set for each packet in a context shared by all slots, which
-  // halves what a slot costs in memory.
-  std::array<KeyedCipher, kCipherCount> rtcp;
+  void seal(std::span<SrtpOperation> operations) override;
+  void open(std::span<SrtpOperation> operations) override;
+  void verify(SrtpOperation& operation) override;
+  void prefetch(const SrtpContext& context, std::uint32_t cache_slot) const override;
+  void forget(std::uint32_t cache_slot) override;
 
+ private:
   void key(KeyedCipher& keyed, const SrtpContext& context, bool rtcp_keys);
   KeyedCipher& keyed_for(const SrtpOperation& operation);
+
+  std::array<Cipher, kCipherCount> ciphers_;
+  std::vector<KeyedCipher> slots_;
+  // SRTCP is rare: its keys are set for each packet in a context shared by all slots, which
+  // halves what a slot costs in memory.
+  std::array<KeyedCipher, kCipherCount> rtcp_;
 };
 
-void SrtpBackend::State::key(KeyedCipher& keyed, const SrtpContext& context, bool rtcp_keys) {
+EvpBackend::EvpBackend(std::size_t cache_slots) {
+  for (std::size_t i = 0; i < kCipherCount; ++i) {
+    ciphers_[i].reset(EVP_CIPHER_fetch(nullptr, kCipherNames[i], nullptr));
+    CHECK(ciphers_[i] != nullptr);
+    // Made here, so that a first SRTCP packet allocates nothing.
+    constexpr std::array<std::uint8_t, 32> kNoKey{};
+    KeyedCipher& keyed = rtcp_[i];
+    keyed.cipher.reset(EVP_CIPHER_CTX_new());
+    CHECK(keyed.cipher != nullptr);
+    must(EVP_CipherInit_ex2(keyed.cipher.get(), ciphers_[i].get(), kNoKey.data(), nullptr, 1,
+                            nullptr));
+  }
+  slots_.resize(cache_slots);
+}
+
+void EvpBackend::key(KeyedCipher& keyed, const SrtpContext& context, bool rtcp_keys) {
   if (!keyed.cipher) keyed.cipher.reset(EVP_CIPHER_CTX_new());
   CHECK(keyed.cipher != nullptr);
-  const EVP_CIPHER* cipher = ciphers[cipher_of(context.suite)].get();
+  const EVP_CIPHER* cipher = ciphers_[cipher_of(context.suite)].get();
   const std::uint8_t* key = (rtcp_keys ? context.rtcp_key : context.rtp_key).data();
   // Naming the same cipher again keeps the library's allocation; only another suite frees it.
   const bool same = EVP_CIPHER_CTX_get0_cipher(keyed.cipher.get()) == cipher;
@@ -152,38 +170,21 @@ void SrtpBackend::State::key(KeyedCipher& keyed, const SrtpContext& context, boo
   keyed.serial = context.serial;
 }
 
-KeyedCipher& SrtpBackend::State::keyed_for(const SrtpOperation& operation) {
+KeyedCipher& EvpBackend::keyed_for(const SrtpOperation& operation) {
   const SrtpContext& context = *operation.context;
   if (operation.rtcp) {
-    KeyedCipher& keyed = rtcp[cipher_of(context.suite)];
+    KeyedCipher& keyed = rtcp_[cipher_of(context.suite)];
     if (keyed.serial != context.serial) key(keyed, context, true);
     return keyed;
   }
-  KeyedCipher& keyed = slots[operation.cache_slot];
+  KeyedCipher& keyed = slots_[operation.cache_slot];
   if (keyed.serial != context.serial) key(keyed, context, false);
   return keyed;
 }
 
-SrtpBackend::SrtpBackend(std::size_t cache_slots) : state_(std::make_unique<State>()) {
-  for (std::size_t i = 0; i < kCipherCount; ++i) {
-    state_->ciphers[i].reset(EVP_CIPHER_fetch(nullptr, kCipherNames[i], nullptr));
-    CHECK(state_->ciphers[i] != nullptr);
-    // Made here, so that a first SRTCP packet allocates nothing.
-    constexpr std::array<std::uint8_t, 32> kNoKey{};
-    KeyedCipher& keyed = state_->rtcp[i];
-    keyed.cipher.reset(EVP_CIPHER_CTX_new());
-    CHECK(keyed.cipher != nullptr);
-    must(EVP_CipherInit_ex2(keyed.cipher.get(), state_->ciphers[i].get(), kNoKey.data(), nullptr, 1,
-                            nullptr));
-  }
-  state_->slots.resize(cache_slots);
-}
-
-SrtpBackend::~SrtpBackend() = default;
-
-void SrtpBackend::seal(std::span<SrtpOperation> operations) {
+void EvpBackend::seal(std::span<SrtpOperation> operations) {
   for (SrtpOperation& op : operations) {
-    KeyedCipher& keyed = state_->keyed_for(op);
+    KeyedCipher& keyed = keyed_for(op);
     if (is_gcm(op.context->suite)) {
       seal_gcm(keyed.cipher.get(), op);
       continue;
@@ -195,9 +196,9 @@ void SrtpBackend::seal(std::span<SrtpOperation> operations) {
   }
 }
 
-void SrtpBackend::open(std::span<SrtpOperation> operations) {
+void EvpBackend::open(std::span<SrtpOperation> operations) {
   for (SrtpOperation& op : operations) {
-    KeyedCipher& keyed = state_->keyed_for(op);
+    KeyedCipher& keyed = keyed_for(op);
     if (is_gcm(op.context->suite)) {
       op.ok = open_gcm(keyed.cipher.get(), op);
       continue;
@@ -207,26 +208,32 @@ void SrtpBackend::open(std::span<SrtpOperation> operations) {
   }
 }
 
-void SrtpBackend::verify(SrtpOperation& op) {
-  KeyedCipher& keyed = state_->keyed_for(op);
+void EvpBackend::verify(SrtpOperation& op) {
+  KeyedCipher& keyed = keyed_for(op);
   op.ok =
       is_gcm(op.context->suite) ? verify_gcm(keyed.cipher.get(), op) : verify_cm(keyed.hmac, op);
 }
 
-void SrtpBackend::prefetch(std::uint32_t cache_slot) const {
-  __builtin_prefetch(&state_->slots[cache_slot]);
+void EvpBackend::prefetch(const SrtpContext&, std::uint32_t cache_slot) const {
+  __builtin_prefetch(&slots_[cache_slot]);
 }
 
-void SrtpBackend::forget(std::uint32_t cache_slot) {
-  CHECK(cache_slot < state_->slots.size());
-  state_->slots[cache_slot] = KeyedCipher{};
-  for (KeyedCipher& keyed : state_->rtcp) {
+void EvpBackend::forget(std::uint32_t cache_slot) {
+  CHECK(cache_slot < slots_.size());
+  slots_[cache_slot] = KeyedCipher{};
+  for (KeyedCipher& keyed : rtcp_) {
     if (keyed.serial == 0) continue;
     constexpr std::array<std::uint8_t, 32> kNoKey{};
     must(EVP_CipherInit_ex2(keyed.cipher.get(), nullptr, kNoKey.data(), nullptr, 1, nullptr));
     secure_wipe(&keyed.hmac, sizeof keyed.hmac);
     keyed.serial = 0;
   }
+}
+
+}  // namespace
+
+std::unique_ptr<SrtpBackend> make_evp_backend(std::size_t cache_slots) {
+  return std::make_unique<EvpBackend>(cache_slots);
 }
 
 }  // namespace turnpike

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <uv.h>
 
 #include "relay/core/check.h"
@@ -22,6 +23,17 @@ bool pin_to_core(int cpu) {
   CPU_ZERO(&set);
   CPU_SET(static_cast<unsigned>(cpu), &set);
   return pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0;
+}
+
+void make_pauses_exact() {
+  static_cast<void>(prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL));
+}
+
+void pause_for(Nanoseconds duration) {
+  timespec wanted{};
+  wanted.tv_sec = duration.count() / 1'000'000'000;
+  wanted.tv_nsec = duration.count() % 1'000'000'000;
+  clock_nanosleep(CLOCK_MONOTONIC, 0, &wanted, nullptr);
 }
 
 struct ShardLoop::State {

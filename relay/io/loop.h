@@ -15,6 +15,11 @@ Instant monotonic_now();
 /// Pins the calling thread to a core; false when the kernel refuses.
 bool pin_to_core(int cpu);
 
+/// Lets the calling thread's pauses end when they should, not up to 50 us later.
+void make_pauses_exact();
+/// Gives the core away for that long; a signal may end it early.
+void pause_for(Nanoseconds duration);
+
 class ShardLoop {
  public:
   struct Handlers {

@@ -42,7 +42,7 @@ Engine::Engine(Arena& arena, const EngineLimits& limits, ShardCounters& counters
     : arena_(arena),
       limits_(limits),
       counters_(counters),
-      transform_(std::size_t{arena.session_capacity()} * 4),
+      transform_(std::size_t{arena.session_capacity()} * 4, limits.srtp_library),
       timers_(arena.session_capacity()) {}
 
 void Engine::handle(Instant now, Batch& batch, Outbox& out, Notices& notices) {

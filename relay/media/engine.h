@@ -22,6 +22,7 @@ struct EngineLimits {
   std::uint32_t streams_per_leg_max = 8;
   Seconds media_timeout{60};       ///< 0 = never
   Seconds keepalive_interval{15};  ///< 0 = never
+  SrtpLibrary srtp_library = SrtpLibrary::kAuto;
 };
 
 /// Something that control should hear of. Few: the packet path writes one only when a leg moves.

@@ -62,7 +62,7 @@ std::optional<SrtpStatus> status_of(srtp_err_status_t status, bool sending) {
 
 LibSrtp::LibSrtp(const SrtpKeying& keying, Direction direction, bool rtcp_encrypted)
     : mki_(keying.mki_bytes != 0) {
-  static const bool started = srtp_init() == srtp_err_status_ok;
+  static const bool started = srtp_library_available(SrtpLibrary::kLibsrtp2);
   EXPECT_TRUE(started);
   const SrtpSuiteInfo& info = info_of(keying.suite);
   Bytes key(keying.master_key.begin(), keying.master_key.begin() + info.key_bytes);

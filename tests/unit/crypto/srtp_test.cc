@@ -265,8 +265,8 @@ Bytes unencrypted_rtcp(const SrtpContext& context, std::uint32_t index) {
     write_be32(ssrc, read_be32(ssrc) ^ 0xcafebabe);
     write_be32(ssrc + 6, read_be32(ssrc + 6) ^ index);
   }
-  SrtpBackend backend(1);
-  backend.seal({&operation, 1});
+  const auto backend = make_srtp_backend(kLibrary, 1);
+  backend->seal({&operation, 1});
   return packet;
 }
 
@@ -335,7 +335,7 @@ TEST_P(Srtp, batch_keeps_the_order_within_a_stream) {
 TEST_P(Srtp, batch_across_streams_and_contexts) {
   constexpr std::size_t kContexts = 5;
   constexpr std::size_t kPackets = 200;
-  SrtpTransform transform(2 * kContexts);
+  SrtpTransform transform(2 * kContexts, kLibrary);
   std::vector<SrtpContext> from(kContexts);
   std::vector<SrtpContext> to(kContexts);
   std::vector<SrtpSendStream> send(kContexts);

@@ -18,6 +18,9 @@
 
 namespace turnpike::srtp_testing {
 
+/// Each of these tests is built once for every library.
+constexpr SrtpLibrary kLibrary = SrtpLibrary::TURNPIKE_TEST_SRTP_LIBRARY;
+
 using Bytes = std::vector<std::uint8_t>;
 
 constexpr std::array<SrtpSuite, 6> kSuites = {
@@ -154,7 +157,7 @@ struct Sender {
 
   SrtpContext context;
   SrtpSendStream stream;
-  SrtpTransform transform{1};
+  SrtpTransform transform{1, kLibrary};
   std::uint64_t index = 0;  // of the last packet
 };
 
@@ -191,7 +194,7 @@ struct Receiver {
 
   SrtpContext context;
   SrtpReceiveStream stream;
-  SrtpTransform transform{1};
+  SrtpTransform transform{1, kLibrary};
   std::uint64_t index = 0;
 };
 

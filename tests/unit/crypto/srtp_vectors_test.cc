@@ -56,8 +56,8 @@ Bytes keystream(SrtpSuite suite, std::string_view key) {
   operation.tag = tag.data();
   operation.cipher_bytes = static_cast<std::uint32_t>(stream.size());
   set(operation.iv, "F0F1F2F3F4F5F6F7F8F9FAFBFCFD0000");
-  SrtpBackend backend(1);
-  backend.seal({&operation, 1});
+  const auto backend = make_srtp_backend(kLibrary, 1);
+  backend->seal({&operation, 1});
   return stream;
 }
 
@@ -85,7 +85,7 @@ TEST(Rfc3711, b2_keystream_encrypts_a_packet) {
   job.capacity = static_cast<std::uint32_t>(packet.size());
   job.context = &context;
   job.send = &stream;
-  SrtpTransform transform(1);
+  SrtpTransform transform(1, kLibrary);
   transform.protect({&job, 1});
   ASSERT_EQ(job.status, SrtpStatus::kOk);
   EXPECT_EQ(job.length, 70U);
@@ -160,7 +160,7 @@ struct GcmVectors {
 class Rfc7714 : public ::testing::TestWithParam<GcmVectors> {
  protected:
   SrtpContext context = context_of(GetParam().suite, GetParam().key, kGcmSalt);
-  SrtpTransform transform{1};
+  SrtpTransform transform{1, kLibrary};
   SrtpSendStream send;
   SrtpReceiveStream receive;
 
@@ -207,8 +207,8 @@ TEST_P(Rfc7714, section_16_tags_rtp_in_clear) {
   operation.tag = packet.data() + bytes;
   operation.clear_bytes = static_cast<std::uint32_t>(bytes);
   set(operation.iv, "51753c6580c2726f20718414");
-  SrtpBackend backend(1);
-  backend.seal({&operation, 1});
+  const auto backend = make_srtp_backend(kLibrary, 1);
+  backend->seal({&operation, 1});
   EXPECT_EQ(packet, from_hex(GetParam().rtp_tag_only));
 }
 
