@@ -148,6 +148,12 @@ void add_relay(const Figures& figures, Families& families) {
       .add(std::uint64_t{usage.ports_total})
       .counter("turnpike_relay_bind_failures_total", "Media ports that could not be bound.")
       .add(usage.bind_failures)
+      .gauge("turnpike_relay_commands_waiting",
+             "Commands that wait because a shard does not keep up with the control thread.")
+      .add(usage.commands_waiting)
+      .counter("turnpike_relay_commands_refused_total",
+               "Sessions and queries refused because too many commands waited.")
+      .add(usage.commands_refused)
       .gauge("turnpike_relay_holder_connected",
              "1 when a holder keeps sockets and state over a restart.")
       .add(figures.adoption.holder_connected ? 1.0 : 0.0)

@@ -101,7 +101,7 @@ void RelayImpl::send(std::size_t shard, const Command& command) {
     shards_[shard]->wake();
     return;
   }
-  pending_[shard].push_back(command);
+  pending_[shard].push(command);
   shards_[shard]->wake_for_room();
 }
 
@@ -110,10 +110,7 @@ void RelayImpl::flush_pending(std::size_t shard) {
   if (pending.empty()) {
     return;
   }
-  while (!pending.empty() && shards_[shard]->push(pending.front())) {
-    secure_wipe(&pending.front().leg, sizeof(LegConfig));
-    pending.pop_front();
-  }
+  while (!pending.empty() && shards_[shard]->push(pending.front())) pending.pop();
   if (pending.empty()) {
     shards_[shard]->wake();
   } else {
@@ -165,6 +162,11 @@ Result<Relay::Opened> RelayImpl::open_session(const SessionSpec& spec, OpenFailu
     failure = OpenFailure::kSessionLimit;
     return Error{"the limit of " + std::to_string(config_.sessions_max) +
                  " sessions is reached; raise media.sessions_max"};
+  }
+  if (pending_[shard].full()) {
+    ++commands_refused_;
+    failure = OpenFailure::kSessionLimit;
+    return Error{"the shard does not keep up with its commands; the host is overloaded"};
   }
   std::array<PortPair, 2> pairs;
   for (unsigned side = 0; side < 2; ++side) {
@@ -220,6 +222,10 @@ void RelayImpl::close_session(SessionId id, std::uint64_t token) {
 
 bool RelayImpl::query_session(SessionId id, std::uint64_t token) {
   if (find(id) == nullptr) return false;
+  if (pending_[id.shard].full()) {
+    ++commands_refused_;
+    return false;
+  }
   Command command;
   command.kind = CommandKind::kQuery;
   command.id = {id.slot, id.generation, Side::kA, Component::kRtp};
@@ -265,6 +271,8 @@ RelayUsage RelayImpl::usage() const {
   RelayUsage usage = pool_->usage();
   usage.sessions = sessions_;
   usage.sessions_max = config_.sessions_max;
+  for (const PendingCommands& pending : pending_) usage.commands_waiting += pending.size();
+  usage.commands_refused = commands_refused_;
   return usage;
 }
 

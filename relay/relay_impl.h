@@ -2,7 +2,6 @@
 // (what the holder keeps). Private to this folder.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "relay/io/record_store.h"
 #include "relay/io/shared_memory.h"
 #include "relay/media/arena.h"
+#include "relay/pending_commands.h"
 #include "relay/shard.h"
 #include "turnpike/relay.h"
 
@@ -110,7 +110,8 @@ class RelayImpl final : public Relay {
   std::vector<media::Arena> arenas_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<ShardSlots> slots_;
-  std::vector<std::deque<Command>> pending_;  // by shard: what did not fit into the mailbox
+  std::vector<PendingCommands> pending_;  // by shard: what did not fit into the mailbox
+  std::uint64_t commands_refused_ = 0;
   std::vector<std::pair<std::size_t, Command>> adopt_commands_;
   int event_fd_ = -1;
   std::unique_ptr<HolderClient> holder_to_be_;  // has not answered yet

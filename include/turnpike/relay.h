@@ -33,9 +33,12 @@ struct RelayUsage {
   std::uint32_t ports_quarantined = 0;
   std::uint32_t ports_total = 0;
   std::uint64_t bind_failures = 0;
+  std::uint64_t commands_waiting = 0;  ///< for shards that do not keep up; bounded
+  std::uint64_t commands_refused = 0;  ///< new sessions and queries, for the same reason
 };
 
-/// Why a session could not be opened; control turns it into its protocol's words.
+/// Why a session could not be opened; control turns it into its protocol's words. kSessionLimit
+/// also stands for a shard that does not keep up with its commands.
 enum class OpenFailure : std::uint8_t { kSessionLimit, kOutOfPorts, kOutOfDescriptors, kBadSpec };
 
 class Relay {
@@ -61,7 +64,7 @@ class Relay {
   virtual void close_session(SessionId id, std::uint64_t token) = 0;
 
   /// Asks for a session's figures; they come as kSessionStats with `token`. False when the
-  /// session is unknown: no event will come.
+  /// session is unknown or its shard does not keep up: no event will come.
   virtual bool query_session(SessionId id, std::uint64_t token) = 0;
 
   /// Readable when events wait. Poll it, then call poll_events.

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include "relay/pending_commands.h"
 #include "tests/support/media_fixture.h"
 #include "tests/unit/relay/udp_peer.h"
 
@@ -199,11 +200,46 @@ TEST_F(RelayTest, thousands_of_commands_at_once_are_neither_lost_nor_reordered) 
   config.shards = 1;
   start(config);
   const auto session = open();
+  constexpr std::uint64_t kQueries = 3000;
+  for (std::uint64_t i = 1; i <= kQueries; ++i) ASSERT_TRUE(relay->query_session(session.id, i));
+  relay->close_session(session.id, kQueries + 1);
+  std::uint64_t last = 0;
+  pollfd wait{relay->event_fd(), POLLIN, 0};
+  while (last <= kQueries && poll(&wait, 1, 5000) > 0) {
+    relay->poll_events([&](const Event& event) { EXPECT_EQ(event.token, ++last); });
+  }
+  EXPECT_EQ(last, kQueries + 1);
+}
+
+// A control thread that does not read its events stops the shard, and so its own commands pile up.
+TEST_F(RelayTest, commands_that_wait_are_bounded_and_the_newest_configuration_wins) {
+  RelayConfig config = config_for_test();
+  config.shards = 1;
+  start(config);
+  const auto session = open();
   UdpPeer a(kOutside);
-  for (int i = 0; i < 20000; ++i) relay->update_leg(session.id, Side::kA, plain(a));
-  relay->close_session(session.id, 77);
-  EXPECT_TRUE(wait_for(77));
-  EXPECT_EQ(relay->shard_counters(0).commands.value(), 20002U);
+  UdpPeer b(kInside);
+  UdpPeer newest(kInside);
+  std::uint64_t asked = 0;
+  while (relay->query_session(session.id, 1)) ++asked;
+  EXPECT_GE(asked, PendingCommands::kWaitingMax);
+  EXPECT_EQ(relay->usage().commands_waiting, PendingCommands::kWaitingMax);
+  OpenFailure failure{};
+  EXPECT_FALSE(relay->open_session(outside_to_inside(), failure));
+  EXPECT_EQ(failure, OpenFailure::kSessionLimit);
+  EXPECT_EQ(relay->usage().commands_refused, 2U);
+  for (int i = 0; i < 10000; ++i) {
+    relay->update_leg(session.id, Side::kA, plain(a));
+    relay->update_leg(session.id, Side::kB, plain(i < 9999 ? b : newest));
+  }
+  EXPECT_EQ(relay->usage().commands_waiting, PendingCommands::kWaitingMax + 2);
+
+  while (relay->usage().commands_waiting != 0) wait_for(0, Milliseconds(10));
+  ASSERT_TRUE(relay->query_session(session.id, 2));
+  ASSERT_TRUE(wait_for(2));
+  a.send(rtp_packet(1), session.ports.local[0][0]);
+  EXPECT_EQ(newest.receive().bytes, rtp_packet(1));
+  open();
 }
 
 TEST_F(RelayTest, many_calls_come_and_go_and_every_port_returns) {
