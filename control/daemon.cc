@@ -82,6 +82,7 @@ class Daemon {
   Result<void> lock();
   Result<void> start_relay();
   void start_calls();
+  void log_adoption();
   Result<void> start_ng();
   Result<void> start_api();
   Result<void> watch();
@@ -92,7 +93,7 @@ class Daemon {
   void on_stop_signal(const char* name);
   void on_reload_signal();
   void on_drain_tick();
-  void log_call(const call::CallSummary& call, const std::string& what);
+  void log_call(log::Level level, const call::CallSummary& call, const std::string& what);
   void log_end(const call::CallSummary& call, const std::string& why,
                const std::vector<SessionStats>& stats);
   std::string status() const;
@@ -104,6 +105,7 @@ class Daemon {
   loop::EventLoop loop_;
   std::unique_ptr<Relay> relay_;
   std::unique_ptr<call::CallService> calls_;
+  call::CallAdoption call_adoption_;
   std::unique_ptr<ng::Server> ng_;
   std::unique_ptr<api::Endpoints> endpoints_;
   std::unique_ptr<api::HttpServer> http_;
@@ -172,12 +174,36 @@ void Daemon::start_calls() {
   call::CallService::Environment environment;
   environment.clock = [] { return loop::EventLoop::now(); };
   environment.random_bytes = random_bytes;
-  environment.log = [this](const auto& call, const auto& what) { log_call(call, what); };
+  environment.log = [this](const auto& call, const auto& what) {
+    log_call(log::Level::kInfo, call, what);
+  };
+  environment.log_detail = [this](const auto& call, const auto& what) {
+    log_call(log::Level::kDebug, call, what);
+  };
   environment.ended = [this](const auto& call, const auto& why, const auto& stats) {
     log_end(call, why, stats);
   };
   calls_ = call::CallService::create(config::call_config(settings_, host_), *relay_, environment);
-  calls_->adopt();
+  call_adoption_ = calls_->adopt();
+  log_adoption();
+}
+
+void Daemon::log_adoption() {
+  const AdoptionReport& relay = relay_->adoption();
+  const call::CallAdoption& calls = call_adoption_;
+  const std::uint32_t lost = relay.sessions_damaged + relay.sessions_without_sockets +
+                             relay.records_damaged + calls.records_unreadable +
+                             calls.calls_without_sessions + calls.sessions_without_call;
+  if (lost == 0 && calls.calls == 0 && relay.sessions_adopted == 0) return;
+  log_.write(lost == 0 ? log::Level::kInfo : log::Level::kWarning, "adoption",
+             {{"calls", calls.calls},
+              {"sessions", relay.sessions_adopted},
+              {"sessions_damaged", relay.sessions_damaged},
+              {"sessions_without_sockets", relay.sessions_without_sockets},
+              {"sessions_without_call", calls.sessions_without_call},
+              {"records_damaged", relay.records_damaged},
+              {"records_unreadable", calls.records_unreadable},
+              {"calls_without_sessions", calls.calls_without_sessions}});
 }
 
 Result<void> Daemon::start_ng() {
@@ -218,6 +244,7 @@ metrics::Figures Daemon::figures() const {
   }
   figures.usage = relay_->usage();
   figures.adoption = relay_->adoption();
+  figures.call_adoption = call_adoption_;
   figures.calls = calls_->call_count();
   figures.calls_max = settings_.media.calls_max;
   figures.draining = draining_;
@@ -335,11 +362,12 @@ void Daemon::on_reload_signal() {
              {"hint", "the configuration is read at start; check it with --check and restart"}});
 }
 
-void Daemon::log_call(const call::CallSummary& call, const std::string& what) {
-  log_.info("call", {{"what", what},
-                     {"call_id", call.call_id},
-                     {"from_tag", call.from_tag},
-                     {"to_tag", call.to_tag}});
+void Daemon::log_call(log::Level level, const call::CallSummary& call, const std::string& what) {
+  log_.write(level, "call",
+             {{"what", what},
+              {"call_id", call.call_id},
+              {"from_tag", call.from_tag},
+              {"to_tag", call.to_tag}});
 }
 
 void Daemon::log_end(const call::CallSummary& call, const std::string& why,

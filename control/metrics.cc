@@ -159,6 +159,19 @@ void add_relay(const Figures& figures, Families& families) {
       .add(figures.adoption.holder_connected ? 1.0 : 0.0)
       .gauge("turnpike_relay_sessions_adopted", "Sessions taken over from the holder at start.")
       .add(std::uint64_t{figures.adoption.sessions_adopted});
+  const AdoptionReport& adoption = figures.adoption;
+  const call::CallAdoption& calls = figures.call_adoption;
+  families.gauge("turnpike_calls_adopted", "Calls taken over from the process before, at start.")
+      .add(std::uint64_t{calls.calls})
+      .gauge("turnpike_adoption_losses",
+             "What the holder kept and could not be taken over at start, by what was wrong.")
+      .add(adoption.refused.empty() ? 0.0 : 1.0, "what", "everything")
+      .add(std::uint64_t{adoption.sessions_damaged}, "what", "session_damaged")
+      .add(std::uint64_t{adoption.sessions_without_sockets}, "what", "session_without_sockets")
+      .add(std::uint64_t{calls.sessions_without_call}, "what", "session_without_call")
+      .add(std::uint64_t{adoption.records_damaged}, "what", "record_damaged")
+      .add(std::uint64_t{calls.records_unreadable}, "what", "record_unreadable")
+      .add(std::uint64_t{calls.calls_without_sessions}, "what", "call_without_sessions");
 }
 
 void add_calls(const Figures& figures, Families& families) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "control/call/call_service.h"
 #include "control/log/log.h"
 #include "control/ng/server.h"
 #include "turnpike/relay.h"
@@ -29,6 +30,7 @@ struct Figures {
   std::vector<const ShardCounters*> shards;
   RelayUsage usage;
   AdoptionReport adoption;
+  call::CallAdoption call_adoption;
   std::uint64_t calls = 0;
   std::uint64_t calls_max = 0;
   bool draining = false;

@@ -77,6 +77,7 @@ bool RelayImpl::adopt_memory(Held& held) {
   if (held.arenas.empty()) return false;
   const auto refuse = [&](const std::string& why) {
     adoption_.refused = why;
+    adoption_.sessions_damaged = 0;  // all are lost, and `refused` says so
     arenas_.clear();
     memory_.clear();
     records_.reset();
@@ -92,6 +93,7 @@ bool RelayImpl::adopt_memory(Held& held) {
     media::ArenaReport report;
     auto arena = media::Arena::adopt(memory->data(), memory->size(), shape_of(i), report);
     if (!arena) return refuse(arena.error().message);
+    adoption_.sessions_damaged += report.dropped;
     memory_.push_back(std::move(*memory));
     arenas_.push_back(std::move(*arena));
   }
@@ -102,6 +104,7 @@ bool RelayImpl::adopt_memory(Held& held) {
   auto records = RecordStore::open(std::move(*memory));
   if (!records) return refuse(records.error().message);
   records_ = std::move(*records);
+  adoption_.records_damaged = static_cast<std::uint32_t>(records_->damaged());
   adopted_records_ = records_->all();
   return true;
 }
@@ -200,6 +203,7 @@ void RelayImpl::adopt_session(std::size_t shard, std::uint32_t slot) {
       // Its socket is gone, so the session cannot go on: give back what was claimed for it.
       if (side == 1) pool_->release(pairs[0].handle, monotonic_now());
       arenas_[shard].discard(slot);
+      ++adoption_.sessions_without_sockets;
       return;
     }
     pairs[side] = *pair;

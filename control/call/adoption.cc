@@ -16,7 +16,8 @@ bool Service::may_adopt(const Call& call, std::uint64_t key) const {
   return true;
 }
 
-void Service::adopt() {
+CallAdoption Service::adopt() {
+  CallAdoption adoption;
   std::set<SessionId> orphans;
   for (const auto& opened : relay_.adopted_sessions()) orphans.insert(opened.id);
 
@@ -24,8 +25,9 @@ void Service::adopt() {
     std::string record = std::move(bytes);
     auto call = read_record(record);
     sdp::wipe(record);
+    const bool readable = call && may_adopt(*call, key);
     bool alive = false;
-    if (call && may_adopt(*call, key)) {
+    if (readable) {
       for (CallMedia& media : call->media) {
         if (!media.has_session()) continue;
         if (orphans.erase(media.session) != 0) {
@@ -37,15 +39,19 @@ void Service::adopt() {
       }
     }
     if (!alive) {
-      if (call) log(*call, "not taken over: none of its sessions lives on");
+      ++(readable ? adoption.calls_without_sessions : adoption.records_unreadable);
+      if (readable) log(*call, "not taken over: none of its sessions lives on");
       relay_.erase_record(key);
       continue;
     }
-    log(*call, "taken over");
+    ++adoption.calls;
+    log_detail(*call, "taken over");
     const std::string id = call->id;
     call_by_id_.emplace(id, std::move(*call));
   }
+  adoption.sessions_without_call = static_cast<std::uint32_t>(orphans.size());
   for (const SessionId id : orphans) relay_.close_session(id, 0);
+  return adoption;
 }
 
 }  // namespace turnpike::call

@@ -91,7 +91,8 @@ struct CallSide {
   Instant since{};
   std::uint16_t interface_index = 0;
   SourceRules rules;
-  std::string sent_username;  ///< o= user name and s= as first written towards this side
+  /// o= user name and s= as first written towards this side; empty when they are not replaced.
+  std::string sent_username;
   std::string sent_session_name;
 };
 

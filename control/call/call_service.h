@@ -101,6 +101,14 @@ struct CallSummary {
   std::vector<SessionSummary> sessions;
 };
 
+/// What became of the calls of the process before.
+struct CallAdoption {
+  std::uint32_t calls = 0;                   ///< go on
+  std::uint32_t records_unreadable = 0;      ///< lost: damaged, or of another version
+  std::uint32_t calls_without_sessions = 0;  ///< lost: none of its media lives on
+  std::uint32_t sessions_without_call = 0;   ///< closed
+};
+
 class CallService {
  public:
   /// `clock` gives the monotonic time; `random_bytes` fills a buffer from a CSPRNG.
@@ -110,6 +118,8 @@ class CallService {
     /// A line for the log: never holds SDP bodies or keys. "offer" and "answer" tell of those that
     /// were carried out.
     std::function<void(const CallSummary&, const std::string& what)> log;
+    /// The same for what is only worth a line when somebody looks for a fault.
+    std::function<void(const CallSummary&, const std::string& what)> log_detail{};
     /// Microseconds since 1970; empty = the system's clock.
     std::function<std::int64_t()> unix_time_us{};
     /// A call has ended, and why. `stats`: the last figures of its sessions, as far as they came.
@@ -136,7 +146,7 @@ class CallService {
   virtual std::size_t call_count() const = 0;
   virtual std::vector<CallSummary> calls() const = 0;
   /// Rebuilds calls from the relay's adopted records, closes sessions without a call.
-  virtual void adopt() = 0;
+  virtual CallAdoption adopt() = 0;
 };
 
 }  // namespace turnpike::call

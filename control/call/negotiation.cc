@@ -6,6 +6,12 @@
 #include "control/call/destinations.h"
 
 namespace turnpike::call {
+namespace {
+
+/// Of a name that is kept with the call; a longer one is cut for the other side too.
+constexpr std::size_t kKeptTextBytesMax = 255;
+
+}  // namespace
 
 bool Negotiation::has_mux_flag(RtcpMuxFlag flag) const {
   return std::find(request_.rtcp_mux.begin(), request_.rtcp_mux.end(), flag) !=
@@ -77,11 +83,17 @@ Replacements Negotiation::replacements(Side to, const sdp::Session& description)
     }
   }
   // A side sees one user name and one session name all through a call, whoever answers it.
+  const auto same_as_first = [](std::string& first, const std::string& present) {
+    if (first.empty()) first = present.substr(0, kKeptTextBytesMax);
+    return first;
+  };
   CallSide& receiver = call_.side(to);
-  if (receiver.sent_username.empty()) receiver.sent_username = description.origin.username;
-  if (receiver.sent_session_name.empty()) receiver.sent_session_name = description.name;
-  if (request_.replace_username) replacements.username = receiver.sent_username;
-  if (request_.replace_session_name) replacements.session_name = receiver.sent_session_name;
+  if (request_.replace_username) {
+    replacements.username = same_as_first(receiver.sent_username, description.origin.username);
+  }
+  if (request_.replace_session_name) {
+    replacements.session_name = same_as_first(receiver.sent_session_name, description.name);
+  }
   return replacements;
 }
 

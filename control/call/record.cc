@@ -1,6 +1,7 @@
 // Implements record.h: one list of fields, walked by a writer and by a reader.
 #include "control/call/record.h"
 
+#include <algorithm>
 #include <concepts>
 #include <cstring>
 #include <type_traits>
@@ -10,7 +11,7 @@ namespace turnpike::call {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x54504331;  // "TPC1"
-// More than any configuration allows; only keeps a damaged count from costing memory.
+// More than any call has; keeps a damaged count from costing memory.
 constexpr std::size_t kCountMax = 4096;
 
 /// Sums up sizes first and then writes, so that growing leaves no copies of keys in freed memory:
@@ -28,9 +29,11 @@ class Writer {
   requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) void field(const T& value) {
     field(&value, sizeof value);
   }
+  /// Cut rather than written so that nobody can read the record.
   void field(const std::string& text) {
-    count(text.size());
-    field(text.data(), text.size());
+    const std::size_t size = std::min(text.size(), kCountMax);
+    count(size);
+    field(text.data(), size);
   }
   void field(const Instant& instant) { field(instant.time_since_epoch().count()); }
   template <typename T, std::size_t N>

@@ -28,7 +28,7 @@ class Service final : public CallService {
   void set_draining(bool draining) override { draining_ = draining; }
   std::size_t call_count() const override { return call_by_id_.size(); }
   std::vector<CallSummary> calls() const override;
-  void adopt() override;
+  CallAdoption adopt() override;
 
  private:
   Call new_call(const CallRequest& request);
@@ -40,6 +40,7 @@ class Service final : public CallService {
   Gatherer::Done reply_with_statistics(const Call& call, ReplyFunction reply) const;
   CallSummary summary_of(const Call& call) const;
   void log(const Call& call, const std::string& what) const;
+  void log_detail(const Call& call, const std::string& what) const;
 
   /// Makes `next` the call's state; index and record follow, and sessions that it gave up end.
   void keep(Call next, const std::vector<SessionId>& to_close);

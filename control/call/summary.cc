@@ -28,6 +28,10 @@ void Service::log(const Call& call, const std::string& what) const {
   if (environment_.log) environment_.log(summary_of(call), what);
 }
 
+void Service::log_detail(const Call& call, const std::string& what) const {
+  if (environment_.log_detail) environment_.log_detail(summary_of(call), what);
+}
+
 std::vector<CallSummary> Service::calls() const {
   std::vector<CallSummary> summaries;
   summaries.reserve(call_by_id_.size());

@@ -9,6 +9,8 @@
 namespace turnpike::sdp {
 namespace {
 
+constexpr std::size_t kWordBytesMax = 64;  // "UDP/TLS/RTP/SAVPF" has 17
+
 bool is_token(std::string_view text) {
   if (text.empty()) return false;
   for (const char c : text) {
@@ -207,6 +209,10 @@ class Parser {
     }
     if (!is_strict_token(words[0])) return fail("media in m= is not a token");
     if (!is_protocol(words[2])) return fail("protocol in m= is not made of tokens");
+    // Both are kept with the call, used or not.
+    if (words[0].size() > kWordBytesMax || words[2].size() > kWordBytesMax) {
+      return fail("media or protocol in m= is longer than 64 bytes");
+    }
     Media media;
     media.line = line_number_;
     media.kind = std::string(words[0]);

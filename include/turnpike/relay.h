@@ -22,6 +22,9 @@ struct AdoptionReport {
   bool holder_connected = false;  ///< now: a crash at this moment would lose no call
   std::uint32_t sessions_adopted = 0;
   std::uint32_t sockets_adopted = 0;
+  std::uint32_t sessions_damaged = 0;  ///< lost: caught in the middle of a change, or broken
+  std::uint32_t sessions_without_sockets = 0;  ///< lost: the holder did not have them all
+  std::uint32_t records_damaged = 0;           ///< of control, lost
   std::string refused;  ///< why state was thrown away instead of adopted; empty when it was not
 };
 

@@ -58,6 +58,12 @@ def calls_survive_kill_9(scratch):
     note(f"{CALLS} calls: longest pause {pause} ms, {lost} packets lost of "
          f"{outside.total('sent') + inside.total('sent')}")
     expect(daemon.sessions() == CALLS, f"{daemon.sessions()} sessions after adoption")
+    told = [line for line in daemon.log_text().splitlines() if "event=adoption " in line]
+    expect(len(told) == 1 and f"calls={CALLS} sessions={CALLS} sessions_damaged=0" in told[0],
+           f"the log tells of the adoption: {told}")
+    expect("taken over" not in daemon.log_text(), "the log has a line for each call")
+    expect(daemon.total("turnpike_calls_adopted") == CALLS, "/metrics counts other calls")
+    expect(daemon.total("turnpike_adoption_losses") == 0, "/metrics tells of losses")
     after = made[0].query()["totals"]["RTP"]["packets"]
     expect(after >= before + 100, f"counters went from {before} to {after}")
 
@@ -188,6 +194,23 @@ def a_damaged_arena_is_refused(scratch):
     outside.start()
     eventually(lambda: inside.report()[leg]["received"] >= 25, "a new call works")
     note(f"{sent_before} packets before the damage")
+
+
+@case
+def what_is_damaged_is_told(scratch):
+    holder, daemon, _, _, _ = _calls_up(scratch, 12)
+    daemon.kill()
+    for fd in glob.glob(f"/proc/{holder.pid}/fd/*"):
+        if os.readlink(fd).startswith("/memfd:turnpike-records"):
+            with open(fd, "r+b", buffering=0) as memory:
+                memory.seek(512 + 100)  # in the data of the first record
+                memory.write(b"damage")
+    daemon.start()
+    told = [line for line in daemon.log_text().splitlines() if "event=adoption " in line]
+    expect(len(told) == 1 and "level=warning" in told[0] and "calls=11 sessions=12" in told[0] and
+           "sessions_without_call=1 records_damaged=1" in told[0], f"the log tells: {told}")
+    expect(daemon.total("turnpike_adoption_losses", what="record_damaged") == 1, "no metric")
+    expect(daemon.total("turnpike_adoption_losses", what="session_without_call") == 1, "no metric")
 
 
 @case

@@ -54,7 +54,7 @@ class FakeCalls final : public call::CallService {
   void set_draining(bool) override {}
   std::size_t call_count() const override { return summaries.size(); }
   std::vector<call::CallSummary> calls() const override { return summaries; }
-  void adopt() override {}
+  call::CallAdoption adopt() override { return {}; }
 
   std::vector<call::CallSummary> summaries;
 };

@@ -103,6 +103,61 @@ TEST_F(Adoption, damaged_records_are_dropped_with_their_sessions) {
   expect_nothing_left();
 }
 
+TEST_F(Adoption, tells_what_became_of_everything) {
+  for (const char* id : {"whole", "no record", "no sessions", "damaged"}) connect_srtp(id);
+  crash();
+  std::erase_if(relay_->records_found, [&](auto& record) {
+    const auto call = read_record(record.second);
+    if (call->id == "damaged") record.second.resize(20);
+    return call->id == "no record";
+  });
+  auto& found = relay_->sessions_found;
+  ASSERT_EQ(found.size(), 8U);
+  for (const std::size_t lost : {5U, 4U}) {
+    relay_->sessions.erase(found[lost].id);
+    found.erase(found.begin() + static_cast<long>(lost));
+  }
+  log_.clear();
+  const CallAdoption adoption = service_->adopt();
+  EXPECT_EQ(adoption.calls, 1U);
+  EXPECT_EQ(adoption.records_unreadable, 1U);
+  EXPECT_EQ(adoption.calls_without_sessions, 1U);
+  EXPECT_EQ(adoption.sessions_without_call, 4U);
+  EXPECT_EQ(log_.size(), 1U) << "no line for what went well, nor for what has no name";
+}
+
+TEST_F(Adoption, long_texts_do_not_make_a_record_unreadable) {
+  const std::string name(5000, 'n');
+  const auto with_name = [&](std::string sdp) {
+    sdp.replace(sdp.find("s=-"), 3, "s=" + name);
+    sdp.replace(sdp.find("o=- "), 4, "o=" + name + " ");
+    return sdp;
+  };
+  for (const bool replaced : {false, true}) {
+    CallRequest invite = request(with_name(sdp_of(kAudio)));
+    invite.replace_session_name = invite.replace_username = replaced;
+    const std::string sent = offered_sdp(offer(invite));
+    EXPECT_EQ(lines(sent, "s=").size(), replaced ? 255U : 5000U);
+    const auto kept = read_record(relay_->records.begin()->second);
+    ASSERT_TRUE(kept);
+    EXPECT_EQ(kept->side(Side::kB).sent_session_name.size(), replaced ? 255U : 0U);
+    EXPECT_LT(relay_->records.begin()->second.size(), 4000U);
+    crash();
+    EXPECT_EQ(service_->adopt().calls, 1U);
+    remove(request(""));
+    expect_nothing_left();
+  }
+}
+
+TEST_F(Adoption, a_text_too_long_to_read_is_cut_when_written) {
+  Call call;
+  call.id = std::string(10000, 'i');
+  call.record_key = 1;
+  const auto read = read_record(write_record(call));
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->id.size(), 4096U);
+}
+
 TEST_F(Adoption, record_under_a_foreign_key_is_dropped) {
   connect_srtp("call-1");
   crash();
