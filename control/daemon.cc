@@ -91,6 +91,7 @@ class Daemon {
   void on_tick();
   void look_at_holder();
   void on_stop_signal(const char* name);
+  void on_hand_over_signal();
   void on_reload_signal();
   void on_drain_tick();
   void log_call(log::Level level, const call::CallSummary& call, const std::string& what);
@@ -283,6 +284,7 @@ Result<void> Daemon::watch() {
   const std::pair<int, std::function<void()>> handlers[] = {
       {SIGTERM, [this] { on_stop_signal("SIGTERM"); }},
       {SIGINT, [this] { on_stop_signal("SIGINT"); }},
+      {SIGUSR1, [this] { on_hand_over_signal(); }},
       {SIGHUP, [this] { on_reload_signal(); }},
   };
   for (const auto& [number, handler] : handlers) {
@@ -341,6 +343,18 @@ void Daemon::on_stop_signal(const char* name) {
                       {"hint", "new calls are refused; a second signal stops at once"}});
   notify_service_manager("STOPPING=1\nSTATUS=" + status());
   drain_tick_.start(Milliseconds{0}, kDrainTick);
+}
+
+// A restart: the holder keeps the calls for the next process, so nothing has to wait for their end.
+void Daemon::on_hand_over_signal() {
+  if (!relay_->adoption().holder_connected) {
+    log_.warning("hand_over_impossible",
+                 {{"hint", "no holder keeps the calls; waiting for them to end instead"}});
+    return on_stop_signal("SIGUSR1");
+  }
+  log_.info("hand_over", {{"calls", calls_->call_count()}});
+  notify_service_manager("STOPPING=1\nSTATUS=handing over");
+  loop_.stop();
 }
 
 void Daemon::on_drain_tick() {

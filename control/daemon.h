@@ -12,9 +12,9 @@ constexpr int kExitDone = 0;
 constexpr int kExitFailed = 1;
 constexpr int kExitMisconfigured = 2;
 
-/// Starts everything and runs until SIGTERM or SIGINT has let the calls drain. Gives the exit
-/// code; what went wrong is in the log. Call with the stop signals held (process.h); they are
-/// held again when it returns.
+/// Starts everything and runs until SIGTERM or SIGINT has let the calls drain, or SIGUSR1 has left
+/// them to the holder. Gives the exit code; what went wrong is in the log. Call with the stop
+/// signals held (process.h); they are held again when it returns.
 int run_daemon(const config::Settings& settings, log::Log& log);
 
 }  // namespace turnpike

@@ -30,7 +30,7 @@ Result<void> harden_process() {
 void hold_stop_signals(bool held) {
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, number);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&signals, number);
   pthread_sigmask(held ? SIG_BLOCK : SIG_UNBLOCK, &signals, nullptr);
 }
 

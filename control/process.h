@@ -12,9 +12,9 @@ namespace turnpike {
 /// owner only by default, no death by SIGPIPE. Fails only where the kernel refuses.
 Result<void> harden_process();
 
-/// SIGTERM, SIGINT and SIGHUP wait (true) or arrive (false) at the calling thread. Threads inherit
-/// this: block before the first one is made, and only the main thread ever handles signals, so
-/// that none comes between the last watcher and the end of the process.
+/// SIGTERM, SIGINT, SIGHUP and SIGUSR1 wait (true) or arrive (false) at the calling thread. Threads
+/// inherit this: block before the first one is made, and only the main thread ever handles signals,
+/// so that none comes between the last watcher and the end of the process.
 void hold_stop_signals(bool held);
 
 bool runs_as_root();

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::uint64_t kFilesBesidesMedia = 1000;  // shards, NG connections, API, logs, spare
 constexpr std::uint64_t kSocketsPerSession = 4;     // two legs with RTP and RTCP each
+constexpr std::uint64_t kSocketsPerPair = 2;
 
 IpAddress ip_of(const sockaddr* address) {
   IpAddress ip;
@@ -75,7 +76,19 @@ Host Host::read(const Settings& settings) {
 }
 
 std::uint64_t open_files_needed(const Settings& settings) {
-  return settings.media.sessions_max * kSocketsPerSession + kFilesBesidesMedia;
+  const MediaSection& media = settings.media;
+  std::uint64_t addresses = 0;
+  for (const InterfaceSection& interface : settings.interfaces) {
+    addresses += interface.addresses.size();
+  }
+  // No more than there are ports, however many sessions are allowed and pairs are kept in stock.
+  const std::uint64_t ports =
+      media.port_max < media.port_min
+          ? 0
+          : addresses * (std::uint64_t{media.port_max} - media.port_min + 1);
+  const std::uint64_t sockets = std::uint64_t{media.sessions_max} * kSocketsPerSession +
+                                addresses * kPortPairsInStock * kSocketsPerPair;
+  return std::min(ports, sockets) + kFilesBesidesMedia;
 }
 
 std::vector<std::string> missing_addresses(const Settings& settings, const Host& host) {

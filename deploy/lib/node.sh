@@ -216,10 +216,13 @@ check_ports() {
 # Rules for the packet filter and the reservation of media ports; both only where allowed.
 load_firewall() {
   local reserved=/proc/sys/net/ipv4/ip_local_reserved_ports before
-  if nft -D "media_ports=$media_ports" -f "$root/deploy/nftables/turnpike.nft" 2>/dev/null &&
-    nft -f "$sidecar/nftables.conf" 2>/dev/null; then
-    touch "$records/firewall"
-    good 'packet filter: free media ports are silent, local processes kept from SIP and NG'
+  if nft -D "media_ports=$media_ports" -f "$root/deploy/nftables/turnpike.nft" 2>/dev/null; then
+    touch "$records/firewall" # before the second step: if that fails, the first is still undone
+    if nft -f "$sidecar/nftables.conf" 2>/dev/null; then
+      good 'packet filter: free media ports are silent, local processes kept from SIP and NG'
+    else
+      note 'packet filter: free media ports are silent; rules against local processes are refused'
+    fi
   else
     note 'packet filter rules are not allowed here: a scan can tell free ports from used ones'
   fi

@@ -24,6 +24,9 @@ struct Interface {
   std::vector<InterfaceAddress> addresses;
 };
 
+/// Port pairs that are kept bound ahead of need, for each local address.
+constexpr std::uint32_t kPortPairsInStock = 2048;
+
 struct RelayConfig {
   std::vector<Interface> interfaces;
 

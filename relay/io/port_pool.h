@@ -34,9 +34,10 @@ struct PortPair {
 
 /// How the pool grows; the defaults were measured (bench/micro/port_pool_bench.cc).
 struct PortPoolTuning {
-  std::uint32_t chunk_pairs = 32;    ///< bound at once while less than half of the stock is there
-  std::uint32_t stock_pairs = 2048;  ///< parked per local address, shared out between the shards
-  Seconds set_aside{30};             ///< how long a port that could not be bound is left alone
+  std::uint32_t chunk_pairs = 32;  ///< bound at once while less than half of the stock is there
+  /// Parked per local address, shared out between the shards.
+  std::uint32_t stock_pairs = kPortPairsInStock;
+  Seconds set_aside{30};  ///< how long a port that could not be bound is left alone
 };
 
 class PortPool {

@@ -101,6 +101,41 @@ def calls_survive_a_restart_by_sigterm(scratch):
 
 
 @case
+def a_restart_does_not_drain_and_a_stop_does(scratch):
+    scratch.enter(topology())
+    holder = Holder(scratch)
+    daemon = Turnpiked(scratch, {"node": {"drain_timeout_seconds": 600}}, holder=holder)
+    call = Call(daemon.ng, Side(OUTSIDE, 30000, ("AEAD_AES_128_GCM",)), Side(INSIDE, 20000))
+    call.set_up()
+    daemon.expects_end = True
+    daemon.signal(signal.SIGUSR1)
+    code = daemon.process.wait(10)
+    expect(code == 0 and "event=hand_over calls=1" in daemon.log_text(), f"ended with {code}")
+    daemon.start()
+    expect(call.query()["result"] == "ok", "the call is unknown")
+    daemon.expects_end = True
+    daemon.signal(signal.SIGTERM)
+    eventually(lambda: "event=drain " in daemon.log_text(), "a stop waits for the call")
+    call.delete()
+    code = daemon.process.wait(10)
+    expect(code == 0 and "event=drained" in daemon.log_text(), f"ended with {code}")
+
+
+@case
+def a_restart_without_a_holder_drains(scratch):
+    scratch.enter(topology())
+    daemon = Turnpiked(scratch, {"node": {"drain_timeout_seconds": 600}})
+    call = Call(daemon.ng, Side(OUTSIDE, 30000), Side(INSIDE, 20000)).set_up()
+    daemon.expects_end = True
+    daemon.signal(signal.SIGUSR1)
+    eventually(lambda: "event=drain " in daemon.log_text(), "it waits for the call")
+    expect("hand_over_impossible" in daemon.log_text(), "the log does not say why")
+    call.delete()
+    code = daemon.process.wait(10)
+    expect(code == 0, f"ended with {code}")
+
+
+@case
 def a_second_daemon_takes_nothing_from_a_live_one(scratch):
     holder, daemon, made, outside, inside = _calls_up(scratch, 12)
     # With its own NG socket it would get as far as the holder, were there no lock.

@@ -53,6 +53,15 @@ TEST(ConfigHost, missing_address_is_named) {
   EXPECT_THAT(missing_addresses(load().settings, host), testing::SizeIs(1));
 }
 
+TEST(ConfigHost, open_files_count_sessions_and_the_stock_of_ports) {
+  // Three addresses with 2,048 pairs in stock each, four sockets a session, and the rest.
+  EXPECT_EQ(open_files_needed(load("[media]\nsessions_max = 500\n").settings),
+            4u * 500 + 3 * 2 * 2048 + 1000);
+  // Never more than there are ports.
+  EXPECT_EQ(open_files_needed(load("[media]\nport_min = 40000\nport_max = 40099\n").settings),
+            3u * 100 + 1000);
+}
+
 TEST(ConfigHost, loopback_network_is_always_there) {
   const Loaded loaded = load("[interface.lab]\naddresses = [\"127.0.3.4\"]\n");
   EXPECT_THAT(missing_addresses(loaded.settings, fitting_host()), IsEmpty());
@@ -70,8 +79,9 @@ TEST(ConfigHost, low_file_limit_is_warned_about) {
   host.open_files_max = 1024;
   EXPECT_THAT(
       warnings_of(load("[media]\nsessions_max = 1000\n"), host),
-      ElementsAre(HasSubstr("t.toml:7: media.sessions_max = 1000 needs 5000 open files, but "
+      ElementsAre(HasSubstr("t.toml:7: media.sessions_max = 1000 needs 17288 open files, but "
                             "the limit is 1024")));
+  host.open_files_max = 13312;
   EXPECT_THAT(warnings_of(load("[media]\nsessions_max = 6\n"), host), IsEmpty());
 }
 

@@ -166,6 +166,16 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"no_equals", HEAD "hello\n", "SDP line 5: is not of the form x=value"},
         BadCase{"capital", HEAD "A=x\n", "SDP line 5: is not of the form x=value"},
         BadCase{"stray_cr", HEAD "a=x\ry\n", "SDP line 5: holds a control character"},
+        BadCase{
+            "long_protocol",
+            HEAD
+            "m=audio 4000 RTP/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx 0\n",
+            "SDP line 5: media or protocol in m= is longer than 64 bytes"},
+        BadCase{
+            "long_media",
+            HEAD
+            "m=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx 4000 RTP/AVP 0\n",
+            "SDP line 5: media or protocol in m= is longer than 64 bytes"},
         BadCase{"nameless", HEAD "a=:x\n", "SDP line 5: attribute name is not a token"},
         BadCase{"short_c", HEAD "c=IN IP4\n", "SDP line 5: c= needs three fields"},
         BadCase{"atm", HEAD "c=ATM NSAP 47.0091\n", "SDP line 5: network type in c= is not IN"},
