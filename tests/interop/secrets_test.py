@@ -122,6 +122,46 @@ def a_forced_dump_leaves_session_state_out(scratch):
             expect(end <= low or begin >= high, f"the dump holds shared memory at {begin:#x}")
 
 
+def _dump(scratch, daemon):
+    core = scratch.folder / "forced"
+    subprocess.run(["gcore", "-o", core, str(daemon.pid)], check=True, capture_output=True)
+    return pathlib.Path(f"{core}.{daemon.pid}").read_bytes()
+
+
+def _places(data, text):
+    """Offsets at which the text stands."""
+    at = data.find(text)
+    while at >= 0:
+        yield at
+        at = data.find(text, at + 1)
+
+
+@case
+def keys_go_from_memory_with_their_calls(scratch):
+    """What a forced dump may hold: docs/security.md says it."""
+    daemon, made, keys = _running(scratch)
+    during = _dump(scratch, daemon)
+    masters = {key: _forms(key)[3] for key in keys}
+    expect(all(master in during for master in masters.values()),
+           "the dump of running calls lacks keys: nothing can be learned from the other dump")
+    for call in made:
+        call.delete()
+    eventually(lambda: daemon.sessions() == 0, "the sessions end")
+    after = _dump(scratch, daemon)
+    lines = 0
+    for key, master in masters.items():
+        expect(master not in after, "a key of an ended call stands in memory")
+        text, *hexadecimal = _forms(key)[:3]
+        for data in (during, after):
+            expect(not any(form in data for form in hexadecimal), "a key stands as hexadecimal")
+            for at in _places(data, text):
+                before = data[at - 60:at]
+                expect(before.endswith(b"inline:") and b"a=crypto:" in before,
+                       f"a key stands as text that is no line of SDP: ...{before[-30:]!r}")
+        lines += sum(1 for _ in _places(after, text))
+    note(f"{lines} a=crypto lines are left in memory after the calls")
+
+
 def _loaded_segments(core):
     """Address ranges of which a 64-bit ELF core holds the bytes."""
     table, = struct.unpack_from("<Q", core, 32)
