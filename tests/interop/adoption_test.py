@@ -43,6 +43,14 @@ def _hear(packets, *peers):
                    lambda: f"every leg hears {packets} more packets", timeout=30, every=0.1)
 
 
+def _told_of_adoption(daemon):
+    """The log's lines about it; a thread of its own writes them."""
+    def lines():
+        return [line for line in daemon.log_text().splitlines() if "event=adoption " in line]
+    eventually(lines, "the log tells of the adoption")
+    return lines()
+
+
 @case
 def calls_survive_kill_9(scratch):
     _, daemon, made, outside, inside = _calls_up(scratch)
@@ -58,7 +66,7 @@ def calls_survive_kill_9(scratch):
     note(f"{CALLS} calls: longest pause {pause} ms, {lost} packets lost of "
          f"{outside.total('sent') + inside.total('sent')}")
     expect(daemon.sessions() == CALLS, f"{daemon.sessions()} sessions after adoption")
-    told = [line for line in daemon.log_text().splitlines() if "event=adoption " in line]
+    told = _told_of_adoption(daemon)
     expect(len(told) == 1 and f"calls={CALLS} sessions={CALLS} sessions_damaged=0" in told[0],
            f"the log tells of the adoption: {told}")
     expect("taken over" not in daemon.log_text(), "the log has a line for each call")
@@ -129,7 +137,7 @@ def a_restart_without_a_holder_drains(scratch):
     daemon.expects_end = True
     daemon.signal(signal.SIGUSR1)
     eventually(lambda: "event=drain " in daemon.log_text(), "it waits for the call")
-    expect("hand_over_impossible" in daemon.log_text(), "the log does not say why")
+    eventually(lambda: "hand_over_impossible" in daemon.log_text(), "the log says why")
     call.delete()
     code = daemon.process.wait(10)
     expect(code == 0, f"ended with {code}")
@@ -192,7 +200,7 @@ def a_stopped_holder_stops_nobody(scratch):
         slowest = _slowest_reply_ms(daemon, made[0], 8)
         expect(slowest < 100, f"a request took {slowest:.0f} ms")
         expect(not _kept(daemon), "the daemon believes that the holder keeps its calls")
-        expect("holder_lost" in daemon.log_text(), "the log does not tell of it")
+        eventually(lambda: "holder_lost" in daemon.log_text(), "the log tells of it")
         _hear(50, outside, inside)
     finally:
         os.kill(holder.pid, signal.SIGCONT)
@@ -218,7 +226,7 @@ def a_damaged_arena_is_refused(scratch):
                 damaged += 1
     expect(damaged > 0, "the holder keeps no memory")
     daemon.start()
-    expect("adoption_refused" in daemon.log_text(), "the log does not tell of the refusal")
+    eventually(lambda: "adoption_refused" in daemon.log_text(), "the log tells of the refusal")
     expect(daemon.sessions() == 0, f"{daemon.sessions()} sessions adopted from damaged memory")
     sent_before = inside.total("received")
     outside, inside = Peer(scratch, OUTSIDE), Peer(scratch, INSIDE)
@@ -241,7 +249,7 @@ def what_is_damaged_is_told(scratch):
                 memory.seek(512 + 100)  # in the data of the first record
                 memory.write(b"damage")
     daemon.start()
-    told = [line for line in daemon.log_text().splitlines() if "event=adoption " in line]
+    told = _told_of_adoption(daemon)
     expect(len(told) == 1 and "level=warning" in told[0] and "calls=11 sessions=12" in told[0] and
            "sessions_without_call=1 records_damaged=1" in told[0], f"the log tells: {told}")
     expect(daemon.total("turnpike_adoption_losses", what="record_damaged") == 1, "no metric")
