@@ -21,11 +21,12 @@
 namespace turnpike::bench {
 namespace {
 
-constexpr std::int64_t kPacketNs = 20'000'000;  // a stream's packets are this far apart
-constexpr std::int64_t kLateNs = 1'000'000;     // the generator itself was late
-constexpr std::int64_t kTailNs = 500'000'000;   // wait for what is still under way
-constexpr float kUselessUs = 20'000.0F;         // a jitter buffer would not wait longer
-constexpr std::size_t kSendBurst = 8;           // small: a burst shares one time stamp
+constexpr std::int64_t kPacketNs = 20'000'000;     // a stream's packets are this far apart
+constexpr std::int64_t kLateNs = 1'000'000;        // the generator itself was late
+constexpr std::int64_t kLastPacketNs = 3'000'000;  // until the relay has sent the last one
+constexpr std::int64_t kTailNs = 500'000'000;      // wait for what is still under way
+constexpr float kUselessUs = 20'000.0F;            // a jitter buffer would not wait longer
+constexpr std::size_t kSendBurst = 8;              // small: a burst shares one time stamp
 constexpr std::size_t kReceiveBurst = 64;
 constexpr std::uint32_t kSampledCalls = 8;
 constexpr unsigned kPhaseSeed = 20;  // the same phases in every run
@@ -149,8 +150,9 @@ class Traffic::Player {
       }
     }
     flush();
-    for (const std::int64_t end = now_ns() + kTailNs; now_ns() < end;) hear();
+    hear_for(kLastPacketNs);
     on_end();
+    hear_for(kTailNs);
     return result();
   }
 
@@ -161,6 +163,10 @@ class Traffic::Player {
   }
   std::uint32_t first_measured() const {
     return static_cast<std::uint32_t>(plan_.warm_up_seconds * (1'000'000'000 / kPacketNs));
+  }
+
+  void hear_for(std::int64_t duration_ns) {
+    for (const std::int64_t end = now_ns() + duration_ns; now_ns() < end;) hear();
   }
 
   void queue(std::uint32_t train, std::uint32_t index, std::int64_t due) {
