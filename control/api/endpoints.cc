@@ -57,6 +57,8 @@ Json stream_json(const StreamStats& stream, Instant now) {
           {"packets_lost", stream.packets_lost},
           {"jitter_timestamp_units", stream.jitter},
           {"rtcp_packets", stream.rtcp_packets},
+          {"replays", stream.replays},
+          {"auth_failures", stream.auth_failures},
           {"rollover_counter", stream.rollover_counter},
           {"first_packet_age_seconds", age(stream.first_packet, now)},
           {"last_packet_age_seconds", age(stream.last_packet, now)}};

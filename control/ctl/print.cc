@@ -147,8 +147,9 @@ std::string leg_text(const char* title, const Json& leg) {
     text += "  stream " + number(stream.at("ssrc")) + ": payload type " +
             number(stream.at("payload_type")) + ", " + number(stream.at("packets")) + " packets, " +
             number(stream.at("packets_lost")) + " lost, jitter " +
-            number(stream.at("jitter_timestamp_units")) + " timestamp units, last " +
-            ago(stream.at("last_packet_age_seconds")) + "\n";
+            number(stream.at("jitter_timestamp_units")) + " timestamp units, " +
+            number(stream.at("replays")) + " replayed, " + number(stream.at("auth_failures")) +
+            " not authentic, last " + ago(stream.at("last_packet_age_seconds")) + "\n";
   }
   return text + drops_text(leg.at("drops"), "  ");
 }

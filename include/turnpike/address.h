@@ -61,7 +61,3 @@ template <>
 struct std::hash<turnpike::IpAddress> {
   std::size_t operator()(const turnpike::IpAddress& ip) const noexcept;
 };
-template <>
-struct std::hash<turnpike::SocketAddress> {
-  std::size_t operator()(const turnpike::SocketAddress& address) const noexcept;
-};

@@ -26,7 +26,8 @@ struct LegConfig {
   /// Where media goes, by Component. Port 0: no destination (not answered yet, or held).
   /// With rtcp_mux the RTCP entry is ignored.
   std::array<SocketAddress, 2> remote{};
-  /// Source IP of the signalling, accepted besides the signalled IP by kLatch; may be unset.
+  /// Source IP of the signalling, accepted besides the signalled IP by kLatch; for SRTP it speaks
+  /// for a source among several (M1). May be unset.
   IpAddress received_from{};
   SourcePolicy source_policy = SourcePolicy::kStrict;
   /// SRTP only: nothing is sent to `remote` on the word of signalling. The first source that proves

@@ -99,6 +99,8 @@ struct StreamStats {
   std::uint32_t packets_lost = 0;  ///< RFC 3550 appendix A.3, never below 0
   std::uint32_t jitter = 0;        ///< RFC 3550 section 6.4.1, in RTP timestamp units
   std::uint64_t rtcp_packets = 0;
+  std::uint32_t replays = 0;        ///< SRTP, SRTCP: received already, or too old to tell
+  std::uint32_t auth_failures = 0;  ///< packets that name this SSRC, with a tag that is not right
   std::uint32_t rollover_counter = 0;
   Instant first_packet{};
   Instant last_packet{};

@@ -101,8 +101,3 @@ std::size_t std::hash<turnpike::IpAddress>::operator()(
   return turnpike::hash_bytes(ip.bytes.data(), ip.bytes.size(),
                               static_cast<std::uint64_t>(ip.family));
 }
-
-std::size_t std::hash<turnpike::SocketAddress>::operator()(
-    const turnpike::SocketAddress& address) const noexcept {
-  return std::hash<turnpike::IpAddress>{}(address.ip) * 31 + address.port;
-}

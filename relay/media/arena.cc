@@ -30,6 +30,10 @@ std::size_t streams_offset(const ArenaShape& shape) {
   return align_up(sizeof(Header)) + align_up(shape.sessions * sizeof(SessionState));
 }
 
+std::size_t tombstones_offset(const ArenaShape& shape) {
+  return streams_offset(shape) + align_up(shape.streams * sizeof(StreamState));
+}
+
 std::uint64_t mix(std::uint64_t hash, std::uint64_t word) {
   hash = (hash ^ word) * 0x100000001b3ULL;
   return hash ^ (hash >> 29);
@@ -43,7 +47,7 @@ std::uint64_t checksum_of(const Header& header) {
         std::uint64_t{header.stream_bytes}, std::uint64_t{header.shape.sessions},
         std::uint64_t{header.shape.streams}, std::uint64_t{header.shape.shard},
         std::uint64_t{header.shape.shards}, std::uint64_t{header.shape.port_min},
-        std::uint64_t{header.shape.port_max}}) {
+        std::uint64_t{header.shape.port_max}, std::uint64_t{header.shape.tombstones_shared}}) {
     hash = mix(hash, word);
   }
   return hash;
@@ -68,7 +72,7 @@ bool is_blank(const SessionState& session) {
 }  // namespace
 
 std::size_t Arena::bytes_for(const ArenaShape& shape) {
-  return streams_offset(shape) + align_up(shape.streams * sizeof(StreamState));
+  return tombstones_offset(shape) + Tombstones::bytes_for(shape.sessions, shape.tombstones_shared);
 }
 
 Arena::Arena(std::uint8_t* memory, const ArenaShape& shape)
@@ -76,7 +80,8 @@ Arena::Arena(std::uint8_t* memory, const ArenaShape& shape)
     : sessions_(reinterpret_cast<SessionState*>(memory + align_up(sizeof(Header)))),
       streams_(reinterpret_cast<StreamState*>(memory + streams_offset(shape))),
       session_capacity_(shape.sessions),
-      stream_capacity_(shape.streams) {
+      stream_capacity_(shape.streams),
+      tombstones_(memory + tombstones_offset(shape), shape.sessions, shape.tombstones_shared) {
   free_streams_.reserve(shape.streams);
 }
 
@@ -120,6 +125,11 @@ Result<Arena> Arena::adopt(std::uint8_t* memory, std::size_t bytes, const ArenaS
     secure_wipe(&arena.streams_[i], sizeof(StreamState));
     arena.free_streams_.push_back(i);
   }
+  arena.tombstones_.adopt([&](std::uint32_t owner) -> TombstoneList* {
+    const std::uint32_t slot = (owner - 1) / 2;
+    if (slot >= shape.sessions || arena.sessions_[slot].generation == 0) return nullptr;
+    return &arena.sessions_[slot].legs[(owner - 1) % 2].tombstones;
+  });
   return arena;
 }
 
@@ -137,6 +147,7 @@ bool Arena::adopt_session(SessionState& session, std::vector<bool>& taken) {
 bool Arena::adopt_streams(LegState& leg, std::vector<bool>& taken,
                           std::vector<std::uint32_t>& mine) {
   leg.stream_count = 0;
+  leg.tombstones = TombstoneList{};  // its tombstones know whose they are
   for (std::uint32_t i = leg.first_stream; i != kNoStream; i = streams_[i].next) {
     if (i >= stream_capacity_ || taken[i] || leg.stream_count == kStreamsPerLegMax) return false;
     if (!holds_together(streams_[i])) return false;
@@ -156,6 +167,7 @@ void Arena::discard(std::uint32_t slot) {
       leg.first_stream = streams_[index].next;
       give_stream(index);
     }
+    tombstones_.drop_all(leg.tombstones);
   }
   secure_wipe(&session, sizeof session);
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "relay/media/state.h"
+#include "relay/media/tombstones.h"
 #include "turnpike/result.h"
 
 namespace turnpike::media {
@@ -20,6 +21,7 @@ struct ArenaShape {
   std::uint16_t shards = 0;
   std::uint16_t port_min = 0;
   std::uint16_t port_max = 0;
+  std::uint32_t tombstones_shared = 65536;  ///< beyond what every leg is sure of
 
   bool operator==(const ArenaShape&) const = default;
 };
@@ -56,7 +58,8 @@ class Arena {
   std::uint32_t take_stream();
   /// Wipes the stream and gives it back.
   void give_stream(std::uint32_t index);
-  /// Wipes a session and gives its streams back.
+  Tombstones& tombstones() { return tombstones_; }
+  /// Wipes a session and gives back its streams and tombstones.
   void discard(std::uint32_t slot);
   std::uint32_t streams_in_use() const {
     return stream_capacity_ - static_cast<std::uint32_t>(free_streams_.size());
@@ -71,6 +74,7 @@ class Arena {
   StreamState* streams_ = nullptr;
   std::uint32_t session_capacity_ = 0;
   std::uint32_t stream_capacity_ = 0;
+  Tombstones tombstones_;
   std::vector<std::uint32_t> free_streams_;  // process-local; rebuilt at adoption
 };
 

@@ -65,6 +65,7 @@ void Engine::handle(Instant now, Batch& batch, Outbox& out, Notices& notices) {
     if (is_keyed(work.from->receive)) {
       const SrtpJob& done = jobs_[job++];
       if (done.status != SrtpStatus::kOk) {
+        count_failure(work, done.status);
         note_replay(work, done, now, notices);
         drop(work, reason_of(done.status, work.rtcp));
         continue;
@@ -166,6 +167,15 @@ void Engine::unprotect_all() {
     job.receive = work.stream != nullptr ? &work.stream->receive : work.fresh;
   }
   if (count != 0) transform_.unprotect({jobs_.data(), count});
+}
+
+// Only of an SSRC that has proven itself: random ones leave no trace.
+void Engine::count_failure(Work& work, SrtpStatus status) {
+  // An earlier packet of the same batch may have been its first.
+  if (work.stream == nullptr) work.stream = find_stream(*work.from, work.ssrc);
+  if (work.stream == nullptr) return;
+  if (status == SrtpStatus::kAuthFailed) ++work.stream->auth_failures;
+  if (status == SrtpStatus::kReplayed || status == SrtpStatus::kTooOld) ++work.stream->replays;
 }
 
 // A copy that overtook the original makes the original look like a replay: where that could decide

@@ -102,10 +102,11 @@ class Engine {
   SrtpReceiveStream* fresh_receive_state(const Work& work);
   void unprotect_all();
   void note_replay(const Work& work, const SrtpJob& job, Instant now, Notices& notices);
+  void count_failure(Work& work, SrtpStatus status);
   void note_source(const Work& work, Heard heard, Instant now, Notices& notices);
   bool accept(Work& work, std::uint64_t index, Instant now, Notices& notices);
   bool attach_stream(Work& work, Instant now);
-  bool evict_idle(LegState& leg, bool plain, Instant now);
+  bool evict_idle(LegState& leg, std::uint32_t owner, bool plain, Instant now);
   bool in_batch(const StreamState& stream) const;
   bool note_index(StreamState& stream, bool rtcp, std::uint64_t index) const;
   bool route(Work& work);

@@ -82,14 +82,12 @@ void Engine::rekey(SessionState& session, std::uint32_t slot, Side side,
     wipe_srtp_context(leg.receive);
     static_cast<void>(derive_srtp_context(leg.config.receive, leg.receive));
     forget_received(leg);
-    if (!is_keyed(opposite.send)) leg.tombstone_count = 0;
   }
   if (new_send) {
     transform_.forget(cache_slot_of(slot, side, false));
     wipe_srtp_context(leg.send);
     static_cast<void>(derive_srtp_context(leg.config.send, leg.send));
     forget_sent(opposite);
-    if (!is_keyed(opposite.receive)) opposite.tombstone_count = 0;
   }
 }
 

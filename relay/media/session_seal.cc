@@ -98,27 +98,15 @@ bool component_holds_together(const ComponentState& state) {
          is_time(state.last_move) && is_time(state.last_sent);
 }
 
-bool graves_hold_together(const LegState& leg) {
-  if (leg.tombstone_count > kTombstonesMax) return false;
-  return std::all_of(leg.tombstones.begin(), leg.tombstones.begin() + leg.tombstone_count,
-                     [](const Tombstone& grave) {
-                       return grave.send_rtp_highest < kSrtpIndexCount &&
-                              grave.receive_rtp_highest < kSrtpIndexCount &&
-                              grave.receive_rtcp_highest < kSrtcpIndexCount &&
-                              grave.send_rtcp_next <= kSrtcpIndexCount;
-                     });
-}
-
 bool leg_holds_together(const LegState& leg) {
   const auto small = [](std::uint64_t figure) { return figure < kFigureMax; };
   return config_holds_together(leg.config) && is_context_of(leg.receive, leg.config.receive) &&
          is_context_of(leg.send, leg.config.send) && is_address(leg.local[0]) &&
          is_address(leg.local[1]) && leg.local[0].is_set() && leg.local[1].is_set() &&
          component_holds_together(leg.component[0]) && component_holds_together(leg.component[1]) &&
-         graves_hold_together(leg) && is_time(leg.last_packet) && is_time(leg.expects_since) &&
-         is_bool(leg.timed_out) && small(leg.packets_received) && small(leg.bytes_received) &&
-         small(leg.rtcp_received) && small(leg.packets_sent) && small(leg.bytes_sent) &&
-         small(leg.rtcp_sent);
+         is_time(leg.last_packet) && is_time(leg.expects_since) && is_bool(leg.timed_out) &&
+         small(leg.packets_received) && small(leg.bytes_received) && small(leg.rtcp_received) &&
+         small(leg.packets_sent) && small(leg.bytes_sent) && small(leg.rtcp_sent);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@
 
 namespace turnpike::media {
 
-constexpr std::uint32_t kStateVersion = 5;
+constexpr std::uint32_t kStateVersion = 6;
 constexpr std::uint32_t kNoStream = 0xffffffff;
 
 /// One SSRC received on a leg and sent on to the other: both directions of its SRTP state.
@@ -45,24 +45,17 @@ struct StreamState {
   std::uint64_t packets = 0;
   std::uint64_t bytes = 0;
   std::uint64_t rtcp_packets = 0;
+  std::uint32_t replays = 0;
+  std::uint32_t auth_failures = 0;
   Instant first_packet{};
   Instant last_packet{};
 };
 
-/// What must not be forgotten of an SSRC whose stream was given up: which indices are used. Comes
-/// back into the stream if the SSRC does.
-struct Tombstone {
-  std::uint32_t ssrc = 0;
-  std::uint32_t send_rtcp_next = 0;
-  std::uint64_t send_rtp_highest = 0;
-  std::uint64_t receive_rtp_highest = 0;
-  std::uint32_t receive_rtcp_highest = 0;
-  std::uint8_t send_started = 0;
-  std::uint8_t receive_rtp_started = 0;
-  std::uint8_t receive_rtcp_started = 0;
+/// The SSRCs of a leg whose streams were given up: see tombstones.h.
+struct TombstoneList {
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;
 };
-/// Beyond so many given up under one key, new SSRCs are refused (kStreamLimit).
-constexpr std::size_t kTombstonesMax = 32;
 
 /// Where one component of a leg sends, and what may change that (rules: source.h).
 struct ComponentState {
@@ -89,8 +82,7 @@ struct LegState {
   std::array<ComponentState, 2> component{};
   std::uint32_t first_stream = kNoStream;
   std::uint32_t stream_count = 0;
-  std::uint32_t tombstone_count = 0;
-  std::array<Tombstone, kTombstonesMax> tombstones{};
+  TombstoneList tombstones;
 
   Instant last_packet{};
   Instant expects_since{};  ///< the media timeout counts from here or from last_packet

@@ -61,6 +61,8 @@ StreamStats report(const StreamState& stream) {
   stats.packets = stream.packets;
   stats.bytes = stream.bytes;
   stats.rtcp_packets = stream.rtcp_packets;
+  stats.replays = stream.replays;
+  stats.auth_failures = stream.auth_failures;
   stats.jitter = stream.jitter_scaled >> 4;
   stats.first_packet = stream.first_packet;
   stats.last_packet = stream.last_packet;

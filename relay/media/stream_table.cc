@@ -1,61 +1,17 @@
 // Which SSRCs a leg knows: streams come with the first proven packet, idle ones make room, and what
 // must never be forgotten of them (used indices) stays behind as a tombstone.
+#include <atomic>
+
 #include "relay/media/engine.h"
 
 namespace turnpike::media {
 namespace {
 
 constexpr Seconds kStreamIdle{5};
-constexpr std::array<std::uint64_t, 2> kAllUsed{~std::uint64_t{0}, ~std::uint64_t{0}};
 
-// Leg: LegState or const LegState.
-template <typename Leg>
-auto* find_tombstone(Leg& leg, std::uint32_t ssrc) {
-  for (std::uint32_t i = 0; i < leg.tombstone_count; ++i) {
-    if (leg.tombstones[i].ssrc == ssrc) return &leg.tombstones[i];
-  }
-  return static_cast<decltype(&leg.tombstones[0])>(nullptr);
-}
-
-// Everything up to the highest index counts as received: nothing old is accepted again.
-void restore(const Tombstone& grave, SrtpReceiveStream& receive) {
-  if (grave.receive_rtp_started != 0) {
-    receive.rtp_highest = grave.receive_rtp_highest;
-    receive.rtp_started = 1;
-    receive.rtp_window = kAllUsed;
-  }
-  if (grave.receive_rtcp_started != 0) {
-    receive.rtcp_highest = grave.receive_rtcp_highest;
-    receive.rtcp_started = 1;
-    receive.rtcp_window = kAllUsed;
-  }
-}
-
-void restore(const Tombstone& grave, SrtpSendStream& send) {
-  if (grave.send_started != 0) {
-    send.rtp_highest = grave.send_rtp_highest;
-    send.rtp_started = 1;
-    send.rtp_window = kAllUsed;
-  }
-  send.rtcp_next = grave.send_rtcp_next;
-}
-
-// False when there is no room to remember it.
-bool bury(LegState& leg, const StreamState& stream) {
-  Tombstone* grave = find_tombstone(leg, stream.ssrc);
-  if (grave == nullptr) {
-    if (leg.tombstone_count == kTombstonesMax) return false;
-    grave = &leg.tombstones[leg.tombstone_count++];
-  }
-  grave->ssrc = stream.ssrc;
-  grave->send_rtp_highest = stream.send.rtp_highest;
-  grave->send_started = stream.send.rtp_started;
-  grave->send_rtcp_next = stream.send.rtcp_next;
-  grave->receive_rtp_highest = stream.receive.rtp_highest;
-  grave->receive_rtp_started = stream.receive.rtp_started;
-  grave->receive_rtcp_highest = stream.receive.rtcp_highest;
-  grave->receive_rtcp_started = stream.receive.rtcp_started;
-  return true;
+// Whose tombstones: legs are numbered within the shard, from 1.
+std::uint32_t owner_of(const Packet& packet) {
+  return packet.tag.slot * 2 + index_of(packet.tag.side) + 1;
 }
 
 }  // namespace
@@ -77,7 +33,8 @@ SrtpReceiveStream* Engine::fresh_receive_state(const Work& work) {
   }
   SrtpReceiveStream& state = fresh_[fresh_count_++];
   state = SrtpReceiveStream{};
-  if (const Tombstone* grave = find_tombstone(*work.from, work.ssrc)) restore(*grave, state);
+  const Tombstone* grave = arena_.tombstones().find(owner_of(*work.packet), work.ssrc);
+  if (grave != nullptr) restore(*grave, state);
   return &state;
 }
 
@@ -88,14 +45,20 @@ bool Engine::attach_stream(Work& work, Instant now) {
   LegState& leg = *work.from;
   const bool plain = !is_keyed(leg.receive) && !is_keyed(work.to->send);
   if (work.rtcp && plain) return true;
-  if (leg.stream_count >= limits_.streams_per_leg_max && !evict_idle(leg, plain, now)) return false;
+  const std::uint32_t owner = owner_of(*work.packet);
+  if (leg.stream_count >= limits_.streams_per_leg_max && !evict_idle(leg, owner, plain, now)) {
+    return false;
+  }
   const std::uint32_t index = arena_.take_stream();
   if (index == kNoStream) return false;
   StreamState& stream = arena_.stream(index);
   stream.ssrc = work.ssrc;
   stream.last_packet = now;
-  if (const Tombstone* grave = find_tombstone(leg, work.ssrc)) restore(*grave, stream.send);
+  const Tombstone* grave = arena_.tombstones().find(owner, work.ssrc);
+  if (grave != nullptr) restore(*grave, stream.send);
   if (work.fresh != nullptr) stream.receive = *work.fresh;
+  // Complete before it is found, also by a process that adopts what this one leaves.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
   stream.next = leg.first_stream;
   leg.first_stream = index;
   ++leg.stream_count;
@@ -103,7 +66,7 @@ bool Engine::attach_stream(Work& work, Instant now) {
   return true;
 }
 
-bool Engine::evict_idle(LegState& leg, bool plain, Instant now) {
+bool Engine::evict_idle(LegState& leg, std::uint32_t owner, bool plain, Instant now) {
   std::uint32_t* oldest = nullptr;
   for (std::uint32_t* link = &leg.first_stream; *link != kNoStream;
        link = &arena_.stream(*link).next) {
@@ -118,7 +81,7 @@ bool Engine::evict_idle(LegState& leg, bool plain, Instant now) {
   const StreamState& stream = arena_.stream(index);
   if (now - stream.last_packet < kStreamIdle) return false;
   // SRTP state that is thrown away would let old packets be replayed or an index be used twice.
-  if (!plain && !bury(leg, stream)) return false;
+  if (!plain && !arena_.tombstones().bury(owner, leg.tombstones, stream)) return false;
   *oldest = stream.next;
   arena_.give_stream(index);
   --leg.stream_count;
@@ -140,20 +103,14 @@ void Engine::forget_received(LegState& leg) {
     stream.newest_rtp_index = 0;
     stream.newest_rtcp_index = 0;
   }
-  for (std::uint32_t i = 0; i < leg.tombstone_count; ++i) {
-    leg.tombstones[i].receive_rtp_started = 0;
-    leg.tombstones[i].receive_rtcp_started = 0;
-  }
+  arena_.tombstones().forget(leg.tombstones, TombstonePart::kReceived);
 }
 
 void Engine::forget_sent(LegState& leg) {
   for (std::uint32_t i = leg.first_stream; i != kNoStream; i = arena_.stream(i).next) {
     arena_.stream(i).send = SrtpSendStream{};
   }
-  for (std::uint32_t i = 0; i < leg.tombstone_count; ++i) {
-    leg.tombstones[i].send_started = 0;
-    leg.tombstones[i].send_rtcp_next = 0;
-  }
+  arena_.tombstones().forget(leg.tombstones, TombstonePart::kSent);
 }
 
 void Engine::drop_streams(LegState& leg) {
@@ -163,7 +120,7 @@ void Engine::drop_streams(LegState& leg) {
     arena_.give_stream(index);
   }
   leg.stream_count = 0;
-  leg.tombstone_count = 0;
+  arena_.tombstones().drop_all(leg.tombstones);
 }
 
 }  // namespace turnpike::media

@@ -103,6 +103,8 @@ class EndpointsTest : public testing::Test {
     leg.streams[0].ssrc = 42;
     leg.streams[0].packets = 500;
     leg.streams[0].packets_lost = 9;
+    leg.streams[0].replays = 2;
+    leg.streams[0].auth_failures = 3;
     return event;
   }
 
@@ -186,6 +188,8 @@ TEST_F(EndpointsTest, session_waits_for_its_figures) {
   EXPECT_TRUE(session["legs"]["b"]["remote"].is_null());
   EXPECT_EQ(session["legs"]["a"]["packets_received"], 500);
   EXPECT_EQ(session["legs"]["a"]["streams"][0]["packets_lost"], 9);
+  EXPECT_EQ(session["legs"]["a"]["streams"][0]["replays"], 2);
+  EXPECT_EQ(session["legs"]["a"]["streams"][0]["auth_failures"], 3);
   EXPECT_EQ(session["legs"]["a"]["drops"][0]["meaning"], info_of(DropReason::kAuthFailed).help);
   EXPECT_TRUE(session["legs"]["b"]["last_packet_age_seconds"].is_null());
 }

@@ -34,6 +34,7 @@ const std::string kSession =
         "drops": [{"reason": "auth_failed", "packets": 3, "meaning": "tag does not verify"}],
         "streams": [{"ssrc": 305419896, "payload_type": 8, "packets": 500, "bytes": 86000,
           "packets_lost": 7, "jitter_timestamp_units": 12, "rtcp_packets": 2,
+          "replays": 4, "auth_failures": 6,
           "rollover_counter": 0, "first_packet_age_seconds": 5, "last_packet_age_seconds": 0.02}]},
   "b": {"interface": "inside", "local": "192.0.2.1:36002", "remote": null, "suite": "none",
         "packets_received": 0, "bytes_received": 0, "rtcp_received": 0, "packets_sent": 0,
@@ -58,7 +59,8 @@ TEST(CtlPrint, session_tells_legs_streams_and_drops) {
                                "AEAD_AES_128_GCM\n"
                                "  received  500 packets, 86000 bytes, 2 RTCP\n"));
   EXPECT_THAT(*text, HasSubstr("  stream 305419896: payload type 8, 500 packets, 7 lost, jitter 12 "
-                               "timestamp units, last 0.0 s ago\n"));
+                               "timestamp units, 4 replayed, 6 not authentic, last "
+                               "0.0 s ago\n"));
   EXPECT_THAT(*text, HasSubstr("  dropped 3: tag does not verify (auth_failed)\n"));
   EXPECT_THAT(*text, HasSubstr("leg B (answered), last packet never\n"
                                "  inside, 192.0.2.1:36002 to nowhere, plain RTP\n"));

@@ -157,6 +157,15 @@ TEST_F(Plain, malformed_rtcp_compounds_are_dropped) {
   EXPECT_EQ(media.drops(DropReason::kMalformedRtcp), 3U);
 }
 
+TEST_F(Plain, reduced_size_rtcp_is_forwarded) {  // RFC 5506: no report in front
+  const std::vector<std::uint8_t> picture_loss = {0x81, 206,  0, 2, 0,    0,
+                                                  0x11, 0x11, 0, 0, 0x22, 0x22};
+  const auto source = MediaFixture::remote(Side::kA, Component::kRtcp);
+  const auto sent = media.arrive(Side::kA, picture_loss, source, Component::kRtcp);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].bytes, picture_loss);
+}
+
 TEST_F(Plain, a_packet_for_a_closed_session_is_counted) {
   SessionStats last;
   EXPECT_TRUE(media.engine().close(MediaFixture::kId, last));
