@@ -40,7 +40,7 @@ class EchoCalls final : public call::CallService {
   void set_draining(bool) override {}
   std::size_t call_count() const override { return 0; }
   std::vector<call::CallSummary> calls() const override { return {}; }
-  void adopt() override {}
+  call::CallAdoption adopt() override { return {}; }
 };
 
 }  // namespace
