@@ -55,7 +55,7 @@ class RecordingCalls final : public call::CallService {
   void set_draining(bool) override {}
   std::size_t call_count() const override { return 0; }
   std::vector<call::CallSummary> calls() const override { return {}; }
-  void adopt() override {}
+  call::CallAdoption adopt() override { return {}; }
 
   void release_all() {
     for (auto& reply : std::exchange(held, {})) reply({{"result", "ok"}, {"sdp", "late"}});
