@@ -3,11 +3,15 @@
 
 #include <algorithm>
 #include <array>
+#include <future>
 #include <map>
+#include <thread>
 
 #include <spdlog/async.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/systemd_sink.h>
+#include <unistd.h>
+
+#include "control/log/stream_sink.h"
 
 namespace turnpike::log {
 namespace {
@@ -17,6 +21,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kQueueLines = 8192;
 constexpr std::int64_t kBurstLines = 10;
 constexpr std::chrono::seconds kLinePeriod{1};
+constexpr std::chrono::seconds kLastWordsMax{1};
 constexpr std::array<std::string_view, 4> kLevelNames{"debug", "info", "warning", "error"};
 constexpr std::array<spdlog::level::level_enum, 4> kSpdlogLevels{
     spdlog::level::debug, spdlog::level::info, spdlog::level::warn, spdlog::level::err};
@@ -94,6 +99,7 @@ struct Log::State {
   Options options;
   std::shared_ptr<spdlog::details::thread_pool> writer;
   std::shared_ptr<spdlog::logger> logger;
+  std::shared_ptr<StreamSink> stream;                          // unset with the journal
   std::map<std::string, Repetition, std::less<>> repetitions;  // by event: literals, so bounded
   Counters counters;
 
@@ -102,7 +108,8 @@ struct Log::State {
     if (options.target == Target::kJournal) {
       sink = std::make_shared<spdlog::sinks::systemd_sink_mt>("turnpiked");
     } else {
-      sink = std::make_shared<spdlog::sinks::stdout_sink_mt>();
+      stream = std::make_shared<StreamSink>(options.descriptor);
+      sink = stream;
     }
     sink->set_pattern("%v");
     writer = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1);
@@ -110,6 +117,20 @@ struct Log::State {
                                                     spdlog::async_overflow_policy::overrun_oldest);
     logger->set_level(spdlog::level::debug);
     logger->flush_on(spdlog::level::debug);
+  }
+
+  /// The pool's end waits for its thread, and that perhaps for a reader who has stopped reading:
+  /// then it is left behind, as the process ends anyway.
+  void close() {
+    std::promise<void> closed;
+    const std::future<void> end = closed.get_future();
+    std::thread([logger = std::move(logger), writer = std::move(writer),
+                 closed = std::move(closed)]() mutable {
+      logger.reset();
+      writer.reset();
+      closed.set_value();
+    }).detach();
+    end.wait_for(kLastWordsMax);
   }
 
   /// False when the line is one too many; `suppressed` tells how many were before this one.
@@ -137,7 +158,9 @@ Log::Log(Options options) : state_(std::make_unique<State>()) {
   if (!state_->options.capture) state_->open();
 }
 
-Log::~Log() = default;
+Log::~Log() {
+  if (state_->writer) state_->close();
+}
 
 void Log::write(Level level, std::string_view event, Fields fields) {
   State& state = *state_;
@@ -164,6 +187,7 @@ void Log::write(Level level, std::string_view event, Fields fields) {
 Log::Counters Log::counters() const {
   Counters counters = state_->counters;
   if (state_->writer) counters.lost = state_->writer->overrun_counter();
+  if (state_->stream) counters.lost += state_->stream->lost();
   return counters;
 }
 

@@ -1,7 +1,8 @@
 // The daemon's log: one line per event, as `ts=… level=… event=… key=value …` (logfmt).
 // Hides: the logging library, the thread that writes, escaping, the limit on repeated warnings.
 // Used by the control thread only; the relay does not log. A line never waits for the disk: when
-// the writer falls behind, the oldest lines are lost and counted.
+// the writer falls behind, the oldest lines are lost and counted; when the reader of standard
+// output stalls, so are the lines that find no room there.
 #pragma once
 
 #include <chrono>
@@ -53,6 +54,7 @@ std::string logfmt(std::string_view event, Fields fields);
 struct Options {
   Level level = Level::kInfo;  ///< less important lines are not written
   Target target = Target::kStdout;
+  int descriptor = 1;  ///< what kStdout writes to; tests have their own
   /// For tests: takes each line at once instead of the target.
   std::function<void(Level, const std::string& line)> capture;
   /// Clock of the limit on repeated warnings; default steady_clock.
@@ -62,7 +64,7 @@ struct Options {
 class Log {
  public:
   explicit Log(Options options);
-  ~Log();  ///< writes what is queued
+  ~Log();  ///< writes what is queued, for a second at most
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;
 
@@ -79,7 +81,7 @@ class Log {
   struct Counters {
     std::uint64_t lines = 0;       ///< handed to the writer
     std::uint64_t suppressed = 0;  ///< by the limit on repeated warnings
-    std::uint64_t lost = 0;        ///< because the writer fell behind
+    std::uint64_t lost = 0;        ///< because the writer fell behind or had no room
   };
   Counters counters() const;
 

@@ -4,8 +4,11 @@
 #include <string>
 #include <vector>
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pty.h>
+#include <unistd.h>
 
 namespace turnpike::log {
 namespace {
@@ -109,6 +112,81 @@ TEST(Log, writes_to_standard_output) {
   const std::string out = testing::internal::GetCapturedStdout();
   EXPECT_THAT(out, HasSubstr("event=hello i=0\n"));
   EXPECT_THAT(out, EndsWith("event=hello i=99\n"));
+}
+
+/// A reader that takes nothing, behind a pipe that is full.
+class StalledPipe {
+ public:
+  StalledPipe() {
+    EXPECT_EQ(pipe2(ends_, O_CLOEXEC | O_NONBLOCK), 0);
+    const std::string filling(4096, '.');
+    while (write(ends_[1], filling.data(), filling.size()) > 0) {
+    }
+    fcntl(ends_[1], F_SETFL, 0);
+  }
+  ~StalledPipe() {
+    close(ends_[0]);
+    close(ends_[1]);
+  }
+  int writing_end() const { return ends_[1]; }
+  std::string drain() {
+    std::string all;
+    char bytes[4096];
+    for (ssize_t got = 0; (got = read(ends_[0], bytes, sizeof bytes)) > 0;) {
+      all.append(bytes, static_cast<std::size_t>(got));
+    }
+    return all;
+  }
+
+ private:
+  int ends_[2] = {-1, -1};
+};
+
+Options writing_to(int descriptor) {
+  Options options;
+  options.descriptor = descriptor;
+  return options;
+}
+
+TEST(Log, a_reader_that_stalls_costs_lines_and_not_the_end) {
+  StalledPipe pipe;
+  const auto started = std::chrono::steady_clock::now();
+  {
+    Log log(writing_to(pipe.writing_end()));
+    for (int i = 0; i < 100; ++i) log.info("unread", {{"i", i}});
+    while (log.counters().lost < 100) usleep(1000);
+    pipe.drain();
+    log.info("read_again");
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(5));
+  const std::string rest = pipe.drain();
+  EXPECT_THAT(rest, HasSubstr("event=read_again\n"));
+  EXPECT_THAT(rest, Not(HasSubstr("event=unread")));
+}
+
+TEST(Log, the_end_does_not_wait_for_a_terminal_that_nobody_reads) {
+  int master = -1;
+  int slave = -1;
+  ASSERT_EQ(openpty(&master, &slave, nullptr, nullptr, nullptr), 0);
+  const auto started = std::chrono::steady_clock::now();
+  {
+    Log log(writing_to(slave));
+    for (int i = 0; i < 2000; ++i) log.info("unread", {{"filling", std::string(500, 'x')}});
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(5));
+  close(master);
+  close(slave);
+}
+
+TEST(Log, the_end_writes_what_a_slow_reader_can_take) {
+  StalledPipe pipe;
+  std::string read;
+  {
+    Log log(writing_to(pipe.writing_end()));
+    log.info("patient");
+    read = pipe.drain();
+  }
+  EXPECT_THAT(read + pipe.drain(), HasSubstr("event=patient\n"));
 }
 
 template <typename T>
