@@ -12,6 +12,7 @@
 
 #include "relay/holder/holder_server.h"
 #include "turnpike/host.h"
+#include "turnpike/standard_descriptors.h"
 
 namespace turnpike {
 namespace {
@@ -93,6 +94,8 @@ std::uint64_t affordable(std::uint64_t held_max) {
 int run(const Options& options) {
   // Descriptors of live calls are no business of a debugger or a core dump.
   prctl(PR_SET_DUMPABLE, 0);
+  // Meant for the daemon, or for a terminal that is gone: no reason to end calls.
+  for (const int number : {SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE}) std::signal(number, SIG_IGN);
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
@@ -114,6 +117,7 @@ int run(const Options& options) {
 }  // namespace turnpike
 
 int main(int argc, char** argv) {
+  turnpike::open_standard_descriptors();
   turnpike::Options options;
   const int code = turnpike::parse(argc, argv, options);
   return code >= 0 ? code : turnpike::run(options);

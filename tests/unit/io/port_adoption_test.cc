@@ -325,6 +325,40 @@ TEST(HolderProgram, ends_on_sigterm_and_removes_its_socket) {
   }
 }
 
+TEST(HolderProgram, signals_that_are_not_for_it_do_not_end_it) {
+  HolderProcess holder({"--socket", socket_path()});
+  ASSERT_TRUE(holder.says("listening"));
+  for (const int number : {SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE}) kill(holder.pid(), number);
+  const Finished finished = holder.finish(SIGTERM);
+  EXPECT_EQ(finished.code, 0) << "ended by its own decision";
+  EXPECT_THAT(finished.output, testing::HasSubstr("stopping with 0"));
+}
+
+TEST(HolderProgram, closed_standard_descriptors_are_not_reused) {
+  const std::string closing =
+      "exec " TURNPIKE_HOLDER_PROGRAM " --socket " + socket_path() + " <&- >&- 2>&-";
+  const pid_t pid = fork();
+  ASSERT_GE(pid, 0);
+  if (pid == 0) {
+    execl("/bin/sh", "sh", "-c", closing.c_str(), nullptr);
+    _exit(127);
+  }
+  int status = 0;
+  while (access(socket_path().c_str(), F_OK) != 0 && waitpid(pid, &status, WNOHANG) == 0) {
+    poll(nullptr, 0, 2);
+  }
+  for (int fd = 0; fd < 3; ++fd) {
+    char target[64] = {};
+    const std::string link = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(fd);
+    if (readlink(link.c_str(), target, sizeof target - 1) < 0) continue;  // only root may look
+    EXPECT_STREQ(target, "/dev/null");
+  }
+  EXPECT_TRUE(HolderClient::connect(socket_path())) << "its protocol is undisturbed";
+  kill(pid, SIGTERM);
+  EXPECT_EQ(waitpid(pid, &status, 0), pid);
+  EXPECT_TRUE(WIFEXITED(status));
+}
+
 TEST(HolderProgram, says_when_the_descriptor_limit_is_too_low_for_what_was_asked) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
