@@ -255,6 +255,7 @@ metrics::Figures Daemon::figures() const {
   figures.log = log_.counters();
   figures.http_requests = http_->counters().requests;
   figures.http_refused = http_->counters().refused;
+  figures.http_connections_refused = http_->counters().connections_refused;
   figures.process = metrics::ProcessFigures::read();
   return figures;
 }

@@ -247,6 +247,9 @@ void add_process(const Figures& figures, Families& families) {
       .counter("turnpike_http_refused_total",
                "Such requests refused: foreign host name or origin, or not for reading.")
       .add(figures.http_refused)
+      .counter("turnpike_http_connections_refused_total",
+               "Connections closed at once, because too many others were open.")
+      .add(figures.http_connections_refused)
       .counter("process_cpu_seconds_total", "CPU time of the process, user and system.")
       .add(process.cpu_seconds)
       .gauge("process_resident_memory_bytes", "Resident memory of the process.")

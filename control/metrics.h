@@ -40,6 +40,7 @@ struct Figures {
   log::Log::Counters log;
   std::uint64_t http_requests = 0;
   std::uint64_t http_refused = 0;
+  std::uint64_t http_connections_refused = 0;
   ProcessFigures process;
 };
 

@@ -18,7 +18,8 @@
 namespace turnpike::api {
 namespace {
 
-constexpr std::size_t kConnectionsMax = 64;
+constexpr std::size_t kConnectionsOfDoorMax = 64;
+constexpr std::size_t kDoors = 2;
 constexpr std::size_t kChunkBytes = 16384;
 constexpr std::size_t kHeaderBytes = 1024;
 constexpr int kRequestSeconds = 10;  // for the headers to arrive, and for an answer to be read
@@ -86,7 +87,8 @@ Result<void> HttpServer::State::open() {
   info.foreign_loops = loops.data();
   info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
   info.port = CONTEXT_PORT_NO_LISTEN;
-  info.fd_limit_per_thread = kConnectionsMax + 16;  // otherwise tables as large as RLIMIT_NOFILE
+  // Otherwise tables as large as RLIMIT_NOFILE.
+  info.fd_limit_per_thread = kDoors * kConnectionsOfDoorMax + 16;
   info.user = this;
   info.timeout_secs = kRequestSeconds;
   context = lws_create_context(&info);
@@ -133,7 +135,11 @@ Result<void> HttpServer::State::listen() {
 
 void HttpServer::State::adopt(Door door, int fd) {
   if (fd < 0) return;
-  if (connections.size() >= kConnectionsMax) {
+  // A budget for each: clients of the open door never keep the operator out of the other.
+  const auto open_here = std::count_if(connections.begin(), connections.end(),
+                                       [door](const auto& one) { return one.second == door; });
+  if (static_cast<std::size_t>(open_here) >= kConnectionsOfDoorMax) {
+    ++counters.connections_refused;
     ::close(fd);
     return;
   }

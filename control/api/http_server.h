@@ -45,7 +45,8 @@ struct HttpServerOptions {
 
 class HttpServer {
  public:
-  /// `loop` outlives the server. Connections are limited to 64; more are closed at once.
+  /// `loop` outlives the server. Connections are limited to 64 on each
+  /// door; more are closed at once.
   static Result<std::unique_ptr<HttpServer>> start(loop::EventLoop& loop,
                                                    const HttpServerOptions& options,
                                                    Handler handler);
@@ -56,7 +57,8 @@ class HttpServer {
 
   struct Counters {
     std::uint64_t requests = 0;
-    std::uint64_t refused = 0;  ///< 403 and 405
+    std::uint64_t refused = 0;              ///< 403 and 405
+    std::uint64_t connections_refused = 0;  ///< because a door had its 64 already
   };
   const Counters& counters() const;
 

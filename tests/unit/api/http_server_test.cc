@@ -2,6 +2,7 @@
 #include "control/api/http_server.h"
 
 #include <string>
+#include <vector>
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -189,6 +190,21 @@ TEST_F(HttpServerTest, T19_foreign_host_names_and_origins_are_refused) {
     EXPECT_THAT(get("/metrics", headers, "path"), StartsWith("HTTP/1.1 200 ")) << headers;
   }
   EXPECT_GE(server_->counters().refused, 7u);
+}
+
+TEST_F(HttpServerTest, a_crowd_on_tcp_leaves_the_unix_socket_free) {
+  std::vector<int> idle;
+  for (int i = 0; i < 64; ++i) idle.push_back(connect_tcp());
+  const int one_too_many = connect_tcp();
+  EXPECT_THAT(receive(one_too_many), IsEmpty()) << "is closed at once";
+  EXPECT_EQ(server_->counters().connections_refused, 1u);
+  const int fd = connect_unix();
+  EXPECT_THAT(ask(fd, "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n", "path="),
+              EndsWith("path=/v1/status\n"));
+  EXPECT_EQ(server_->counters().connections_refused, 1u);
+  for (const int each : idle) close(each);
+  close(one_too_many);
+  close(fd);
 }
 
 TEST_F(HttpServerTest, only_reading_methods) {
