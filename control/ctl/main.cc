@@ -1,11 +1,15 @@
 // turnpikectl: what the running daemon is doing.
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <iostream>
 #include <string>
 
 #include <CLI/CLI.hpp>
 
 #include "control/ctl/client.h"
 #include "control/ctl/print.h"
+#include "turnpike/standard_descriptors.h"
 
 namespace {
 
@@ -26,16 +30,18 @@ struct Options {
 };
 
 /// The body of a successful answer.
-Result<std::string> fetch(const Options& options, const std::string& path) {
-  Result<ctl::Answer> answer = ctl::ask(options.socket_path, path);
+Result<std::string> body_of(Result<ctl::Answer> answer) {
   if (!answer) return answer.error();
   if (answer->status != 200) return Error{ctl::print_failure(answer->body)};
   return std::move(answer->body);
 }
 
-int show(const Options& options, const std::string& path,
+Result<std::string> fetch(const Options& options, const std::string& path) {
+  return body_of(ctl::ask(options.socket_path, path));
+}
+
+int show(const Options& options, const Result<std::string>& body,
          Result<std::string> (*print)(const std::string&)) {
-  const Result<std::string> body = fetch(options, path);
   if (!body) return fail(body.error().message);
   const Result<std::string> text = options.json ? body : print(*body);
   if (!text) return fail(text.error().message);
@@ -46,7 +52,11 @@ int show(const Options& options, const std::string& path,
 /// `name` is the ID of a session, or a call-id: then all sessions of that call are shown.
 int show_sessions(const Options& options, const std::string& name) {
   if (name.find_first_not_of("0123456789-") == std::string::npos) {
-    return show(options, "/v1/sessions/" + name, ctl::print_session);
+    // It may still be a call-id: some devices make theirs of digits alone.
+    Result<ctl::Answer> answer = ctl::ask(options.socket_path, "/v1/sessions/" + name);
+    if (!answer || answer->status == 200) {
+      return show(options, body_of(std::move(answer)), ctl::print_session);
+    }
   }
   const Result<std::string> list = fetch(options, "/v1/sessions");
   if (!list) return fail(list.error().message);
@@ -54,15 +64,25 @@ int show_sessions(const Options& options, const std::string& name) {
   if (!ids) return fail(ids.error().message);
   if (ids->empty()) return fail("there is no such call (any more)");
   for (const std::string& id : *ids) {
-    const int code = show(options, "/v1/sessions/" + id, ctl::print_session);
+    const int code = show(options, fetch(options, "/v1/sessions/" + id), ctl::print_session);
     if (code != kDone) return code;
   }
   return kDone;
 }
 
+/// What was printed may have met a full disk or a closed pipe.
+int finish(int code) {
+  std::cout.flush();
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return code;
+  return fail(std::string("the output cannot be written (") +
+              (errno == 0 ? "write error" : std::strerror(errno)) + ")");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_standard_descriptors();
   Options options;
   std::string name;
   CLI::App app{"Shows what turnpiked is doing.", "turnpikectl"};
@@ -79,9 +99,12 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kDone : kWrongUse;
+    return finish(app.exit(error) == 0 ? kDone : kWrongUse);
   }
-  if (status->parsed()) return show(options, "/v1/status", ctl::print_status);
-  if (sessions->parsed()) return show(options, "/v1/sessions", ctl::print_sessions);
-  return show_sessions(options, name);
+  if (status->parsed())
+    return finish(show(options, fetch(options, "/v1/status"), ctl::print_status));
+  if (sessions->parsed()) {
+    return finish(show(options, fetch(options, "/v1/sessions"), ctl::print_sessions));
+  }
+  return finish(show_sessions(options, name));
 }

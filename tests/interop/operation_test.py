@@ -125,6 +125,22 @@ def calls_can_be_looked_at(scratch):
 
 
 @case
+def a_call_id_of_digits_is_found(scratch):
+    scratch.enter(topology())
+    daemon = Turnpiked(scratch)
+    offered = daemon.ng.exchange("offer", call_id="90000", from_tag="f",
+                                 sdp=Side(OUTSIDE, 30000, (SUITE,)).sdp(),
+                                 direction=["outside", "inside"])
+    expect(offered["result"] == "ok", f"{offered}")
+    expect("90000" in _ctl(daemon, "session", "90000"), "not found by call-id")
+    with open("/dev/full", "w", encoding="ascii") as full:
+        for words in (["status"], ["sessions"], ["session", "90000"]):
+            done = subprocess.run([executable("turnpikectl"), "--socket", daemon.api_path, *words],
+                                  stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+            expect(done.returncode == 1 and "cannot be written" in done.stderr, f"{words}: {done}")
+
+
+@case
 def end_of_a_call_is_logged_with_its_figures(scratch):
     daemon, made, outside, inside = _running(scratch, 1)
     outside.pause()

@@ -117,6 +117,19 @@ TEST(CtlProgram, says_when_the_daemon_is_not_running) {
             "such file or directory); start it, or name its socket with --socket\n");
 }
 
+TEST(CtlProgram, output_that_cannot_be_written_is_a_failure) {
+  for (const char* arguments : {"--version", "--help"}) {
+    // The shell puts standard error where the text is read from, then standard output elsewhere.
+    FILE* pipe =
+        popen((std::string(TURNPIKECTL) + " " + arguments + " 2>&1 >/dev/full").c_str(), "r");
+    char bytes[4096] = {};
+    const std::size_t got = fread(bytes, 1, sizeof bytes - 1, pipe);
+    EXPECT_EQ(WEXITSTATUS(pclose(pipe)), 1) << arguments;
+    EXPECT_THAT(std::string(bytes, got), HasSubstr("cannot be written")) << arguments;
+  }
+  EXPECT_EQ(std::system(TURNPIKECTL " --version >&- 2>&- <&-"), 0) << "closed is as good as null";
+}
+
 TEST(CtlProgram, wrong_use_is_exit_code_2) {
   EXPECT_EQ(turnpikectl("").code, 2);
   EXPECT_EQ(turnpikectl("stauts").code, 2);
