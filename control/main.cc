@@ -4,12 +4,14 @@
 
 #include <CLI/CLI.hpp>
 
+#include "control/config/accounts.h"
 #include "control/config/host.h"
 #include "control/config/load.h"
 #include "control/daemon.h"
 #include "control/log/log.h"
 #include "control/process.h"
 #include "control/provision.h"
+#include "turnpike/standard_descriptors.h"
 
 namespace {
 
@@ -31,16 +33,24 @@ void print(std::FILE* to, const std::vector<std::string>& lines, const char* pre
 /// Mistakes and warnings to standard error, one line for each.
 int check(const std::string& path) {
   config::Loaded loaded = config::load_file(path);
+  const bool readable = !loaded.findings.has_mistakes();
+  if (readable) config::check_accounts(loaded.settings, loaded.findings);
+  const config::UsersFile users =
+      readable ? judge_users_file(loaded.settings) : config::UsersFile{};
   print(stderr, loaded.findings.mistakes(), "");
-  if (loaded.findings.has_mistakes()) return kExitMisconfigured;
+  if (!users.out_of_reach) print(stderr, users.mistakes, "");
+  if (loaded.findings.has_mistakes() || (!users.out_of_reach && !users.mistakes.empty())) {
+    return kExitMisconfigured;
+  }
   config::check_host(loaded.settings, config::Host::read(loaded.settings), loaded.findings);
   const std::vector<std::string> warnings = loaded.findings.warnings();
   const pki::Judgement files = judge_sidecar_files(loaded.settings);
-  for (const auto* lines : {&warnings, &files.mistakes, &files.warnings}) {
+  std::size_t count = 0;
+  for (const auto* lines : {&warnings, &files.mistakes, &files.warnings, &users.mistakes}) {
     print(stderr, *lines, "warning: ");
+    count += lines->size();
   }
-  std::printf("%s: no mistakes, %zu warnings\n", path.c_str(),
-              warnings.size() + files.mistakes.size() + files.warnings.size());
+  std::printf("%s: no mistakes, %zu warnings\n", path.c_str(), count);
   return kExitDone;
 }
 
@@ -84,6 +94,7 @@ int run(const std::string& path) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_standard_descriptors();
   CommandLine options;
   CLI::App app{"Turnpike, a media edge: relays RTP and SRTP for SIP servers.", "turnpiked"};
   app.add_option("--config", options.config, "configuration file")->capture_default_str();

@@ -8,7 +8,7 @@
 #include <grp.h>
 #include <unistd.h>
 
-#include "control/config/products.h"
+#include "control/config/accounts.h"
 #include "control/daemon.h"
 #include "control/pki/development.h"
 #include "control/sidecar/sidecar.h"
@@ -47,7 +47,7 @@ int say_error(const std::string& text) {
 pki::Judgement judge_sidecar_files(const config::Settings& settings) {
   pki::Judgement judgement;
   if (!config::wants_sidecar(settings)) return judgement;
-  sidecar::SipConfig sip = config::sip_config(settings);
+  const sidecar::SipConfig sip = config::sip_config(settings);
   const pki::WallTime now = std::chrono::system_clock::now();
   append(judgement, judge_client_identity(sip, now));
   if (!sip.peer_certificate_file.empty()) {
@@ -59,11 +59,14 @@ pki::Judgement judge_sidecar_files(const config::Settings& settings) {
                                           {{sni.server_name}, true, false}, now));
   }
   append(judgement, pki::check_trust(sip.trust_file, now));
-  if (sip.upstream.empty()) {
-    const auto added = config::add_users_of_file(settings, sip);
-    if (!added) judgement.mistakes.push_back(added.error().message);
-  }
+  append(judgement.warnings, config::key_access_warnings(settings));
   return judgement;
+}
+
+config::UsersFile judge_users_file(const config::Settings& settings) {
+  if (!config::wants_sidecar(settings) || !settings.sip.upstream.empty()) return {};
+  sidecar::SipConfig sip = config::sip_config(settings);
+  return config::add_users_of_file(settings, sip);
 }
 
 int write_sidecar_files(const config::Settings& settings, const std::string& directory) {
@@ -71,17 +74,15 @@ int write_sidecar_files(const config::Settings& settings, const std::string& dir
     return say_error("the configuration has no [sip] section; there is no sidecar to write");
   }
   const std::string& place = directory.empty() ? settings.sip.directory : directory;
-  const pki::Judgement judgement = judge_sidecar_files(settings);
+  sidecar::SipConfig sip = config::sip_config(settings);
+  pki::Judgement judgement = judge_sidecar_files(settings);
+  if (sip.upstream.empty()) {
+    append(judgement.mistakes, config::add_users_of_file(settings, sip).mistakes);
+  }
   for (const std::string& mistake : judgement.mistakes) say_error(mistake);
   for (const std::string& warning : judgement.warnings) say_error("warning: " + warning);
   if (!judgement.mistakes.empty()) return kExitFailed;
 
-  sidecar::SipConfig sip = config::sip_config(settings);
-  if (sip.upstream.empty()) {
-    if (const auto added = config::add_users_of_file(settings, sip); !added) {
-      return say_error(added.error().message);
-    }
-  }
   std::error_code ignored;
   const std::string absolute = std::filesystem::absolute(place, ignored).lexically_normal();
   if (const auto written = sidecar::write_sidecar(sip, absolute); !written) {

@@ -3,16 +3,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include <limits.h>
 #include <unistd.h>
 
 #include "control/config/checks.h"
 #include "control/config/document.h"
+#include "control/config/read_file.h"
 #include "control/config/schema.h"
 
 namespace turnpike::config {
@@ -188,20 +185,15 @@ Loaded load_text(std::string_view text, const std::string& name, const std::stri
 
 Loaded load_file(const std::string& path) {
   Loaded failed{Settings{}, Findings(path)};
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) {
-    failed.findings.mistake_at(1, std::string("the file cannot be read (") + std::strerror(errno) +
+  std::string text;
+  if (UnreadableFile why; !read_regular_file(path, kFileBytesMax, text, why)) {
+    failed.findings.mistake_at(1, "the file cannot be read (" + why.reason +
                                       "); give an existing, readable file with --config");
-    return failed;
-  }
-  if (text.view().size() > kFileBytesMax) {
-    failed.findings.mistake_at(1, "the file is larger than 1 MiB; this is no configuration file");
     return failed;
   }
   const auto slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash);
-  return load_text(text.view(), path, absolute(folder));
+  return load_text(text, path, absolute(folder));
 }
 
 }  // namespace turnpike::config

@@ -18,8 +18,16 @@ api::HttpServerOptions api_config(const Settings& settings);
 bool wants_sidecar(const Settings& settings);
 /// What the file itself says of the sidecar; the users of sip.users_file are not in it.
 sidecar::SipConfig sip_config(const Settings& settings);
-/// Adds the users of sip.users_file, if there is one. The file holds secrets: only the process
-/// that writes the sidecar's files needs to read it.
-Result<void> add_users_of_file(const Settings& settings, sidecar::SipConfig& config);
+
+/// What was found in sip.users_file.
+struct UsersFile {
+  bool out_of_reach = false;  ///< not there (yet), or not for this account: the only mistake
+  /// "FILE:LINE: what is wrong", a line for each and in their order. Never holds a hash.
+  std::vector<std::string> mistakes;
+};
+
+/// Adds the users of sip.users_file, if there is one, to what sip_config() gave. The file holds
+/// secrets: only the process that writes the sidecar's files needs to read it.
+UsersFile add_users_of_file(const Settings& settings, sidecar::SipConfig& config);
 
 }  // namespace turnpike::config

@@ -1,14 +1,17 @@
 // From the [sip] sections to the generator's input, and its judgement back to keys of the file.
 #include <array>
 #include <charconv>
-#include <fstream>
+#include <map>
 #include <sstream>
 
 #include "control/config/checks.h"
 #include "control/config/products.h"
+#include "control/config/read_file.h"
 
 namespace turnpike::config {
 namespace {
+
+constexpr std::size_t kUsersBytesMax = std::size_t{64} << 20;
 
 Interface interface_named(const Settings& settings, const std::string& name) {
   for (Interface& interface : relay_config(settings).interfaces) {
@@ -53,6 +56,37 @@ std::string key_of(const Settings& settings, const std::string& key) {
   return section_of(settings, std::string_view(key).substr(0, open), index) + member;
 }
 
+/// The lines that the added users stand on.
+std::vector<int> parse_users(const std::string& text, sidecar::SipConfig& config,
+                             std::multimap<int, std::string>& mistakes) {
+  std::vector<int> lines;
+  std::istringstream rest(text);
+  std::string line;
+  for (int number = 1; std::getline(rest, line); ++number) {
+    std::istringstream words(line.substr(0, line.find('#')));
+    sidecar::SipUser user;
+    std::string more;
+    if (!(words >> user.name)) continue;
+    if (!(words >> user.domain >> user.ha1) || (words >> more)) {
+      mistakes.emplace(number, "a line is name, domain and hash, separated by blanks");
+      continue;
+    }
+    config.users.push_back(std::move(user));
+    lines.push_back(number);
+  }
+  return lines;
+}
+
+/// 3 for "users[3].ha1"; a huge number for what is no user's key.
+std::size_t user_index(std::string_view key) {
+  constexpr std::string_view kList = "users[";
+  std::size_t index = SIZE_MAX;
+  if (key.starts_with(kList)) {
+    std::from_chars(key.data() + kList.size(), key.data() + key.size(), index);
+  }
+  return index;
+}
+
 }  // namespace
 
 bool wants_sidecar(const Settings& settings) {
@@ -76,25 +110,31 @@ sidecar::SipConfig sip_config(const Settings& settings) {
   return config;
 }
 
-Result<void> add_users_of_file(const Settings& settings, sidecar::SipConfig& config) {
+UsersFile add_users_of_file(const Settings& settings, sidecar::SipConfig& config) {
+  UsersFile file;
   const std::string& path = settings.sip.users_file;
-  if (path.empty()) return {};
-  std::ifstream file(path);
-  if (!file)
-    return Error{"sip.users_file: " + path + " cannot be read; make it or correct the key"};
-  std::string line;
-  for (int number = 1; std::getline(file, line); ++number) {
-    std::istringstream words(line.substr(0, line.find('#')));
-    sidecar::SipUser user;
-    std::string more;
-    if (!(words >> user.name)) continue;
-    if (!(words >> user.domain >> user.ha1) || (words >> more)) {
-      return Error{path + ":" + std::to_string(number) +
-                   ": a line is name, domain and hash, separated by blanks"};
-    }
-    config.users.push_back(std::move(user));
+  if (path.empty()) return file;
+  std::string text;
+  if (UnreadableFile why; !read_regular_file(path, kUsersBytesMax, text, why)) {
+    file.out_of_reach = why.out_of_reach;
+    file.mistakes.push_back("sip.users_file: " + path + " cannot be read (" + why.reason +
+                            "); make it or correct the key");
+    return file;
   }
-  return {};
+  const std::size_t before = config.users.size();
+  std::multimap<int, std::string> mistakes;
+  const std::vector<int> lines = parse_users(text, config, mistakes);
+  for (const sidecar::Mistake& one : sidecar::check(config)) {
+    const std::size_t index = user_index(one.key);
+    if (index < before || index - before >= lines.size()) continue;
+    const std::size_t dot = one.key.rfind('.');
+    const std::string member = dot == std::string::npos ? "" : one.key.substr(dot + 1) + " ";
+    mistakes.emplace(lines[index - before], member + one.message);
+  }
+  for (const auto& [line, message] : mistakes) {
+    file.mistakes.push_back(path + ":" + std::to_string(line) + ": " + message);
+  }
+  return file;
 }
 
 void check_sip(const Settings& settings, Findings& findings) {

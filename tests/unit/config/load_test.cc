@@ -7,8 +7,11 @@
 #include <string>
 #include <vector>
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "control/config/products.h"
 
@@ -237,7 +240,37 @@ TEST(ConfigLoad, unreadable_file_is_a_mistake) {
   EXPECT_THAT(load_file("/nonexistent/turnpike.toml").findings.mistakes(),
               ElementsAre("/nonexistent/turnpike.toml:1: the file cannot be read (No such file or "
                           "directory); give an existing, readable file with --config"));
-  EXPECT_THAT(load_file("/tmp").findings.mistakes(), ElementsAre(HasSubstr("cannot be read")));
+  EXPECT_THAT(load_file("/tmp").findings.mistakes(), ElementsAre(HasSubstr("it is a directory")));
+  EXPECT_THAT(load_file("/dev/zero").findings.mistakes(),
+              ElementsAre(HasSubstr("it is no regular file")));
+  EXPECT_THAT(load_file("/dev/null").findings.mistakes(),
+              ElementsAre(HasSubstr("it is no regular file")));
+}
+
+class ConfigLoadFile : public testing::Test {
+ protected:
+  std::string path_ = testing::TempDir() + "turnpike-load-" + std::to_string(::getpid());
+  ~ConfigLoadFile() override { ::unlink(path_.c_str()); }
+};
+
+TEST_F(ConfigLoadFile, a_fifo_is_refused_without_waiting) {
+  ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+  EXPECT_THAT(load_file(path_).findings.mistakes(),
+              ElementsAre(HasSubstr("it is no regular file")));
+}
+
+TEST_F(ConfigLoadFile, an_empty_file_lacks_interfaces) {
+  ::close(::open(path_.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+  EXPECT_THAT(load_file(path_).findings.mistakes(),
+              ElementsAre(HasSubstr(":1: there is no [interface.inside]"),
+                          HasSubstr(":1: there is no [interface.outside]")));
+}
+
+TEST_F(ConfigLoadFile, an_oversized_file_is_refused) {
+  ::close(::open(path_.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+  ASSERT_EQ(::truncate(path_.c_str(), (1 << 20) + 1), 0);
+  EXPECT_THAT(load_file(path_).findings.mistakes(),
+              ElementsAre(HasSubstr("it is larger than 1 MiB")));
 }
 
 TEST(ConfigLoad, long_socket_path_is_refused) {

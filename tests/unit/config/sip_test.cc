@@ -138,7 +138,7 @@ class ConfigSipUsersFile : public testing::Test {
   std::string path_ = testing::TempDir() + "turnpike-users-" + std::to_string(::getpid());
   ~ConfigSipUsersFile() override { std::remove(path_.c_str()); }
 
-  Result<void> add(const std::string& text, sidecar::SipConfig& config) {
+  UsersFile add(const std::string& text, sidecar::SipConfig& config) {
     std::ofstream(path_) << text;
     const Loaded loaded = load(kSip + "users_file = \"" + path_ + "\"\n");
     EXPECT_THAT(loaded.findings.mistakes(), IsEmpty());
@@ -149,28 +149,52 @@ class ConfigSipUsersFile : public testing::Test {
 
 TEST_F(ConfigSipUsersFile, users_are_added) {
   sidecar::SipConfig config;
-  ASSERT_TRUE(
-      add("# users\nalice edge.test " + kHash + "\n\n  bob b.test " + kHash + " # x\n", config));
+  EXPECT_THAT(
+      add("# users\nalice edge.test " + kHash + "\n\n  bob b.test " + kHash + " # x\n", config)
+          .mistakes,
+      IsEmpty());
   ASSERT_THAT(config.users, SizeIs(2));
   EXPECT_EQ(config.users[1].name, "bob");
   EXPECT_EQ(config.users[1].domain, "b.test");
   EXPECT_EQ(config.users[1].ha1, kHash);
 }
 
-TEST_F(ConfigSipUsersFile, broken_line_is_named_and_not_shown) {
+TEST_F(ConfigSipUsersFile, every_wrong_line_is_named_and_not_shown) {
   sidecar::SipConfig config;
-  const Result<void> added = add("alice edge.test " + kHash + "\nbob swordfish\n", config);
-  ASSERT_FALSE(added);
-  EXPECT_EQ(added.error().message,
-            path_ + ":2: a line is name, domain and hash, separated by blanks");
+  const UsersFile file =
+      add("alice edge.test " + kHash + "\nbob swordfish\n# x\ncarol foreign.test " + kHash +
+              "\ndave edge.test 5w0rdf15h\nal/ice b.test " + kHash + "\nalice edge.test " + kHash +
+              "\nerin b.test " + kHash + " more\n",
+          config);
+  EXPECT_FALSE(file.out_of_reach);
+  EXPECT_THAT(
+      file.mistakes,
+      testing::ElementsAre(path_ + ":2: a line is name, domain and hash, separated by blanks",
+                           path_ + ":4: domain is not one of `domains`",
+                           path_ + ":5: ha1 must be 32 lower-case hexadecimal digits: the hash of "
+                                   "name:domain:password",
+                           path_ + ":6: name must be 1-64 letters, digits and . _ + -",
+                           path_ + ":7: \"alice@edge.test\" is there twice; keep one",
+                           path_ + ":8: a line is name, domain and hash, separated by blanks"));
 }
 
 TEST_F(ConfigSipUsersFile, missing_file_is_an_error) {
   const Loaded loaded = load(kSip + "users_file = \"/nonexistent/users\"\n");
   sidecar::SipConfig config = sip_config(loaded.settings);
-  const Result<void> added = add_users_of_file(loaded.settings, config);
-  ASSERT_FALSE(added);
-  EXPECT_THAT(added.error().message, HasSubstr("/nonexistent/users cannot be read"));
+  const UsersFile file = add_users_of_file(loaded.settings, config);
+  EXPECT_TRUE(file.out_of_reach);
+  EXPECT_THAT(file.mistakes,
+              testing::ElementsAre(HasSubstr("/nonexistent/users cannot be read (No such file")));
+}
+
+TEST(ConfigSipUsers, folder_and_endless_device_are_no_users_file) {
+  for (const char* path : {"/tmp", "/dev/zero"}) {
+    const Loaded loaded = load(kSip + "users_file = \"" + path + "\"\n");
+    sidecar::SipConfig config = sip_config(loaded.settings);
+    const UsersFile file = add_users_of_file(loaded.settings, config);
+    EXPECT_FALSE(file.out_of_reach) << path;
+    EXPECT_THAT(file.mistakes, testing::ElementsAre(HasSubstr("cannot be read (it is "))) << path;
+  }
 }
 
 }  // namespace

@@ -140,6 +140,32 @@ TEST_F(Turnpiked, prints_version_help_and_reference) {
   EXPECT_EQ(reference.out, config::reference());
 }
 
+TEST_F(Turnpiked, closed_standard_descriptors_are_no_harm) {
+  const std::string path = write_config(good_config("metrics = \"\"\n"));
+  const std::string api = folder_ + "/api.sock";
+  // It logs to the void; the socket file tells when it serves.
+  pid_ = fork();
+  ASSERT_GE(pid_, 0);
+  if (pid_ == 0) {
+    for (int fd = 0; fd < 3; ++fd) close(fd);
+    execl(TURNPIKED, TURNPIKED, "--config", path.c_str(), nullptr);
+    _exit(127);
+  }
+  while (!std::filesystem::exists(api) && waitpid(pid_, nullptr, WNOHANG) == 0) {
+    poll(nullptr, 0, 2);
+  }
+  ASSERT_TRUE(std::filesystem::exists(api));
+  for (int fd = 0; fd < 3; ++fd) {
+    const std::string link = "/proc/" + std::to_string(pid_) + "/fd/" + std::to_string(fd);
+    std::error_code failed;
+    const auto target = std::filesystem::read_symlink(link, failed);
+    if (failed) continue;  // only root may look
+    EXPECT_EQ(target, "/dev/null");
+  }
+  EXPECT_EQ(kill(pid_, SIGTERM), 0);
+  EXPECT_EQ(finish().code, 0);
+}
+
 TEST_F(Turnpiked, wrong_command_line_is_exit_code_2) {
   EXPECT_EQ(run({"--chekc"}).code, 2);
   EXPECT_EQ(run({"surplus"}).code, 2);
@@ -180,6 +206,65 @@ TEST_F(Turnpiked, check_of_a_good_file_succeeds_and_warns) {
   EXPECT_EQ(outcome.code, 0);
   EXPECT_THAT(outcome.out, HasSubstr("t.toml: no mistakes, "));
   EXPECT_THAT(outcome.err, HasSubstr("warning: " + folder_ + "/t.toml:2: "));
+}
+
+TEST_F(Turnpiked, check_refuses_groups_that_the_host_lacks) {
+  const Outcome outcome =
+      run({"--check", "--config", write_config(good_config("unix_group = \"no-such-group\"\n"))});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_EQ(outcome.err, folder_ +
+                             "/t.toml:14: api.unix_group: there is no group \"no-such-group\" on "
+                             "this host; create it or name another\n");
+}
+
+TEST_F(Turnpiked, check_judges_the_users_file) {
+  const std::string users = folder_ + "/users";
+  const std::string path = write_config(
+      good_config("[sip]\ndomains = [\"edge.test\"]\ninside_networks = [\"10.0.0.0/8\"]\n"
+                  "certificate_file = \"/nonexistent/edge.pem\"\n"
+                  "private_key_file = \"/nonexistent/edge.key\"\n"
+                  "trust_file = \"/nonexistent/ca.pem\"\nusers_file = \"" +
+                  users + "\"\n"));
+  const Outcome missing = run({"--check", "--config", path});
+  EXPECT_EQ(missing.code, 0) << "it may be made later; " << missing.err;
+  EXPECT_THAT(missing.err, HasSubstr("warning: sip.users_file: " + users + " cannot be read"));
+  std::ofstream(users) << "alice edge.test\nbob edge.test 5w0rdf15h\n";
+  const Outcome wrong = run({"--check", "--config", path});
+  EXPECT_EQ(wrong.code, 2);
+  EXPECT_EQ(wrong.err, users + ":1: a line is name, domain and hash, separated by blanks\n" +
+                           users +
+                           ":2: ha1 must be 32 lower-case hexadecimal digits: the hash of "
+                           "name:domain:password\n");
+  std::filesystem::remove(users);
+  std::filesystem::create_directory(users);
+  const Outcome folder = run({"--check", "--config", path});
+  EXPECT_EQ(folder.code, 2);
+  EXPECT_THAT(folder.err, HasSubstr(users + " cannot be read (it is a directory)"));
+}
+
+TEST_F(Turnpiked, ends_though_nobody_reads_its_log) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+  const std::string filling(4096, '.');
+  while (write(ends[1], filling.data(), filling.size()) > 0) {
+  }
+  fcntl(ends[1], F_SETFL, 0);
+  const std::string path = write_config(good_config("metrics = \"\"\n"));
+  pid_ = fork();
+  ASSERT_GE(pid_, 0);
+  if (pid_ == 0) {
+    dup2(ends[1], 1);
+    execl(TURNPIKED, TURNPIKED, "--config", path.c_str(), nullptr);
+    _exit(127);
+  }
+  const std::string api = folder_ + "/api.sock";
+  while (!std::filesystem::exists(api) && waitpid(pid_, nullptr, WNOHANG) == 0) {
+    poll(nullptr, 0, 2);
+  }
+  EXPECT_EQ(kill(pid_, SIGTERM), 0);
+  EXPECT_EQ(finish().code, 0);
+  close(ends[0]);
+  close(ends[1]);
 }
 
 TEST_F(Turnpiked, check_shows_no_secrets) {
