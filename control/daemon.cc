@@ -2,6 +2,7 @@
 // control protocol, API. A part is destroyed before the parts that it uses.
 #include "control/daemon.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -82,6 +83,7 @@ class Daemon {
   Result<void> lock();
   Result<void> start_relay();
   void start_calls();
+  void log_kept_settings(const AdoptionReport& adoption);
   void log_adoption();
   Result<void> start_ng();
   Result<void> start_api();
@@ -122,7 +124,10 @@ class Daemon {
 
 void Daemon::prepare_host() {
   const std::uint64_t needed = config::open_files_needed(settings_);
-  if (const std::uint64_t limit = raise_descriptor_limit(needed); limit < needed) {
+  // A holder may give back more than this configuration would ever open.
+  const std::uint64_t wanted =
+      settings_.holder.unix_path.empty() ? needed : std::max(needed, host_.open_files_max);
+  if (const std::uint64_t limit = raise_descriptor_limit(wanted); limit < needed) {
     log_.warning("open_files_low", {{"limit", limit},
                                     {"needed", needed},
                                     {"hint", "raise LimitNOFILE or lower media.sessions_max"}});
@@ -160,6 +165,7 @@ Result<void> Daemon::start_relay() {
                               {"ports", relay_->usage().ports_total},
                               {"holder", adoption.holder_connected},
                               {"sessions_adopted", adoption.sessions_adopted}});
+  log_kept_settings(adoption);
   if (!adoption.refused.empty()) {
     log_.warning("adoption_refused", {{"reason", adoption.refused}});
   }
@@ -169,6 +175,23 @@ Result<void> Daemon::start_relay() {
   }
   holder_connected_ = adoption.holder_connected;
   return {};
+}
+
+void Daemon::log_kept_settings(const AdoptionReport& adoption) {
+  if (adoption.kept_settings.empty()) return;
+  std::string configured;
+  std::string kept;
+  for (const KeptSetting& setting : adoption.kept_settings) {
+    const std::string key = std::string(kept.empty() ? "" : " ") + "media." + setting.name + '=';
+    configured += key + std::to_string(setting.configured);
+    kept += key + std::to_string(setting.kept);
+  }
+  log_.warning("settings_kept",
+               {{"configured", configured},
+                {"kept", kept},
+                {"hint",
+                 "calls that are up need the old values; the new ones hold from a start "
+                 "without calls on, as after a stop that waited for their end"}});
 }
 
 void Daemon::start_calls() {

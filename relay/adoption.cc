@@ -1,6 +1,10 @@
 // State that outlives a process: shared memory of the shards and of control, sockets, and the
 // sessions that are rebuilt from them.
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <span>
 
 #include <unistd.h>
 
@@ -13,6 +17,7 @@ namespace {
 
 constexpr std::uint32_t kStreamsPerSession = 8;  // room in the arena, on average
 constexpr std::size_t kRecordBytesPerSession = 8192;
+constexpr std::size_t kShapeBytes = 256;  // an arena's header is among them
 
 }  // namespace
 
@@ -75,38 +80,94 @@ Result<void> RelayImpl::connect_holder(Held& held) {
 // All shards or none: half of the old state with half of a new one would be neither.
 bool RelayImpl::adopt_memory(Held& held) {
   if (held.arenas.empty()) return false;
-  const auto refuse = [&](const std::string& why) {
-    adoption_.refused = why;
+  const RelayConfig configured = config_;
+  const auto sessions = adopt_arenas(held);
+  if (!sessions) {
+    adoption_.refused = sessions.error().message;
     adoption_.sessions_damaged = 0;  // all are lost, and `refused` says so
-    arenas_.clear();
-    memory_.clear();
-    records_.reset();
+    drop_memory();
+    config_ = configured;
     return false;
-  };
-  if (held.arenas.size() != config_.shards) return refuse("the number of shards has changed");
+  }
+  tell_kept_settings(configured);
+  if (*sessions > 0 || adoption_.kept_settings.empty()) return true;
+  // Nobody needs the old shape.
+  adoption_.kept_settings.clear();
+  drop_memory();
+  config_ = configured;
+  return false;
+}
+
+void RelayImpl::drop_memory() {
+  arenas_.clear();
+  memory_.clear();
+  records_.reset();
+  adopted_records_.clear();
+}
+
+// The number of sessions in them.
+Result<std::uint32_t> RelayImpl::adopt_arenas(Held& held) {
   std::sort(held.arenas.begin(), held.arenas.end());
+  if (auto taken = take_shape(held); !taken) return taken.error();
+  std::uint32_t sessions = 0;
   for (std::size_t i = 0; i < config_.shards; ++i) {
     const std::size_t bytes = media::Arena::bytes_for(shape_of(i));
     auto memory = SharedMemory::adopt(held.arenas[i].second, bytes);
-    if (!memory) return refuse(memory.error().message);
+    if (!memory) return memory.error();
     held.arenas[i].second = -1;
     media::ArenaReport report;
     auto arena = media::Arena::adopt(memory->data(), memory->size(), shape_of(i), report);
-    if (!arena) return refuse(arena.error().message);
+    if (!arena) return arena.error();
+    sessions += report.sessions;
     adoption_.sessions_damaged += report.dropped;
     memory_.push_back(std::move(*memory));
     arenas_.push_back(std::move(*arena));
   }
-  if (held.records < 0) return refuse("the call records are missing");
+  if (auto records = adopt_records(held); !records) return records.error();
+  return sessions;
+}
+
+// Sessions know their ports and their places in the shards' tables, so they go on only in the
+// shape that they were made in, whatever the configuration says by now.
+Result<void> RelayImpl::take_shape(const Held& held) {
+  std::array<std::uint8_t, kShapeBytes> begin;
+  const ssize_t size = pread(held.arenas.front().second, begin.data(), begin.size(), 0);
+  if (size < 0) return Error{std::string("cannot read session memory: ") + std::strerror(errno)};
+  const auto shape = media::Arena::read_shape(std::span(begin).first(static_cast<size_t>(size)));
+  if (!shape) return shape.error();
+  if (shape->shards != held.arenas.size()) return Error{"session memory of a shard is missing"};
+  if (shape->sessions == 0 || shape->port_min % 2 != 0 || shape->port_max % 2 != 1 ||
+      shape->port_min > shape->port_max) {
+    return Error{"session memory has an impossible shape"};
+  }
+  config_.shards = shape->shards;
+  config_.sessions_max = shape->sessions;
+  config_.port_min = shape->port_min;
+  config_.port_max = shape->port_max;
+  return {};
+}
+
+Result<void> RelayImpl::adopt_records(Held& held) {
+  if (held.records < 0) return Error{"the call records are missing"};
   auto memory = SharedMemory::adopt(held.records, records_bytes());
-  if (!memory) return refuse(memory.error().message);
+  if (!memory) return memory.error();
   held.records = -1;
   auto records = RecordStore::open(std::move(*memory));
-  if (!records) return refuse(records.error().message);
+  if (!records) return records.error();
   records_ = std::move(*records);
   adoption_.records_damaged = static_cast<std::uint32_t>(records_->damaged());
   adopted_records_ = records_->all();
-  return true;
+  return {};
+}
+
+void RelayImpl::tell_kept_settings(const RelayConfig& configured) {
+  const auto tell = [&](const char* name, std::uint32_t wanted, std::uint32_t kept) {
+    if (wanted != kept) adoption_.kept_settings.push_back({name, wanted, kept});
+  };
+  tell("shards", configured.shards, config_.shards);
+  tell("sessions_max", configured.sessions_max, config_.sessions_max);
+  tell("port_min", configured.port_min, config_.port_min);
+  tell("port_max", configured.port_max, config_.port_max);
 }
 
 Result<void> RelayImpl::make_memory() {

@@ -86,6 +86,11 @@ class RelayImpl final : public Relay {
   std::size_t records_bytes() const;
   Result<void> connect_holder(Held& held);
   bool adopt_memory(Held& held);
+  Result<std::uint32_t> adopt_arenas(Held& held);
+  Result<void> take_shape(const Held& held);
+  Result<void> adopt_records(Held& held);
+  void drop_memory();
+  void tell_kept_settings(const RelayConfig& configured);
   Result<void> make_memory();
   void adopt_sockets(Held& held);
   void adopt_session(std::size_t shard, std::uint32_t slot);

@@ -17,6 +17,14 @@
 
 namespace turnpike {
 
+/// A setting of which the sessions in the holder need the old value: it holds until a start that
+/// finds none.
+struct KeptSetting {
+  const char* name = "";  ///< of the field in RelayConfig
+  std::uint32_t configured = 0;
+  std::uint32_t kept = 0;  ///< what holds now
+};
+
 /// What start() found in the holder.
 struct AdoptionReport {
   bool holder_connected = false;  ///< now: a crash at this moment would lose no call
@@ -25,6 +33,7 @@ struct AdoptionReport {
   std::uint32_t sessions_damaged = 0;  ///< lost: caught in the middle of a change, or broken
   std::uint32_t sessions_without_sockets = 0;  ///< lost: the holder did not have them all
   std::uint32_t records_damaged = 0;           ///< of control, lost
+  std::vector<KeptSetting> kept_settings;      ///< those that differ from the configuration
   std::string refused;  ///< why state was thrown away instead of adopted; empty when it was not
 };
 
@@ -46,7 +55,8 @@ enum class OpenFailure : std::uint8_t { kSessionLimit, kOutOfPorts, kOutOfDescri
 
 class Relay {
  public:
-  /// Starts the shard threads. With a holder configured, adopts what it keeps.
+  /// Starts the shard threads. With a holder configured, adopts what it keeps; with sessions in it
+  /// the number of shards, sessions_max and the port range stay as they were.
   static Result<std::unique_ptr<Relay>> start(const RelayConfig& config);
   /// Stops the shards and joins their threads. Sessions that a holder keeps stay adoptable.
   virtual ~Relay() = default;

@@ -93,18 +93,25 @@ Arena Arena::format(std::uint8_t* memory, const ArenaShape& shape) {
   return arena;
 }
 
-Result<Arena> Arena::adopt(std::uint8_t* memory, std::size_t bytes, const ArenaShape& shape,
-                           ArenaReport& report) {
+Result<ArenaShape> Arena::read_shape(std::span<const std::uint8_t> memory) {
   Header found;
-  if (bytes < bytes_for(shape)) return Error{"session memory has another size"};
-  std::memcpy(&found, memory, sizeof found);
+  if (memory.size() < sizeof found) return Error{"session memory has another size"};
+  std::memcpy(&found, memory.data(), sizeof found);
   if (found.magic != kMagic) return Error{"session memory is not one of ours"};
   if (found.version != kStateVersion || found.session_bytes != sizeof(SessionState) ||
       found.stream_bytes != sizeof(StreamState)) {
     return Error{"session memory was written by another version of the program"};
   }
   if (found.checksum != checksum_of(found)) return Error{"session memory has a damaged header"};
-  if (!(found.shape == shape)) {
+  return found.shape;
+}
+
+Result<Arena> Arena::adopt(std::uint8_t* memory, std::size_t bytes, const ArenaShape& shape,
+                           ArenaReport& report) {
+  if (bytes < bytes_for(shape)) return Error{"session memory has another size"};
+  const auto found = read_shape({memory, bytes});
+  if (!found) return found.error();
+  if (!(*found == shape)) {
     return Error{"session memory belongs to another configuration (shards, ports or limits)"};
   }
   Arena arena(memory, shape);

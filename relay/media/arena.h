@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "relay/media/state.h"
@@ -35,6 +36,10 @@ struct ArenaReport {
 class Arena {
  public:
   static std::size_t bytes_for(const ArenaShape& shape);
+
+  /// What the arena that begins with these bytes was made for. Refuses a damaged header, too few
+  /// bytes for one, and another version; whether the memory is as large as that is not looked at.
+  static Result<ArenaShape> read_shape(std::span<const std::uint8_t> memory);
 
   /// Starts an empty arena in zeroed memory of at least bytes_for(shape).
   static Arena format(std::uint8_t* memory, const ArenaShape& shape);

@@ -108,6 +108,53 @@ def calls_survive_a_restart_by_sigterm(scratch):
     expect(made[0].query()["result"] == "ok", "the call is unknown")
 
 
+NEW_SHAPE = """
+[media]
+shards = 3
+sessions_max = 500
+port_min = 40000
+port_max = 49999
+"""
+
+
+@case
+def calls_survive_a_changed_shape(scratch):
+    """Its new values wait for a start that finds no call."""
+    _, daemon, made, outside, inside = _calls_up(scratch, 12)
+    shards = daemon.total("turnpike_relay_shards")
+    usual = daemon.config_path.read_text()
+    for _ in range(2):
+        daemon.kill()
+        daemon.config_path.write_text(usual + NEW_SHAPE)
+        daemon.start()
+        _hear(50, outside, inside)
+        expect(daemon.sessions() == 12, f"{daemon.sessions()} sessions after adoption")
+    expect_clean(outside, inside, lost_max=300)
+    eventually(lambda: daemon.log_text().count("event=settings_kept") == 2, "a warning per start")
+    told = next(line for line in daemon.log_text().splitlines() if "settings_kept" in line)
+    new = "media.shards=3 media.sessions_max=500 media.port_min=40000 media.port_max=49999"
+    old = (f"media.shards={shards:.0f} media.sessions_max=4000 media.port_min=36000 "
+           "media.port_max=59999")
+    expect(f'level=warning event=settings_kept configured="{new}" kept="{old}"' in told, told)
+    expect(daemon.total("turnpike_relay_sessions_max") == 4000, "another limit holds")
+    for call in made:
+        call.delete()
+    eventually(lambda: daemon.sessions() == 0, "all calls are over")
+    daemon.kill()
+    daemon.start()
+    expect(daemon.total("turnpike_relay_sessions_max") == 500, "the new limit does not hold")
+    expect(daemon.total("turnpike_relay_shards") == 3, "the new number of shards does not hold")
+    expect(daemon.log_text().count("event=settings_kept") == 2, "nothing had to be kept")
+    fresh = Call(daemon.ng, Side(OUTSIDE, 31000, ("AEAD_AES_256_GCM",)),
+                 Side(INSIDE, 21000)).set_up()
+    for side in (fresh.a, fresh.b):
+        expect(40000 <= side.given.port <= 49999, f"port {side.given.port} was given")
+    daemon.kill()
+    daemon.config_path.write_text(usual)
+    daemon.start()
+    expect(fresh.query()["result"] == "ok", "the call is unknown")
+
+
 @case
 def a_restart_does_not_drain_and_a_stop_does(scratch):
     scratch.enter(topology())

@@ -1,6 +1,7 @@
 // State that another process takes over: what is refused, what is dropped, what goes on.
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "tests/unit/media/left_behind.h"
 
@@ -26,9 +27,16 @@ TEST_F(Left, every_damaged_header_byte_is_refused) {
   for (std::size_t i = 0; i < 20; ++i) {
     image = intact;
     image[i] ^= 0x40;
-    if (!adopt()) ++refused;
+    if (!adopt() && !media::Arena::read_shape(image)) ++refused;
   }
   EXPECT_EQ(refused, 20U);
+}
+
+TEST_F(Left, tells_its_shape) {
+  const auto shape = media::Arena::read_shape(std::span(image).first(256));
+  ASSERT_TRUE(shape);
+  EXPECT_EQ(*shape, kShape);
+  EXPECT_FALSE(media::Arena::read_shape(std::span(image).first(16)));
 }
 
 TEST_F(Left, another_shape_is_refused) {
