@@ -174,8 +174,8 @@ TEST(Log, the_end_does_not_wait_for_a_terminal_that_nobody_reads) {
     for (int i = 0; i < 2000; ++i) log.info("unread", {{"filling", std::string(500, 'x')}});
   }
   EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(5));
+  // The writer that was left behind may still hold the other end: it stays open, and fails now.
   close(master);
-  close(slave);
 }
 
 TEST(Log, the_end_writes_what_a_slow_reader_can_take) {
