@@ -2,6 +2,7 @@
 #include "control/log/log.h"
 
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fcntl.h>
@@ -154,7 +155,7 @@ TEST(Log, a_reader_that_stalls_costs_lines_and_not_the_end) {
   {
     Log log(writing_to(pipe.writing_end()));
     for (int i = 0; i < 100; ++i) log.info("unread", {{"i", i}});
-    while (log.counters().lost < 100) usleep(1000);
+    while (log.counters().lost < 100) std::this_thread::yield();
     pipe.drain();
     log.info("read_again");
   }
