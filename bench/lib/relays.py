@@ -118,8 +118,9 @@ def _end(process):
 class Turnpike(Relay):
     name = "turnpike"
 
-    def __init__(self, build):
+    def __init__(self, build, media=()):
         self.executable = build / "control" / "turnpiked"
+        self.media = media  # lines for [media]
 
     def version(self):
         return subprocess.run([self.executable, "--version"], check=True, capture_output=True,
@@ -131,6 +132,7 @@ class Turnpike(Relay):
             f'[interface.outside]\naddresses = ["{network.RELAY[0]}"]\nsrtp = "optional"\n'
             f'[interface.inside]\naddresses = ["{network.RELAY[1]}"]\n'
             f"[media]\nport_min = {PORT_MIN}\nport_max = {PORT_MAX}\n"
+            + "".join(f"{line}\n" for line in self.media) +
             f'[ng]\nunix = ""\nudp = "127.0.0.1:{NG_PORT}"\n'
             '[api]\nunix = ""\nmetrics = ""\n[log]\nlevel = "error"\n')
         return [self.executable, "--config", config]

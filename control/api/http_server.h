@@ -45,8 +45,8 @@ struct HttpServerOptions {
 
 class HttpServer {
  public:
-  /// `loop` outlives the server. Connections are limited to 64 on each
-  /// door; more are closed at once.
+  /// `loop` outlives the server. Connections are limited to 64 on each door; more are
+  /// closed at once.
   static Result<std::unique_ptr<HttpServer>> start(loop::EventLoop& loop,
                                                    const HttpServerOptions& options,
                                                    Handler handler);

@@ -101,8 +101,9 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return finish(app.exit(error) == 0 ? kDone : kWrongUse);
   }
-  if (status->parsed())
+  if (status->parsed()) {
     return finish(show(options, fetch(options, "/v1/status"), ctl::print_status));
+  }
   if (sessions->parsed()) {
     return finish(show(options, fetch(options, "/v1/sessions"), ctl::print_sessions));
   }

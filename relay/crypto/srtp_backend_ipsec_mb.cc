@@ -296,6 +296,7 @@ void IpsecMbBackend::prefetch(const SrtpContext& context, std::uint32_t cache_sl
 void IpsecMbBackend::forget(std::uint32_t cache_slot) {
   cm_.wipe(cache_slot);
   gcm_.wipe(cache_slot);
+  secure_wipe(&gcm_context_, sizeof gcm_context_);
   evp_->forget(0);
 }
 
