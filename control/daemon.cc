@@ -31,6 +31,7 @@ namespace {
 constexpr Milliseconds kTick{1000};
 constexpr Milliseconds kPortTick{100};  // idle ports want looking after oftener
 constexpr Milliseconds kDrainTick{100};
+constexpr Seconds kShortagePause{60};  // between two lines of the log about the same shortage
 
 ng::ServerConfig ng_config(const config::NgSection& section) {
   ng::ServerConfig config;
@@ -92,6 +93,7 @@ class Daemon {
   void on_events();
   void on_tick();
   void look_at_holder();
+  void look_at_shortages();
   void on_stop_signal(const char* name);
   void on_hand_over_signal();
   void on_reload_signal();
@@ -120,6 +122,10 @@ class Daemon {
   bool draining_ = false;
   bool holder_connected_ = false;
   Instant drain_until_{};
+  std::uint64_t shortages_told_ = 0;
+  std::uint64_t address_failures_told_ = 0;
+  Instant tell_shortages_at_{};
+  Instant tell_addresses_at_{};
 };
 
 void Daemon::prepare_host() {
@@ -151,8 +157,12 @@ Result<void> Daemon::lock() {
 
 Result<void> Daemon::start_relay() {
   prepare_host();
-  const auto missing = config::missing_addresses(settings_, host_);
-  if (!missing.empty()) return Error{missing.front()};
+  const auto without = config::interfaces_without_address(settings_, host_);
+  if (!without.empty()) return Error{without.front()};
+  for (const std::string& missing : config::missing_addresses(settings_, host_)) {
+    log_.warning("address_missing",
+                 {{"reason", missing}, {"hint", "going on with the interface's other addresses"}});
+  }
 
   Result<std::unique_ptr<Relay>> relay = Relay::start(config::relay_config(settings_));
   if (!relay) return relay.error();
@@ -335,6 +345,7 @@ void Daemon::on_tick() {
   calls_->on_tick();
   endpoints_->on_tick();
   look_at_holder();
+  look_at_shortages();
   notify_service_manager("WATCHDOG=1\nSTATUS=" + status());
 }
 
@@ -344,7 +355,28 @@ void Daemon::look_at_holder() {
   holder_connected_ = connected;
   if (connected) return log_.info("holder_connected", {{"socket", settings_.holder.unix_path}});
   log_.warning("holder_lost", {{"socket", settings_.holder.unix_path},
-                               {"hint", "calls would end with this process; is it running?"}});
+                               {"reason", relay_->adoption().holder_trouble},
+                               {"hint", "calls would end with this process"}});
+}
+
+// Refused calls tell their reason to the SIP server; this tells the operator what to do, seldom.
+void Daemon::look_at_shortages() {
+  const Instant now = loop::EventLoop::now();
+  const RelayUsage usage = relay_->usage();
+  if (usage.descriptor_shortages > shortages_told_ && now >= tell_shortages_at_) {
+    log_.warning("out_of_descriptors", {{"refused", usage.descriptor_shortages - shortages_told_},
+                                        {"hint", "raise LimitNOFILE; calls are refused"}});
+    shortages_told_ = usage.descriptor_shortages;
+    tell_shortages_at_ = now + kShortagePause;
+  }
+  if (usage.address_failures > address_failures_told_ && now >= tell_addresses_at_) {
+    const auto missing = config::missing_addresses(settings_, config::Host::read(settings_));
+    log_.warning("address_unavailable",
+                 {{"reason", missing.empty() ? "it is back by now" : missing.front()},
+                  {"hint", "no port of an address can be bound while the host lacks it"}});
+    address_failures_told_ = usage.address_failures;
+    tell_addresses_at_ = now + kShortagePause;
+  }
 }
 
 std::string Daemon::status() const {

@@ -200,8 +200,12 @@ Result<void> RelayImpl::keep_memory(HolderClient& holder) {
 // here waits for it.
 void RelayImpl::mind_holder(Instant now) {
   if (config_.holder_socket.empty()) return;
-  adoption_.holder_connected = holder_ != nullptr && holder_->connected() && pool_->all_kept();
-  if (adoption_.holder_connected || now < holder_retry_at_) return;
+  const bool connected = holder_ != nullptr && holder_->connected();
+  adoption_.holder_connected = connected && pool_->all_kept();
+  if (adoption_.holder_connected) return;
+  if (!pool_->all_kept()) adoption_.holder_trouble = pool_->keep_error();
+  if (now < holder_retry_at_) return;
+  if (connected) return keep_the_rest(now);
   if (holder_ != nullptr) {
     static_cast<void>(pool_->keep_all(nullptr));
     holder_.reset();  // it serves one connection only
@@ -209,27 +213,46 @@ void RelayImpl::mind_holder(Instant now) {
   if (holder_to_be_ == nullptr) {
     holder_retry_at_ = now + kHolderPauseMin;
     auto opened = HolderClient::open(config_.holder_socket);
-    if (!opened) return;
+    if (!opened) {
+      adoption_.holder_trouble = opened.error().message;
+      return;
+    }
     holder_to_be_ = std::move(*opened);
     holder_retry_at_ = now;
   }
   const auto greeted = holder_to_be_->greeted(Milliseconds{0});
   if (greeted && !*greeted) return;
   auto holder = std::exchange(holder_to_be_, nullptr);
-  if (greeted && give_everything(*holder)) {
-    holder_ = std::move(holder);
+  const Result<void> given = greeted ? give_everything(*holder) : Result<void>(greeted.error());
+  if (!given) adoption_.holder_trouble = given.error().message;
+  // One that took all memory and not all sockets keeps the calls that it can.
+  if (given || (holder->connected() && !pool_->all_kept())) holder_ = std::move(holder);
+  if (given) {
     adoption_.holder_connected = true;
     holder_pause_ = kHolderPauseMin;
     return;
   }
-  static_cast<void>(pool_->keep_all(nullptr));
+  if (holder_ == nullptr) static_cast<void>(pool_->keep_all(nullptr));
   holder_retry_at_ = now + holder_pause_;
   holder_pause_ = std::min(2 * holder_pause_, kHolderPauseMax);
 }
 
-bool RelayImpl::give_everything(HolderClient& holder) {
+// A holder that is full still keeps what it has got: nothing of that is thrown away.
+void RelayImpl::keep_the_rest(Instant now) {
+  if (pool_->keep_all(holder_.get())) {
+    adoption_.holder_connected = true;
+    holder_pause_ = kHolderPauseMin;
+    return;
+  }
+  holder_retry_at_ = now + holder_pause_;
+  holder_pause_ = std::min(2 * holder_pause_, kHolderPauseMax);
+}
+
+Result<void> RelayImpl::give_everything(HolderClient& holder) {
   holder.set_patience(kHolderPatience);
-  return holder.reset() && keep_memory(holder) && pool_->keep_all(&holder);
+  if (auto reset = holder.reset(); !reset) return reset.error();
+  if (auto kept = keep_memory(holder); !kept) return kept.error();
+  return pool_->keep_all(&holder);
 }
 
 void RelayImpl::adopt_sockets(Held& held) {

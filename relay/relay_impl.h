@@ -97,7 +97,8 @@ class RelayImpl final : public Relay {
   Result<void> start_shards();
   Result<void> keep_memory(HolderClient& holder);
   void mind_holder(Instant now);
-  bool give_everything(HolderClient& holder);
+  void keep_the_rest(Instant now);
+  Result<void> give_everything(HolderClient& holder);
   void send(std::size_t shard, const Command& command);
   void flush_pending(std::size_t shard);
   SessionSlot* find(SessionId id);

@@ -31,8 +31,10 @@ class SessionChanges {
       case OpenFailure::kSessionLimit:
         at_session_limit_ = true;
         return Error{"Parallel session limit reached"};
-      case OpenFailure::kOutOfPorts:
       case OpenFailure::kOutOfDescriptors:
+        out_of_ports_ = true;
+        return Error{"Ran out of file descriptors"};
+      case OpenFailure::kOutOfPorts:
         out_of_ports_ = true;
         return Error{"Ran out of ports"};
       case OpenFailure::kBadSpec:
@@ -43,6 +45,7 @@ class SessionChanges {
 
   void close_on_commit(SessionId id) { to_close_.push_back(id); }
   bool at_session_limit() const { return at_session_limit_; }
+  /// For want of free ports or of descriptors to bind them.
   bool out_of_ports() const { return out_of_ports_; }
 
   /// Keeps what was opened. The caller closes what is returned.

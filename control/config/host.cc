@@ -104,6 +104,21 @@ std::vector<std::string> missing_addresses(const Settings& settings, const Host&
   return missing;
 }
 
+std::vector<std::string> interfaces_without_address(const Settings& settings, const Host& host) {
+  std::vector<std::string> without;
+  for (const InterfaceSection& interface : settings.interfaces) {
+    const auto& addresses = interface.addresses;
+    if (std::any_of(addresses.begin(), addresses.end(),
+                    [&](const IpAddress& ip) { return has_address(host, ip); })) {
+      continue;
+    }
+    without.push_back("interface." + interface.name +
+                      ".addresses: none of them is an address of this host; give one of those "
+                      "that `ip address` shows");
+  }
+  return without;
+}
+
 void check_host(const Settings& settings, const Host& host, Findings& findings) {
   for (const std::string& message : missing_addresses(settings, host)) {
     findings.warning({std::string_view(message).substr(0, message.find(':'))}, message);

@@ -30,6 +30,9 @@ void check_host(const Settings& settings, const Host& host, Findings& findings);
 /// 192.0.2.10 is not an address of this host; …".
 std::vector<std::string> missing_addresses(const Settings& settings, const Host& host);
 
+/// One sentence for each interface of which the host has no address: nothing can work there.
+std::vector<std::string> interfaces_without_address(const Settings& settings, const Host& host);
+
 /// File descriptors that the daemon may need under these settings.
 std::uint64_t open_files_needed(const Settings& settings);
 

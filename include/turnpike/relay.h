@@ -34,6 +34,7 @@ struct AdoptionReport {
   std::uint32_t sessions_without_sockets = 0;  ///< lost: the holder did not have them all
   std::uint32_t records_damaged = 0;           ///< of control, lost
   std::vector<KeptSetting> kept_settings;      ///< those that differ from the configuration
+  std::string holder_trouble;  ///< what went wrong last between us and the holder, since start
   std::string refused;  ///< why state was thrown away instead of adopted; empty when it was not
 };
 
@@ -45,8 +46,10 @@ struct RelayUsage {
   std::uint32_t ports_quarantined = 0;
   std::uint32_t ports_total = 0;
   std::uint64_t bind_failures = 0;
-  std::uint64_t commands_waiting = 0;  ///< for shards that do not keep up; bounded
-  std::uint64_t commands_refused = 0;  ///< new sessions and queries, for the same reason
+  std::uint64_t descriptor_shortages = 0;  ///< sessions refused: no descriptor for a socket
+  std::uint64_t address_failures = 0;      ///< binds to an address that the host does not have
+  std::uint64_t commands_waiting = 0;      ///< for shards that do not keep up; bounded
+  std::uint64_t commands_refused = 0;      ///< new sessions and queries, for the same reason
 };
 
 /// Why a session could not be opened; control turns it into its protocol's words. kSessionLimit

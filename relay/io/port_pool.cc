@@ -59,12 +59,15 @@ struct PortPool::State {
   std::uint64_t sockets_open = 0;
   std::uint64_t sockets_max = 0;
   std::uint64_t bind_failures = 0;
+  std::uint64_t descriptor_shortages = 0;
+  std::uint64_t address_failures = 0;
   std::uint32_t pairs_in_use = 0;
   std::uint32_t tend_next = 0;  // handle
   std::uint32_t calls_since_tend = 0;
   bool out_of_descriptors = false;  // met by the last acquire()
   bool unsettled = false;
   bool kept = true;
+  std::string keep_error;  // when not
 };
 
 PortPool::State::State(const RelayConfig& relay_config, std::size_t shards,
@@ -147,7 +150,10 @@ BindOutcome PortPool::State::grow(PortSlice& slice, Instant now) {
 
 void PortPool::State::give_to_holder(const std::vector<HeldDescriptor>& held) {
   if (holder == nullptr || held.empty()) return;
-  if (!holder->keep(held)) kept = false;
+  if (const auto result = holder->keep(held); !result) {
+    kept = false;
+    keep_error = result.error().message;
+  }
 }
 
 // A slice with something parked; every free pair of the candidates counts alike. Null when none.
@@ -178,6 +184,7 @@ PortSlice* PortPool::State::choose(const std::vector<std::uint32_t>& candidates,
       out_of_descriptors = outcome == BindOutcome::kOutOfDescriptors;
       if (outcome == BindOutcome::kAddressUnavailable) {
         unavailable_until[*chosen] = now + kAddressRetry;
+        ++address_failures;
       }
     }
     if (!slice.parked.empty()) return &slice;
@@ -236,6 +243,7 @@ Result<PortPair> PortPool::acquire(std::size_t shard, std::size_t interface, Add
   PortSlice* slice = s.choose(candidates, shard, now);
   if (slice == nullptr && s.out_of_descriptors) {
     failure = OpenFailure::kOutOfDescriptors;
+    ++s.descriptor_shortages;
     return Error{"ports: no file descriptor left for a socket; raise the limit (LimitNOFILE)"};
   }
   if (slice == nullptr) {
@@ -333,18 +341,27 @@ Result<void> PortPool::keep_all(HolderClient* holder) {
   if (holder == nullptr) return {};
   std::vector<HeldDescriptor> held;
   held.reserve(s.sockets_open);
-  for (const PortPairRecord& pair : s.table.pairs) {
-    for (const int fd : pair.fd) {
-      if (fd >= 0) held.push_back({HeldKind::kSocket, 0, fd});
+  // Those of calls come first: should there not be room for all, the idle ones are left out.
+  for (const bool in_use : {true, false}) {
+    for (const PortPairRecord& pair : s.table.pairs) {
+      if ((pair.state == PairState::kInUse) != in_use) continue;
+      for (const int fd : pair.fd) {
+        if (fd >= 0) held.push_back({HeldKind::kSocket, 0, fd});
+      }
     }
   }
   auto result = holder->keep(held);
   s.kept = result.has_value();
+  if (!result) s.keep_error = result.error().message;
   return result;
 }
 
 bool PortPool::all_kept() const {
   return state_->kept;
+}
+
+const std::string& PortPool::keep_error() const {
+  return state_->keep_error;
 }
 
 RelayUsage PortPool::usage() const {
@@ -354,6 +371,8 @@ RelayUsage PortPool::usage() const {
   usage.ports_quarantined = static_cast<std::uint32_t>(2 * s.table.quarantine.size());
   usage.ports_total = static_cast<std::uint32_t>(2 * s.table.pairs.size());
   usage.bind_failures = s.bind_failures;
+  usage.descriptor_shortages = s.descriptor_shortages;
+  usage.address_failures = s.address_failures;
   return usage;
 }
 

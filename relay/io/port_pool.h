@@ -80,6 +80,7 @@ class PortPool {
   Result<void> keep_all(HolderClient* holder);
   /// False when the holder did not take a socket: a crash would now lose calls. See keep_all().
   bool all_kept() const;
+  const std::string& keep_error() const;  ///< why the holder did not take the last one refused
 
   /// Counts ports, not pairs; sessions and sessions_max stay 0.
   RelayUsage usage() const;

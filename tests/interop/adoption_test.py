@@ -261,6 +261,19 @@ def a_stopped_holder_stops_nobody(scratch):
 
 
 @case
+def a_full_holder_keeps_what_it_has_and_is_told(scratch):
+    scratch.enter(topology())
+    holder = Holder(scratch, "--max", 50)
+    daemon = Turnpiked(scratch, holder=holder)
+    Call(daemon.ng, Side(OUTSIDE, 30000), Side(INSIDE, 20000)).set_up()
+    eventually(lambda: "event=holder_lost" in daemon.log_text(), "the log tells of it")
+    line = next(one for one in daemon.log_text().splitlines() if "event=holder_lost" in one)
+    expect("it is full; raise its --max" in line, line)
+    log = (scratch.folder / "holder.log").read_text()
+    expect("closing 50 descriptors" not in log, f"what was kept is thrown away: {log}")
+
+
+@case
 def a_damaged_arena_is_refused(scratch):
     holder, daemon, made, outside, inside = _calls_up(scratch, 12)
     daemon.kill()

@@ -31,6 +31,7 @@ class FakeRelay final : public Relay {
   std::vector<Opened> sessions_found;
   std::uint32_t sessions_max = 100000;
   std::uint32_t opens_until_out_of_ports = 100000;
+  OpenFailure shortage = OpenFailure::kOutOfPorts;  // that these opens end with
   bool lose_events = false;
   int opened_ever = 0;
 
@@ -49,7 +50,7 @@ class FakeRelay final : public Relay {
       return Error{"session limit"};
     }
     if (opens_until_out_of_ports == 0) {
-      failure = OpenFailure::kOutOfPorts;
+      failure = shortage;
       return Error{"no port"};
     }
     --opens_until_out_of_ports;

@@ -48,11 +48,11 @@ def _toml(sections):
 class Holder:
     """A turnpike-holder; a Turnpiked that is given it finds its calls again after a death."""
 
-    def __init__(self, scratch):
+    def __init__(self, scratch, *options):
         self.path = scratch.folder / "holder.sock"
         with open(scratch.folder / "holder.log", "ab") as log:
             self._process = scratch.spawn(executable("turnpike-holder"), "--socket", self.path,
-                                          stdout=log, stderr=log)
+                                          *map(str, options), stdout=log, stderr=log)
         case.eventually(self.path.exists, "the holder listens")
 
     @property

@@ -89,6 +89,14 @@ TEST_F(Lifecycle, session_limit_of_the_relay) {
   expect_nothing_left();
 }
 
+TEST_F(Lifecycle, want_of_descriptors_is_told_from_want_of_ports) {
+  relay_->opens_until_out_of_ports = 0;
+  relay_->shortage = OpenFailure::kOutOfDescriptors;
+  EXPECT_EQ(text(offer(request(sdp_of(kAudio))), "error-reason"), "Ran out of file descriptors");
+  EXPECT_EQ(text(remove(request("")), "result"), "error");
+  expect_nothing_left();
+}
+
 TEST_F(Lifecycle, running_out_of_ports_leaves_nothing_of_a_new_call) {
   relay_->opens_until_out_of_ports = 1;
   const Dict reply = offer(request(sdp_of("m=audio 4000 RTP/AVP 0\nm=video 4002 RTP/AVP 96\n")));

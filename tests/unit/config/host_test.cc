@@ -51,6 +51,14 @@ TEST(ConfigHost, missing_address_is_named) {
               ElementsAre("t.toml:2: interface.outside.addresses: 192.0.2.10 is not an address of "
                           "this host; give one of those that `ip address` shows"));
   EXPECT_THAT(missing_addresses(load().settings, host), testing::SizeIs(1));
+  EXPECT_THAT(interfaces_without_address(load().settings, host), IsEmpty());
+}
+
+TEST(ConfigHost, interface_without_any_address_is_named) {
+  Host host = fitting_host();
+  host.addresses.pop_back();
+  EXPECT_THAT(interfaces_without_address(load().settings, host),
+              ElementsAre(HasSubstr("interface.inside.addresses: none of them")));
 }
 
 TEST(ConfigHost, open_files_count_sessions_and_the_stock_of_ports) {

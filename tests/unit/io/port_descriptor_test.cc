@@ -56,6 +56,7 @@ TEST(PortPoolDescriptors, none_left_is_told_from_no_ports_and_leaks_nothing) {
     while (acquire(pool, at(1))) {
     }
     EXPECT_EQ(failure_of(pool, at(1)), OpenFailure::kOutOfDescriptors);
+    EXPECT_GE(pool.usage().descriptor_shortages, 1U);
     set_soft_limit(open + 1);  // room for half a pair
     EXPECT_EQ(failure_of(pool, at(1)), OpenFailure::kOutOfDescriptors);
     EXPECT_EQ(next_descriptor(), open);
