@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,6 +32,8 @@ namespace {
 constexpr Milliseconds kTick{1000};
 constexpr Milliseconds kPortTick{100};  // idle ports want looking after oftener
 constexpr Milliseconds kDrainTick{100};
+constexpr std::uint64_t kDescriptorsOfTheDaemon = 40;  // log, loops, doors, lock, holder
+constexpr std::uint64_t kDescriptorsOfAShard = 12;
 constexpr Seconds kShortagePause{60};  // between two lines of the log about the same shortage
 
 ng::ServerConfig ng_config(const config::NgSection& section) {
@@ -217,7 +220,13 @@ void Daemon::start_calls() {
   environment.ended = [this](const auto& call, const auto& why, const auto& stats) {
     log_end(call, why, stats);
   };
-  calls_ = call::CallService::create(config::call_config(settings_, host_), *relay_, environment);
+  call::CallServiceConfig calls = config::call_config(settings_, host_);
+  for (const KeptSetting& setting : relay_->adoption().kept_settings) {
+    const auto port = static_cast<std::uint16_t>(setting.kept);
+    if (setting.name == std::string_view("port_min")) calls.media_port_min = port;
+    if (setting.name == std::string_view("port_max")) calls.media_port_max = port;
+  }
+  calls_ = call::CallService::create(std::move(calls), *relay_, environment);
   call_adoption_ = calls_->adopt();
   log_adoption();
 }
@@ -278,6 +287,7 @@ metrics::Figures Daemon::figures() const {
   }
   figures.usage = relay_->usage();
   figures.adoption = relay_->adoption();
+  figures.holder_configured = !settings_.holder.unix_path.empty();
   figures.call_adoption = call_adoption_;
   figures.calls = calls_->call_count();
   figures.calls_max = settings_.media.calls_max;
@@ -466,12 +476,30 @@ void Daemon::log_end(const call::CallSummary& call, const std::string& why,
 }  // namespace
 
 int run_daemon(const config::Settings& settings, log::Log& log) {
-  Daemon daemon(settings, log);
-  if (const Result<void> started = daemon.start(); !started) {
-    log.error("start_failed", {{"reason", started.error().message}});
+  const auto failed = [&log](const std::string& reason) {
+    log.error("start_failed", {{"reason", reason}});
     return kExitFailed;
+  };
+  // What follows opens a few descriptors for each thread, and cannot go on without them.
+  const config::MediaSection& media = settings.media;
+  const unsigned shards = media.shards == 0 ? config::Host::read(settings).cores : media.shards;
+  const std::uint64_t few = kDescriptorsOfTheDaemon + kDescriptorsOfAShard * shards;
+  if (const std::uint64_t limit = raise_descriptor_limit(few); limit < few) {
+    return failed("at most " + std::to_string(limit) + " open files are allowed, and " +
+                  std::to_string(few) + " are needed without any call; raise LimitNOFILE");
   }
-  daemon.run();
+  std::optional<Daemon> daemon;
+  try {
+    daemon.emplace(settings, log);
+    if (const Result<void> started = daemon->start(); !started) {
+      return failed(started.error().message);
+    }
+  } catch (const std::bad_alloc&) {
+    return failed(
+        "out of memory; raise the limit (MemoryMax, ulimit -v) or lower "
+        "media.sessions_max");
+  }
+  daemon->run();
   log.info("stopped");
   return kExitDone;
 }

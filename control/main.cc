@@ -1,6 +1,7 @@
 // turnpiked: the command line, then the daemon.
 #include <cstdio>
 #include <string>
+#include <system_error>
 
 #include <CLI/CLI.hpp>
 
@@ -80,7 +81,8 @@ int run(const std::string& path) {
     std::fprintf(stderr, "turnpiked: %s\n", hardened.error().message.c_str());
     return kExitFailed;
   }
-  const config::Loaded loaded = config::load_file(path);
+  config::Loaded loaded = config::load_file(path);
+  if (!loaded.findings.has_mistakes()) config::check_accounts(loaded.settings, loaded.findings);
   print(stderr, loaded.findings.mistakes(), "");
   if (loaded.findings.has_mistakes()) return kExitMisconfigured;
   hold_stop_signals(true);
@@ -119,5 +121,11 @@ int main(int argc, char** argv) {
     return kExitDone;
   }
   if (options.write_sidecar || !options.certificate_directory.empty()) return provide(options);
-  return options.check ? check(options.config) : run(options.config);
+  try {
+    return options.check ? check(options.config) : run(options.config);
+  } catch (const std::system_error& error) {
+    std::fprintf(stderr, "turnpiked: the system refuses a thread: %s; raise LimitNPROC or memory\n",
+                 error.what());
+    return kExitFailed;
+  }
 }

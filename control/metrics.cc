@@ -148,12 +148,20 @@ void add_relay(const Figures& figures, Families& families) {
       .add(std::uint64_t{usage.ports_total})
       .counter("turnpike_relay_bind_failures_total", "Media ports that could not be bound.")
       .add(usage.bind_failures)
+      .counter("turnpike_relay_descriptor_shortages_total",
+               "Sessions refused because no file descriptor was left for a socket.")
+      .add(usage.descriptor_shortages)
+      .counter("turnpike_relay_address_failures_total",
+               "Binds to a configured address that the host did not have.")
+      .add(usage.address_failures)
       .gauge("turnpike_relay_commands_waiting",
              "Commands that wait because a shard does not keep up with the control thread.")
       .add(usage.commands_waiting)
       .counter("turnpike_relay_commands_refused_total",
                "Sessions and queries refused because too many commands waited.")
       .add(usage.commands_refused)
+      .gauge("turnpike_relay_holder_configured", "1 when holder.unix names a holder.")
+      .add(figures.holder_configured ? 1.0 : 0.0)
       .gauge("turnpike_relay_holder_connected",
              "1 when a holder keeps sockets and state over a restart.")
       .add(figures.adoption.holder_connected ? 1.0 : 0.0)

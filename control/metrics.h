@@ -30,6 +30,7 @@ struct Figures {
   std::vector<const ShardCounters*> shards;
   RelayUsage usage;
   AdoptionReport adoption;
+  bool holder_configured = false;
   call::CallAdoption call_adoption;
   std::uint64_t calls = 0;
   std::uint64_t calls_max = 0;

@@ -107,14 +107,15 @@ std::vector<std::string> missing_addresses(const Settings& settings, const Host&
 std::vector<std::string> interfaces_without_address(const Settings& settings, const Host& host) {
   std::vector<std::string> without;
   for (const InterfaceSection& interface : settings.interfaces) {
-    const auto& addresses = interface.addresses;
-    if (std::any_of(addresses.begin(), addresses.end(),
-                    [&](const IpAddress& ip) { return has_address(host, ip); })) {
-      continue;
+    std::string missing;
+    bool has_one = false;
+    for (const IpAddress& ip : interface.addresses) {
+      has_one = has_one || has_address(host, ip);
+      missing += (missing.empty() ? "" : ", ") + to_string(ip);
     }
-    without.push_back("interface." + interface.name +
-                      ".addresses: none of them is an address of this host; give one of those "
-                      "that `ip address` shows");
+    if (has_one) continue;
+    without.push_back("interface." + interface.name + ".addresses: none of " + missing +
+                      " is an address of this host; give one of those that `ip address` shows");
   }
   return without;
 }

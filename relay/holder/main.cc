@@ -21,10 +21,9 @@ constexpr std::string_view kUsage =
     "turnpike-holder --socket PATH [--max N]\n"
     "Keeps the media sockets and the call state of turnpiked alive while it restarts.\n"
     "  --socket PATH  unix socket to listen on (mode 0600; serves this user only)\n"
-    "  --max N        descriptors kept at most, default 131072\n"
+    "  --max N        descriptors kept at most, default: what the descriptor limit allows\n"
     "  --help, --version\n"
     "Ends on SIGTERM and SIGINT, and then closes everything that it keeps.\n";
-constexpr std::uint64_t kHeldMaxDefault = 131072;
 // A message's worth on its way in, and what the process itself needs.
 constexpr std::uint64_t kDescriptorReserve = 512;
 
@@ -44,7 +43,7 @@ void log(const std::string& line) {
 
 struct Options {
   std::string socket_path;
-  std::uint64_t held_max = kHeldMaxDefault;
+  std::uint64_t held_max = 0;  // 0: as many as the limit of descriptors allows
 };
 
 int usage_error(const std::string& what) {
@@ -81,10 +80,12 @@ int parse(int argc, char** argv, Options& options) {
 
 // As many as the descriptor limit allows.
 std::uint64_t affordable(std::uint64_t held_max) {
-  const std::uint64_t limit = raise_descriptor_limit(held_max + kDescriptorReserve);
-  if (limit >= held_max + kDescriptorReserve) return held_max;
+  const std::uint64_t wanted = held_max == 0 ? UINT64_MAX : held_max + kDescriptorReserve;
+  const std::uint64_t limit = raise_descriptor_limit(wanted);
+  if (limit >= wanted) return held_max;
   const std::uint64_t affordable =
       limit > 2 * kDescriptorReserve ? limit - kDescriptorReserve : limit / 2;
+  if (held_max == 0) return affordable;
   log("the descriptor limit of " + std::to_string(limit) + " leaves room for " +
       std::to_string(affordable) + " instead of " + std::to_string(held_max) +
       "; raise it (LimitNOFILE) if that is too few");

@@ -124,6 +124,51 @@ def calls_can_be_looked_at(scratch):
     expect((wrong.returncode, wrong.stdout) == (1, ""), f"unknown session: {wrong}")
 
 
+def _refused_start(scratch, wrapper):
+    """The last words of a daemon that cannot start, which must say so by exit code 1."""
+    scratch.enter(topology())
+    path = Turnpiked(scratch, start=False).config_path
+    done = subprocess.run([*wrapper, executable(), "--config", path], capture_output=True,
+                          text=True, check=False, timeout=20)
+    expect(done.returncode == 1, f"exit code {done.returncode}: {done.stdout}{done.stderr}")
+    return (done.stdout + done.stderr).strip().splitlines()[-1]
+
+
+@case
+def too_few_open_files_are_told_at_start(scratch):
+    words = _refused_start(scratch, ("prlimit", "--nofile=20:20", "--"))
+    expect("at most 20 open files are allowed" in words and "LimitNOFILE" in words, words)
+
+
+@case
+def too_little_memory_is_told_at_start(scratch):
+    words = _refused_start(scratch, ("prlimit", "--as=62914560", "--"))
+    expect("start_failed" in words and "memory" in words, words)
+
+
+@case
+def an_interface_without_any_address_is_told_at_start(scratch):
+    scratch.enter(topology())
+    sections = {"interface.inside": {"addresses": ["10.20.0.77"]}}
+    daemon = Turnpiked(scratch, sections, start=False)
+    done = subprocess.run([executable(), "--config", daemon.config_path], capture_output=True,
+                          text=True, check=False, timeout=20)
+    expect(done.returncode == 1, f"exit code {done.returncode}")
+    expect("interface.inside.addresses: none of 10.20.0.77 is an address" in done.stdout + done.stderr,
+           done.stdout + done.stderr)
+
+
+@case
+def one_missing_address_costs_only_itself(scratch):
+    scratch.enter(topology())
+    addresses = ["198.51.100.1", "198.51.100.77"]
+    daemon = Turnpiked(scratch, {"interface.outside": {"addresses": addresses}})
+    expect("198.51.100.77 is not an address" in _logged(daemon, "address_missing")[0],
+           "the log names the address")
+    for i in range(4):
+        Call(daemon.ng, Side(OUTSIDE, 30000 + 2 * i), Side(INSIDE, 20000 + 2 * i)).set_up()
+
+
 @case
 def a_call_id_of_digits_is_found(scratch):
     scratch.enter(topology())

@@ -58,7 +58,7 @@ TEST(ConfigHost, interface_without_any_address_is_named) {
   Host host = fitting_host();
   host.addresses.pop_back();
   EXPECT_THAT(interfaces_without_address(load().settings, host),
-              ElementsAre(HasSubstr("interface.inside.addresses: none of them")));
+              ElementsAre(HasSubstr("interface.inside.addresses: none of")));
 }
 
 TEST(ConfigHost, open_files_count_sessions_and_the_stock_of_ports) {

@@ -295,7 +295,7 @@ TEST_F(Turnpiked, an_address_that_the_host_lacks_is_named_and_exit_code_1) {
   const Outcome outcome = run({"--config", write_config(good_config(more))});
   EXPECT_EQ(outcome.code, 1);
   EXPECT_THAT(outcome.out,
-              HasSubstr("interface.dmz.addresses: 192.0.2.222 is not an address of this host"));
+              HasSubstr("interface.dmz.addresses: none of 192.0.2.222 is an address of this host"));
 }
 
 TEST_F(Turnpiked, starts_answers_hangup_signal_and_ends_by_sigterm) {
