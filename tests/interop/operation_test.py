@@ -154,8 +154,8 @@ def an_interface_without_any_address_is_told_at_start(scratch):
     done = subprocess.run([executable(), "--config", daemon.config_path], capture_output=True,
                           text=True, check=False, timeout=20)
     expect(done.returncode == 1, f"exit code {done.returncode}")
-    expect("interface.inside.addresses: none of 10.20.0.77 is an address" in done.stdout + done.stderr,
-           done.stdout + done.stderr)
+    said = done.stdout + done.stderr
+    expect("interface.inside.addresses: none of 10.20.0.77 is an address" in said, said)
 
 
 @case
