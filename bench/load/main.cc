@@ -22,11 +22,16 @@ namespace {
 constexpr const char* kUsage =
     "usage: turnpike_load --ng PORT --pid PID [--mode rtp-rtp|srtp-rtp|srtp-srtp|gcm-gcm]\n"
     "                     [--calls N] [--bytes N] [--seconds N] [--warm-up N]\n"
+    "                     [--rate PACKETS_PER_SECOND | --phases RATE:SECONDS,...]\n"
     "                     [--local IP,IP] [--relay IP,IP]\n"
     "       turnpike_load --direct yes [--calls N] ...   to itself, without a relay\n"
-    "Addresses are for side A and side B. Loopback or a network namespace of your own only.\n";
+    "The rate is that of all streams together; 50 packets a second each if nothing is said. "
+    "Phases\n"
+    "follow one another without a pause. Addresses are for side A and side B. Loopback or a\n"
+    "network namespace of your own only.\n";
 
 constexpr std::uint32_t kFirstCalls = 10;
+constexpr std::uint32_t kUsualRate = 50;  // packets a second of one stream
 
 struct Options {
   std::uint16_t ng = 0;
@@ -35,7 +40,9 @@ struct Options {
   std::string mode_name = "srtp-rtp";
   std::uint32_t calls = 100;
   bool direct = false;
-  TrafficPlan plan{{"127.0.0.1", "127.0.0.1"}};
+  std::uint32_t seconds = 10;
+  std::uint32_t rate = 0;  // 0: as calls do
+  TrafficPlan plan{{"127.0.0.1", "127.0.0.1"}, 172, {}};
   std::array<std::string, 2> local{"127.0.0.1", "127.0.0.1"};
 };
 
@@ -48,6 +55,23 @@ std::array<std::string, 2> pair_of(const std::string& text) {
   const auto comma = text.find(',');
   if (comma == std::string::npos) return {text, text};
   return {text.substr(0, comma), text.substr(comma + 1)};
+}
+
+// "RATE:SECONDS,RATE:SECONDS,…"; empty when it is not that.
+std::vector<Phase> phases_of(const std::string& text) {
+  std::vector<Phase> phases;
+  for (const char* at = text.c_str();;) {
+    char* end = nullptr;
+    Phase phase;
+    phase.packets_per_second = static_cast<std::uint32_t>(std::strtoul(at, &end, 10));
+    if (*end != ':') return {};
+    phase.seconds = static_cast<std::uint32_t>(std::strtoul(end + 1, &end, 10));
+    if (phase.packets_per_second == 0 || phase.seconds == 0) return {};
+    phases.push_back(phase);
+    if (*end == '\0') return phases;
+    if (*end != ',') return {};
+    at = end + 1;
+  }
 }
 
 Options parse(int argc, char** argv) {
@@ -74,8 +98,13 @@ Options parse(int argc, char** argv) {
     else if (name == "--bytes")
       options.plan.packet_bytes = number;
     else if (name == "--seconds")
-      options.plan.seconds = number;
-    else if (name == "--warm-up")
+      options.seconds = number;
+    else if (name == "--rate")
+      options.rate = number;
+    else if (name == "--phases") {
+      options.plan.phases = phases_of(value);
+      if (options.plan.phases.empty()) refuse("--phases: not a list of RATE:SECONDS: " + value);
+    } else if (name == "--warm-up")
       options.plan.warm_up_seconds = number;
     else if (name == "--local")
       options.local = pair_of(value);
@@ -92,8 +121,12 @@ Options parse(int argc, char** argv) {
   if (!options.direct && (options.ng == 0 || options.pid == 0)) {
     refuse("--ng and --pid are needed");
   }
-  const TrafficPlan& plan = options.plan;
-  if (options.calls == 0 || plan.seconds == 0 || plan.packet_bytes < 12 ||
+  TrafficPlan& plan = options.plan;
+  if (plan.phases.empty()) {
+    const std::uint32_t usual = options.calls * 2 * kUsualRate;
+    plan.phases = {{options.rate != 0 ? options.rate : usual, options.seconds}};
+  }
+  if (options.calls == 0 || options.seconds == 0 || plan.packet_bytes < 12 ||
       plan.packet_bytes > 1400) {
     refuse("calls and seconds begin at 1, bytes go from 12 to 1400");
   }
@@ -123,6 +156,11 @@ class JsonLine {
     std::snprintf(digits.data(), digits.size(), "%.4f", value);
     return raw(name, digits.data());
   }
+  JsonLine& list(const char* name, const std::vector<JsonLine>& values) {
+    std::string text;
+    for (const JsonLine& value : values) text += (text.empty() ? "{" : ",{") + value.line_ + "}";
+    return raw(name, "[" + text + "]");
+  }
   void print() const { std::printf("{%s}\n", line_.c_str()); }
 
  private:
@@ -133,6 +171,23 @@ class JsonLine {
 
   std::string line_;
 };
+
+JsonLine of_phase(const Phase& planned, const PhaseResult& phase) {
+  JsonLine line;
+  line.count("rate", planned.packets_per_second)
+      .count("seconds", planned.seconds)
+      .count("sent", phase.sent)
+      .count("received", phase.received)
+      .count("late", phase.late)
+      .count("first_second_sent", phase.first_second_sent)
+      .count("first_second_received", phase.first_second_received)
+      .count("first_second_late", phase.first_second_late)
+      .number("sent_per_second", phase.sent_per_second)
+      .number("delay_p50_us", phase.delay_p50_us)
+      .number("delay_p99_us", phase.delay_p99_us)
+      .number("generator_late_percent", 100.0 * phase.sent_late_share);
+  return line;
+}
 
 void print(const Options& options, const TrafficResult& traffic, const RelayCost& cost) {
   const auto sent = static_cast<double>(std::max<std::uint64_t>(traffic.sent, 1));
@@ -148,6 +203,7 @@ void print(const Options& options, const TrafficResult& traffic, const RelayCost
       .count("duplicates", traffic.duplicates)
       .count("foreign", traffic.foreign)
       .count("too_late", traffic.too_late)
+      .count("late", traffic.late)
       .count("checked", traffic.checked)
       .count("bad", traffic.bad)
       .number("delay_p50_us", traffic.delay_p50_us)
@@ -165,7 +221,11 @@ void print(const Options& options, const TrafficResult& traffic, const RelayCost
         .number("set_ups_per_second", calls / cost.set_up_seconds)
         .number("cpu_us_per_set_up", static_cast<double>(cost.set_up_cpu_ns) / 1000.0 / calls);
   }
-  line.print();
+  std::vector<JsonLine> phases;
+  for (std::size_t i = 0; i < traffic.phases.size(); ++i) {
+    phases.push_back(of_phase(options.plan.phases[i], traffic.phases[i]));
+  }
+  line.list("phases", phases).print();
 }
 
 std::vector<Call> new_calls(const std::string& name, std::uint32_t count, Mode mode) {
@@ -200,7 +260,7 @@ int run_direct(Options options) {
     call.leg[0].relay_port = ends.port[1];
     call.leg[1].relay_port = ends.port[0];
   }
-  print(options, traffic.play([] {}, [] {}), {});
+  print(options, traffic.play([](std::size_t) {}, [] {}), {});
   return 0;
 }
 
@@ -223,7 +283,10 @@ int run(const Options& options) {
   ProcessFigures before;
   ProcessFigures after;
   std::chrono::steady_clock::time_point begin;
-  const auto on_begin = [&] {
+  const auto on_phase = [&](std::size_t phase) {
+    // For who wants to do something to the relay meanwhile.
+    if (options.plan.phases.size() > 1) std::fprintf(stderr, "phase %zu\n", phase);
+    if (phase > 0) return;
     before = observe(options.pid);
     begin = std::chrono::steady_clock::now();
   };
@@ -233,7 +296,7 @@ int run(const Options& options) {
         std::chrono::steady_clock::now() - begin;
     cost.measured_ns = lasted.count();
   };
-  const TrafficResult result = traffic.play(on_begin, on_end);
+  const TrafficResult result = traffic.play(on_phase, on_end);
   if (after.cpu_ns < before.cpu_ns || after.resident_kib == 0) {
     std::fprintf(stderr, "turnpike_load: the relay (process %d) ended\n", options.pid);
     return 1;

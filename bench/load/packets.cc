@@ -1,5 +1,6 @@
 #include "bench/load/packets.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -7,12 +8,14 @@
 #include <arpa/inet.h>
 #include <srtp2/srtp.h>
 
+#include "bench/load/srtp_sender.h"
+
 namespace turnpike::bench {
 namespace {
 
-std::vector<std::uint8_t> plain_packet(std::uint32_t ssrc, std::uint32_t index,
-                                       std::uint32_t bytes) {
-  std::vector<std::uint8_t> packet(bytes);
+constexpr std::uint32_t kTriedPackets = 64;
+
+void write_plain(std::span<std::uint8_t> packet, std::uint32_t ssrc, std::uint32_t index) {
   packet[0] = 0x80;
   packet[1] = 8;
   const std::uint16_t sequence = htons(static_cast<std::uint16_t>(kFirstSequence + index));
@@ -21,8 +24,9 @@ std::vector<std::uint8_t> plain_packet(std::uint32_t ssrc, std::uint32_t index,
   std::memcpy(&packet[2], &sequence, 2);
   std::memcpy(&packet[4], &timestamp, 4);
   std::memcpy(&packet[8], &name, 4);
-  for (std::uint32_t i = 12; i < bytes; ++i) packet[i] = static_cast<std::uint8_t>(index + i);
-  return packet;
+  for (std::size_t i = kRtpHeaderBytes; i < packet.size(); ++i) {
+    packet[i] = static_cast<std::uint8_t>(index + i);
+  }
 }
 
 void must(srtp_err_status_t status, const char* what) {
@@ -33,7 +37,7 @@ void must(srtp_err_status_t status, const char* what) {
 
 class Context {
  public:
-  Context(const Key& key, bool outbound) : key_(key.bytes) {
+  explicit Context(const Key& key) : key_(key.bytes) {
     srtp_policy_t policy;
     std::memset(&policy, 0, sizeof policy);
     const auto profile = [&] {
@@ -44,7 +48,7 @@ class Context {
     }();
     srtp_crypto_policy_set_from_profile_for_rtp(&policy.rtp, profile);
     srtp_crypto_policy_set_from_profile_for_rtcp(&policy.rtcp, profile);
-    policy.ssrc.type = outbound ? ssrc_any_outbound : ssrc_any_inbound;
+    policy.ssrc.type = ssrc_any_inbound;
     policy.key = key_.data();
     policy.window_size = 1024;
     must(srtp_create(&session_, &policy), "srtp_create");
@@ -68,26 +72,29 @@ void start_srtp() {
 
 PacketTrain::PacketTrain(std::uint32_t ssrc, std::uint32_t count, std::uint32_t bytes,
                          const std::optional<Key>& key)
-    : stride_(bytes) {
-  std::optional<Context> context;
-  if (key) context.emplace(*key, true);
+    : count_(count), stride_(bytes) {
+  std::optional<SrtpSender> sender;
+  if (key) stride_ += sender.emplace(*key).tag_bytes();
+  data_.resize(std::size_t{count} * stride_);
   for (std::uint32_t i = 0; i < count; ++i) {
-    auto packet = plain_packet(ssrc, i, bytes);
-    if (context) {
-      packet.resize(bytes + SRTP_MAX_TRAILER_LEN);
-      int length = static_cast<int>(bytes);
-      must(srtp_protect(context->get(), packet.data(), &length), "srtp_protect");
-      packet.resize(static_cast<std::size_t>(length));
-      stride_ = static_cast<std::uint32_t>(length);
-    }
-    data_.insert(data_.end(), packet.begin(), packet.end());
+    const std::span<std::uint8_t> packet{data_.data() + std::size_t{i} * stride_, stride_};
+    write_plain(packet.first(bytes), ssrc, i);
+    if (sender) sender->protect(packet, std::uint64_t{kFirstSequence} + i);
   }
+}
+
+bool PacketTrain::library_agrees(const std::optional<Key>& key) const {
+  std::vector<std::vector<std::uint8_t>> some;
+  for (std::uint32_t i = 0; i < std::min(count_, kTriedPackets); ++i) {
+    some.emplace_back(packet(i).begin(), packet(i).end());
+  }
+  return count_bad(some, key) == 0;
 }
 
 std::uint32_t count_bad(const std::vector<std::vector<std::uint8_t>>& received,
                         const std::optional<Key>& key) {
   std::optional<Context> context;
-  if (key) context.emplace(*key, false);
+  if (key) context.emplace(*key);
   std::uint32_t bad = 0;
   for (std::vector<std::uint8_t> packet : received) {
     int length = static_cast<int>(packet.size());
@@ -100,7 +107,8 @@ std::uint32_t count_bad(const std::vector<std::vector<std::uint8_t>>& received,
     std::uint32_t ssrc = 0;
     std::memcpy(&ssrc, &packet[8], 4);
     const auto index = static_cast<std::uint16_t>(sequence - kFirstSequence);
-    const auto expected = plain_packet(ntohl(ssrc), index, static_cast<std::uint32_t>(length));
+    std::vector<std::uint8_t> expected(packet.size());
+    write_plain(expected, ntohl(ssrc), index);
     if (packet != expected) ++bad;
   }
   return bad;

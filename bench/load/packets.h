@@ -1,5 +1,5 @@
-// RTP packets made before the run, SRTP by libsrtp2, so that making them costs nothing while the
-// clock runs; and the check of what comes out at the far end.
+// RTP and SRTP packets made before the run, so that making them costs nothing while the clock runs;
+// and the check of what comes out at the far end, by libsrtp2.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,11 @@ class PacketTrain {
     return {data_.data() + std::size_t{i} * stride_, stride_};
   }
 
+  /// Whether libsrtp2 accepts the first of them under `key`, the one they were made with.
+  bool library_agrees(const std::optional<Key>& key) const;
+
  private:
+  std::uint32_t count_;
   std::uint32_t stride_;
   std::vector<std::uint8_t> data_;
 };

@@ -17,15 +17,18 @@
 #include <unistd.h>
 
 #include "bench/load/packets.h"
+#include "bench/load/srtp_sender.h"
 
 namespace turnpike::bench {
 namespace {
 
-constexpr std::int64_t kPacketNs = 20'000'000;     // a stream's packets are this far apart
+constexpr std::int64_t kSecondNs = 1'000'000'000;
+constexpr std::int64_t kPreludeNs = 20'000'000;    // from the end of preparations to the first one
 constexpr std::int64_t kLateNs = 1'000'000;        // the generator itself was late
 constexpr std::int64_t kLastPacketNs = 3'000'000;  // until the relay has sent the last one
 constexpr std::int64_t kTailNs = 500'000'000;      // wait for what is still under way
-constexpr float kUselessUs = 20'000.0F;            // a jitter buffer would not wait longer
+constexpr float kUselessUs = 20'000.0F;            // a jitter buffer would rather not wait longer
+constexpr float kLostUs = 100'000.0F;              // to a listener the same as not at all
 constexpr std::size_t kSendBurst = 8;              // small: a burst shares one time stamp
 constexpr std::size_t kReceiveBurst = 64;
 constexpr std::uint32_t kSampledCalls = 8;
@@ -106,6 +109,56 @@ class Listener {
   alignas(cmsghdr) std::array<std::array<std::uint8_t, 64>, kReceiveBurst> control_{};
 };
 
+constexpr std::size_t kWarmUp = SIZE_MAX;
+
+// A phase, or the warm-up, as a piece of every stream's sequence of packets.
+struct Span {
+  std::uint32_t begin = 0;  // index of a stream's first packet
+  std::uint32_t count = 0;  // packets of each stream
+  std::uint32_t first_second = 0;
+  double interval_ns = 0;
+  std::size_t phase = kWarmUp;  // of the plan
+};
+
+std::vector<Span> spans_of(const TrafficPlan& plan, std::size_t streams) {
+  std::vector<Span> spans;
+  const auto add = [&](std::uint32_t rate, std::uint32_t seconds, std::size_t phase) {
+    Span span;
+    const double per_second = rate / static_cast<double>(streams);
+    span.begin = spans.empty() ? 0 : spans.back().begin + spans.back().count;
+    span.count = static_cast<std::uint32_t>(std::max(1.0, per_second * seconds));
+    span.first_second = static_cast<std::uint32_t>(std::max(1.0, per_second));
+    span.interval_ns = static_cast<double>(kSecondNs) / per_second;
+    span.phase = phase;
+    spans.push_back(span);
+  };
+  if (plan.warm_up_seconds > 0) {
+    add(plan.phases.front().packets_per_second, plan.warm_up_seconds, kWarmUp);
+  }
+  for (std::size_t i = 0; i < plan.phases.size(); ++i) {
+    add(plan.phases[i].packets_per_second, plan.phases[i].seconds, i);
+  }
+  if (spans.back().begin + spans.back().count > 0xffff) {
+    std::fprintf(stderr,
+                 "turnpike_load: a stream would need %u packets, it has 65535 numbers: "
+                 "more calls, or less time\n",
+                 spans.back().begin + spans.back().count);
+    std::exit(1);
+  }
+  return spans;
+}
+
+double percentile(const std::vector<float>& sorted, double share) {
+  if (sorted.empty()) return 0;
+  const double last = static_cast<double>(sorted.size() - 1);
+  return double{sorted[static_cast<std::size_t>(share * last)]};
+}
+
+std::uint64_t above(const std::vector<float>& sorted, float limit) {
+  return static_cast<std::uint64_t>(sorted.end() -
+                                    std::upper_bound(sorted.begin(), sorted.end(), limit));
+}
+
 }  // namespace
 
 class Traffic::Player {
@@ -115,41 +168,43 @@ class Traffic::Player {
         ends_(ends),
         calls_(calls),
         sample_every_(std::max<std::size_t>(calls.size() / kSampledCalls, 1)),
-        sent_at_(calls.size() * 2 * packets()),
-        heard_(sent_at_.size()) {
-    for (std::uint32_t call = 0; call < calls.size(); ++call) {
-      for (std::uint32_t side = 0; side < 2; ++side) {
-        trains_.emplace_back(call * 2 + side, packets(), plan.packet_bytes,
-                             calls[call].leg[side].ours);
+        spans_(spans_of(plan, calls.size() * 2)),
+        packets_(spans_.back().begin + spans_.back().count),
+        sent_at_(calls.size() * 2 * packets_),
+        heard_(sent_at_.size()),
+        phases_(plan.phases.size()),
+        delay_us_(plan.phases.size()) {
+    for (std::size_t i = 0; i < spans_.size(); ++i) {
+      span_of_.insert(span_of_.end(), spans_[i].count, static_cast<std::uint8_t>(i));
+      if (spans_[i].phase != kWarmUp) {
+        delay_us_[spans_[i].phase].reserve(spans_[i].count * calls.size() * 2);
       }
     }
-    delay_us_.reserve(sent_at_.size());
+    make_packets();
     std::mt19937 random(kPhaseSeed);
-    std::uniform_int_distribution<std::int64_t> phase(0, kPacketNs - 1);
+    std::uniform_real_distribution<double> share(0, 1);
     for (std::uint32_t train = 0; train < trains_.size(); ++train) {
-      order_.push_back({phase(random), train});
+      order_.push_back({share(random), train});
     }
     std::sort(order_.begin(), order_.end());
   }
 
   std::uint64_t unread() const { return ends_.unread(); }
 
-  TrafficResult run(const std::function<void()>& on_begin, const std::function<void()>& on_end) {
+  TrafficResult run(const std::function<void(std::size_t)>& on_phase,
+                    const std::function<void()>& on_end) {
     for (std::size_t train = 0; train < trains_.size(); ++train) {
       const std::size_t side = train % 2;
       to_.push_back(address_of(plan_.relay_address[side], calls_[train / 2].leg[side].relay_port));
     }
-    const std::int64_t start = now_ns() + kPacketNs;
-    for (std::uint32_t index = 0; index < packets(); ++index) {
-      if (index == first_measured()) on_begin();
-      for (const auto& [phase, train] : order_) {
-        const std::int64_t due = start + index * kPacketNs + phase;
-        if (now_ns() < due) flush();
-        while (now_ns() < due) hear();
-        queue(train, index, due);
-      }
+    std::int64_t planned = now_ns() + kPreludeNs;
+    for (const Span& span : spans_) {
+      if (span.phase != kWarmUp) on_phase(span.phase);
+      // Who could not keep up with a phase does not owe its packets to the next one.
+      const std::int64_t begin = std::max(planned, now_ns());
+      play(span, begin);
+      planned = begin + static_cast<std::int64_t>(span.interval_ns * span.count);
     }
-    flush();
     hear_for(kLastPacketNs);
     on_end();
     hear_for(kTailNs);
@@ -157,19 +212,43 @@ class Traffic::Player {
   }
 
  private:
-  std::uint32_t packets() const {
-    return static_cast<std::uint32_t>((plan_.seconds + plan_.warm_up_seconds) *
-                                      (1'000'000'000 / kPacketNs));
+  void make_packets() {
+    for (std::uint32_t train = 0; train < calls_.size() * 2; ++train) {
+      const auto& key = calls_[train / 2].leg[train % 2].ours;
+      trains_.emplace_back(train, packets_, plan_.packet_bytes, key);
+      if (is_sample(train / 2) && !trains_.back().library_agrees(key)) {
+        std::fprintf(stderr, "turnpike_load: libsrtp2 refuses the packets made for %s\n",
+                     key ? key->suite.c_str() : "RTP");
+        std::exit(1);
+      }
+    }
   }
-  std::uint32_t first_measured() const {
-    return static_cast<std::uint32_t>(plan_.warm_up_seconds * (1'000'000'000 / kPacketNs));
+
+  bool is_sample(std::uint32_t call) const {
+    return call % sample_every_ == 0 && call / sample_every_ < kSampledCalls;
+  }
+
+  void play(const Span& span, std::int64_t begin) {
+    for (std::uint32_t i = 0; i < span.count; ++i) {
+      for (const auto& [share, train] : order_) {
+        const std::int64_t due = begin + static_cast<std::int64_t>((i + share) * span.interval_ns);
+        if (now_ns() < due) flush();
+        while (now_ns() < due) hear();
+        queue(train, span.begin + i, due, span);
+      }
+    }
+    flush();
+    if (span.phase == kWarmUp) return;
+    const auto lasted = static_cast<double>(now_ns() - begin);
+    phases_[span.phase].sent_per_second =
+        static_cast<double>(span.count * trains_.size()) * static_cast<double>(kSecondNs) / lasted;
   }
 
   void hear_for(std::int64_t duration_ns) {
     for (const std::int64_t end = now_ns() + duration_ns; now_ns() < end;) hear();
   }
 
-  void queue(std::uint32_t train, std::uint32_t index, std::int64_t due) {
+  void queue(std::uint32_t train, std::uint32_t index, std::int64_t due, const Span& span) {
     SendQueue& queue = queue_[train % 2];
     const std::size_t at = queue.size++;
     const auto packet = trains_[train].packet(index);
@@ -180,8 +259,13 @@ class Traffic::Player {
     header.msg_namelen = sizeof to_[train];
     header.msg_iov = &queue.vector[at];
     header.msg_iovlen = 1;
-    queue.packet[at] = std::size_t{train} * packets() + index;
-    if (index >= first_measured() && now_ns() - due > kLateNs) ++sent_late_;
+    queue.packet[at] = std::size_t{train} * packets_ + index;
+    if (span.phase != kWarmUp) {
+      PhaseResult& phase = phases_[span.phase];
+      ++phase.sent;
+      phase.first_second_sent += index - span.begin < span.first_second ? 1 : 0;
+      phase.sent_late_share += now_ns() - due > kLateNs ? 1 : 0;  // a count until result()
+    }
     if (queue.size < kSendBurst) return;
     flush();
     hear();
@@ -214,67 +298,81 @@ class Traffic::Player {
   void note(std::uint32_t side, const std::uint8_t* data, std::uint32_t length,
             std::int64_t arrival) {
     std::uint32_t train = 0;
-    if (length >= 12) std::memcpy(&train, data + 8, 4);
+    if (length >= kRtpHeaderBytes) std::memcpy(&train, data + 8, 4);
     train = ntohl(train);
     const auto index = static_cast<std::uint16_t>(
         static_cast<std::uint16_t>((data[2] << 8) | data[3]) - kFirstSequence);
-    if (length < 12 || train >= trains_.size() || train % 2 == side || index >= packets()) {
+    if (length < kRtpHeaderBytes || train >= trains_.size() || train % 2 == side ||
+        index >= packets_) {
       ++foreign_;
       return;
     }
-    const std::uint32_t call = train / 2;
-    if (call % sample_every_ == 0 && call / sample_every_ < kSampledCalls) {
-      samples_[train].emplace_back(data, data + length);
-    }
-    if (index < first_measured()) return;
-    const std::size_t packet = std::size_t{train} * packets() + index;
+    if (is_sample(train / 2)) samples_[train].emplace_back(data, data + length);
+    const Span& span = spans_[span_of_[index]];
+    if (span.phase == kWarmUp) return;
+    const std::size_t packet = std::size_t{train} * packets_ + index;
     if (heard_[packet]) {
       ++duplicates_;
       return;
     }
     heard_[packet] = true;
-    delay_us_.push_back(static_cast<float>(arrival - sent_at_[packet]) / 1000.0F);
+    const float delay_us = static_cast<float>(arrival - sent_at_[packet]) / 1000.0F;
+    delay_us_[span.phase].push_back(delay_us);
+    if (index - span.begin >= span.first_second) return;
+    ++phases_[span.phase].first_second_received;
+    phases_[span.phase].first_second_late += delay_us > kLostUs ? 1 : 0;
   }
 
   TrafficResult result() {
     TrafficResult out;
-    out.sent = std::uint64_t{packets() - first_measured()} * trains_.size();
-    out.received = delay_us_.size();
     out.duplicates = duplicates_;
     out.foreign = foreign_;
-    out.sent_late_share = static_cast<double>(sent_late_) / static_cast<double>(out.sent);
     for (const auto& [train, packets_heard] : samples_) {
       out.checked += packets_heard.size();
       // What side A sent reaches side B under the relay's key for side B.
       out.bad += count_bad(packets_heard, calls_[train / 2].leg[1 - train % 2].relays);
     }
-    std::sort(delay_us_.begin(), delay_us_.end());
-    out.delay_p50_us = delay_at(0.5);
-    out.delay_p99_us = delay_at(0.99);
-    out.delay_p999_us = delay_at(0.999);
-    out.too_late = static_cast<std::uint64_t>(
-        delay_us_.end() - std::upper_bound(delay_us_.begin(), delay_us_.end(), kUselessUs));
+    std::vector<float> all;
+    for (std::size_t i = 0; i < phases_.size(); ++i) {
+      PhaseResult& phase = phases_[i];
+      std::vector<float>& delays = delay_us_[i];
+      std::sort(delays.begin(), delays.end());
+      phase.received = delays.size();
+      phase.late = above(delays, kLostUs);
+      phase.delay_p50_us = percentile(delays, 0.5);
+      phase.delay_p99_us = percentile(delays, 0.99);
+      out.sent += phase.sent;
+      out.received += phase.received;
+      out.late += phase.late;
+      out.sent_late_share += phase.sent_late_share;
+      phase.sent_late_share /= static_cast<double>(phase.sent);
+      all.insert(all.end(), delays.begin(), delays.end());
+    }
+    out.sent_late_share /= static_cast<double>(out.sent);
+    std::sort(all.begin(), all.end());
+    out.delay_p50_us = percentile(all, 0.5);
+    out.delay_p99_us = percentile(all, 0.99);
+    out.delay_p999_us = percentile(all, 0.999);
+    out.too_late = above(all, kUselessUs);
+    out.phases = phases_;
     return out;
-  }
-
-  double delay_at(double share) const {
-    if (delay_us_.empty()) return 0;
-    const double last = static_cast<double>(delay_us_.size() - 1);
-    return double{delay_us_[static_cast<std::size_t>(share * last)]};
   }
 
   const TrafficPlan& plan_;
   const Ends& ends_;
   const std::vector<Call>& calls_;
   const std::size_t sample_every_;
-  std::vector<PacketTrain> trains_;                            // by call * 2 + side
-  std::vector<sockaddr_in> to_;                                // by train
-  std::vector<std::pair<std::int64_t, std::uint32_t>> order_;  // phase within 20 ms, train
-  std::vector<std::int64_t> sent_at_;                          // by train, packet
-  std::vector<bool> heard_;                                    // by train, packet
-  std::vector<float> delay_us_;
+  const std::vector<Span> spans_;
+  const std::uint32_t packets_;                          // of each train
+  std::vector<std::uint8_t> span_of_;                    // by index of the packet
+  std::vector<PacketTrain> trains_;                      // by call * 2 + side
+  std::vector<sockaddr_in> to_;                          // by train
+  std::vector<std::pair<double, std::uint32_t>> order_;  // share of the interval, train
+  std::vector<std::int64_t> sent_at_;                    // by train, packet
+  std::vector<bool> heard_;                              // by train, packet
+  std::vector<PhaseResult> phases_;
+  std::vector<std::vector<float>> delay_us_;  // by phase
   std::map<std::uint32_t, std::vector<std::vector<std::uint8_t>>> samples_;
-  std::uint64_t sent_late_ = 0;
   std::uint64_t duplicates_ = 0;
   std::uint64_t foreign_ = 0;
   std::array<SendQueue, 2> queue_;
@@ -319,9 +417,9 @@ Traffic::Traffic(const TrafficPlan& plan, const Ends& ends, const std::vector<Ca
 
 Traffic::~Traffic() = default;
 
-TrafficResult Traffic::play(const std::function<void()>& on_begin,
+TrafficResult Traffic::play(const std::function<void(std::size_t)>& on_phase,
                             const std::function<void()>& on_end) {
-  TrafficResult result = player_->run(on_begin, on_end);
+  TrafficResult result = player_->run(on_phase, on_end);
   result.unread = player_->unread();
   return result;
 }

@@ -1,6 +1,6 @@
-// Plays calls in real time through a relay and hears what comes out: one packet per call and
-// direction every 20 ms, each stream at a phase of its own. One thread that never sleeps, so that
-// its own wake-ups are not taken for the relay's delay.
+// Plays calls in real time through a relay and hears what comes out: every stream sends at the same
+// rate, each at a phase of its own. One thread that never sleeps, so that its own wake-ups are not
+// taken for the relay's delay.
 #pragma once
 
 #include <array>
@@ -14,11 +14,31 @@
 
 namespace turnpike::bench {
 
+/// A time during which the rate does not change.
+struct Phase {
+  std::uint32_t packets_per_second = 0;  ///< of all streams together
+  std::uint32_t seconds = 10;
+};
+
 struct TrafficPlan {
   std::array<std::string, 2> relay_address;  ///< where side A and side B send to
   std::uint32_t packet_bytes = 172;          ///< RTP with header, before SRTP
-  std::uint32_t seconds = 10;                ///< measured
-  std::uint32_t warm_up_seconds = 4;         ///< before that
+  std::vector<Phase> phases;                 ///< measured; one follows the other without a pause
+  std::uint32_t warm_up_seconds = 4;         ///< before that, at the first one's rate
+};
+
+/// Packets of a phase, by when they were sent.
+struct PhaseResult {
+  std::uint64_t sent = 0;
+  std::uint64_t received = 0;           ///< without duplicates, until the run's end
+  std::uint64_t late = 0;               ///< received, but more than 100 ms after they were sent
+  std::uint64_t first_second_sent = 0;  ///< of `sent`, those of the phase's first second
+  std::uint64_t first_second_received = 0;
+  std::uint64_t first_second_late = 0;
+  double sent_per_second = 0;  ///< less than planned when the generator could not keep up
+  double sent_late_share = 0;  ///< sent more than 1 ms after their time
+  double delay_p50_us = 0;
+  double delay_p99_us = 0;
 };
 
 struct TrafficResult {
@@ -26,6 +46,7 @@ struct TrafficResult {
   std::uint64_t received = 0;  ///< without duplicates
   std::uint64_t duplicates = 0;
   std::uint64_t too_late = 0;  ///< received, but more than 20 ms after they were sent
+  std::uint64_t late = 0;      ///< as too_late, with 100 ms
   std::uint64_t foreign = 0;   ///< not of a stream that was to come here
   std::uint64_t unread = 0;    ///< lost in the generator's own socket buffers
   std::uint64_t checked = 0;   ///< packets verified by the other SRTP implementation
@@ -34,6 +55,7 @@ struct TrafficResult {
   double delay_p99_us = 0;
   double delay_p999_us = 0;
   double sent_late_share = 0;  ///< share of packets sent more than 1 ms after their time
+  std::vector<PhaseResult> phases;
 };
 
 /// Two bound sockets, one per side, shared by all calls: the relay's ports tell the calls apart.
@@ -55,15 +77,17 @@ class Ends {
 /// they are made.
 class Traffic {
  public:
-  /// `calls` have their keys. All three outlive this object.
+  /// `calls` have their keys. All three outlive this object. Ends the program when the plan needs
+  /// more packets of a stream than it has sequence numbers.
   Traffic(const TrafficPlan& plan, const Ends& ends, const std::vector<Call>& calls);
   ~Traffic();
   Traffic(const Traffic&) = delete;
   Traffic& operator=(const Traffic&) = delete;
 
-  /// Runs the plan, once the calls are set up. `on_begin` is called when the warm-up is over,
-  /// `on_end` when nothing is expected any more, before packets are checked.
-  TrafficResult play(const std::function<void()>& on_begin, const std::function<void()>& on_end);
+  /// Runs the plan, once the calls are set up. `on_phase` is called when a phase begins, `on_end`
+  /// when nothing is expected any more, before packets are checked.
+  TrafficResult play(const std::function<void(std::size_t)>& on_phase,
+                     const std::function<void()>& on_end);
 
  private:
   class Player;
