@@ -74,7 +74,7 @@ Result<void> RelayImpl::start() {
 
 Result<void> RelayImpl::start_shards() {
   for (std::size_t i = 0; i < config_.shards; ++i) {
-    auto io = make_sockets_io(config_.sessions_max);
+    auto io = make_sockets_io(config_.sessions_max, config_.connect_after);
     if (io == nullptr) return Error{std::string("cannot make an epoll set: ") + strerror(errno)};
     ShardSetup setup;
     setup.index = static_cast<std::uint16_t>(i);

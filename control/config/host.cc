@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::uint64_t kFilesBesidesMedia = 1000;  // shards, NG connections, API, logs, spare
 constexpr std::uint64_t kSocketsPerSession = 4;     // two legs with RTP and RTCP each
+constexpr std::uint64_t kTwinsPerSession = 2;       // connected ones, of the RTP of each leg
 constexpr std::uint64_t kSocketsPerPair = 2;
 
 IpAddress ip_of(const sockaddr* address) {
@@ -88,7 +89,9 @@ std::uint64_t open_files_needed(const Settings& settings) {
           : addresses * (std::uint64_t{media.port_max} - media.port_min + 1);
   const std::uint64_t sockets = std::uint64_t{media.sessions_max} * kSocketsPerSession +
                                 addresses * kPortPairsInStock * kSocketsPerPair;
-  return std::min(ports, sockets) + kFilesBesidesMedia;
+  const std::uint64_t twins =
+      media.connect_after == 0 ? 0 : std::uint64_t{media.sessions_max} * kTwinsPerSession;
+  return std::min(ports, sockets) + std::min(ports, twins) + kFilesBesidesMedia;
 }
 
 std::vector<std::string> missing_addresses(const Settings& settings, const Host& host) {

@@ -103,6 +103,10 @@ Section media_section() {
                "While packets come often, a shard collects them for this many microseconds and "
                "handles them together: less work for each, at most this much more delay. 0: each "
                "when it comes.")
+      .integer("connect_after_packets", &MediaSection::connect_after, 100, {0, 1000000},
+               "After so many packets in a row from a port to one address, a second socket on the "
+               "port that is connected to it sends them: cheaper for each, and one more file "
+               "descriptor. 0: never.")
       .word("srtp_backend", &MediaSection::srtp_backend, "auto",
             {"auto", "ipsec-mb", "openssl", "libsrtp2"},
             "Library for SRTP's ciphers. \"ipsec-mb\" handles several packets at a time. "

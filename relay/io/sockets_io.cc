@@ -1,40 +1,62 @@
 #include "relay/io/sockets_io.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <limits>
 #include <vector>
 
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "relay/io/connected_twin.h"
 #include "relay/io/sockaddr.h"
 
 namespace turnpike {
 namespace {
 
-// epoll data: slot (32) | generation (30, low bits) | side | component.
+// epoll data: slot (32) | generation (29, low bits) | twin | side | component.
+constexpr std::uint64_t kTwinBit = 4;
+
 std::uint64_t pack(const SocketTag& tag) {
-  return (std::uint64_t{tag.slot} << 32) | (std::uint64_t{tag.generation & 0x3fffffffU} << 2) |
+  return (std::uint64_t{tag.slot} << 32) | (std::uint64_t{tag.generation & 0x1fffffffU} << 3) |
          (std::uint64_t{index_of(tag.side)} << 1) | index_of(tag.component);
+}
+
+int twin_descriptor_max() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  constexpr rlim_t kMax = std::numeric_limits<int>::max();
+  return static_cast<int>(std::min(limit.rlim_cur, kMax) / 4 * 3);
 }
 
 class SocketsIo final : public UdpIo {
  public:
-  SocketsIo(int epoll_fd, std::uint32_t sessions_max)
-      : epoll_fd_(epoll_fd), entries_(std::size_t{sessions_max} * 4) {}
-  ~SocketsIo() override { close(epoll_fd_); }
+  SocketsIo(int epoll_fd, std::uint32_t sessions_max, std::uint32_t connect_after)
+      : epoll_fd_(epoll_fd),
+        connect_after_(connect_after),
+        twin_descriptor_max_(twin_descriptor_max()),
+        entries_(std::size_t{sessions_max} * 4) {}
+  ~SocketsIo() override {
+    for (const Entry& entry : entries_) {
+      if (entry.twin >= 0) close(entry.twin);
+    }
+    close(epoll_fd_);
+  }
 
   bool add(int fd, const SocketTag& tag) override {
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.u64 = pack(tag);
-    if (epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) return false;
-    entry(tag) = {fd, tag.generation};
+    if (!watch(fd, pack(tag))) return false;
+    Entry fresh;
+    fresh.fd = fd;
+    fresh.generation = tag.generation;
+    entry(tag) = fresh;
     return true;
   }
 
   void remove(int fd, const SocketTag& tag) override {
     epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
+    if (entry(tag).twin >= 0) close(entry(tag).twin);
     entry(tag) = {};
   }
 
@@ -51,25 +73,67 @@ class SocketsIo final : public UdpIo {
   }
 
   SendResult send(const Send& send) override {
-    const Entry& from = entry(send.tag);
+    Entry& from = entry(send.tag);
     if (from.fd < 0 || from.generation != send.tag.generation) return SendResult::kFailed;
+    if (from.peer != send.destination) {
+      from.peer = send.destination;
+      from.sends = 0;
+      from.connected = false;
+    }
+    if (from.connected) {
+      const SendResult result = transmit(from.twin, send, nullptr, 0);
+      // An error may be that of an earlier datagram (ICMP): this one goes the other way.
+      if (result != SendResult::kFailed) return result;
+    } else if (++from.sends == connect_after_) {
+      connect_twin(from, send.tag);
+    }
     sockaddr_storage to;
     const socklen_t to_bytes = to_sockaddr(send.destination, to);
+    return transmit(from.fd, send, as_sockaddr(to), to_bytes);
+  }
+
+ private:
+  struct Entry {
+    int fd = -1;
+    int twin = -1;  // also when it is connected to an address from before `peer`
+    std::uint32_t generation = 0;
+    std::uint32_t sends = 0;  // in a row to `peer`, not connected
+    SocketAddress peer;       // of the last datagram sent
+    bool connected = false;   // the twin is, to `peer`
+  };
+
+  bool watch(int fd, std::uint64_t data) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = data;
+    return epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) == 0;
+  }
+
+  static SendResult transmit(int fd, const Send& send, const sockaddr* to, socklen_t to_bytes) {
     ssize_t sent = 0;
     do {
-      sent = sendto(from.fd, send.data, send.length, MSG_DONTWAIT | MSG_NOSIGNAL,
-                    reinterpret_cast<const sockaddr*>(&to), to_bytes);
+      sent = sendto(fd, send.data, send.length, MSG_DONTWAIT | MSG_NOSIGNAL, to, to_bytes);
     } while (sent < 0 && errno == EINTR);
     if (sent >= 0) return SendResult::kSent;
     const bool blocked = errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM;
     return blocked ? SendResult::kBlocked : SendResult::kFailed;
   }
 
- private:
-  struct Entry {
-    int fd = -1;
-    std::uint32_t generation = 0;
-  };
+  // What a twin of an earlier address has still to read stays in its queue.
+  void connect_twin(Entry& from, const SocketTag& tag) {
+    if (from.twin >= 0) {
+      from.connected = reconnect_twin(from.twin, from.peer);
+      return;
+    }
+    const int twin = open_connected_twin(from.fd, from.peer);
+    if (twin < 0) return;
+    if (twin >= twin_descriptor_max_ || !watch(twin, pack(tag) | kTwinBit)) {
+      close(twin);
+      return;
+    }
+    from.twin = twin;
+    from.connected = true;
+  }
 
   Entry& entry(const SocketTag& tag) {
     return entries_[std::size_t{tag.slot} * 4 + index_of(tag.side) * 2 + index_of(tag.component)];
@@ -86,9 +150,9 @@ class SocketsIo final : public UdpIo {
     if (from.fd < 0) return;
     sockaddr_storage source;
     socklen_t source_bytes = sizeof source;
-    const ssize_t length =
-        recvfrom(from.fd, packet->data, kPayloadBytesMax, MSG_DONTWAIT | MSG_TRUNC,
-                 reinterpret_cast<sockaddr*>(&source), &source_bytes);
+    const int fd = (packed & kTwinBit) != 0 ? from.twin : from.fd;
+    const ssize_t length = recvfrom(fd, packet->data, kPayloadBytesMax, MSG_DONTWAIT | MSG_TRUNC,
+                                    reinterpret_cast<sockaddr*>(&source), &source_bytes);
     if (length < 0) return;  // EAGAIN, or an ICMP error that is evidence at most
     packet->length = static_cast<std::uint32_t>(length);
     packet->source = from_sockaddr(source);
@@ -97,15 +161,17 @@ class SocketsIo final : public UdpIo {
   }
 
   int epoll_fd_;
+  std::uint32_t connect_after_;
+  int twin_descriptor_max_;
   std::vector<Entry> entries_;
 };
 
 }  // namespace
 
-std::unique_ptr<UdpIo> make_sockets_io(std::uint32_t sessions_max) {
+std::unique_ptr<UdpIo> make_sockets_io(std::uint32_t sessions_max, std::uint32_t connect_after) {
   const int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   if (epoll_fd < 0) return nullptr;
-  return std::make_unique<SocketsIo>(epoll_fd, sessions_max);
+  return std::make_unique<SocketsIo>(epoll_fd, sessions_max, connect_after);
 }
 
 }  // namespace turnpike

@@ -62,12 +62,15 @@ TEST(ConfigHost, interface_without_any_address_is_named) {
 }
 
 TEST(ConfigHost, open_files_count_sessions_and_the_stock_of_ports) {
-  // Three addresses with 2,048 pairs in stock each, four sockets a session, and the rest.
+  // Three addresses with 2,048 pairs in stock each, six sockets a session, and the rest.
   EXPECT_EQ(open_files_needed(load("[media]\nsessions_max = 500\n").settings),
-            4u * 500 + 3 * 2 * 2048 + 1000);
+            6u * 500 + 3 * 2 * 2048 + 1000);
+  EXPECT_EQ(
+      open_files_needed(load("[media]\nsessions_max = 500\nconnect_after_packets = 0\n").settings),
+      4u * 500 + 3 * 2 * 2048 + 1000);
   // Never more than there are ports.
   EXPECT_EQ(open_files_needed(load("[media]\nport_min = 40000\nport_max = 40099\n").settings),
-            3u * 100 + 1000);
+            3u * 100 + 3 * 100 + 1000);
 }
 
 TEST(ConfigHost, loopback_network_is_always_there) {
@@ -87,9 +90,9 @@ TEST(ConfigHost, low_file_limit_is_warned_about) {
   host.open_files_max = 1024;
   EXPECT_THAT(
       warnings_of(load("[media]\nsessions_max = 1000\n"), host),
-      ElementsAre(HasSubstr("t.toml:7: media.sessions_max = 1000 needs 17288 open files, but "
+      ElementsAre(HasSubstr("t.toml:7: media.sessions_max = 1000 needs 19288 open files, but "
                             "the limit is 1024")));
-  host.open_files_max = 13312;
+  host.open_files_max = 13324;
   EXPECT_THAT(warnings_of(load("[media]\nsessions_max = 6\n"), host), IsEmpty());
 }
 

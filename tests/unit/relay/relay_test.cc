@@ -8,7 +8,7 @@
 
 #include "relay/pending_commands.h"
 #include "tests/support/media_fixture.h"
-#include "tests/unit/relay/udp_peer.h"
+#include "tests/support/udp_peer.h"
 
 namespace turnpike::test {
 namespace {
@@ -97,6 +97,45 @@ TEST_F(RelayTest, forwards_between_two_programs) {
   EXPECT_EQ(closed->stats.legs[0].packets_sent, 100U);
   EXPECT_EQ(relay->usage().sessions, 0U);
   EXPECT_EQ(relay->usage().ports_in_use, 0U);
+}
+
+// The kernel hands a connected socket only what comes from its peer, but not before it is
+// connected: the rule about sources must not lean on it.
+TEST_F(RelayTest, connected_sends_change_nothing_about_who_is_heard) {
+  RelayConfig config = config_for_test();
+  config.connect_after = 2;
+  start(config);
+  UdpPeer a(kOutside);
+  UdpPeer b(kInside);
+  UdpPeer stranger(kInside);
+  const auto session = open();
+  relay->update_leg(session.id, Side::kA, plain(a));
+  relay->update_leg(session.id, Side::kB, plain(b));
+  ASSERT_TRUE(relay->query_session(session.id, 1) && wait_for(1));
+  for (std::uint16_t i = 0; i < 20; ++i) {
+    stranger.send(rtp_packet(i), session.ports.local[1][0]);
+    const auto packet = rtp_packet(i);
+    b.send(packet, session.ports.local[1][0]);
+    const auto at_a = a.receive();
+    ASSERT_EQ(at_a.bytes, packet);
+    EXPECT_EQ(at_a.from, session.ports.local[0][0]);
+    a.send(packet, session.ports.local[0][0]);
+    const auto at_b = b.receive();
+    ASSERT_EQ(at_b.bytes, packet);
+    EXPECT_EQ(at_b.from, session.ports.local[1][0]);
+  }
+  UdpPeer moved(kInside);  // a re-INVITE names another address
+  relay->update_leg(session.id, Side::kB, plain(moved));
+  ASSERT_TRUE(relay->query_session(session.id, 2) && wait_for(2));
+  a.send(rtp_packet(20), session.ports.local[0][0]);
+  EXPECT_EQ(moved.receive().bytes, rtp_packet(20));
+  moved.send(rtp_packet(21), session.ports.local[1][0]);
+  EXPECT_EQ(a.receive().bytes, rtp_packet(21));
+  relay->close_session(session.id, 3);
+  const auto closed = wait_for(3);
+  ASSERT_TRUE(closed);
+  EXPECT_EQ(closed->stats.legs[1].drops[static_cast<std::size_t>(DropReason::kWrongSource)], 20U);
+  EXPECT_EQ(closed->stats.legs[1].packets_received, 21U);
 }
 
 TEST_F(RelayTest, srtp_outside_and_ipv6_inside) {

@@ -1,0 +1,188 @@
+// The portable back-end on real sockets: what is sent through a connected twin, and that nothing
+// which reaches the port is lost or mistaken because of it.
+#include "relay/io/sockets_io.h"
+
+#include <array>
+#include <thread>
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/resource.h>
+
+#include "relay/io/connected_twin.h"
+#include "relay/io/media_socket.h"
+#include "relay/io/sockaddr.h"
+#include "tests/support/udp_peer.h"
+#include "tests/unit/io/io_test_support.h"
+
+namespace turnpike::io_test {
+namespace {
+
+using test::UdpPeer;
+
+constexpr std::uint32_t kConnectAfter = 3;
+constexpr SocketTag kTag{1, 7, Side::kB, Component::kRtp};
+
+class SocketsIoTest : public ::testing::Test {
+ protected:
+  SocketsIoTest() {
+    EXPECT_TRUE(inspect_media_socket(port_.fd(), local_));
+    EXPECT_TRUE(io_->add(port_.fd(), kTag));
+  }
+
+  SendResult send(const SocketAddress& to, const std::string& text = "media") {
+    Send one;
+    one.data = reinterpret_cast<const std::uint8_t*>(text.data());
+    one.length = static_cast<std::uint32_t>(text.size());
+    one.tag = kTag;
+    one.destination = to;
+    return io_->send(one);
+  }
+  void settle_on(const UdpPeer& peer) {
+    for (std::uint32_t i = 0; i < kConnectAfter; ++i) {
+      EXPECT_EQ(send(peer.local()), SendResult::kSent);
+      EXPECT_EQ(text_of(peer.receive()), "media");
+    }
+  }
+  static std::string text_of(const UdpPeer::Received& received) {
+    return {received.bytes.begin(), received.bytes.end()};
+  }
+  // What waits within 2 s: source and text; both empty when nothing came.
+  std::pair<SocketAddress, std::string> heard() {
+    pollfd wait{io_->poll_fd(), POLLIN, 0};
+    while (poll(&wait, 1, 2000) > 0) {
+      Batch batch;
+      io_->receive(batch);
+      if (batch.size() == 0) continue;  // an ICMP error
+      EXPECT_EQ(batch[0].tag.slot, kTag.slot);
+      EXPECT_EQ(batch[0].tag.side, kTag.side);
+      EXPECT_EQ(batch[0].tag.generation, kTag.generation);
+      return {batch[0].source,
+              std::string(reinterpret_cast<const char*>(batch[0].data), batch[0].length)};
+    }
+    return {};
+  }
+  // How many waited; all of them the stranger's.
+  int take_all(int fd) const {
+    int taken = 0;
+    std::array<char, 8> data;
+    sockaddr_storage source{};
+    socklen_t size = sizeof source;
+    while (recvfrom(fd, data.data(), data.size(), MSG_DONTWAIT, as_sockaddr(source), &size) > 0) {
+      EXPECT_EQ(from_sockaddr(source), stranger_.local());
+      ++taken;
+    }
+    return taken;
+  }
+  void expect_hears(const UdpPeer& peer, const std::string& text) {
+    peer.send({text.begin(), text.end()}, local_);
+    const auto [source, what] = heard();
+    EXPECT_EQ(what, text);
+    EXPECT_EQ(source, peer.local());
+  }
+
+  UdpSocket port_{loopback(1)};
+  SocketAddress local_;
+  std::unique_ptr<UdpIo> io_ = make_sockets_io(4, kConnectAfter);
+  UdpPeer peer_{loopback(2)};
+  UdpPeer stranger_{loopback(3)};
+};
+
+TEST_F(SocketsIoTest, a_settled_port_gets_a_twin_and_everybody_is_still_heard) {
+  const std::size_t before = open_descriptors();
+  settle_on(peer_);
+  EXPECT_EQ(open_descriptors(), before + 1);
+  EXPECT_EQ(send(peer_.local(), "through the twin"), SendResult::kSent);
+  const auto received = peer_.receive();
+  EXPECT_EQ(text_of(received), "through the twin");
+  EXPECT_EQ(received.from, local_);
+  expect_hears(peer_, "from the peer");
+  expect_hears(stranger_, "from a stranger");
+  io_->remove(port_.fd(), kTag);
+  EXPECT_EQ(open_descriptors(), before);
+}
+
+TEST_F(SocketsIoTest, another_destination_is_sent_to_at_once_and_the_old_one_still_heard) {
+  settle_on(peer_);
+  peer_.send({'q'}, local_);  // waits in the twin
+  EXPECT_EQ(send(stranger_.local(), "moved"), SendResult::kSent);
+  EXPECT_EQ(text_of(stranger_.receive()), "moved");
+  EXPECT_EQ(heard().second, "q");
+  settle_on(stranger_);
+  EXPECT_EQ(send(stranger_.local(), "settled again"), SendResult::kSent);
+  const auto received = stranger_.receive();
+  EXPECT_EQ(text_of(received), "settled again");
+  EXPECT_EQ(received.from, local_);
+  expect_hears(peer_, "from the old one");
+  expect_hears(stranger_, "from the new one");
+}
+
+TEST_F(SocketsIoTest, unreachable_ports_cost_no_later_datagram) {
+  SocketAddress gone;
+  {
+    const UdpPeer peer(loopback(2));
+    settle_on(peer);
+    gone = peer.local();
+  }
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(send(gone, "lost"), SendResult::kSent);
+  const UdpSocket back(gone.ip, gone.port);
+  ASSERT_TRUE(back.bound());
+  EXPECT_EQ(send(gone, "found"), SendResult::kSent);
+  EXPECT_EQ(receive_soon(back.fd()), "found");
+  expect_hears(stranger_, "not disturbed");
+}
+
+TEST_F(SocketsIoTest, nobody_can_share_the_port_beside_its_twin) {
+  settle_on(peer_);
+  const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  const int on = 1;
+  ASSERT_EQ(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on), 0);
+  sockaddr_storage local{};
+  const socklen_t size = to_sockaddr(local_, local);
+  EXPECT_NE(bind(fd, as_sockaddr(local), size), 0);
+  close(fd);
+}
+
+TEST_F(SocketsIoTest, twins_leave_descriptors_to_others) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  const UdpSocket next(loopback(4));  // its number is about the one that a twin would get
+  few.rlim_cur = static_cast<rlim_t>(next.fd()) + 4;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  auto io = make_sockets_io(4, kConnectAfter);
+  std::swap(io, io_);
+  EXPECT_TRUE(io_->add(port_.fd(), kTag));
+  const std::size_t open = open_descriptors();
+  settle_on(peer_);
+  EXPECT_EQ(send(peer_.local()), SendResult::kSent);
+  EXPECT_EQ(open_descriptors(), open);
+  setrlimit(RLIMIT_NOFILE, &before);
+}
+
+// Between its bind and its connect a twin hears whoever sends to the port.
+TEST_F(SocketsIoTest, nothing_is_lost_while_a_twin_is_made) {
+  constexpr int kRounds = 200;
+  constexpr int kDatagrams = 50;  // fit into a socket's buffer
+  int in_the_twin = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    std::thread sender([&] {
+      for (int i = 0; i < kDatagrams; ++i) stranger_.send({'s'}, local_);
+    });
+    const int twin = open_connected_twin(port_.fd(), peer_.local());
+    sender.join();
+    ASSERT_GE(twin, 0);
+    const int by_twin = take_all(twin);
+    int received = by_twin + take_all(port_.fd());
+    for (pollfd wait{port_.fd(), POLLIN, 0}; received < kDatagrams && poll(&wait, 1, 2000) > 0;) {
+      received += take_all(port_.fd());
+    }
+    in_the_twin += by_twin;
+    close(twin);
+    ASSERT_EQ(received, kDatagrams);
+  }
+  RecordProperty("in_the_twin", in_the_twin);
+}
+
+}  // namespace
+}  // namespace turnpike::io_test
