@@ -5,6 +5,8 @@ import pathlib
 import platform
 import statistics
 
+from . import search
+
 # key, what it is, unit, decimals, whether less is better (None: neither)
 FIGURES = [
     ("lost_percent", "loss", "%", 3, True),
@@ -22,6 +24,7 @@ FIGURES = [
 
 LATE_PERCENT_MAX = 1.0
 WAITED_PERCENT_MAX = 20.0
+NEAR_FLOOR = 0.95
 
 
 def complete(run):
@@ -88,6 +91,66 @@ def table(mode, calls, runs):
         if middle[name].get("waited_percent", 0) > WAITED_PERCENT_MAX:
             lines.append(f"  {name} had to wait for its core: other work, or its own threads, "
                          "took it; loss and delay suffer")
+    return lines
+
+
+def limits_of(searches, floor):
+    """{relay: {bound: {rates, median, generator_limited, runs}}} of finished searches by the same
+    keys. `generator_limited`: rounds that tell less of the relay than of the generator."""
+    found = {}
+    for name, bounds in searches.items():
+        found[name] = {}
+        for bound, rounds in bounds.items():
+            limited = [one.limit >= NEAR_FLOOR * floor or
+                       any(search.generator_held_back(run) for run in one.runs_at_limit())
+                       for one in rounds]
+            found[name][bound] = {
+                "rates": [one.limit for one in rounds],
+                "median": statistics.median(one.limit for one in rounds),
+                "generator_limited": sum(limited),
+                "runs": [one.runs_at_limit() for one in rounds],
+            }
+    return found
+
+
+def limit_table(mode, calls, packet_bytes, floor, found):
+    """Lines: a row per bound, a column per relay, as limits_of() gives them."""
+    names = list(found)
+    pair = len(names) == 2
+    rounds = max(len(found[name][search.BOUNDS[0].name]["rates"]) for name in names)
+    lines = [f"{mode}, {calls} calls, {packet_bytes} bytes: most packets/s, median of {rounds}",
+             f"  {'':28}" + "".join(f"{name:>14}" for name in names)
+             + (f"{'better by':>12}" if pair else "")]
+    for bound in search.BOUNDS:
+        middle = [found[name][bound.name]["median"] for name in names]
+        row = f"  {bound.text:28}" + "".join(f"{rate:>14.0f}" for rate in middle)
+        lines.append(row + (f"{_advantage(*middle, False):>12}" if pair else ""))
+    lines.append(f"  {'generator to itself':28}{floor:>14.0f}")
+    for name in names:
+        for bound in search.BOUNDS:
+            one = found[name][bound.name]
+            if one["generator_limited"]:
+                lines.append(f"  the generator was the limit in {one['generator_limited']} of "
+                             f"{len(one['rates'])} rounds with {name} ({bound.text}): it may do "
+                             "more")
+    return lines
+
+
+def overload_table(mode, calls, beyond):
+    """Lines: a row per relay and factor. `beyond`: {relay: {factor: figures}}."""
+    lines = [f"{mode}, {calls} calls, beyond each relay's own limit, and back at half of it",
+             f"  {'':12}{'limit x':>8}{'sent x':>8}{'forwarded':>11}{'in 100 ms':>11}"
+             f"{'lost or late in':>17}{'and':>10}",
+             f"  {'':12}{'':8}{'':8}{'% of limit':>11}{'% of limit':>11}"
+             f"{'1st second, %':>17}{'later, %':>10}"]
+    for name, factors in beyond.items():
+        for factor, seen in factors.items():
+            lines.append(
+                f"  {name:12}{factor:>8}{seen['reached']:>8.2f}{seen['forwarded_percent']:>11.0f}"
+                f"{seen['goodput_percent']:>11.0f}{seen['first_second_useless_percent']:>17.2f}"
+                f"{seen['later_useless_percent']:>10.2f}")
+            if seen["reached"] < 0.95 * float(factor):
+                lines.append(f"  {'':12}the generator could not send {factor} times its limit")
     return lines
 
 
