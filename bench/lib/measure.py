@@ -15,6 +15,8 @@ BUILD = ROOT / "build" / "release"
 GENERATOR = BUILD / "bench" / "load" / "turnpike_load"
 # Where a search begins: below what any relay here does, so that a first failure is rare.
 FIRST_RATE = 40000
+FLOOR_HEADROOM = 1.5  # so that who reaches a rate that is set as the most is not taken for limited
+CALL_RATE = 100  # packets a second of a call, both ways together
 PREPARATION_SECONDS = 120  # at most: packets, and calls as slow as 10 a second on top
 
 
@@ -81,13 +83,13 @@ class Bench:
 
     # -- limits ----------------------------------------------------------------------------------
 
-    def _search(self, bound):
-        return search.Search(bound, FIRST_RATE, self.options.rate_max or math.inf)
+    def _search(self, bound, headroom=1.0):
+        return search.Search(bound, FIRST_RATE, headroom * (self.options.rate_max or math.inf))
 
     def floor(self, calls):
         """The largest rate at which the generator, sending to itself, loses nothing and
         keeps up: what a relay is measured beyond that is the generator's own limit."""
-        looking = self._search(search.BOUNDS[-1])
+        looking = self._search(search.BOUNDS[-1], FLOOR_HEADROOM)
         while rate := looking.next_rate():
             looking.note(rate, self.generate(calls, "--direct", "yes", "--rate", rate))
         return looking.limit
@@ -118,7 +120,10 @@ class Bench:
         if rate is None:
             return False
         begin = time.monotonic()
-        run = self.measure(relay, mode, calls, "--rate", rate)
+        if self.options.real_calls:
+            run = self.measure(relay, mode, max(round(rate / CALL_RATE), 1))
+        else:
+            run = self.measure(relay, mode, calls, "--rate", rate)
         looking.note(rate, run)
         print(f"    {relay.name} {rate}/s: {search.useless_percent(run):.3f} % lost or late, "
               f"p99 {run['delay_p99_us'] / 1000:.1f} ms, {run['cpu_ns_per_packet']:.0f} ns/packet "

@@ -113,12 +113,12 @@ def limits_of(searches, floor):
     return found
 
 
-def limit_table(mode, calls, packet_bytes, floor, found):
+def limit_table(title, floor, found):
     """Lines: a row per bound, a column per relay, as limits_of() gives them."""
     names = list(found)
     pair = len(names) == 2
     rounds = max(len(found[name][search.BOUNDS[0].name]["rates"]) for name in names)
-    lines = [f"{mode}, {calls} calls, {packet_bytes} bytes: most packets/s, median of {rounds}",
+    lines = [f"{title}: most packets/s, median of {rounds}",
              f"  {'':28}" + "".join(f"{name:>14}" for name in names)
              + (f"{'better by':>12}" if pair else "")]
     for bound in search.BOUNDS:

@@ -54,7 +54,7 @@ class Search:
 
     def __init__(self, bound, start, rate_max=math.inf, growth=1.5, precision=1.04, rate_min=500):
         self.bound = bound
-        self._start, self._growth, self._precision = min(start, rate_max), growth, precision
+        self._start, self._growth, self._precision = round(min(start, rate_max)), growth, precision
         self._rate_min, self._rate_max = rate_min, rate_max
         self._good = {}  # rate -> run
         self._bad = {}
@@ -81,7 +81,7 @@ class Search:
             return lower if lower >= self._rate_min else None
         if not self.limit:
             return self._start
-        higher = min(round(self.limit * self._growth), self._rate_max)
+        higher = round(min(self.limit * self._growth, self._rate_max))
         return higher if higher > self.limit else None
 
     def note(self, rate, run):
