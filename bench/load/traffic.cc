@@ -17,12 +17,12 @@
 #include <unistd.h>
 
 #include "bench/load/packets.h"
+#include "bench/load/schedule.h"
 #include "bench/load/srtp_sender.h"
 
 namespace turnpike::bench {
 namespace {
 
-constexpr std::int64_t kSecondNs = 1'000'000'000;
 constexpr std::int64_t kPreludeNs = 20'000'000;    // from the end of preparations to the first one
 constexpr std::int64_t kLateNs = 1'000'000;        // the generator itself was late
 constexpr std::int64_t kLastPacketNs = 3'000'000;  // until the relay has sent the last one
@@ -108,45 +108,6 @@ class Listener {
   std::array<std::array<std::uint8_t, 2048>, kReceiveBurst> data_{};
   alignas(cmsghdr) std::array<std::array<std::uint8_t, 64>, kReceiveBurst> control_{};
 };
-
-constexpr std::size_t kWarmUp = SIZE_MAX;
-
-// A phase, or the warm-up, as a piece of every stream's sequence of packets.
-struct Span {
-  std::uint32_t begin = 0;  // index of a stream's first packet
-  std::uint32_t count = 0;  // packets of each stream
-  std::uint32_t first_second = 0;
-  double interval_ns = 0;
-  std::size_t phase = kWarmUp;  // of the plan
-};
-
-std::vector<Span> spans_of(const TrafficPlan& plan, std::size_t streams) {
-  std::vector<Span> spans;
-  const auto add = [&](std::uint32_t rate, std::uint32_t seconds, std::size_t phase) {
-    Span span;
-    const double per_second = rate / static_cast<double>(streams);
-    span.begin = spans.empty() ? 0 : spans.back().begin + spans.back().count;
-    span.count = static_cast<std::uint32_t>(std::max(1.0, per_second * seconds));
-    span.first_second = static_cast<std::uint32_t>(std::max(1.0, per_second));
-    span.interval_ns = static_cast<double>(kSecondNs) / per_second;
-    span.phase = phase;
-    spans.push_back(span);
-  };
-  if (plan.warm_up_seconds > 0) {
-    add(plan.phases.front().packets_per_second, plan.warm_up_seconds, kWarmUp);
-  }
-  for (std::size_t i = 0; i < plan.phases.size(); ++i) {
-    add(plan.phases[i].packets_per_second, plan.phases[i].seconds, i);
-  }
-  if (spans.back().begin + spans.back().count > 0xffff) {
-    std::fprintf(stderr,
-                 "turnpike_load: a stream would need %u packets, it has 65535 numbers: "
-                 "more calls, or less time\n",
-                 spans.back().begin + spans.back().count);
-    std::exit(1);
-  }
-  return spans;
-}
 
 double percentile(const std::vector<float>& sorted, double share) {
   if (sorted.empty()) return 0;
