@@ -128,7 +128,8 @@ class Bench:
         print(f"    {relay.name} {rate}/s: {search.useless_percent(run):.3f} % lost or late, "
               f"p99 {run['delay_p99_us'] / 1000:.1f} ms, "
               f"{run['cpu_ns_per_packet']:.0f} ns/packet, "
-              f"waited {run['waited_percent']:.1f} % ({time.monotonic() - begin:.0f} s)", flush=True)
+              f"waited {run['waited_percent']:.1f} % ({time.monotonic() - begin:.0f} s)",
+              flush=True)
         return True
 
     # -- overload --------------------------------------------------------------------------------
