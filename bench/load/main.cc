@@ -25,6 +25,8 @@ constexpr const char* kUsage =
     "                     [--rate PACKETS_PER_SECOND | --phases RATE:SECONDS,...]\n"
     "                     [--local IP,IP] [--relay IP,IP]\n"
     "       turnpike_load --direct yes [--calls N] ...   to itself, without a relay\n"
+    "       turnpike_load --set-up-only yes --ng PORT --pid PID [--calls N] [--mode MODE]\n"
+    "                     sets calls up, plays nothing, leaves them to the relay\n"
     "The rate is that of all streams together; 50 packets a second each if nothing is said. "
     "Phases\n"
     "follow one another without a pause. Addresses are for side A and side B. Loopback or a\n"
@@ -40,6 +42,7 @@ struct Options {
   std::string mode_name = "srtp-rtp";
   std::uint32_t calls = 100;
   bool direct = false;
+  bool set_up_only = false;
   std::uint32_t seconds = 10;
   std::uint32_t rate = 0;  // 0: as calls do
   TrafficPlan plan{{"127.0.0.1", "127.0.0.1"}, 172, {}};
@@ -112,6 +115,8 @@ Options parse(int argc, char** argv) {
       options.plan.relay_address = pair_of(value);
     else if (name == "--direct" && value == "yes")
       options.direct = true;
+    else if (name == "--set-up-only" && value == "yes")
+      options.set_up_only = true;
     else if (name == "--mode" && modes.contains(value)) {
       options.mode = modes.at(value);
       options.mode_name = value;
@@ -251,6 +256,29 @@ std::optional<double> set_up(NgSession& ng, const Options& options, const Ends& 
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+// A burst of calls without media; the relay keeps them.
+int run_set_up(const Options& options) {
+  const Ends ends(options.local);
+  std::vector<Call> calls = new_calls("burst", options.calls, options.mode);
+  NgSession ng(options.ng);
+  std::vector<Call> first = new_calls("first", std::min(options.calls, kFirstCalls), options.mode);
+  if (!set_up(ng, options, ends, first)) return 1;
+  for (const Call& call : first) ng.tear_down(call);
+
+  const ProcessFigures before = observe(options.pid);
+  const auto seconds = set_up(ng, options, ends, calls);
+  if (!seconds) return 1;
+  const ProcessFigures after = observe(options.pid);
+  const double count = options.calls;
+  JsonLine line;
+  line.word("mode", options.mode_name)
+      .count("calls", options.calls)
+      .number("set_ups_per_second", count / *seconds)
+      .number("cpu_us_per_set_up", static_cast<double>(after.cpu_ns - before.cpu_ns) / 1e3 / count)
+      .print();
+  return 0;
+}
+
 int run_direct(Options options) {
   const Ends ends(options.local);
   std::vector<Call> calls = new_calls("direct", options.calls, Mode::kRtpRtp);
@@ -316,5 +344,6 @@ int run(const Options& options) {
 int main(int argc, char** argv) {
   const auto options = turnpike::bench::parse(argc, argv);
   turnpike::bench::start_srtp();
+  if (options.set_up_only) return turnpike::bench::run_set_up(options);
   return options.direct ? turnpike::bench::run_direct(options) : turnpike::bench::run(options);
 }
