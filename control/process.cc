@@ -1,6 +1,7 @@
 // Thin wrappers around prctl, limits, getrandom and sd_notify.
 #include "control/process.h"
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -15,6 +16,22 @@
 #include <unistd.h>
 
 namespace turnpike {
+namespace {
+
+void fill_from_kernel(std::uint8_t* bytes, std::size_t size) {
+  while (size > 0) {
+    const ssize_t got = getrandom(bytes, size, 0);
+    if (got < 0 && errno != EINTR) {
+      std::fprintf(stderr, "turnpiked: getrandom: %s\n", std::strerror(errno));
+      std::abort();
+    }
+    if (got <= 0) continue;
+    bytes += got;
+    size -= static_cast<std::size_t>(got);
+  }
+}
+
+}  // namespace
 
 Result<void> harden_process() {
   const rlimit no_core{0, 0};
@@ -42,18 +59,20 @@ void notify_service_manager(const std::string& state) {
   sd_notify(0, state.c_str());
 }
 
+// A call takes some fifteen small pieces; asking the kernel for each costs more than the pieces.
 void random_bytes(void* buffer, std::size_t size) {
+  thread_local std::array<std::uint8_t, 512> block;
+  thread_local std::size_t left = 0;  // at the end of the block
   auto* bytes = static_cast<std::uint8_t*>(buffer);
-  while (size > 0) {
-    const ssize_t got = getrandom(bytes, size, 0);
-    if (got < 0 && errno != EINTR) {
-      std::fprintf(stderr, "turnpiked: getrandom: %s\n", std::strerror(errno));
-      std::abort();
-    }
-    if (got <= 0) continue;
-    bytes += got;
-    size -= static_cast<std::size_t>(got);
+  if (size > block.size()) return fill_from_kernel(bytes, size);
+  if (size > left) {
+    fill_from_kernel(block.data(), block.size());
+    left = block.size();
   }
+  std::uint8_t* piece = block.data() + block.size() - left;
+  std::memcpy(bytes, piece, size);
+  explicit_bzero(piece, size);  // what is handed out lies nowhere else
+  left -= size;
 }
 
 }  // namespace turnpike

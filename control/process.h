@@ -22,7 +22,7 @@ bool runs_as_root();
 /// Tells the service manager (sd_notify(3)); does nothing when there is none.
 void notify_service_manager(const std::string& state);
 
-/// Fills a buffer from getrandom(2); aborts when the kernel has none.
+/// Fills a buffer from getrandom(2), fetched in blocks; aborts when the kernel has none.
 void random_bytes(void* buffer, std::size_t size);
 
 }  // namespace turnpike
