@@ -38,6 +38,7 @@ class Writer {
   void field(const Instant& instant) { field(instant.time_since_epoch().count()); }
   template <typename T, std::size_t N>
   void field(const std::array<T, N>& items) {
+    if constexpr (std::same_as<T, std::uint8_t>) return field(items.data(), N);
     for (const T& item : items) field(item);
   }
   template <typename T>
@@ -103,6 +104,7 @@ class Reader {
   }
   template <typename T, std::size_t N>
   void field(std::array<T, N>& items) {
+    if constexpr (std::same_as<T, std::uint8_t>) return field(items.data(), N);
     for (T& item : items) field(item);
   }
   template <typename T>
