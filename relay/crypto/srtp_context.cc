@@ -32,6 +32,14 @@ enum class KeyLabel : std::uint8_t {
   kRtcpSalt = 5,
 };
 
+/// Fetched once: EVP_aes_128_ctr() and its like are looked up by name at each use.
+template <int kBits>
+const EVP_CIPHER* fetched_ctr() {
+  static EVP_CIPHER* const cipher =
+      EVP_CIPHER_fetch(nullptr, kBits == 256 ? "AES-256-CTR" : "AES-128-CTR", nullptr);
+  return cipher;
+}
+
 /// The pseudo-random function AES-CM over one master key; writes into `out` all that fits.
 class KeyDerivation {
  public:
@@ -40,9 +48,9 @@ class KeyDerivation {
     const SrtpSuiteInfo& info = info_of(keying.suite);
     // A 96-bit salt is filled up with zeros on the right (RFC 7714 section 11).
     std::fill(salt_.begin() + info.salt_bytes, salt_.end(), std::uint8_t{0});
-    const EVP_CIPHER* mode = info.key_bytes == 32 ? EVP_aes_256_ctr() : EVP_aes_128_ctr();
+    const EVP_CIPHER* mode = info.key_bytes == 32 ? fetched_ctr<256>() : fetched_ctr<128>();
     CHECK(cipher_ != nullptr);
-    CHECK(EVP_EncryptInit_ex(cipher_, mode, nullptr, keying.master_key.data(), nullptr) == 1);
+    CHECK(EVP_EncryptInit_ex2(cipher_, mode, keying.master_key.data(), nullptr, nullptr) == 1);
   }
   ~KeyDerivation() {
     EVP_CIPHER_CTX_free(cipher_);
