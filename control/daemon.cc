@@ -118,6 +118,7 @@ class Daemon {
   std::unique_ptr<api::Endpoints> endpoints_;
   std::unique_ptr<api::HttpServer> http_;
   loop::FdWatcher events_;
+  loop::BeforeWait flush_;
   loop::Timer tick_;
   loop::Timer port_tick_;
   loop::Timer drain_tick_;
@@ -325,6 +326,7 @@ Result<void> Daemon::watch() {
                                        [this](auto) { on_events(); });
   if (!events) return events.error();
   events_ = std::move(*events);
+  flush_ = loop::BeforeWait(loop_, [this] { relay_->flush(); });
   const std::pair<int, std::function<void()>> handlers[] = {
       {SIGTERM, [this] { on_stop_signal("SIGTERM"); }},
       {SIGINT, [this] { on_stop_signal("SIGINT"); }},

@@ -57,6 +57,7 @@ Result<void> RelayImpl::start() {
     slots_.push_back(std::move(slots));
   }
   pending_.resize(config_.shards);
+  wake_due_.resize(config_.shards);
   pool_ = std::make_unique<PortPool>(config_, config_.shards, holder_.get());
   if (adopted) adopt_sockets(held);
   for (ShardSlots& shard : slots_) {
@@ -93,16 +94,24 @@ Result<void> RelayImpl::start_shards() {
   }
   for (const auto& [shard, command] : adopt_commands_) send(shard, command);
   adopt_commands_.clear();
+  flush();
   return {};
 }
 
 void RelayImpl::send(std::size_t shard, const Command& command) {
   if (pending_[shard].empty() && shards_[shard]->push(command)) {
-    shards_[shard]->wake();
+    wake_due_[shard] = true;  // a wake costs the shard a turn of its loop: one for many commands
     return;
   }
   pending_[shard].push(command);
   shards_[shard]->wake_for_room();
+}
+
+void RelayImpl::flush() {
+  for (std::size_t shard = 0; shard < shards_.size(); ++shard) {
+    if (wake_due_[shard]) shards_[shard]->wake();
+    wake_due_[shard] = false;
+  }
 }
 
 void RelayImpl::flush_pending(std::size_t shard) {
@@ -259,12 +268,14 @@ void RelayImpl::poll_events(const std::function<void(const Event&)>& sink) {
     // A shard with a full event queue has left commands waiting.
     if (any) shards_[shard]->wake();
   }
+  flush();
 }
 
 void RelayImpl::on_tick() {
   const Instant now = monotonic_now();
   pool_->tend(now);
   mind_holder(now);
+  flush();
 }
 
 RelayUsage RelayImpl::usage() const {

@@ -61,6 +61,7 @@ class RelayImpl final : public Relay {
   void update_leg(SessionId id, Side side, const LegConfig& config) override;
   void close_session(SessionId id, std::uint64_t token) override;
   bool query_session(SessionId id, std::uint64_t token) override;
+  void flush() override;
   int event_fd() const override { return event_fd_; }
   void poll_events(const std::function<void(const Event&)>& sink) override;
   void on_tick() override;
@@ -117,6 +118,7 @@ class RelayImpl final : public Relay {
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<ShardSlots> slots_;
   std::vector<PendingCommands> pending_;  // by shard: what did not fit into the mailbox
+  std::vector<bool> wake_due_;            // by shard: it has commands that it does not know of
   std::uint64_t commands_refused_ = 0;
   std::vector<std::pair<std::size_t, Command>> adopt_commands_;
   int event_fd_ = -1;

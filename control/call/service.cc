@@ -202,6 +202,7 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
   update_legs(relay_, Destinations(config_), next, Which::kUnanswered);
   log(next, "offer");
   keep(std::move(next), changes.commit());
+  relay_.flush();  // before the reply: a call that is promised soon survives our death
   reply(sdp_reply(sdp::write(description.value)));
 }
 
@@ -234,6 +235,7 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
   update_legs(relay_, Destinations(config_), next, Which::kAll);
   log(next, "answer");
   keep(std::move(next), changes.commit());
+  relay_.flush();
   reply(sdp_reply(sdp::write(description.value)));
 }
 

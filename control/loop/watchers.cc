@@ -49,6 +49,27 @@ bool Timer::is_active() const {
   return state_ && uv_is_active(as_handle(&state_->handle)) != 0;
 }
 
+struct BeforeWait::State {
+  uv_prepare_t handle{};
+  std::function<void()> work;
+  bool open = true;
+};
+
+void BeforeWait::Close::operator()(State* state) const {
+  close_and_free(state);
+}
+
+BeforeWait::BeforeWait(EventLoop& loop, std::function<void()> work) : state_(new State) {
+  state_->work = std::move(work);
+  require(uv_prepare_init(native_loop(loop), &state_->handle), "cannot watch the loop");
+  state_->handle.data = state_.get();
+  const auto run = [](uv_prepare_t* prepare) noexcept {
+    auto* state = static_cast<State*>(prepare->data);
+    if (state->open) state->work();
+  };
+  require(uv_prepare_start(&state_->handle, run), "cannot watch the loop");
+}
+
 struct SignalWatcher::State {
   uv_signal_t handle{};
   std::function<void()> on_signal;

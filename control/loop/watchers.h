@@ -29,6 +29,21 @@ class Timer {
   std::unique_ptr<State, Close> state_;
 };
 
+/// Calls back each time before the loop waits: what the callbacks of a turn have put together goes
+/// out here in one piece.
+class BeforeWait {
+ public:
+  BeforeWait() = default;
+  BeforeWait(EventLoop& loop, std::function<void()> work);
+
+ private:
+  struct State;
+  struct Close {
+    void operator()(State* state) const;
+  };
+  std::unique_ptr<State, Close> state_;
+};
+
 /// Calls back on the loop for each arrival of a signal (several may become one).
 class SignalWatcher {
  public:

@@ -83,6 +83,10 @@ class Relay {
   /// session is unknown or its shard does not keep up: no event will come.
   virtual bool query_session(SessionId id, std::uint64_t token) = 0;
 
+  /// What was asked for above reaches the shards at the latest when this is called: once for all
+  /// that came in together, before waiting for more. poll_events and on_tick do it too.
+  virtual void flush() {}
+
   /// Readable when events wait. Poll it, then call poll_events.
   virtual int event_fd() const = 0;
   /// Hands every waiting event to `sink`, on the caller's thread.

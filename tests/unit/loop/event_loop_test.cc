@@ -103,6 +103,21 @@ TEST(Timer, fires_once_or_repeats_until_stopped) {
   EXPECT_FALSE(periodic.is_active());
 }
 
+TEST(BeforeWait, comes_after_the_work_of_each_turn) {
+  EventLoop loop;
+  std::string order;
+  BeforeWait flush(loop, [&] {
+    order += 'f';
+    if (order.size() > 2) loop.stop();
+  });
+  Timer one(loop, [&] { order += '1'; });
+  Timer two(loop, [&] { order += '2'; });
+  one.start(Milliseconds{0});
+  two.start(Milliseconds{0});
+  loop.run();
+  EXPECT_EQ(order.substr(0, 3), "12f");
+}
+
 TEST(Timer, does_not_fire_before_its_time) {
   EventLoop loop;
   const Instant begin = EventLoop::now();

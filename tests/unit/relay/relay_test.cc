@@ -51,6 +51,7 @@ class RelayTest : public ::testing::Test {
   // Waits for the event with this token.
   std::optional<Event> wait_for(std::uint64_t token, Milliseconds limit = Milliseconds(5000)) {
     std::optional<Event> found;
+    relay->flush();
     pollfd wait{relay->event_fd(), POLLIN, 0};
     while (!found && poll(&wait, 1, static_cast<int>(limit.count())) > 0) {
       relay->poll_events([&](const Event& event) {
@@ -136,6 +137,19 @@ TEST_F(RelayTest, connected_sends_change_nothing_about_who_is_heard) {
   ASSERT_TRUE(closed);
   EXPECT_EQ(closed->stats.legs[1].drops[static_cast<std::size_t>(DropReason::kWrongSource)], 20U);
   EXPECT_EQ(closed->stats.legs[1].packets_received, 21U);
+}
+
+TEST_F(RelayTest, a_flush_is_all_that_a_new_call_needs) {
+  start(config_for_test());
+  UdpPeer a(kOutside);
+  UdpPeer b(kInside);
+  const auto session = open();
+  relay->update_leg(session.id, Side::kA, plain(a));
+  relay->update_leg(session.id, Side::kB, plain(b));
+  // Media may be there before the shard has heard of the call: it waits in the socket.
+  a.send(rtp_packet(1), session.ports.local[0][0]);
+  relay->flush();
+  EXPECT_EQ(b.receive().bytes, rtp_packet(1));
 }
 
 TEST_F(RelayTest, srtp_outside_and_ipv6_inside) {
@@ -242,6 +256,7 @@ TEST_F(RelayTest, thousands_of_commands_at_once_are_neither_lost_nor_reordered) 
   constexpr std::uint64_t kQueries = 3000;
   for (std::uint64_t i = 1; i <= kQueries; ++i) ASSERT_TRUE(relay->query_session(session.id, i));
   relay->close_session(session.id, kQueries + 1);
+  relay->flush();
   std::uint64_t last = 0;
   pollfd wait{relay->event_fd(), POLLIN, 0};
   while (last <= kQueries && poll(&wait, 1, 5000) > 0) {
