@@ -274,6 +274,7 @@ void RelayImpl::poll_events(const std::function<void(const Event&)>& sink) {
 void RelayImpl::on_tick() {
   const Instant now = monotonic_now();
   pool_->tend(now);
+  pool_->stock_up(now);
   mind_holder(now);
   flush();
 }

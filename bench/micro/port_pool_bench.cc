@@ -73,8 +73,7 @@ void bind_per_call(benchmark::State& state) {
         int fd = -1;
         const SocketAddress local{IpAddress::v4(127, 99, 0, side),
                                   static_cast<std::uint16_t>(rtp + component)};
-        if (open_parked_socket(local, options, fd) != BindOutcome::kBound) continue;
-        restore_socket(fd, options);
+        if (open_media_socket(local, options, fd) != BindOutcome::kBound) continue;
         set_dscp(fd, AddressFamily::kIpv4, 46);
         fds.push_back(fd);
       }
@@ -171,9 +170,10 @@ BENCHMARK(first_calls)
 void filter_per_socket(benchmark::State& state) {
   int fd = -1;
   const SocketAddress local{IpAddress::v4(127, 99, 0, 3), 36000};
-  if (open_parked_socket(local, {}, fd) != BindOutcome::kBound) {
+  if (open_media_socket(local, {}, fd) != BindOutcome::kBound) {
     return state.SkipWithError("cannot bind");
   }
+  shrink_socket(fd);
   const MediaSocketOptions options{default_receive_buffer_bytes(), 0};
   for (auto _ : state) {
     silence_socket(fd);
@@ -187,9 +187,10 @@ BENCHMARK(filter_per_socket)->Unit(benchmark::kMicrosecond);
 void small_buffer_per_socket(benchmark::State& state) {
   int fd = -1;
   const SocketAddress local{IpAddress::v4(127, 99, 0, 3), 36000};
-  if (open_parked_socket(local, {}, fd) != BindOutcome::kBound) {
+  if (open_media_socket(local, {}, fd) != BindOutcome::kBound) {
     return state.SkipWithError("cannot bind");
   }
+  shrink_socket(fd);
   const MediaSocketOptions options{default_receive_buffer_bytes(), 0};
   for (auto _ : state) {
     park_socket(fd);

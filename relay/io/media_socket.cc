@@ -59,13 +59,15 @@ int default_receive_buffer_bytes() {
   return known ? doubled / 2 : kUsual;  // the kernel answers twice what it was given
 }
 
-BindOutcome open_parked_socket(const SocketAddress& local, const MediaSocketOptions& options,
-                               int& fd) {
+BindOutcome open_media_socket(const SocketAddress& local, const MediaSocketOptions& options,
+                              int& fd) {
   const int family = local.ip.is_v4() ? AF_INET : AF_INET6;
   const int opened = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (opened < 0) return outcome_of(errno);
   if (family == AF_INET6) set_option(opened, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-  set_option(opened, SOL_SOCKET, SO_RCVBUF, kParkedBufferBytes);
+  if (options.set_receive_buffer) {
+    set_option(opened, SOL_SOCKET, SO_RCVBUF, options.receive_buffer_bytes);
+  }
   if (options.send_buffer_bytes > 0) {
     set_option(opened, SOL_SOCKET, SO_SNDBUF, options.send_buffer_bytes);
   }
@@ -94,8 +96,12 @@ bool inspect_media_socket(int fd, SocketAddress& local) {
          fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
 }
 
+void shrink_socket(int fd) {
+  set_option(fd, SOL_SOCKET, SO_RCVBUF, kParkedBufferBytes);
+}
+
 bool park_socket(int fd) {
-  set_option(fd, SOL_SOCKET, SO_RCVBUF, kParkedBufferBytes);  // first: what comes now stays little
+  shrink_socket(fd);  // first: what comes now stays little
   sockaddr nobody{};
   nobody.sa_family = AF_UNSPEC;
   connect(fd, &nobody, sizeof nobody);
@@ -115,6 +121,12 @@ void unpark_socket(int fd, const MediaSocketOptions& options, bool filtered) {
     set_option(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
   }
   set_option(fd, SOL_SOCKET, SO_RCVBUF, options.receive_buffer_bytes);
+}
+
+void empty_fresh_socket(int fd, const MediaSocketOptions& options) {
+  if (drain(fd)) return;
+  silence_socket(fd);
+  unpark_socket(fd, options, true);
 }
 
 void restore_socket(int fd, const MediaSocketOptions& options) {

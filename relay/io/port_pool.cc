@@ -21,8 +21,9 @@ namespace {
 constexpr std::uint64_t kDescriptorReserve = 256;
 constexpr std::size_t kTendSockets = 512;
 constexpr std::size_t kTendPairsLookedAt = 4096;
-constexpr std::uint32_t kCallsPerTend = 64;
+constexpr Milliseconds kTendInterval{100};  // while calls keep the caller's own timer waiting
 constexpr int kGrowthsPerAcquire = 4;
+constexpr std::uint32_t kStockUpChunks = 4;
 constexpr Seconds kAddressRetry{1};
 
 std::uint64_t descriptors_allowed() {
@@ -41,7 +42,8 @@ struct PortPool::State {
 
   BindOutcome bind_socket(std::uint32_t handle, std::size_t component);
   BindOutcome bind_pair(std::uint32_t handle);
-  BindOutcome grow(PortSlice& slice, Instant now);
+  BindOutcome grow(std::size_t address, PortSlice& slice, Instant now);
+  void shrink(std::uint32_t handle);
   void give_to_holder(const std::vector<HeldDescriptor>& held);
   PortSlice* choose(const std::vector<std::uint32_t>& candidates, std::size_t shard, Instant now);
   void hand_out(std::uint32_t handle, AddressFamily family, std::uint8_t dscp);
@@ -55,6 +57,7 @@ struct PortPool::State {
   SecureRandom random;
   MediaSocketOptions options;
   std::vector<Instant> unavailable_until;  // by local address: the host lacks it, do not try
+  std::vector<bool> address_missing;       // by local address: the last bind said so
   std::uint32_t stock_per_slice = 0;
   std::uint64_t sockets_open = 0;
   std::uint64_t sockets_max = 0;
@@ -63,7 +66,8 @@ struct PortPool::State {
   std::uint64_t address_failures = 0;
   std::uint32_t pairs_in_use = 0;
   std::uint32_t tend_next = 0;  // handle
-  std::uint32_t calls_since_tend = 0;
+  std::size_t stock_next = 0;   // slice
+  Instant tended_at{};
   bool out_of_descriptors = false;  // met by the last acquire()
   bool unsettled = false;
   bool kept = true;
@@ -77,6 +81,7 @@ PortPool::State::State(const RelayConfig& relay_config, std::size_t shards,
       holder(holder_client),
       table(relay_config, shards),
       unavailable_until(table.addresses.size()),
+      address_missing(table.addresses.size()),
       sockets_max(descriptors_allowed()) {
   // All stocks together take half of the descriptors at most, in equal shares: else the first
   // slices to be used would leave the others nothing.
@@ -89,6 +94,7 @@ PortPool::State::State(const RelayConfig& relay_config, std::size_t shards,
       static_cast<int>(std::min<std::uint32_t>(config.socket_buffer_bytes, 1U << 30));
   options.receive_buffer_bytes = asked > 0 ? asked : default_receive_buffer_bytes();
   options.send_buffer_bytes = asked;
+  options.set_receive_buffer = asked > 0;
 }
 
 PortPool::State::~State() {
@@ -103,7 +109,7 @@ BindOutcome PortPool::State::bind_socket(std::uint32_t handle, std::size_t compo
   int& fd = table.pairs[handle].fd[component];
   if (fd >= 0) return BindOutcome::kBound;  // adopted without its neighbour
   if (sockets_open >= sockets_max) return BindOutcome::kOutOfDescriptors;
-  const auto outcome = open_parked_socket(table.local_of(handle, component), options, fd);
+  const auto outcome = open_media_socket(table.local_of(handle, component), options, fd);
   if (outcome == BindOutcome::kBound) ++sockets_open;
   return outcome;
 }
@@ -111,6 +117,7 @@ BindOutcome PortPool::State::bind_socket(std::uint32_t handle, std::size_t compo
 BindOutcome PortPool::State::bind_pair(std::uint32_t handle) {
   auto& fd = table.pairs[handle].fd;
   const bool rtp_was_open = fd[0] >= 0;
+  const bool both_new = !rtp_was_open && fd[1] < 0;
   auto outcome = bind_socket(handle, 0);
   if (outcome != BindOutcome::kBound) return outcome;
   outcome = bind_socket(handle, 1);
@@ -119,12 +126,20 @@ BindOutcome PortPool::State::bind_pair(std::uint32_t handle) {
     fd[0] = -1;
     --sockets_open;
   }
+  if (outcome != BindOutcome::kBound) return outcome;
+  table.pairs[handle].fresh = true;
+  if (!both_new) shrink(handle);  // the other one was adopted and is parked
   return outcome;
+}
+
+void PortPool::State::shrink(std::uint32_t handle) {
+  for (const int fd : table.pairs[handle].fd) shrink_socket(fd);
+  table.pairs[handle].fresh = false;
 }
 
 // Binds a chunk of random pairs, or what is missing from a full stock. A taken port is set aside;
 // anything else ends the chunk.
-BindOutcome PortPool::State::grow(PortSlice& slice, Instant now) {
+BindOutcome PortPool::State::grow(std::size_t address, PortSlice& slice, Instant now) {
   std::vector<HeldDescriptor> held;
   BindOutcome outcome = BindOutcome::kBound;
   const std::size_t missing = stock_per_slice - slice.parked.size();
@@ -135,7 +150,12 @@ BindOutcome PortPool::State::grow(PortSlice& slice, Instant now) {
     outcome = bind_pair(handle);
     if (outcome == BindOutcome::kOutOfDescriptors) break;
     if (outcome != BindOutcome::kBound) ++bind_failures;
-    if (outcome == BindOutcome::kAddressUnavailable) break;
+    address_missing[address] = outcome == BindOutcome::kAddressUnavailable;
+    if (address_missing[address]) {
+      unavailable_until[address] = now + kAddressRetry;
+      ++address_failures;
+      break;
+    }
     table.take(slice.unbound, handle, PairState::kSetAside);
     if (outcome == BindOutcome::kBound) {
       table.put(slice.parked, handle, PairState::kParked);
@@ -180,12 +200,7 @@ PortSlice* PortPool::State::choose(const std::vector<std::uint32_t>& candidates,
     const bool is_low = 2 * slice.parked.size() < stock_per_slice && !slice.unbound.empty();
     if (is_low && may_grow(*chosen)) {
       --growths_left;
-      const auto outcome = grow(slice, now);
-      out_of_descriptors = outcome == BindOutcome::kOutOfDescriptors;
-      if (outcome == BindOutcome::kAddressUnavailable) {
-        unavailable_until[*chosen] = now + kAddressRetry;
-        ++address_failures;
-      }
+      out_of_descriptors = grow(*chosen, slice, now) == BindOutcome::kOutOfDescriptors;
     }
     if (!slice.parked.empty()) return &slice;
   }
@@ -194,9 +209,14 @@ PortSlice* PortPool::State::choose(const std::vector<std::uint32_t>& candidates,
 void PortPool::State::hand_out(std::uint32_t handle, AddressFamily family, std::uint8_t dscp) {
   PortPairRecord& pair = table.pairs[handle];
   for (const int fd : pair.fd) {
-    unpark_socket(fd, options, pair.filtered);
+    if (pair.fresh) {
+      empty_fresh_socket(fd, options);
+    } else {
+      unpark_socket(fd, options, pair.filtered);
+    }
     if (pair.dscp != dscp) set_dscp(fd, family, dscp);
   }
+  pair.fresh = false;
   pair.filtered = false;
   pair.dscp = dscp;
   ++pairs_in_use;
@@ -238,7 +258,7 @@ Result<PortPair> PortPool::acquire(std::size_t shard, std::size_t interface, Add
     return Error{"ports: interface '" + name + "' has no address of that family"};
   }
   if (s.unsettled) settle(now);
-  if (++s.calls_since_tend >= kCallsPerTend) tend(now);
+  if (now - s.tended_at >= kTendInterval) tend(now);
   s.table.ripen(now);
   PortSlice* slice = s.choose(candidates, shard, now);
   if (slice == nullptr && s.out_of_descriptors) {
@@ -267,7 +287,7 @@ void PortPool::release(std::uint32_t handle, Instant now) {
 void PortPool::tend(Instant now) {
   State& s = *state_;
   auto& pairs = s.table.pairs;
-  s.calls_since_tend = 0;
+  s.tended_at = now;
   s.table.ripen(now);
   std::array<pollfd, kTendSockets> watched;
   std::array<std::uint32_t, kTendSockets / 2> handles;
@@ -279,6 +299,7 @@ void PortPool::tend(Instant now) {
     const PortPairRecord& pair = pairs[handle];
     const bool idle = pair.state == PairState::kParked || pair.state == PairState::kQuarantined;
     if (!idle || pair.filtered) continue;
+    if (pair.fresh) s.shrink(handle);
     for (std::size_t c = 0; c < 2; ++c) watched[2 * count + c] = {pair.fd[c], POLLIN, 0};
     handles[count++] = handle;
   }
@@ -288,6 +309,22 @@ void PortPool::tend(Instant now) {
     PortPairRecord& pair = pairs[handles[i]];
     for (const int fd : pair.fd) silence_socket(fd);
     pair.filtered = true;
+  }
+}
+
+void PortPool::stock_up(Instant now) {
+  State& s = *state_;
+  std::uint32_t chunks_left = kStockUpChunks;
+  for (std::size_t i = 0; i < s.table.slices.size() && chunks_left > 0; ++i) {
+    const std::size_t at = s.stock_next;
+    s.stock_next = (at + 1) % s.table.slices.size();
+    const std::size_t address = at / s.table.shard_count;
+    PortSlice& slice = s.table.slices[at];
+    const bool is_full = slice.parked.size() >= s.stock_per_slice || slice.unbound.empty();
+    // Whoever needs the address tries it again; that it is missing is told once.
+    if (is_full || s.address_missing[address] || 2 * s.sockets_open >= s.sockets_max) continue;
+    static_cast<void>(s.grow(address, slice, now));
+    --chunks_left;
   }
 }
 

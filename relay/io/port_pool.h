@@ -5,8 +5,9 @@
 // answers a port scan as one in use does and holds next to no memory.
 //
 // A slice keeps a stock of parked pairs, bound in random order, and gives out a random one; when
-// half of the stock is gone it binds a chunk more. So sockets grow with the load, not with the
-// range, and once bound a pair is never closed before the pool is.
+// half of the stock is gone it binds a chunk more; stock_up() fills it while there is time. So
+// sockets grow with the load, not with the range, and once bound a pair is never closed before the
+// pool is.
 // docs/adr/0003-ports-bound-ahead.md says why.
 #pragma once
 
@@ -64,6 +65,10 @@ class PortPool {
   /// Looks after a part of the parked sockets: silences those that unsolicited packets reach.
   /// Call it about ten times a second while idle, too; bounded work (up to 512 sockets).
   void tend(Instant now);
+
+  /// Binds a few chunks ahead where a stock is not full, so that a burst of calls finds it full;
+  /// uses half of the descriptors at most. Call it where nobody waits; bounded work.
+  void stock_up(Instant now);
 
   /// Takes over a socket that the holder kept. True when it is in range, bound to one of our
   /// addresses and not known yet: then the pool owns `fd`, otherwise the caller still does.

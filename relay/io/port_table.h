@@ -30,6 +30,7 @@ struct PortPairRecord {
   PairState state = PairState::kUnbound;
   std::uint8_t dscp = 0xff;  ///< as last set; 0xff = unknown
   bool filtered = false;     ///< both sockets have the drop filter
+  bool fresh = false;        ///< both sockets are bound but were neither parked nor used yet
   Instant ready{};           ///< end of quarantine or of being set aside
 };
 

@@ -82,6 +82,59 @@ TEST_F(ParkedSocket, a_port_that_was_never_used_is_parked_too) {
   EXPECT_EQ(receive(pair->fd[0]), "");
 }
 
+// The sockets of this process that are bound to the port; -1 when there is none.
+int socket_on_port(std::uint16_t port) {
+  for (int fd = 0; fd < 1024; ++fd) {
+    SocketAddress local;
+    if (inspect_media_socket(fd, local) && local.port == port) return fd;
+  }
+  return -1;
+}
+
+TEST_F(ParkedSocket, a_port_that_was_never_used_holds_nothing_once_tended) {
+  PortPool fresh(small_config(20210, 20213), 1, nullptr);
+  auto used = acquire(fresh, at(1));
+  ASSERT_TRUE(used);
+  const auto other = static_cast<std::uint16_t>(used->local[0].port == 20210 ? 20212 : 20210);
+  const int fd = socket_on_port(other);
+  ASSERT_GE(fd, 0);
+  const auto flood = [&] {
+    for (int i = 0; i < 100; ++i) {
+      ASSERT_TRUE(sender.send_to({loopback(1), other}, std::string(200, 'x')));
+    }
+  };
+  flood();
+  EXPECT_GT(receive_memory(fd), 4096U);
+  fresh.tend(at(1.1));
+  EXPECT_EQ(receive_memory(fd), 0U);
+  flood();
+  EXPECT_EQ(receive_memory(fd), 0U);
+  auto pair = acquire(fresh, at(1.2));
+  ASSERT_TRUE(pair);
+  ASSERT_EQ(pair->fd[0], fd);
+  ASSERT_TRUE(sender.send_to(pair->local[0], "heard"));
+  EXPECT_EQ(receive_soon(fd), "heard");
+}
+
+TEST_F(ParkedSocket, one_that_was_tended_unused_takes_little_until_it_is_used) {
+  PortPool fresh(small_config(20220, 20223), 1, nullptr);
+  auto used = acquire(fresh, at(1));
+  ASSERT_TRUE(used);
+  const auto other = static_cast<std::uint16_t>(used->local[0].port == 20220 ? 20222 : 20220);
+  const int fd = socket_on_port(other);
+  ASSERT_GE(fd, 0);
+  const auto buffer = [](int of) {
+    int bytes = 0;
+    socklen_t size = sizeof bytes;
+    EXPECT_EQ(getsockopt(of, SOL_SOCKET, SO_RCVBUF, &bytes, &size), 0);
+    return bytes;
+  };
+  fresh.tend(at(1.1));
+  EXPECT_LT(buffer(fd), 4096);
+  ASSERT_TRUE(acquire(fresh, at(1.2)));
+  EXPECT_EQ(buffer(fd), buffer(used->fd[0]));
+}
+
 TEST_F(ParkedSocket, a_connected_socket_hears_everybody_again_after_its_release) {
   const PortPair pair = take(1);
   sockaddr_storage peer{};

@@ -130,6 +130,30 @@ TEST(PortPool, exhaustion_is_out_of_ports_and_ends_with_a_release) {
   EXPECT_EQ(pair->local[0], held[3].local[0]);
 }
 
+TEST(PortPool, stock_is_filled_ahead_up_to_its_size_and_not_further) {
+  const std::size_t before = open_descriptors();
+  PortPool pool(small_config(20000, 20999), 2, nullptr, {.chunk_pairs = 8, .stock_pairs = 100});
+  pool.stock_up(at(1));
+  EXPECT_GT(open_descriptors(), before);
+  EXPECT_LE(open_descriptors(), before + 64);  // four chunks
+  for (int i = 0; i < 100; ++i) pool.stock_up(at(1));
+  EXPECT_EQ(open_descriptors(), before + 200);  // 50 pairs for each shard
+  ASSERT_TRUE(acquire(pool, at(2)));
+  EXPECT_EQ(open_descriptors(), before + 200);
+  pool.stock_up(at(2));
+  EXPECT_EQ(open_descriptors(), before + 202);
+}
+
+TEST(PortPool, stock_is_not_filled_again_and_again_on_an_address_that_the_host_lacks) {
+  RelayConfig config = small_config(20000, 20999);
+  config.interfaces[0].addresses = {{IpAddress::v4(203, 0, 113, 77), {}}};
+  PortPool pool(config, 1, nullptr);
+  for (int i = 0; i < 10; ++i) pool.stock_up(at(10 * i));
+  EXPECT_EQ(pool.usage().address_failures, 1U);
+  EXPECT_FALSE(acquire(pool, at(200)));  // who needs it does try
+  EXPECT_EQ(pool.usage().address_failures, 2U);
+}
+
 TEST(PortPool, slices_of_shards_are_disjoint_equal_consecutive_and_complete) {
   const RelayConfig config = small_config(20000, 20045);  // 23 pairs over 4 shards
   PortPool pool(config, 4, nullptr);
