@@ -32,48 +32,77 @@ enum class KeyLabel : std::uint8_t {
   kRtcpSalt = 5,
 };
 
-/// Fetched once: EVP_aes_128_ctr() and its like are looked up by name at each use.
+/// Fetched once: EVP_aes_128_ecb() and its like are looked up by name at each use.
 template <int kBits>
-const EVP_CIPHER* fetched_ctr() {
+const EVP_CIPHER* fetched_aes() {
   static EVP_CIPHER* const cipher =
-      EVP_CIPHER_fetch(nullptr, kBits == 256 ? "AES-256-CTR" : "AES-128-CTR", nullptr);
+      EVP_CIPHER_fetch(nullptr, kBits == 256 ? "AES-256-ECB" : "AES-128-ECB", nullptr);
   return cipher;
 }
 
-/// The pseudo-random function AES-CM over one master key; writes into `out` all that fits.
+constexpr std::size_t kAesBlockBytes = 16;
+
+/// The pseudo-random function AES-CM over one master key. What is to be derived is collected, so
+/// that the library is asked once for all of it: counter blocks in, key stream out.
 class KeyDerivation {
  public:
-  explicit KeyDerivation(const SrtpKeying& keying)
-      : salt_(keying.master_salt), cipher_(EVP_CIPHER_CTX_new()) {
-    const SrtpSuiteInfo& info = info_of(keying.suite);
+  explicit KeyDerivation(const SrtpKeying& keying) : keying_(keying) {
     // A 96-bit salt is filled up with zeros on the right (RFC 7714 section 11).
-    std::fill(salt_.begin() + info.salt_bytes, salt_.end(), std::uint8_t{0});
-    const EVP_CIPHER* mode = info.key_bytes == 32 ? fetched_ctr<256>() : fetched_ctr<128>();
-    CHECK(cipher_ != nullptr);
-    CHECK(EVP_EncryptInit_ex2(cipher_, mode, keying.master_key.data(), nullptr, nullptr) == 1);
+    std::copy_n(keying.master_salt.begin(), info_of(keying.suite).salt_bytes, salt_.begin());
   }
   ~KeyDerivation() {
-    EVP_CIPHER_CTX_free(cipher_);
     secure_wipe(salt_.data(), salt_.size());
+    secure_wipe(blocks_.data(), blocks_.size());
   }
   KeyDerivation(const KeyDerivation&) = delete;
   KeyDerivation& operator=(const KeyDerivation&) = delete;
 
+  /// `out` is written by finish().
   void derive(KeyLabel label, std::uint8_t* out, std::size_t bytes) {
-    // With key derivation rate 0 the index part of key_id is zero, only the label is left.
-    std::array<std::uint8_t, 16> iv{};
-    std::copy(salt_.begin(), salt_.end(), iv.begin());
-    iv[7] = static_cast<std::uint8_t>(iv[7] ^ static_cast<std::uint8_t>(label));
-    std::fill_n(out, bytes, std::uint8_t{0});
+    CHECK(piece_count_ < pieces_.size());
+    pieces_[piece_count_++] = {out, bytes, used_};
+    for (std::uint8_t counter = 0; counter * kAesBlockBytes < bytes; ++counter) {
+      CHECK(used_ + kAesBlockBytes <= blocks_.size());
+      // With key derivation rate 0 the index part of key_id is zero, only the label is left.
+      std::uint8_t* block = blocks_.data() + used_;
+      std::copy(salt_.begin(), salt_.end(), block);
+      block[7] = static_cast<std::uint8_t>(block[7] ^ static_cast<std::uint8_t>(label));
+      block[14] = 0;
+      block[15] = counter;
+      used_ += kAesBlockBytes;
+    }
+  }
+
+  void finish() {
+    EVP_CIPHER_CTX* cipher = EVP_CIPHER_CTX_new();
+    const bool is_256 = info_of(keying_.suite).key_bytes == 32;
+    const EVP_CIPHER* aes = is_256 ? fetched_aes<256>() : fetched_aes<128>();
+    CHECK(cipher != nullptr && aes != nullptr);
+    CHECK(EVP_EncryptInit_ex2(cipher, aes, keying_.master_key.data(), nullptr, nullptr) == 1);
+    CHECK(EVP_CIPHER_CTX_set_padding(cipher, 0) == 1);
     int written = 0;
-    CHECK(EVP_EncryptInit_ex(cipher_, nullptr, nullptr, nullptr, iv.data()) == 1);
-    CHECK(EVP_EncryptUpdate(cipher_, out, &written, out, static_cast<int>(bytes)) == 1);
-    secure_wipe(iv.data(), iv.size());
+    CHECK(EVP_EncryptUpdate(cipher, blocks_.data(), &written, blocks_.data(),
+                            static_cast<int>(used_)) == 1);
+    CHECK(written == static_cast<int>(used_));
+    EVP_CIPHER_CTX_free(cipher);
+    for (std::size_t i = 0; i < piece_count_; ++i) {
+      std::copy_n(blocks_.data() + pieces_[i].at, pieces_[i].bytes, pieces_[i].out);
+    }
   }
 
  private:
-  std::array<std::uint8_t, 14> salt_;
-  EVP_CIPHER_CTX* cipher_;
+  struct Piece {
+    std::uint8_t* out;
+    std::size_t bytes;
+    std::size_t at;  // in blocks_
+  };
+
+  const SrtpKeying& keying_;
+  std::array<std::uint8_t, 14> salt_{};
+  std::array<Piece, 6> pieces_{};
+  std::array<std::uint8_t, 10 * kAesBlockBytes> blocks_{};  // 256-bit keys: 2+1+2 twice
+  std::size_t piece_count_ = 0;
+  std::size_t used_ = 0;
 };
 
 std::uint64_t random_serial() {
@@ -109,6 +138,7 @@ bool derive_srtp_context(const SrtpKeying& keying, SrtpContext& context) {
     derivation.derive(KeyLabel::kRtpAuth, context.rtp_auth_key.data(), 20);
     derivation.derive(KeyLabel::kRtcpAuth, context.rtcp_auth_key.data(), 20);
   }
+  derivation.finish();
   context.suite = keying.suite;
   context.mki_bytes = keying.mki_bytes;
   std::copy_n(keying.mki.begin(), keying.mki_bytes, context.mki.begin());
