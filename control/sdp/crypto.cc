@@ -14,6 +14,15 @@ namespace {
 
 constexpr std::string_view kBase64Alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::uint8_t kNoDigit = 0xff;
+constexpr std::array<std::uint8_t, 256> kBase64Digits = [] {
+  std::array<std::uint8_t, 256> digits{};
+  digits.fill(kNoDigit);
+  for (std::size_t i = 0; i < kBase64Alphabet.size(); ++i) {
+    digits[static_cast<unsigned char>(kBase64Alphabet[i])] = static_cast<std::uint8_t>(i);
+  }
+  return digits;
+}();
 constexpr std::uint64_t kLifetimeMax = std::uint64_t{1} << 48;  // RFC 3711 section 9.2
 constexpr unsigned kTagMax = 999'999'999;                       // RFC 4568 section 9.1: 1*9DIGIT
 
@@ -36,9 +45,9 @@ bool decode_base64(std::string_view text, KeyBytes& out) {
   unsigned bits = 0;
   std::size_t at = 0;
   for (const char c : text) {
-    const std::size_t digit = kBase64Alphabet.find(c);
-    if (digit == std::string_view::npos) return false;
-    buffer = (buffer << 6) | static_cast<std::uint32_t>(digit);
+    const std::uint8_t digit = kBase64Digits[static_cast<unsigned char>(c)];
+    if (digit == kNoDigit) return false;
+    buffer = (buffer << 6) | digit;
     bits += 6;
     if (bits < 8) continue;
     bits -= 8;
@@ -54,9 +63,11 @@ void append_base64(std::string& out, const KeyBytes& in) {
     std::uint32_t group = std::uint32_t{in.bytes[i]} << 16;
     if (rest > 1) group |= std::uint32_t{in.bytes[i + 1]} << 8;
     if (rest > 2) group |= in.bytes[i + 2];
+    std::array<char, 4> digits;
     for (std::size_t k = 0; k < 4; ++k) {
-      out += k <= rest ? kBase64Alphabet[(group >> (18 - 6 * k)) & 63] : '=';
+      digits[k] = k <= rest ? kBase64Alphabet[(group >> (18 - 6 * k)) & 63] : '=';
     }
+    out.append(digits.data(), digits.size());
   }
 }
 

@@ -10,6 +10,7 @@ namespace turnpike::sdp {
 namespace {
 
 constexpr std::size_t kWordBytesMax = 64;  // "UDP/TLS/RTP/SAVPF" has 17
+constexpr std::size_t kUsualAttributes = 24;
 
 bool is_token(std::string_view text) {
   if (text.empty()) return false;
@@ -214,6 +215,8 @@ class Parser {
       return fail("media or protocol in m= is longer than 64 bytes");
     }
     Media media;
+    media.attributes.reserve(kUsualAttributes);
+    media.formats.reserve(words.size());
     media.line = line_number_;
     media.kind = std::string(words[0]);
     if (!take_port(words[1], media)) return;

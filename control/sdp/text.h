@@ -9,17 +9,22 @@
 
 namespace turnpike::sdp {
 
+/// Room for the words of nearly every line: taking them in does not grow a vector step by step.
+constexpr std::size_t kUsualWords = 16;
+
 /// The words of `text` between runs of blanks.
 inline std::vector<std::string_view> words_of(std::string_view text) {
   std::vector<std::string_view> words;
-  std::size_t at = 0;
-  while (at < text.size()) {
-    const std::size_t begin = text.find_first_not_of(" \t", at);
-    if (begin == std::string_view::npos) break;
-    const std::size_t end = text.find_first_of(" \t", begin);
-    words.push_back(text.substr(begin, end - begin));
-    if (end == std::string_view::npos) break;
-    at = end;
+  words.reserve(kUsualWords);
+  const auto is_blank = [&](std::size_t i) { return text[i] == ' ' || text[i] == '\t'; };
+  for (std::size_t at = 0; at < text.size();) {
+    if (is_blank(at)) {
+      ++at;
+      continue;
+    }
+    const std::size_t begin = at;
+    while (at < text.size() && !is_blank(at)) ++at;
+    words.push_back(text.substr(begin, at - begin));
   }
   return words;
 }
@@ -27,6 +32,7 @@ inline std::vector<std::string_view> words_of(std::string_view text) {
 /// The pieces of `text` between separators; at least one, pieces may be empty.
 inline std::vector<std::string_view> pieces_of(std::string_view text, char separator) {
   std::vector<std::string_view> pieces;
+  pieces.reserve(kUsualWords);
   std::size_t begin = 0;
   for (;;) {
     const std::size_t end = text.find(separator, begin);
