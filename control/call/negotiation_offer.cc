@@ -269,6 +269,7 @@ OutgoingMedia Negotiation::outgoing_offer(CallMedia& media, Side to, const Offer
   if (offered.sender.held) {
     outgoing.direction = sdp::direction_of(sdp::sends(outgoing.direction), false);
   }
+  outgoing.crypto.reserve(offered.crypto.size());  // growing would copy and wipe every key again
   for (const OfferedCrypto& line : offered.crypto) {
     outgoing.crypto.push_back(
         {line.tag, sdp::SecretKeying(key_for(receiver, line.suite, random_bytes_))});

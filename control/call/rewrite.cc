@@ -71,6 +71,7 @@ void rewrite_media(sdp::Media& media, const OutgoingMedia& outgoing) {
   sdp::add_static_rtpmaps(media);
   sdp::set_direction(media, outgoing.direction);
   auto& attributes = media.attributes;
+  attributes.reserve(attributes.size() + 2 + outgoing.crypto.size());
   attributes.push_back(sdp::Attribute::with("rtcp", std::to_string(outgoing.rtcp_port)));
   if (outgoing.rtcp_mux) attributes.push_back(sdp::Attribute::flag("rtcp-mux"));
   for (const OutgoingCrypto& line : outgoing.crypto) {

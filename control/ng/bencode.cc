@@ -8,6 +8,7 @@
 namespace turnpike::ng {
 namespace {
 
+constexpr std::size_t kUsualKeys = 16;
 constexpr std::size_t kNumberBytesMax = 20;  // "-9223372036854775808"
 
 bool is_digit(char c) {
@@ -40,6 +41,13 @@ ParsedNumber parse_number(std::string_view text) {
     number.fault = ParseFault::kNumberTooLarge;
   }
   return number;
+}
+
+/// With room for an ordinary request: growing a dictionary moves all that is in it.
+Value::Dict new_dict() {
+  Value::Dict dict;
+  dict.reserve(kUsualKeys);
+  return dict;
 }
 
 void append(const Value& value, std::string& out);
@@ -109,7 +117,7 @@ BencodeReader::Progress BencodeReader::read_token(std::string_view bytes) {
     case 'l':
       return open(Value::List{});
     case 'd':
-      return open(Value::Dict{});
+      return open(new_dict());
     default:
       return fail(ParseFault::kUnexpectedByte);
   }
@@ -218,8 +226,19 @@ std::string encode_bencode(const Value& value) {
 
 std::string encode_bencode(const Value::Dict& dict) {
   std::string out;
-  append(dict, out);
+  append_bencode(dict, out);
   return out;
+}
+
+void append_bencode(const Value::Dict& dict, std::string& out) {
+  // A description, which may hold keys, is the large part: growing would leave copies of it.
+  std::size_t bytes = out.size() + 2;
+  for (const auto& [key, value] : dict) {
+    const std::string* text = value.as_string();
+    bytes += key.size() + (text != nullptr ? text->size() : 0) + 2 * kNumberBytesMax;
+  }
+  out.reserve(bytes);
+  append(dict, out);
 }
 
 }  // namespace turnpike::ng

@@ -72,5 +72,6 @@ Result<Value> decode_bencode(std::string_view bytes, BencodeLimits limits = {});
 /// Keys keep their order. Recurses as deep as the value is nested.
 std::string encode_bencode(const Value& value);
 std::string encode_bencode(const Value::Dict& dict);
+void append_bencode(const Value::Dict& dict, std::string& out);
 
 }  // namespace turnpike::ng

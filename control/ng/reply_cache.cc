@@ -10,13 +10,22 @@ namespace turnpike::ng {
 
 std::string ReplyCache::key_of(const SocketAddress& peer, std::string_view cookie,
                                std::string_view body) {
-  std::string key = to_string(peer);
-  key += ' ';
+  // Fields of fixed size but for the cookie, which comes last: no two peers and messages give one
+  // key, and no text is made of an address for each request.
+  const auto family = static_cast<std::uint8_t>(peer.ip.family);
+  const std::size_t size = body.size();
+  const std::size_t hash = std::hash<std::string_view>{}(body);
+  std::string key;
+  key.reserve(64 + cookie.size());
+  const auto add = [&key](const auto& field) {
+    key.append(reinterpret_cast<const char*>(&field), sizeof field);
+  };
+  add(family);
+  add(peer.ip.bytes);
+  add(peer.port);
+  add(size);
+  add(hash);
   key += cookie;
-  key += ' ';
-  key += std::to_string(body.size());
-  key += '-';
-  key += std::to_string(std::hash<std::string_view>{}(body));
   return key;
 }
 

@@ -23,7 +23,8 @@ std::string with_cookie(std::string_view cookie, std::string_view body) {
 }
 
 std::string encode_reply(std::string_view cookie, const Value::Dict& reply) {
-  std::string datagram = with_cookie(cookie, encode_bencode(reply));
+  std::string datagram = with_cookie(cookie, "");
+  append_bencode(reply, datagram);
   if (datagram.size() <= kDatagramBytesMax) return datagram;
   return with_cookie(cookie, encode_bencode(error_reply("Reply is too large for UDP")));
 }
