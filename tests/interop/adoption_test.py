@@ -149,6 +149,7 @@ def calls_survive_a_changed_shape(scratch):
                  Side(INSIDE, 21000)).set_up()
     for side in (fresh.a, fresh.b):
         expect(40000 <= side.given.port <= 49999, f"port {side.given.port} was given")
+    fresh.query()  # its shard answers, so it has the call: on a busy host that takes a moment
     daemon.kill()
     daemon.config_path.write_text(usual)
     daemon.start()
