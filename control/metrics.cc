@@ -124,6 +124,12 @@ void add_shards(const Figures& figures, Families& families) {
                    std::to_string(shard));
     }
   }
+  families.counter("turnpike_relay_shard_cpu_seconds_total",
+                   "CPU time of each shard's thread; 1 a second is a full core.");
+  for (std::size_t shard = 0; shard < figures.shards.size(); ++shard) {
+    families.add(static_cast<double>(figures.shards[shard]->cpu_us.value()) / 1e6, "shard",
+                 std::to_string(shard));
+  }
   families.counter("turnpike_relay_packets_dropped_total",
                    "Datagrams that went nowhere, by reason (all shards).");
   for (std::size_t reason = 0; reason < kDropReasonCount; ++reason) {
@@ -154,6 +160,9 @@ void add_relay(const Figures& figures, Families& families) {
       .counter("turnpike_relay_address_failures_total",
                "Binds to a configured address that the host did not have.")
       .add(usage.address_failures)
+      .counter("turnpike_relay_overload_refusals_total",
+               "Sessions refused because every shard was busier than media.busy_max_percent.")
+      .add(usage.overload_refusals)
       .gauge("turnpike_relay_commands_waiting",
              "Commands that wait because a shard does not keep up with the control thread.")
       .add(usage.commands_waiting)

@@ -133,12 +133,23 @@ SessionSlot* RelayImpl::find(SessionId id) {
   return slot.in_use && !slot.closing && slot.generation == id.generation ? &slot : nullptr;
 }
 
+bool RelayImpl::is_busy(std::size_t shard) const {
+  return config_.busy_max_percent < 100 &&
+         shards_[shard]->load_percent() >= config_.busy_max_percent;
+}
+
+// The one with the fewest sessions of those that are not too busy; -1: all are. What belongs to a
+// call that is up goes where the call is.
 int RelayImpl::choose_shard(int wanted) const {
   if (wanted >= 0) return wanted;
-  const auto least = std::min_element(
-      slots_.begin(), slots_.end(),
-      [](const ShardSlots& a, const ShardSlots& b) { return a.in_use < b.in_use; });
-  return static_cast<int>(least - slots_.begin());
+  int least = -1;
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (is_busy(i)) continue;
+    if (least < 0 || slots_[i].in_use < slots_[static_cast<std::size_t>(least)].in_use) {
+      least = static_cast<int>(i);
+    }
+  }
+  return least;
 }
 
 SocketAddress RelayImpl::advertised(const SocketAddress& local) const {
@@ -166,7 +177,13 @@ Result<Relay::Opened> RelayImpl::open_session(const SessionSpec& spec, OpenFailu
     failure = OpenFailure::kBadSpec;
     return Error{"no such shard: " + std::to_string(spec.shard)};
   }
-  const auto shard = static_cast<std::size_t>(choose_shard(spec.shard));
+  const int chosen = choose_shard(spec.shard);
+  if (chosen < 0) {
+    ++overload_refusals_;
+    failure = OpenFailure::kOverloaded;
+    return Error{"every shard is busier than media.busy_max_percent allows"};
+  }
+  const auto shard = static_cast<std::size_t>(chosen);
   if (sessions_ >= config_.sessions_max || slots_[shard].free.empty()) {
     failure = OpenFailure::kSessionLimit;
     return Error{"the limit of " + std::to_string(config_.sessions_max) +
@@ -273,6 +290,7 @@ void RelayImpl::poll_events(const std::function<void(const Event&)>& sink) {
 
 void RelayImpl::on_tick() {
   const Instant now = monotonic_now();
+  for (const auto& shard : shards_) shard->note_load(now);
   pool_->tend(now);
   pool_->stock_up(now);
   mind_holder(now);
@@ -285,6 +303,7 @@ RelayUsage RelayImpl::usage() const {
   usage.sessions_max = config_.sessions_max;
   for (const PendingCommands& pending : pending_) usage.commands_waiting += pending.size();
   usage.commands_refused = commands_refused_;
+  usage.overload_refusals = overload_refusals_;
   return usage;
 }
 

@@ -103,6 +103,7 @@ class RelayImpl final : public Relay {
   void send(std::size_t shard, const Command& command);
   void flush_pending(std::size_t shard);
   SessionSlot* find(SessionId id);
+  bool is_busy(std::size_t shard) const;
   int choose_shard(int wanted) const;
   SocketAddress advertised(const SocketAddress& local) const;
   SessionPorts ports_of(const std::array<PortPair, 2>& pairs) const;
@@ -119,6 +120,7 @@ class RelayImpl final : public Relay {
   std::vector<ShardSlots> slots_;
   std::vector<PendingCommands> pending_;  // by shard: what did not fit into the mailbox
   std::vector<bool> wake_due_;            // by shard: it has commands that it does not know of
+  std::uint64_t overload_refusals_ = 0;
   std::uint64_t commands_refused_ = 0;
   std::vector<std::pair<std::size_t, Command>> adopt_commands_;
   int event_fd_ = -1;

@@ -9,6 +9,8 @@ namespace {
 
 // Batches in one turn of the loop before timers and commands get theirs.
 constexpr int kBatchesPerTurn = 8;
+// How often every socket is asked in one turn: a burst of video on one of them gets on faster.
+constexpr int kRoundsPerTurn = 4;
 
 constexpr std::array<std::array<int, 2>, 2> kNoSockets{{{-1, -1}, {-1, -1}}};
 
@@ -45,6 +47,14 @@ void Shard::stop() {
   thread_.join();
 }
 
+void Shard::note_load(Instant now) {
+  const Nanoseconds used = cpu_time_of(thread_.native_handle());
+  const auto micros = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(used).count());
+  counters_.cpu_us.add(micros - std::min(micros, counters_.cpu_us.value()));
+  load_.note(used, now);
+}
+
 void Shard::run() {
   if (setup_.cpu >= 0) static_cast<void>(pin_to_core(setup_.cpu));
   make_pauses_exact();
@@ -52,8 +62,7 @@ void Shard::run() {
   schedule(monotonic_now());
   loop_.run();
   // What waits in sockets that nobody keeps for the next process would be lost.
-  std::size_t packets = 0;
-  static_cast<void>(drain(packets));
+  static_cast<void>(drain());
 }
 
 void Shard::on_wake() {
@@ -124,23 +133,40 @@ void Shard::close_session(const Command& command) {
 void Shard::on_readable() {
   counters_.wakeups.add();
   const Instant begin = monotonic_now();
-  std::size_t packets = 0;
-  if (!drain(packets)) return;
+  note_lateness(begin, paused_until_);
+  const Turn turn = drain();
   const Instant end = monotonic_now();
-  const Instant next = begin + tick_.after_drain(packets, end);
+  note_lateness(end, begin);
+  const bool served = turn.left != Waiting::kMore;
+  const Instant next = served ? begin + tick_.after_drain(turn.packets, end) : begin;
+  overload_.after_turn(turn.left == Waiting::kNothing || next > end, turn.shed, end);
   // The loop finds the next packets by itself; until then timers and commands get their turn.
-  if (next > end && commands_.front() == nullptr) pause_for(next - end);
+  const bool pause = next > end && commands_.front() == nullptr;
+  paused_until_ = pause ? next : Instant::max();
+  if (pause) pause_for(next - end);
 }
 
-bool Shard::drain(std::size_t& packets) {
-  for (int i = 0; i < kBatchesPerTurn; ++i) {
+// A process that was stopped, or a machine that was moved, heard nobody meanwhile: that is no
+// silence of anybody, and what waits in the sockets is old.
+void Shard::note_lateness(Instant now, Instant expected) {
+  if (expected == Instant::max() || now - expected < OverloadPolicy::kStall) return;
+  overload_.stalled(now);
+  engine_.resume(now);
+}
+
+Shard::Turn Shard::drain() {
+  Turn turn;
+  int rounds = 0;
+  for (int i = 0; i < kBatchesPerTurn && rounds < kRoundsPerTurn; ++i) {
     batch_.clear();
-    const bool more = io_->receive(batch_);
-    packets += batch_.size();
+    turn.left = io_->receive(batch_, overload_.shedding());
+    if (turn.left == Waiting::kNothing) break;
+    if (turn.left == Waiting::kLittle) ++rounds;
+    turn.packets += batch_.size();
+    for (std::size_t k = 0; k < batch_.size(); ++k) turn.shed += batch_[k].shed_behind;
     if (batch_.size() != 0) process_batch(monotonic_now());
-    if (!more) return true;
   }
-  return false;
+  return turn;
 }
 
 void Shard::process_batch(Instant now) {
@@ -191,6 +217,7 @@ bool Shard::publish(const Event& event) {
 
 void Shard::on_timer() {
   const Instant now = monotonic_now();
+  note_lateness(now, timer_due_);
   engine_.on_deadline(now, outbox_, notices_);
   flush(now);
   publish_notices(now);
@@ -199,6 +226,7 @@ void Shard::on_timer() {
 
 void Shard::schedule(Instant now) {
   const Instant due = engine_.next_deadline();
+  timer_due_ = std::max(due, now);  // what is overdue already is not late by our fault
   if (due == Instant::max()) return;
   loop_.set_timer(std::chrono::ceil<Milliseconds>(std::max(due - now, Nanoseconds{0})));
 }

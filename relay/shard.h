@@ -9,7 +9,9 @@
 #include <thread>
 #include <vector>
 
+#include "relay/core/load_watch.h"
 #include "relay/core/mailbox.h"
+#include "relay/core/overload_policy.h"
 #include "relay/core/packet.h"
 #include "relay/core/tick_policy.h"
 #include "relay/io/loop.h"
@@ -65,13 +67,22 @@ class Shard {
   void pop_event() { events_.pop(); }
   void stop();
   const ShardCounters& counters() const { return counters_; }
+  /// Looks how busy the thread is; some times a second.
+  void note_load(Instant now);
+  unsigned load_percent() const { return load_.percent(); }
 
  private:
   void run();
   void on_wake();
   void on_readable();
-  /// Handles what waits, as far as one turn goes. True when nothing is left.
-  bool drain(std::size_t& packets);
+  struct Turn {
+    std::size_t packets = 0;
+    std::size_t shed = 0;
+    Waiting left = Waiting::kNothing;
+  };
+  /// Handles what waits, as far as one turn goes.
+  Turn drain();
+  void note_lateness(Instant now, Instant expected);
   void on_timer();
   void apply(const Command& command, Instant now);
   void open_sockets(const Command& command);
@@ -86,6 +97,10 @@ class Shard {
   ShardCounters counters_;
   media::Engine engine_;
   TickPolicy tick_;
+  OverloadPolicy overload_;
+  Instant paused_until_ = Instant::max();
+  Instant timer_due_ = Instant::max();
+  LoadWatch load_;  // control's
   std::unique_ptr<UdpIo> io_;
   std::function<void()> on_event_;
   Mailbox<Command> commands_{kCommandsMax};

@@ -20,6 +20,7 @@ constexpr std::size_t kIdBytesMax = 1024;
 constexpr std::size_t kOtherTagsMax = 16;
 constexpr std::size_t kRefusedCallsMax = 256;
 constexpr const char* kLimitReached = "Parallel session limit reached";
+constexpr const char* kOverloaded = "CPU usage limit exceeded";
 
 Value::Dict error_reply(std::string reason) {
   Value::Dict reply;
@@ -193,6 +194,7 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
   if (!done) {
     log(next, "offer refused: " + done.error().message);
     if (changes.at_session_limit()) return refuse_for_load(request, kLimitReached, reply);
+    if (changes.overloaded()) return refuse_for_load(request, kOverloaded, reply);
     if (changes.out_of_ports()) remember_refusal(request.call_id);
     return reply(error_reply(done.error().message));
   }

@@ -31,6 +31,9 @@ class SessionChanges {
       case OpenFailure::kSessionLimit:
         at_session_limit_ = true;
         return Error{"Parallel session limit reached"};
+      case OpenFailure::kOverloaded:
+        overloaded_ = true;
+        return Error{"CPU usage limit exceeded"};
       case OpenFailure::kOutOfDescriptors:
         out_of_ports_ = true;
         return Error{"Ran out of file descriptors"};
@@ -45,6 +48,7 @@ class SessionChanges {
 
   void close_on_commit(SessionId id) { to_close_.push_back(id); }
   bool at_session_limit() const { return at_session_limit_; }
+  bool overloaded() const { return overloaded_; }
   /// For want of free ports or of descriptors to bind them.
   bool out_of_ports() const { return out_of_ports_; }
 
@@ -59,6 +63,7 @@ class SessionChanges {
   std::vector<SessionId> opened_;
   std::vector<SessionId> to_close_;
   bool at_session_limit_ = false;
+  bool overloaded_ = false;
   bool out_of_ports_ = false;
 };
 

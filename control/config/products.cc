@@ -38,6 +38,7 @@ RelayConfig relay_config(const Settings& settings) {
   config.keepalive_interval = media.keepalive;
   config.socket_buffer_bytes = media.socket_buffer_bytes;
   config.tick = std::chrono::microseconds{media.tick_us};
+  config.busy_max_percent = media.busy_max_percent;
   config.connect_after = media.connect_after;
   config.srtp_library = media.srtp_backend;
   config.holder_socket = settings.holder.unix_path;

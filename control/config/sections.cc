@@ -103,6 +103,9 @@ Section media_section() {
                "While packets come often, a shard collects them for this many microseconds and "
                "handles them together: less work for each, at most this much more delay. 0: each "
                "when it comes.")
+      .integer("busy_max_percent", &MediaSection::busy_max_percent, 90, {10, 100},
+               "New calls are refused while every shard uses this share of its core or more, so "
+               "that those that are up stay undisturbed. 100: never.")
       .integer("connect_after_packets", &MediaSection::connect_after, 100, {0, 1000000},
                "After so many packets in a row from a port to one address, a second socket on the "
                "port that is connected to it sends them: cheaper for each, and one more file "

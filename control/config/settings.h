@@ -49,6 +49,7 @@ struct MediaSection {
   std::uint32_t socket_buffer_bytes = 0;
   std::uint32_t tick_us = 0;
   std::uint32_t connect_after = 0;
+  std::uint32_t busy_max_percent = 0;
   SrtpLibrary srtp_backend = SrtpLibrary::kAuto;
   SourcePolicy source_policy = SourcePolicy::kStrict;
   std::uint8_t dscp_audio = 0;

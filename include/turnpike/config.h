@@ -52,6 +52,9 @@ struct RelayConfig {
   /// which is cheaper for each and takes one more descriptor; 0 = never.
   std::uint32_t connect_after = 100;
 
+  /// Share of a core's time from which a shard takes no new sessions; 100 = it always does.
+  unsigned busy_max_percent = 90;
+
   /// Unix socket of the holder that keeps sockets and state over a restart; empty = none.
   std::string holder_socket;
 };

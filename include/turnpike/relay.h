@@ -48,13 +48,21 @@ struct RelayUsage {
   std::uint64_t bind_failures = 0;
   std::uint64_t descriptor_shortages = 0;  ///< sessions refused: no descriptor for a socket
   std::uint64_t address_failures = 0;      ///< binds to an address that the host does not have
+  std::uint64_t overload_refusals = 0;     ///< sessions refused: every shard is too busy
   std::uint64_t commands_waiting = 0;      ///< for shards that do not keep up; bounded
   std::uint64_t commands_refused = 0;      ///< new sessions and queries, for the same reason
 };
 
 /// Why a session could not be opened; control turns it into its protocol's words. kSessionLimit
-/// also stands for a shard that does not keep up with its commands.
-enum class OpenFailure : std::uint8_t { kSessionLimit, kOutOfPorts, kOutOfDescriptors, kBadSpec };
+/// also stands for a shard that does not keep up with its commands; kOverloaded: every shard has
+/// reached RelayConfig::busy_max_percent.
+enum class OpenFailure : std::uint8_t {
+  kSessionLimit,
+  kOverloaded,
+  kOutOfPorts,
+  kOutOfDescriptors,
+  kBadSpec
+};
 
 class Relay {
  public:

@@ -37,6 +37,7 @@ namespace turnpike {
   X(kNoSession, "no_session", "port belongs to no session (any more)")                           \
   X(kSendBlocked, "send_blocked", "socket buffer full (EAGAIN, ENOBUFS)")                        \
   X(kSendFailed, "send_failed", "kernel refused the send (no route, permission)")                \
+  X(kOverload, "overload", "waited behind another when the shard had fallen behind for long")    \
   X(kTruncated, "truncated", "datagram longer than a slot")
 
 enum class DropReason : std::uint8_t {
@@ -86,6 +87,7 @@ struct ShardCounters {
   Counter sessions_closed;
   Counter media_timeouts;
   Counter commands;
+  Counter cpu_us;          ///< CPU time of the thread in microseconds, ten times a second
   Counter events_dropped;  ///< event mailbox full: an event was lost
   std::array<Counter, kDropReasonCount> drops;
 };

@@ -35,6 +35,7 @@ struct Packet {
   std::uint32_t length = 0;      ///< may exceed kPayloadBytesMax: then the datagram was cut short
   SocketAddress source;
   SocketTag tag;
+  std::uint32_t shed_behind = 0;  ///< later datagrams of the same socket that were thrown away
 };
 
 /// A packet that an engine decided to send: `packet` of the batch, from a socket, to an address.

@@ -25,6 +25,14 @@ bool pin_to_core(int cpu) {
   return pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0;
 }
 
+Nanoseconds cpu_time_of(pthread_t thread) {
+  clockid_t clock{};
+  timespec used{};
+  if (pthread_getcpuclockid(thread, &clock) != 0) return Nanoseconds{0};
+  clock_gettime(clock, &used);
+  return Seconds(used.tv_sec) + Nanoseconds(used.tv_nsec);
+}
+
 void make_pauses_exact() {
   static_cast<void>(prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL));
 }

@@ -5,6 +5,8 @@
 #include <functional>
 #include <memory>
 
+#include <pthread.h>
+
 #include "turnpike/time.h"
 
 namespace turnpike {
@@ -14,6 +16,9 @@ Instant monotonic_now();
 
 /// Pins the calling thread to a core; false when the kernel refuses.
 bool pin_to_core(int cpu);
+
+/// CPU time that a running thread has used, user and system.
+Nanoseconds cpu_time_of(pthread_t thread);
 
 /// Lets the calling thread's pauses end when they should, not up to 50 us later.
 void make_pauses_exact();

@@ -18,6 +18,8 @@ namespace {
 
 // epoll data: slot (32) | generation (29, low bits) | twin | side | component.
 constexpr std::uint64_t kTwinBit = 4;
+// Of one socket in one turn: more than a buffer of the usual size holds.
+constexpr std::uint32_t kShedMax = 512;
 
 std::uint64_t pack(const SocketTag& tag) {
   return (std::uint64_t{tag.slot} << 32) | (std::uint64_t{tag.generation & 0x1fffffffU} << 3) |
@@ -62,14 +64,15 @@ class SocketsIo final : public UdpIo {
 
   int poll_fd() const override { return epoll_fd_; }
 
-  bool receive(Batch& batch) override {
+  Waiting receive(Batch& batch, bool shed) override {
     std::array<epoll_event, kBatchPacketsMax> events;
     const auto room = static_cast<int>(kBatchPacketsMax - batch.size());
     const int ready = epoll_wait(epoll_fd_, events.data(), room, 0);
     for (int i = 0; i < ready; ++i) {
-      read_one(events[static_cast<std::size_t>(i)].data.u64, batch);
+      read_one(events[static_cast<std::size_t>(i)].data.u64, batch, shed);
     }
-    return ready == room;
+    if (ready <= 0) return Waiting::kNothing;
+    return ready == room ? Waiting::kMore : Waiting::kLittle;
   }
 
   SendResult send(const Send& send) override {
@@ -121,6 +124,10 @@ class SocketsIo final : public UdpIo {
 
   // What a twin of an earlier address has still to read stays in its queue.
   void connect_twin(Entry& from, const SocketTag& tag) {
+    if (has_datagram(from.fd)) {  // what comes to the twin would overtake it
+      --from.sends;
+      return;
+    }
     if (from.twin >= 0) {
       from.connected = reconnect_twin(from.twin, from.peer);
       return;
@@ -139,7 +146,7 @@ class SocketsIo final : public UdpIo {
     return entries_[std::size_t{tag.slot} * 4 + index_of(tag.side) * 2 + index_of(tag.component)];
   }
 
-  void read_one(std::uint64_t packed, Batch& batch) {
+  void read_one(std::uint64_t packed, Batch& batch, bool shed) {
     Packet* packet = batch.next();
     SocketTag tag;
     tag.slot = static_cast<std::uint32_t>(packed >> 32);
@@ -157,7 +164,20 @@ class SocketsIo final : public UdpIo {
     packet->length = static_cast<std::uint32_t>(length);
     packet->source = from_sockaddr(source);
     packet->tag = tag;
+    packet->shed_behind = shed ? throw_away(fd) : 0;
     batch.commit();
+  }
+
+  static bool has_datagram(int fd) {
+    char nothing = 0;
+    return recv(fd, &nothing, 0, MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC) >= 0;
+  }
+
+  static std::uint32_t throw_away(int fd) {
+    std::uint32_t count = 0;
+    char nothing = 0;
+    while (count < kShedMax && recv(fd, &nothing, 0, MSG_DONTWAIT | MSG_TRUNC) >= 0) ++count;
+    return count;
   }
 
   int epoll_fd_;

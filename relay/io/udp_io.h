@@ -11,6 +11,13 @@ namespace turnpike {
 /// The fate of one send.
 enum class SendResult : std::uint8_t { kSent, kBlocked, kFailed };
 
+/// What receive() leaves behind.
+enum class Waiting : std::uint8_t {
+  kNothing,  ///< no socket had anything
+  kLittle,   ///< every socket that had something was read; a datagram may wait behind another
+  kMore,     ///< the batch was full before all sockets were read
+};
+
 class UdpIo {
  public:
   virtual ~UdpIo() = default;
@@ -23,9 +30,9 @@ class UdpIo {
 
   /// Readable when receive() would find something.
   virtual int poll_fd() const = 0;
-  /// Appends to `batch` what waits, at most a few datagrams per socket and turn, so that a flood
-  /// on one port starves no other. False when nothing more waits.
-  virtual bool receive(Batch& batch) = 0;
+  /// Appends to `batch` what waits, one datagram of each socket, so that a flood on one port
+  /// starves no other. `shed`: throws away what waits behind it, and counts that in the packet.
+  virtual Waiting receive(Batch& batch, bool shed) = 0;
   /// Sends one datagram now. Never queues: kBlocked is a lost packet.
   virtual SendResult send(const Send& send) = 0;
 };

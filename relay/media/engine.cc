@@ -89,12 +89,20 @@ void Engine::drop_unowned(DropReason reason) {
   counters_.drops[static_cast<std::size_t>(reason)].add();
 }
 
+void Engine::count_shed(Work& work) {
+  const auto reason = static_cast<std::size_t>(DropReason::kOverload);
+  counters_.packets_received.add(work.packet->shed_behind);
+  counters_.drops[reason].add(work.packet->shed_behind);
+  work.from->drops[reason] += work.packet->shed_behind;
+}
+
 bool Engine::admit(Work& work, Instant now) {
   const Packet& packet = *work.packet;
   work.session = arena_.find(packet.tag.slot, packet.tag.generation);
   if (work.session == nullptr) return drop(work, DropReason::kNoSession), false;
   work.from = &work.session->legs[index_of(packet.tag.side)];
   work.to = &work.session->legs[index_of(other(packet.tag.side))];
+  if (packet.shed_behind != 0) count_shed(work);
 
   if (packet.length > kPayloadBytesMax) return drop(work, DropReason::kTruncated), false;
   switch (classify(packet.data, packet.length)) {

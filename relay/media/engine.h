@@ -97,6 +97,7 @@ class Engine {
   };
 
   void drop(Work& work, DropReason reason);
+  void count_shed(Work& work);
   bool admit(Work& work, Instant now);
   bool admit_source(Work& work, Instant now);
   SrtpReceiveStream* fresh_receive_state(const Work& work);

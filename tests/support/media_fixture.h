@@ -117,6 +117,8 @@ class MediaFixture {
     packet->tag = {kId.slot, kId.generation, side, component};
     batch_.commit();
   }
+  /// The I/O layer threw away so many datagrams behind the last one queued.
+  void shed_behind_last(std::uint32_t count) { batch_[batch_.size() - 1].shed_behind = count; }
   std::vector<Sent> deliver() {
     engine_.handle(now_, batch_, outbox_, notices_);
     batch_.clear();

@@ -89,6 +89,19 @@ TEST_F(Lifecycle, session_limit_of_the_relay) {
   expect_nothing_left();
 }
 
+TEST_F(Lifecycle, busy_shards_refuse_new_calls_as_a_limit) {
+  relay_->opens_until_out_of_ports = 0;
+  relay_->shortage = OpenFailure::kOverloaded;
+  CallRequest invite = request(sdp_of(kAudio));
+  // What SIP servers know as "try another one".
+  EXPECT_EQ(text(offer(invite), "error-reason"), "Parallel session limit reached");
+  invite.supports_load_limit = true;
+  const Dict reply = offer(invite);
+  EXPECT_EQ(text(reply, "result"), "load limit");
+  EXPECT_EQ(text(reply, "message"), "CPU usage limit exceeded");
+  expect_nothing_left();
+}
+
 TEST_F(Lifecycle, want_of_descriptors_is_told_from_want_of_ports) {
   relay_->opens_until_out_of_ports = 0;
   relay_->shortage = OpenFailure::kOutOfDescriptors;

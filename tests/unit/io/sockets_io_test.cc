@@ -52,7 +52,7 @@ class SocketsIoTest : public ::testing::Test {
     pollfd wait{io_->poll_fd(), POLLIN, 0};
     while (poll(&wait, 1, 2000) > 0) {
       Batch batch;
-      io_->receive(batch);
+      io_->receive(batch, false);
       if (batch.size() == 0) continue;  // an ICMP error
       EXPECT_EQ(batch[0].tag.slot, kTag.slot);
       EXPECT_EQ(batch[0].tag.side, kTag.side);
@@ -102,6 +102,20 @@ TEST_F(SocketsIoTest, a_settled_port_gets_a_twin_and_everybody_is_still_heard) {
   EXPECT_EQ(open_descriptors(), before);
 }
 
+TEST_F(SocketsIoTest, one_datagram_of_each_socket_and_the_rest_later_or_never) {
+  for (const char text : {'1', '2', '3', '4'})
+    peer_.send({static_cast<std::uint8_t>(text)}, local_);
+  EXPECT_EQ(heard().second, "1");
+  Batch batch;
+  EXPECT_EQ(io_->receive(batch, true), Waiting::kLittle);
+  ASSERT_EQ(batch.size(), 1U);
+  EXPECT_EQ(batch[0].data[0], '2');
+  EXPECT_EQ(batch[0].shed_behind, 2U);
+  batch.clear();
+  EXPECT_EQ(io_->receive(batch, true), Waiting::kNothing);
+  expect_hears(peer_, "afterwards");
+}
+
 TEST_F(SocketsIoTest, another_destination_is_sent_to_at_once_and_the_old_one_still_heard) {
   settle_on(peer_);
   peer_.send({'q'}, local_);  // waits in the twin
@@ -115,6 +129,17 @@ TEST_F(SocketsIoTest, another_destination_is_sent_to_at_once_and_the_old_one_sti
   EXPECT_EQ(received.from, local_);
   expect_hears(peer_, "from the old one");
   expect_hears(stranger_, "from the new one");
+}
+
+TEST_F(SocketsIoTest, a_twin_waits_until_what_came_before_it_was_read) {
+  const std::size_t before = open_descriptors();
+  peer_.send({'1'}, local_);
+  settle_on(peer_);
+  EXPECT_EQ(open_descriptors(), before);
+  EXPECT_EQ(heard().second, "1");
+  EXPECT_EQ(send(peer_.local()), SendResult::kSent);
+  EXPECT_EQ(open_descriptors(), before + 1);
+  expect_hears(peer_, "2");
 }
 
 TEST_F(SocketsIoTest, unreachable_ports_cost_no_later_datagram) {

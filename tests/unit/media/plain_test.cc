@@ -33,6 +33,17 @@ TEST_F(Plain, forwards_rtp_unchanged_from_the_other_legs_socket) {
   EXPECT_EQ(stats.legs[1].packets_received, 0U);
 }
 
+TEST_F(Plain, what_was_shed_is_counted_at_the_leg_that_sent_it) {
+  media.queue(Side::kA, rtp_packet(1), MediaFixture::remote(Side::kA));
+  media.shed_behind_last(3);
+  EXPECT_EQ(media.deliver().size(), 1U);
+  EXPECT_EQ(media.drops(DropReason::kOverload), 3U);
+  EXPECT_EQ(media.counters().packets_received.value(), 4U);
+  const auto stats = media.stats();
+  EXPECT_EQ(stats.legs[0].drops[static_cast<std::size_t>(DropReason::kOverload)], 3U);
+  EXPECT_EQ(stats.legs[0].packets_received, 1U);
+}
+
 TEST_F(Plain, forwards_rtcp_on_its_own_port) {
   const auto sent = media.arrive(
       Side::kB, rtcp_packet(), MediaFixture::remote(Side::kB, Component::kRtcp), Component::kRtcp);

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include "relay/io/loop.h"
 #include "relay/pending_commands.h"
 #include "tests/support/media_fixture.h"
 #include "tests/support/udp_peer.h"
@@ -220,6 +221,42 @@ TEST_F(RelayTest, limits_refuse_and_recover) {
   ASSERT_TRUE(wait_for(9));
   EXPECT_EQ(relay->usage().sessions, 2U);
   EXPECT_NE(open().id.generation, 0U);
+}
+
+TEST_F(RelayTest, busy_shards_take_no_new_calls_and_go_on_with_those_that_are_up) {
+  RelayConfig config = config_for_test();
+  config.shards = 1;
+  config.busy_max_percent = 2;
+  start(config);
+  UdpPeer a(kOutside);
+  UdpPeer b(kInside);
+  const auto session = open();
+  relay->update_leg(session.id, Side::kA, plain(a));
+  relay->update_leg(session.id, Side::kB, plain(b));
+  OpenFailure failure{};
+  bool refused = false;
+  const Instant limit = monotonic_now() + Seconds(20);
+  for (std::uint16_t i = 0; !refused && monotonic_now() < limit; ++i) {
+    for (int k = 0; k < 50; ++k) a.send(rtp_packet(i), session.ports.local[0][0]);
+    relay->on_tick();
+    const auto opened = relay->open_session(outside_to_inside(), failure);
+    refused = !opened;
+    if (opened) relay->close_session(opened->id, 0);
+    relay->poll_events([](const Event&) {});
+  }
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(failure, OpenFailure::kOverloaded);
+  EXPECT_EQ(relay->usage().overload_refusals, 1U);
+  SessionSpec second_line = outside_to_inside();
+  second_line.shard = session.id.shard;
+  open(second_line);
+  bool taken = false;  // with no load
+  while (!taken && monotonic_now() < limit) {
+    relay->on_tick();
+    taken = static_cast<bool>(relay->open_session(outside_to_inside(), failure));
+    wait_for(77, Milliseconds(50));
+  }
+  EXPECT_TRUE(taken);
 }
 
 TEST_F(RelayTest, port_exhaustion_leaves_nothing_half_built) {
