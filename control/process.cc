@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -63,9 +64,14 @@ void notify_service_manager(const std::string& state) {
 void random_bytes(void* buffer, std::size_t size) {
   thread_local std::array<std::uint8_t, 512> block;
   thread_local std::size_t left = 0;  // at the end of the block
+  thread_local time_t filled_at = 0;
   auto* bytes = static_cast<std::uint8_t*>(buffer);
   if (size > block.size()) return fill_from_kernel(bytes, size);
-  if (size > left) {
+  // Not for long: a virtual machine that is cloned takes it along, and keys must differ then.
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  if (size > left || now.tv_sec != filled_at) {
+    filled_at = now.tv_sec;
     fill_from_kernel(block.data(), block.size());
     left = block.size();
   }

@@ -134,8 +134,10 @@ SessionSlot* RelayImpl::find(SessionId id) {
 }
 
 bool RelayImpl::is_busy(std::size_t shard) const {
-  return config_.busy_max_percent < 100 &&
-         shards_[shard]->load_percent() >= config_.busy_max_percent;
+  if (config_.busy_max_percent >= 100) return false;
+  // Where others use its core as well it may fall behind without being busy.
+  const Shard& one = *shards_[shard];
+  return one.load_percent() >= config_.busy_max_percent || one.has_shed(monotonic_now());
 }
 
 // The one with the fewest sessions of those that are not too busy; -1: all are. What belongs to a

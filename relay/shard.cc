@@ -12,6 +12,9 @@ constexpr int kBatchesPerTurn = 8;
 // How often every socket is asked in one turn: a burst of video on one of them gets on faster.
 constexpr int kRoundsPerTurn = 4;
 
+// Before the shard ends; under load there is always something left.
+constexpr int kLastTurnsMax = 20;
+
 constexpr std::array<std::array<int, 2>, 2> kNoSockets{{{-1, -1}, {-1, -1}}};
 
 template <typename Call>
@@ -62,7 +65,9 @@ void Shard::run() {
   schedule(monotonic_now());
   loop_.run();
   // What waits in sockets that nobody keeps for the next process would be lost.
-  static_cast<void>(drain());
+  for (int turn = 0; turn < kLastTurnsMax; ++turn) {
+    if (drain().left == Waiting::kNothing) break;
+  }
 }
 
 void Shard::on_wake() {
@@ -74,6 +79,7 @@ void Shard::on_wake() {
     apply(*command, now);
     commands_.pop();
   }
+  note_lateness(now, timer_due_);
   if (room_wanted_.exchange(false)) {
     on_event_();
   }
@@ -133,23 +139,26 @@ void Shard::close_session(const Command& command) {
 void Shard::on_readable() {
   counters_.wakeups.add();
   const Instant begin = monotonic_now();
-  note_lateness(begin, paused_until_);
+  note_lateness(begin, timer_due_);
   const Turn turn = drain();
   const Instant end = monotonic_now();
   note_lateness(end, begin);
   const bool served = turn.left != Waiting::kMore;
   const Instant next = served ? begin + tick_.after_drain(turn.packets, end) : begin;
-  overload_.after_turn(turn.left == Waiting::kNothing || next > end, turn.shed, end);
+  const bool at_rest = turn.left == Waiting::kNothing || next > end || !io_->readable();
+  overload_.after_turn(at_rest, turn.shed, end);
+  if (overload_.shedding(end)) shed_at_.store(end.time_since_epoch(), std::memory_order_relaxed);
   // The loop finds the next packets by itself; until then timers and commands get their turn.
-  const bool pause = next > end && commands_.front() == nullptr;
-  paused_until_ = pause ? next : Instant::max();
-  if (pause) pause_for(next - end);
+  if (next <= end || commands_.front() != nullptr) return;
+  pause_for(next - end);
+  note_lateness(monotonic_now(), next);
 }
 
 // A process that was stopped, or a machine that was moved, heard nobody meanwhile: that is no
 // silence of anybody, and what waits in the sockets is old.
 void Shard::note_lateness(Instant now, Instant expected) {
   if (expected == Instant::max() || now - expected < OverloadPolicy::kStall) return;
+  timer_due_ = Instant::max();  // once for each stall
   overload_.stalled(now);
   engine_.resume(now);
 }
@@ -157,9 +166,10 @@ void Shard::note_lateness(Instant now, Instant expected) {
 Shard::Turn Shard::drain() {
   Turn turn;
   int rounds = 0;
+  const bool shed = overload_.shedding(monotonic_now());
   for (int i = 0; i < kBatchesPerTurn && rounds < kRoundsPerTurn; ++i) {
     batch_.clear();
-    turn.left = io_->receive(batch_, overload_.shedding());
+    turn.left = io_->receive(batch_, shed);
     if (turn.left == Waiting::kNothing) break;
     if (turn.left == Waiting::kLittle) ++rounds;
     turn.packets += batch_.size();

@@ -70,6 +70,10 @@ class Shard {
   /// Looks how busy the thread is; some times a second.
   void note_load(Instant now);
   unsigned load_percent() const { return load_.percent(); }
+  /// It has fallen behind and threw packets away a moment ago.
+  bool has_shed(Instant now) const {
+    return now.time_since_epoch() - shed_at_.load(std::memory_order_relaxed) < Seconds(1);
+  }
 
  private:
   void run();
@@ -82,6 +86,7 @@ class Shard {
   };
   /// Handles what waits, as far as one turn goes.
   Turn drain();
+  /// `expected`: when this point should have been reached.
   void note_lateness(Instant now, Instant expected);
   void on_timer();
   void apply(const Command& command, Instant now);
@@ -98,9 +103,9 @@ class Shard {
   media::Engine engine_;
   TickPolicy tick_;
   OverloadPolicy overload_;
-  Instant paused_until_ = Instant::max();
   Instant timer_due_ = Instant::max();
-  LoadWatch load_;  // control's
+  std::atomic<Nanoseconds> shed_at_{Nanoseconds{0}};  // since the clock's epoch
+  LoadWatch load_;                                    // control's
   std::unique_ptr<UdpIo> io_;
   std::function<void()> on_event_;
   Mailbox<Command> commands_{kCommandsMax};

@@ -5,6 +5,7 @@ Hides: the generator's command line, who runs when. Not: what is made of the fig
 
 import json
 import math
+import os
 import pathlib
 import subprocess
 import time
@@ -22,6 +23,16 @@ PREPARATION_SECONDS = 120  # at most: packets, and calls as slow as 10 a second 
 
 class BenchError(RuntimeError):
     """The measurement cannot go on; the text says why and what to do."""
+
+
+def stolen_seconds(core):
+    """Time so far in which the host of a virtual machine ran something else on the core."""
+    with open("/proc/stat", encoding="ascii") as lines:
+        for line in lines:
+            words = line.split()
+            if words[0] == f"cpu{core}":
+                return int(words[8]) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 class Bench:
@@ -58,8 +69,11 @@ class Bench:
         """A fresh relay for each run: nothing of an earlier one is in its memory."""
         with relay.running(self.space, pathlib.Path(self.folder),
                            self.options.relay_core) as process:
+            begin, stolen = time.monotonic(), stolen_seconds(self.options.relay_core)
             run = self.generate(calls, "--ng", relays.NG_PORT, "--pid", process.pid,
                                 "--mode", mode, *words, seconds=seconds)
+            run["stolen_percent"] = (100 * (stolen_seconds(self.options.relay_core) - stolen)
+                                     / (time.monotonic() - begin))
         if report.faults(run):
             raise BenchError(f"{relay.name}, {mode}: {'; '.join(report.faults(run))}")
         return run
@@ -128,7 +142,8 @@ class Bench:
         print(f"    {relay.name} {rate}/s: {search.useless_percent(run):.3f} % lost or late, "
               f"p99 {run['delay_p99_us'] / 1000:.1f} ms, "
               f"{run['cpu_ns_per_packet']:.0f} ns/packet, "
-              f"waited {run['waited_percent']:.1f} % ({time.monotonic() - begin:.0f} s)",
+              f"waited {run['waited_percent']:.1f} %, "
+              f"taken by the host {run['stolen_percent']:.1f} % ({time.monotonic() - begin:.0f} s)",
               flush=True)
         return True
 

@@ -20,6 +20,7 @@ FIGURES = [
     ("set_ups_per_second", "set-ups per second", "1/s", 0, False),
     ("cpu_us_per_set_up", "CPU per set-up", "us", 0, True),
     ("waited_percent", "waited for its core", "%", 1, None),
+    ("stolen_percent", "core taken by the host", "%", 1, None),
 ]
 
 LATE_PERCENT_MAX = 1.0

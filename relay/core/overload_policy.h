@@ -14,16 +14,17 @@ class OverloadPolicy {
   static constexpr Milliseconds kBehindMax{300};
   /// A shard that was not run for so long was stopped.
   static constexpr Milliseconds kStall{500};
-  /// Shedding ends after so long without anything to shed.
+  /// Shedding ends after so long without trouble.
   static constexpr Milliseconds kCalm{100};
 
-  /// After a turn. `at_rest`: nothing waited any more, or there was time to wait for more.
+  /// After a turn. `at_rest`: nothing waits any more, or there is time to wait for more.
   /// `shed`: datagrams thrown away in this turn.
   void after_turn(bool at_rest, std::size_t shed, Instant now) {
     if (at_rest || !behind_) behind_since_ = now;
     behind_ = !at_rest;
     const bool too_long = behind_ && now - behind_since_ >= kBehindMax;
-    if (too_long || shed != 0) last_trouble_ = now;
+    // Bursts that a shard at rest meets are no trouble: with them alone, shedding ends.
+    if (too_long || (shed != 0 && !at_rest)) last_trouble_ = now;
     shedding_ = too_long || (shedding_ && now - last_trouble_ < kCalm);
   }
 
@@ -35,7 +36,7 @@ class OverloadPolicy {
 
   /// Of each socket one datagram a turn is handled and what waits behind it thrown away: whoever
   /// sends most loses most, and nobody waits.
-  bool shedding() const { return shedding_; }
+  bool shedding(Instant now) const { return shedding_ && now - last_trouble_ < kCalm; }
 
  private:
   bool behind_ = false;

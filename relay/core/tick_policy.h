@@ -14,8 +14,8 @@ class TickPolicy {
   /// `tick`: how long packets are collected; 0 = never.
   explicit TickPolicy(Nanoseconds tick) : tick_(tick) {}
 
-  /// After everything that waited was handled, `packets` of them: how long after the begin of that
-  /// to look again. Zero: wait for the next packet.
+  /// After every socket that had something was read, `packets` of them: how long after the begin of
+  /// that to look again. Zero: wait for the next packet.
   Nanoseconds after_drain(std::size_t packets, Instant now) {
     if (packets == 0) return Nanoseconds{0};
     const Nanoseconds since = std::min<Nanoseconds>(now - last_drain_, kGapMax);

@@ -131,6 +131,7 @@ void empty_fresh_socket(int fd, const MediaSocketOptions& options) {
 
 void restore_socket(int fd, const MediaSocketOptions& options) {
   set_option(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);  // there may be none
+  set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);      // of a twin whose making was cut short
   set_option(fd, SOL_SOCKET, SO_RCVBUF, options.receive_buffer_bytes);
 }
 

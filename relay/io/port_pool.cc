@@ -26,11 +26,13 @@ constexpr int kGrowthsPerAcquire = 4;
 constexpr std::uint32_t kStockUpChunks = 4;
 constexpr Seconds kAddressRetry{1};
 
-std::uint64_t descriptors_allowed() {
+std::uint64_t descriptor_limit() {
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kDescriptorReserve;
-  const std::uint64_t reserve = std::min<std::uint64_t>(kDescriptorReserve, limit.rlim_cur / 2);
-  return limit.rlim_cur - reserve;
+  return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 2 * kDescriptorReserve;
+}
+
+std::uint64_t descriptor_reserve(std::uint64_t limit) {
+  return std::min<std::uint64_t>(kDescriptorReserve, limit / 2);
 }
 
 }  // namespace
@@ -61,6 +63,7 @@ struct PortPool::State {
   std::uint32_t stock_per_slice = 0;
   std::uint64_t sockets_open = 0;
   std::uint64_t sockets_max = 0;
+  std::uint64_t descriptor_max = 0;
   std::uint64_t bind_failures = 0;
   std::uint64_t descriptor_shortages = 0;
   std::uint64_t address_failures = 0;
@@ -82,7 +85,10 @@ PortPool::State::State(const RelayConfig& relay_config, std::size_t shards,
       table(relay_config, shards),
       unavailable_until(table.addresses.size()),
       address_missing(table.addresses.size()),
-      sockets_max(descriptors_allowed()) {
+      descriptor_max(descriptor_limit()) {
+  const std::uint64_t reserve = descriptor_reserve(descriptor_max);
+  sockets_max = descriptor_max - reserve;
+  descriptor_max -= reserve / 2;
   // All stocks together take half of the descriptors at most, in equal shares: else the first
   // slices to be used would leave the others nothing.
   const auto shard_count = static_cast<std::uint32_t>(shards);
@@ -110,7 +116,15 @@ BindOutcome PortPool::State::bind_socket(std::uint32_t handle, std::size_t compo
   if (fd >= 0) return BindOutcome::kBound;  // adopted without its neighbour
   if (sockets_open >= sockets_max) return BindOutcome::kOutOfDescriptors;
   const auto outcome = open_media_socket(table.local_of(handle, component), options, fd);
-  if (outcome == BindOutcome::kBound) ++sockets_open;
+  if (outcome != BindOutcome::kBound) return outcome;
+  // Descriptors are numbered from the lowest. Others, connected twins above all, use some as well;
+  // half of the reserve is not for them either.
+  if (static_cast<std::uint64_t>(fd) >= descriptor_max) {
+    close(fd);
+    fd = -1;
+    return BindOutcome::kOutOfDescriptors;
+  }
+  ++sockets_open;
   return outcome;
 }
 
@@ -128,7 +142,10 @@ BindOutcome PortPool::State::bind_pair(std::uint32_t handle) {
   }
   if (outcome != BindOutcome::kBound) return outcome;
   table.pairs[handle].fresh = true;
-  if (!both_new) shrink(handle);  // the other one was adopted and is parked
+  if (!both_new) {  // the other one was adopted and is parked, maybe silenced
+    shrink(handle);
+    table.pairs[handle].filtered = true;
+  }
   return outcome;
 }
 
@@ -314,6 +331,7 @@ void PortPool::tend(Instant now) {
 
 void PortPool::stock_up(Instant now) {
   State& s = *state_;
+  if (!s.kept) return;  // room that the holder still has belongs to calls
   std::uint32_t chunks_left = kStockUpChunks;
   for (std::size_t i = 0; i < s.table.slices.size() && chunks_left > 0; ++i) {
     const std::size_t at = s.stock_next;

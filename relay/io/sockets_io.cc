@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -18,7 +19,7 @@ namespace {
 
 // epoll data: slot (32) | generation (29, low bits) | twin | side | component.
 constexpr std::uint64_t kTwinBit = 4;
-// Of one socket in one turn: more than a buffer of the usual size holds.
+// Of one socket at a time: more than a buffer of the usual size holds.
 constexpr std::uint32_t kShedMax = 512;
 
 std::uint64_t pack(const SocketTag& tag) {
@@ -64,6 +65,11 @@ class SocketsIo final : public UdpIo {
 
   int poll_fd() const override { return epoll_fd_; }
 
+  bool readable() const override {
+    pollfd question{epoll_fd_, POLLIN, 0};
+    return poll(&question, 1, 0) > 0;
+  }
+
   Waiting receive(Batch& batch, bool shed) override {
     std::array<epoll_event, kBatchPacketsMax> events;
     const auto room = static_cast<int>(kBatchPacketsMax - batch.size());
@@ -87,7 +93,7 @@ class SocketsIo final : public UdpIo {
       const SendResult result = transmit(from.twin, send, nullptr, 0);
       // An error may be that of an earlier datagram (ICMP): this one goes the other way.
       if (result != SendResult::kFailed) return result;
-    } else if (++from.sends == connect_after_) {
+    } else if (send.tag.component == Component::kRtp && ++from.sends == connect_after_) {
       connect_twin(from, send.tag);
     }
     sockaddr_storage to;

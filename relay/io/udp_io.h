@@ -33,6 +33,8 @@ class UdpIo {
   /// Appends to `batch` what waits, one datagram of each socket, so that a flood on one port
   /// starves no other. `shed`: throws away what waits behind it, and counts that in the packet.
   virtual Waiting receive(Batch& batch, bool shed) = 0;
+  /// Whether receive() would find something now.
+  virtual bool readable() const = 0;
   /// Sends one datagram now. Never queues: kBlocked is a lost packet.
   virtual SendResult send(const Send& send) = 0;
 };

@@ -31,9 +31,16 @@ RelayConfig config_for_test() {
   return config;
 }
 
-class RelayTest : public ::testing::Test {
+/// What carries datagrams: every test runs over each.
+struct BackEnd {
+  const char* name;
+  std::uint32_t connect_after;
+};
+
+class RelayTest : public ::testing::TestWithParam<BackEnd> {
  protected:
-  void start(const RelayConfig& config) {
+  void start(RelayConfig config) {
+    config.connect_after = GetParam().connect_after;
     auto started = Relay::start(config);
     ASSERT_TRUE(started) << started.error().message;
     relay = std::move(*started);
@@ -70,7 +77,11 @@ class RelayTest : public ::testing::Test {
   std::unique_ptr<Relay> relay;
 };
 
-TEST_F(RelayTest, forwards_between_two_programs) {
+INSTANTIATE_TEST_SUITE_P(over, RelayTest,
+                         ::testing::Values(BackEnd{"sockets", 0}, BackEnd{"connected", 1}),
+                         [](const auto& tested) { return tested.param.name; });
+
+TEST_P(RelayTest, forwards_between_two_programs) {
   start(config_for_test());
   UdpPeer a(kOutside);
   UdpPeer b(kInside);
@@ -103,10 +114,8 @@ TEST_F(RelayTest, forwards_between_two_programs) {
 
 // The kernel hands a connected socket only what comes from its peer, but not before it is
 // connected: the rule about sources must not lean on it.
-TEST_F(RelayTest, connected_sends_change_nothing_about_who_is_heard) {
-  RelayConfig config = config_for_test();
-  config.connect_after = 2;
-  start(config);
+TEST_P(RelayTest, connected_sends_change_nothing_about_who_is_heard) {
+  start(config_for_test());
   UdpPeer a(kOutside);
   UdpPeer b(kInside);
   UdpPeer stranger(kInside);
@@ -140,7 +149,7 @@ TEST_F(RelayTest, connected_sends_change_nothing_about_who_is_heard) {
   EXPECT_EQ(closed->stats.legs[1].packets_received, 21U);
 }
 
-TEST_F(RelayTest, a_flush_is_all_that_a_new_call_needs) {
+TEST_P(RelayTest, a_flush_is_all_that_a_new_call_needs) {
   start(config_for_test());
   UdpPeer a(kOutside);
   UdpPeer b(kInside);
@@ -153,7 +162,7 @@ TEST_F(RelayTest, a_flush_is_all_that_a_new_call_needs) {
   EXPECT_EQ(b.receive().bytes, rtp_packet(1));
 }
 
-TEST_F(RelayTest, srtp_outside_and_ipv6_inside) {
+TEST_P(RelayTest, srtp_outside_and_ipv6_inside) {
   start(config_for_test());
   UdpPeer a(kOutside);
   UdpPeer b(*parse_ip("::1"));
@@ -175,7 +184,7 @@ TEST_F(RelayTest, srtp_outside_and_ipv6_inside) {
   EXPECT_EQ(client.unprotect(a.receive().bytes), packet);
 }
 
-TEST_F(RelayTest, a_stranger_is_not_heard_and_not_answered) {
+TEST_P(RelayTest, a_stranger_is_not_heard_and_not_answered) {
   start(config_for_test());
   UdpPeer a(kOutside);
   UdpPeer b(kInside);
@@ -193,7 +202,7 @@ TEST_F(RelayTest, a_stranger_is_not_heard_and_not_answered) {
   EXPECT_EQ(closed->stats.legs[0].drops[static_cast<std::size_t>(DropReason::kWrongSource)], 1U);
 }
 
-TEST_F(RelayTest, sessions_of_one_call_share_a_shard_and_shards_have_disjoint_ports) {
+TEST_P(RelayTest, sessions_of_one_call_share_a_shard_and_shards_have_disjoint_ports) {
   start(config_for_test());
   const auto first = open();
   SessionSpec same = outside_to_inside();
@@ -206,7 +215,7 @@ TEST_F(RelayTest, sessions_of_one_call_share_a_shard_and_shards_have_disjoint_po
   EXPECT_NE(low_first, low_else);
 }
 
-TEST_F(RelayTest, limits_refuse_and_recover) {
+TEST_P(RelayTest, limits_refuse_and_recover) {
   RelayConfig config = config_for_test();
   config.sessions_max = 3;
   start(config);
@@ -223,7 +232,7 @@ TEST_F(RelayTest, limits_refuse_and_recover) {
   EXPECT_NE(open().id.generation, 0U);
 }
 
-TEST_F(RelayTest, busy_shards_take_no_new_calls_and_go_on_with_those_that_are_up) {
+TEST_P(RelayTest, busy_shards_take_no_new_calls_and_go_on_with_those_that_are_up) {
   RelayConfig config = config_for_test();
   config.shards = 1;
   config.busy_max_percent = 2;
@@ -259,7 +268,7 @@ TEST_F(RelayTest, busy_shards_take_no_new_calls_and_go_on_with_those_that_are_up
   EXPECT_TRUE(taken);
 }
 
-TEST_F(RelayTest, port_exhaustion_leaves_nothing_half_built) {
+TEST_P(RelayTest, port_exhaustion_leaves_nothing_half_built) {
   RelayConfig config = config_for_test();
   config.shards = 1;
   config.port_min = 40000;
@@ -273,7 +282,7 @@ TEST_F(RelayTest, port_exhaustion_leaves_nothing_half_built) {
   EXPECT_EQ(relay->usage().sessions, 4U);
 }
 
-TEST_F(RelayTest, stale_ids_are_harmless) {
+TEST_P(RelayTest, stale_ids_are_harmless) {
   start(config_for_test());
   const auto session = open();
   relay->close_session(session.id, 1);
@@ -285,7 +294,7 @@ TEST_F(RelayTest, stale_ids_are_harmless) {
   EXPECT_EQ(relay->usage().sessions, 0U);
 }
 
-TEST_F(RelayTest, thousands_of_commands_at_once_are_neither_lost_nor_reordered) {
+TEST_P(RelayTest, thousands_of_commands_at_once_are_neither_lost_nor_reordered) {
   RelayConfig config = config_for_test();
   config.shards = 1;
   start(config);
@@ -303,7 +312,7 @@ TEST_F(RelayTest, thousands_of_commands_at_once_are_neither_lost_nor_reordered) 
 }
 
 // A control thread that does not read its events stops the shard, and so its own commands pile up.
-TEST_F(RelayTest, commands_that_wait_are_bounded_and_the_newest_configuration_wins) {
+TEST_P(RelayTest, commands_that_wait_are_bounded_and_the_newest_configuration_wins) {
   RelayConfig config = config_for_test();
   config.shards = 1;
   start(config);
@@ -333,7 +342,7 @@ TEST_F(RelayTest, commands_that_wait_are_bounded_and_the_newest_configuration_wi
   open();
 }
 
-TEST_F(RelayTest, many_calls_come_and_go_and_every_port_returns) {
+TEST_P(RelayTest, many_calls_come_and_go_and_every_port_returns) {
   RelayConfig config = config_for_test();
   config.sessions_max = 20;
   start(config);
