@@ -52,8 +52,15 @@ def _running_calls(scratch, daemon):
     outside.start()
     inside.start()
     for peer in (outside, inside):
-        eventually(lambda: min(leg["received"] for leg in peer.report().values()) >= 50,
+        # Long enough for connected sockets.
+        eventually(lambda: min(leg["received"] for leg in peer.report().values()) >= 150,
                    "the calls run", 20)
+    seen = []
+
+    def settled():
+        seen.append(daemon.descriptors())
+        return len(seen) > 5 and len(set(seen[-5:])) == 1
+    eventually(settled, "the stock of ports is full", 30, every=0.25)
     return calls, outside, inside
 
 
