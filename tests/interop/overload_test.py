@@ -221,8 +221,9 @@ def recovers_within_a_second_of_overload(scratch):
     expect(usual["received"] == usual["sent"], f"the usual load is too much: {usual}")
     expect(in_time < 0.8 * overload["sent"], f"this is no overload: {overload}")
     expect(overload["received"] > usual["received"], f"less than the usual load passes: {overload}")
-    # It takes a moment without rest until a shard sheds what waits.
-    expect(in_time >= 0.75 * overload["received"],
+    # It takes a moment without rest until a shard sheds what waits. A relay that works off its
+    # queues first has a tenth in time.
+    expect(in_time >= 0.6 * overload["received"],
            f"of {overload['received']} packets {in_time} came out within 100 ms")
     expect(slowest < 2.0, f"NG answered after {slowest:.2f} s")
     later = {name: again[name] - again[f"first_second_{name}"]
