@@ -345,6 +345,8 @@ void Service::on_event(const Event& event) {
     case EventKind::kMediaTimeout:
       return on_media_timeout(event);
     case EventKind::kSourceMoved:
+    case EventKind::kIceState:
+    case EventKind::kDtlsState:
       return;
   }
 }

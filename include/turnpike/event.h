@@ -6,6 +6,7 @@
 #include "turnpike/address.h"
 #include "turnpike/ids.h"
 #include "turnpike/stats.h"
+#include "turnpike/transport.h"
 
 namespace turnpike {
 
@@ -14,6 +15,8 @@ enum class EventKind : std::uint8_t {
   kSessionClosed,  ///< last figures of a session; its ports are already on their way to quarantine
   kMediaTimeout,   ///< nothing from `side` for RelayConfig::media_timeout, though it expects_media
   kSourceMoved,    ///< leg `side` follows its remote end to `source`
+  kIceState,       ///< of leg `side` is `ice` now
+  kDtlsState,      ///< of leg `side` is `dtls` now; with kFailed `dtls_failure` says why
 };
 
 struct Event {
@@ -23,6 +26,9 @@ struct Event {
   Side side = Side::kA;
   Component component = Component::kRtp;
   SocketAddress source;
+  IceState ice = IceState::kOff;
+  DtlsState dtls = DtlsState::kOff;
+  DtlsFailure dtls_failure = DtlsFailure::kNone;
   SessionStats stats;
 };
 

@@ -14,6 +14,7 @@
 #include "turnpike/ids.h"
 #include "turnpike/result.h"
 #include "turnpike/stats.h"
+#include "turnpike/transport.h"
 
 namespace turnpike {
 
@@ -82,6 +83,17 @@ class Relay {
 
   /// Replaces the configuration of one leg. Unknown sessions are ignored.
   virtual void update_leg(SessionId id, Side side, const LegConfig& config) = 0;
+
+  /// Replaces what is known of ICE and DTLS on one leg; of legs that never had either nothing need
+  /// be said. Give it before the update_leg that belongs to it. Unknown sessions are ignored.
+  virtual void update_transport(SessionId id, Side side, const TransportConfig& config) {
+    static_cast<void>(id);
+    static_cast<void>(side);
+    static_cast<void>(config);
+  }
+
+  /// Our certificate for DTLS, whose fingerprint goes into SDP. The id is 0 when there is none.
+  virtual DtlsIdentity dtls_identity() const { return {}; }
 
   /// Ends a session. Its last figures come as kSessionClosed with `token`; its ports are
   /// quarantined. Unknown sessions are ignored.

@@ -10,6 +10,7 @@
 #include "turnpike/ids.h"
 #include "turnpike/keying.h"
 #include "turnpike/time.h"
+#include "turnpike/transport.h"
 
 namespace turnpike {
 
@@ -20,6 +21,9 @@ namespace turnpike {
   X(kUnknownProtocol, "unknown_protocol", "first byte is no RTP, RTCP, STUN or DTLS (RFC 7983)") \
   X(kUnexpectedStun, "unexpected_stun", "STUN on a leg without ICE")                             \
   X(kUnexpectedDtls, "unexpected_dtls", "DTLS on a leg without DTLS")                            \
+  X(kBadStun, "bad_stun", "STUN that is malformed, or whose MESSAGE-INTEGRITY does not verify")  \
+  X(kUnknownStun, "unknown_stun", "STUN that is no ICE check, or answers no check of ours")      \
+  X(kDtlsRefused, "dtls_refused", "DTLS from a source that is not validated, or too much of it") \
   X(kMalformedRtp, "malformed_rtp", "RTP header does not add up (RFC 3550 section 5)")           \
   X(kMalformedRtcp, "malformed_rtcp", "RTCP compound does not add up (RFC 3550 appendix A.2)")   \
   X(kUnexpectedComponent, "unexpected_component", "RTP on the RTCP port or the reverse")         \
@@ -121,6 +125,7 @@ struct LegStats {
   std::uint32_t source_moves = 0;
   std::array<std::uint32_t, kDropReasonCount> drops{};
   Instant last_packet{};
+  TransportReport transport;
   std::uint32_t stream_count = 0;
   std::array<StreamStats, kStreamsPerLegMax> streams{};
 };
