@@ -189,20 +189,20 @@ struct TransportConfig {
   bool operator==(const TransportConfig&) const = default;
 };
 
-enum class PairState : std::uint8_t {
+enum class IcePairState : std::uint8_t {
   kWaiting = 0,
   kInProgress = 1,
   kSucceeded = 2,
   kFailed = 3,
 };
-std::string_view name_of(PairState state);
+std::string_view name_of(IcePairState state);
 
 /// One candidate pair, as reported (RFC 8445 section 6.1.2). The local candidate is the socket.
 struct IcePairReport {
   SocketAddress remote;
   Component component = Component::kRtp;
   CandidateType type = CandidateType::kHost;
-  PairState state = PairState::kWaiting;
+  IcePairState state = IcePairState::kWaiting;
   bool selected = false;
 };
 

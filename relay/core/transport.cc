@@ -14,7 +14,7 @@ std::string_view name_of(DtlsState state) {
   return kNames[static_cast<std::size_t>(state)];
 }
 
-std::string_view name_of(PairState state) {
+std::string_view name_of(IcePairState state) {
   constexpr std::array<std::string_view, 4> kNames = {"waiting", "in progress", "succeeded",
                                                       "failed"};
   return kNames[static_cast<std::size_t>(state)];
