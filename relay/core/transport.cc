@@ -1,3 +1,4 @@
+// What the states of ICE and DTLS are called in answers of the API.
 #include "turnpike/transport.h"
 
 namespace turnpike {
