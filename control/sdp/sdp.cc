@@ -258,7 +258,8 @@ class Parser {
 };
 
 bool carries_key(const Attribute& attribute) {
-  return attribute.name == "crypto" || attribute.name == "key-mgmt" || attribute.name == "acap";
+  return attribute.name == "crypto" || attribute.name == "ice-pwd" ||
+         attribute.name == "key-mgmt" || attribute.name == "acap";
 }
 
 }  // namespace
