@@ -60,6 +60,7 @@ const std::map<std::string, std::vector<std::string>> kArrows = {
     {"relay/io", {"relay/core"}},
     {"relay/media", {"relay/core", "relay/wire", "relay/crypto"}},
     {"relay/dtls", {"relay/core", "relay/wire", "relay/crypto"}},
+    {"relay/ice", {"relay/core", "relay/wire", "relay/crypto"}},
     {"relay", {"relay"}},
     {"control", {"control"}},
 };
@@ -168,7 +169,7 @@ const std::vector<BannedName>& banned_names() {
        {},
        "no locks on or beside the packet path"},
       {R"(\b(?:steady_clock|system_clock|high_resolution_clock|clock_gettime|gettimeofday)\b)",
-       {"include", "relay/core", "relay/wire", "relay/crypto", "relay/media"},
+       {"include", "relay/core", "relay/wire", "relay/crypto", "relay/ice", "relay/media"},
        {},
        "engines are given the time"},
       {R"(\b(?:throw|try|catch)\b)", {"include", "relay"}, {}, "relay/ has no exceptions"},

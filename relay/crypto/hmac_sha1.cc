@@ -8,7 +8,6 @@
 #include <openssl/sha.h>
 
 #include "relay/core/bytes.h"
-#include "relay/core/check.h"
 
 namespace turnpike {
 namespace {
@@ -43,9 +42,12 @@ void resume(SHA_CTX& hash, const std::array<std::uint32_t, 5>& state) {
 }  // namespace
 
 HmacSha1Key make_hmac_sha1_key(std::span<const std::uint8_t> key) {
-  CHECK(key.size() <= kBlockBytes);
   std::array<std::uint8_t, kBlockBytes> block{};
-  std::copy(key.begin(), key.end(), block.begin());
+  if (key.size() > kBlockBytes) {
+    SHA1(key.data(), key.size(), block.data());
+  } else {
+    std::copy(key.begin(), key.end(), block.begin());
+  }
   HmacSha1Key result{hash_pad(block, 0x36), hash_pad(block, 0x5c)};
   secure_wipe(block.data(), block.size());
   return result;

@@ -1,5 +1,5 @@
 // HMAC-SHA1 (RFC 2104) with the key's two pad blocks hashed once, kept as 40 bytes.
-// Hides: the hash library. Is not: a general MAC interface; it serves the SRTP transform.
+// Hides: the hash library. Is not: a general MAC interface; it serves the SRTP transform and STUN.
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@ struct HmacSha1Key {
   std::array<std::uint32_t, 5> outer{};
 };
 
-/// `key` of at most 64 bytes, a hash block.
+/// A key longer than a hash block (64 bytes) is hashed first (RFC 2104 section 2).
 HmacSha1Key make_hmac_sha1_key(std::span<const std::uint8_t> key);
 
 /// The full 20-byte code of `head` followed by `tail`.

@@ -1,0 +1,152 @@
+// STUN messages (RFC 8489) for ICE and TURN: a reader that never leaves its bounds and a writer
+// into a caller's buffer. Hides: the wire format, FINGERPRINT. Is not: authentication; who holds a
+// key computes the code over what integrity() names.
+//
+//   0                   1                   2                   3
+//  |0 0|   type (class, method)    |     length of attributes      |
+//  |                     magic cookie 0x2112A442                   |
+//  |                     transaction id (96 bits)                  |
+//  |      attribute type           |   length without padding      |  value, padded to 4 bytes ...
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "relay/core/bytes.h"
+#include "turnpike/address.h"
+
+namespace turnpike::stun {
+
+constexpr std::size_t kHeaderBytes = 20;
+constexpr std::size_t kAttributeHeaderBytes = 4;
+constexpr std::uint32_t kMagicCookie = 0x2112A442;
+constexpr std::size_t kIntegrityBytes = 20;  ///< HMAC-SHA1
+
+enum class Class : std::uint8_t { kRequest = 0, kIndication = 1, kSuccess = 2, kError = 3 };
+
+constexpr std::uint16_t kBinding = 0x001;
+
+/// Attribute types (RFC 8489 section 18.3, RFC 8445 section 20.1). Those below 0x8000 must be
+/// understood by who acts on the message.
+enum Attribute : std::uint16_t {
+  kMappedAddress = 0x0001,
+  kUsername = 0x0006,
+  kMessageIntegrity = 0x0008,
+  kErrorCode = 0x0009,
+  kUnknownAttributes = 0x000A,
+  kMessageIntegritySha256 = 0x001C,
+  kXorMappedAddress = 0x0020,
+  kPriority = 0x0024,
+  kUseCandidate = 0x0025,
+  kFingerprint = 0x8028,
+  kIceControlled = 0x8029,
+  kIceControlling = 0x802A,
+};
+
+using Bytes = std::span<const std::uint8_t>;
+using TransactionId = std::array<std::uint8_t, 12>;
+
+/// What MESSAGE-INTEGRITY covers (RFC 8489 section 14.5): HMAC over `header`, then `attributes`.
+struct Integrity {
+  std::array<std::uint8_t, kHeaderBytes> header{};  ///< its length ends with MESSAGE-INTEGRITY
+  Bytes attributes;
+  Bytes code;  ///< kIntegrityBytes as received
+};
+
+/// A message that has been read: a view of the datagram, which must outlive it.
+class Message {
+ public:
+  /// Reads a whole datagram: header, cookie, every attribute within its bounds, and FINGERPRINT,
+  /// if there is one: last and right (RFC 8489 section 7.3). Nothing is said of integrity.
+  static std::optional<Message> parse(Bytes datagram);
+
+  Class message_class() const { return class_; }
+  std::uint16_t method() const { return method_; }
+  const TransactionId& transaction() const { return transaction_; }
+  bool has_fingerprint() const { return fingerprint_; }
+
+  /// The value of the first attribute of a type. Everything behind MESSAGE-INTEGRITY is unseen,
+  /// because nothing vouches for it (RFC 8489 section 14.5).
+  std::optional<Bytes> find(std::uint16_t type) const;
+  /// Its integrity, when there is one of the right length.
+  std::optional<Integrity> integrity() const;
+
+  // Values by type; nothing when absent, or of a length or form that is not right.
+  std::optional<std::string_view> username() const;
+  std::optional<std::uint32_t> priority() const { return u32(kPriority); }
+  std::optional<std::uint64_t> u64(std::uint16_t type) const;
+  std::optional<std::uint32_t> u32(std::uint16_t type) const;
+  bool use_candidate() const { return find(kUseCandidate).has_value(); }
+  /// XOR-MAPPED-ADDRESS and its like (RFC 8489 section 14.2).
+  std::optional<SocketAddress> xor_address(std::uint16_t type) const;
+  /// 300-699 (RFC 8489 section 14.8).
+  std::optional<std::uint16_t> error_code() const;
+
+  /// Collects types that must be understood and are not in `known` into `out`, each once;
+  /// returns how many there are in `out`.
+  std::size_t unknown_required(std::span<const std::uint16_t> known,
+                               std::span<std::uint16_t> out) const;
+
+ private:
+  struct Field {
+    std::uint16_t type = 0;
+    Bytes value;
+  };
+  // The attribute at `at`, which moves behind it; false at the end or where it does not fit.
+  bool next(std::size_t& at, Field& field) const;
+  bool walk();
+
+  Bytes datagram_;
+  std::size_t seen_end_ = 0;      // attributes from here on are not looked at
+  std::size_t integrity_at_ = 0;  // 0: none
+  Class class_ = Class::kRequest;
+  std::uint16_t method_ = 0;
+  bool fingerprint_ = false;
+  TransactionId transaction_{};
+};
+
+/// Writes a message from front to back. What does not fit makes finish() empty.
+class Writer {
+ public:
+  Writer(std::span<std::uint8_t> buffer, Class message_class, std::uint16_t method,
+         const TransactionId& transaction);
+
+  void add(std::uint16_t type, Bytes value);  ///< padded with zeros
+  void add_flag(std::uint16_t type) { add(type, {}); }
+  void add_text(std::uint16_t type, std::string_view text);
+  void add_u32(std::uint16_t type, std::uint32_t value);
+  void add_u64(std::uint16_t type, std::uint64_t value);
+  void add_xor_address(std::uint16_t type, const SocketAddress& address);
+  /// Without a reason phrase: it would only make answers longer.
+  void add_error_code(std::uint16_t code);
+  void add_unknown_attributes(std::span<const std::uint16_t> types);
+  /// `mac(message, code)` writes kIntegrityBytes over the message so far, whose length already
+  /// ends with MESSAGE-INTEGRITY.
+  template <typename Mac>
+  void add_integrity(Mac&& mac) {
+    const std::size_t covered = size_;
+    std::uint8_t* value = append(kMessageIntegrity, kIntegrityBytes);
+    if (value != nullptr) mac(Bytes(buffer_.data(), covered), value);
+  }
+  void add_fingerprint();
+
+  /// The whole message; empty when the buffer was too small.
+  Bytes finish() const { return fits_ ? Bytes(buffer_.data(), size_) : Bytes(); }
+
+ private:
+  // Room for a value, zeroed with its padding; null when it does not fit.
+  std::uint8_t* append(std::uint16_t type, std::size_t value_bytes);
+
+  std::span<std::uint8_t> buffer_;
+  std::size_t size_ = 0;
+  bool fits_ = true;
+};
+
+/// CRC-32 of ITU V.42 (RFC 8489 section 14.7), without FINGERPRINT's final XOR.
+std::uint32_t crc32(Bytes bytes);
+
+}  // namespace turnpike::stun
