@@ -5,6 +5,7 @@
 // at all, which is the shard's; a socket, a thread.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -25,7 +26,7 @@ struct LegKey {
   std::uint32_t slot = 0;
   std::uint32_t generation = 0;
   Side side = Side::kA;
-  bool operator==(const LegKey&) const = default;
+  auto operator<=>(const LegKey&) const = default;
 };
 
 /// Longer datagrams are dropped.

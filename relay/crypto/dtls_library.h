@@ -1,0 +1,45 @@
+// What the files of relay/crypto/dtls* share of OpenSSL: owning pointers, the context of a
+// certificate, and a BIO that keeps the borders of datagrams (the memory BIO merges them).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include <openssl/ssl.h>
+
+#include "relay/crypto/dtls.h"
+
+namespace turnpike {
+
+struct OpensslFree {
+  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
+  void operator()(SSL* ssl) const { SSL_free(ssl); }
+  void operator()(X509* certificate) const { X509_free(certificate); }
+  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
+};
+template <typename T>
+using OpensslPtr = std::unique_ptr<T, OpensslFree>;
+
+struct DtlsCertificate::Library {
+  OpensslPtr<SSL_CTX> context;
+};
+
+/// The two ends of the BIO, and the cookie that the handshake is to ask for.
+struct DtlsDatagrams {
+  std::span<const std::uint8_t> in;  ///< read once, whole
+  DatagramOut* out = nullptr;        ///< null: what is written is thrown away
+  std::uint64_t sequence_offset = 0;
+  std::array<std::uint8_t, 32> cookie{};
+  std::size_t cookie_bytes = 0;
+};
+
+/// A BIO over `datagrams`, which must outlive it. Null when memory is out.
+BIO* make_datagram_bio(DtlsDatagrams& datagrams);
+
+/// Hash of a certificate, as in a=fingerprint (RFC 8122 section 5). Unset when the library fails.
+Fingerprint fingerprint_of(const X509& certificate, FingerprintHash hash);
+
+}  // namespace turnpike

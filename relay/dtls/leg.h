@@ -1,0 +1,118 @@
+// The handshakes of one leg: the association that has keys, and those that compete for the next.
+// Hides: which of them a datagram is for, and who wins. Part of relay/dtls/handshakes.h.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "relay/crypto/dtls.h"
+#include "relay/crypto/dtls_cookie.h"
+#include "relay/dtls/handshakes.h"
+#include "relay/dtls/records.h"
+
+namespace turnpike {
+
+/// What all legs have in common.
+struct HandshakesShared {
+  HandshakeLimits limits;
+  HandshakeCounters counters;
+  CookieSecrets cookies;
+  std::map<std::uint32_t, std::shared_ptr<const DtlsCertificate>> certificates;
+  std::size_t half_open = 0;
+};
+
+class HandshakeLeg {
+ public:
+  /// For the SDP with the remote end's fingerprint, which a complete association waits for.
+  static constexpr Seconds kHold{60};
+  /// An active association that broke is begun again: what broke it may not have been from the
+  /// remote end.
+  static constexpr unsigned kAttemptsMax = 3;
+  static constexpr Seconds kRetryAfter{1};
+  /// A candidate that has shown nothing but a ClientHello for so long gives way to a new one.
+  static constexpr Seconds kStale{5};
+
+  HandshakeLeg(const LegKey& key, HandshakesShared& shared) : key_(key), shared_(shared) {}
+  ~HandshakeLeg() { drop_candidates(); }
+  HandshakeLeg(const HandshakeLeg&) = delete;
+  HandshakeLeg& operator=(const HandshakeLeg&) = delete;
+
+  void update(DtlsConfig config, const SocketAddress& peer, Instant now, HandshakeSink& sink);
+  void close(HandshakeSink& sink);
+  void handle(const SocketAddress& source, bool ice_validated,
+              std::span<const std::uint8_t> datagram, Instant now, HandshakeSink& sink);
+  void on_deadline(Instant now, HandshakeSink& sink);
+  /// Instant::max() when there is none.
+  Instant next_deadline() const;
+
+  const Handshakes::Report& report() const { return report_; }
+  /// Instant::max() when no association is kept after its keys were handed out.
+  Instant lingers_until() const { return lingers_until_; }
+  void stop_lingering();
+
+ private:
+  /// An association, and where its remote end is.
+  struct Candidate {
+    std::unique_ptr<DtlsAssociation> association;
+    SocketAddress source;                   ///< passive: where it was heard from last
+    bool ice_validated = false;             ///< and may be heard from everywhere that is validated
+    std::array<std::uint8_t, 32> random{};  ///< passive: of its ClientHello
+    Instant started{};
+    Instant gives_up{};
+  };
+  enum class Fate : std::uint8_t { kStays, kGone, kWon };
+  class Out;
+
+  bool is_active() const { return config_.role == DtlsRole::kActive; }
+  bool has_present_keys() const { return keys_are_present_; }
+  bool is_for(const Candidate& candidate, const SocketAddress& source, bool ice_validated) const;
+  SocketAddress address_of(const Candidate& candidate) const;
+  Out out_of(const Candidate& candidate, HandshakeSink& sink) const;
+
+  void begin_anew(Instant now, HandshakeSink& sink);
+  void start_active(Instant now, HandshakeSink& sink);
+  void handle_hello(const DtlsRecord& record, const HelloStart& hello, const SocketAddress& source,
+                    bool ice_validated, std::span<const std::uint8_t> datagram, Instant now,
+                    HandshakeSink& sink);
+  void ask_for_cookie(const DtlsRecord& record, const HelloStart& hello,
+                      const SocketAddress& source, Instant now, HandshakeSink& sink);
+  Candidate* add_passive(const SocketAddress& source, Instant now, HandshakeSink& sink);
+  bool make_room(const SocketAddress& source, Instant now);
+  void handle_late(const SocketAddress& source, bool ice_validated,
+                   std::span<const std::uint8_t> datagram, Instant now, HandshakeSink& sink);
+
+  Fate feed(std::size_t index, std::span<const std::uint8_t> datagram, Instant now,
+            HandshakeSink& sink);
+  Fate settle(std::size_t index, Instant now, HandshakeSink& sink);
+  void win(std::size_t index, const SrtpKeying& receive, const SrtpKeying& send, Instant now,
+           HandshakeSink& sink);
+  void end(std::size_t index, DtlsFailure failure, Instant now, HandshakeSink& sink);
+  void drop_candidate(std::size_t index);
+  void drop_candidates();
+  DtlsFailure why_it_timed_out() const;
+  void note(DtlsState state, DtlsFailure failure, HandshakeSink& sink);
+  void drop_datagram() { shared_.counters.datagrams_dropped.add(); }
+
+  LegKey key_;
+  HandshakesShared& shared_;
+  DtlsConfig config_;
+  SocketAddress peer_;
+  Handshakes::Report report_;
+
+  std::vector<std::unique_ptr<Candidate>> candidates_;
+  std::unique_ptr<Candidate> established_;  // null: there was none, or it was forgotten
+  bool keys_are_present_ = false;           // of the association that is configured now
+  Instant lingers_until_ = Instant::max();
+
+  unsigned attempts_ = 0;  // active
+  Instant first_attempt_{};
+  Instant retry_at_ = Instant::max();
+  bool has_alert_ = false;  // a fatal one, in plaintext
+  std::uint8_t alert_ = 0;
+};
+
+}  // namespace turnpike
