@@ -33,25 +33,25 @@ bool may_be_forged(DtlsFailure failure) {
 
 }  // namespace
 
-/// Sends where the candidate is. A candidate that is not alone keeps its plaintext alerts to
-/// itself: the remote end would take them for its own association.
+/// Sends where the candidate is. A candidate that is not the last chance keeps its plaintext alerts
+/// to itself: they would end the remote end's part in another one.
 class HandshakeLeg::Out final : public DatagramOut {
  public:
-  Out(const LegKey& key, const SocketAddress& to, bool alone, HandshakeSink& sink)
-      : key_(key), to_(to), alone_(alone), sink_(sink) {}
+  Out(const LegKey& key, const SocketAddress& to, bool is_last, HandshakeSink& sink)
+      : key_(key), to_(to), is_last_(is_last), sink_(sink) {}
 
   void datagram(std::span<const std::uint8_t> bytes) override {
     std::span<const std::uint8_t> rest = bytes;
     DtlsRecord record;
     const bool is_alert =
         take_record(rest, record) && judge(record, DtlsRole::kUndecided) == RecordVerdict::kAlert;
-    if (to_.is_set() && (alone_ || !is_alert)) sink_.send(key_, to_, bytes);
+    if (to_.is_set() && (is_last_ || !is_alert)) sink_.send(key_, to_, bytes);
   }
 
  private:
   const LegKey& key_;
   SocketAddress to_;
-  bool alone_;
+  bool is_last_;
   HandshakeSink& sink_;
 };
 
@@ -67,7 +67,8 @@ SocketAddress HandshakeLeg::address_of(const Candidate& candidate) const {
 }
 
 HandshakeLeg::Out HandshakeLeg::out_of(const Candidate& candidate, HandshakeSink& sink) const {
-  return {key_, address_of(candidate), candidates_.size() <= 1, sink};
+  const bool is_last = candidates_.size() <= 1 && (!is_active() || attempts_ >= kAttemptsMax);
+  return {key_, address_of(candidate), is_last, sink};
 }
 
 // ---- What signalling says
@@ -104,6 +105,7 @@ void HandshakeLeg::update(DtlsConfig config, const SocketAddress& peer, Instant 
   const bool idle = candidates_.empty() && !has_present_keys() && retry_at_ == Instant::max();
   if (is_active() && idle && (peer_moved || report_.state != DtlsState::kFailed)) {
     attempts_ = 0;
+    earlier_failure_ = DtlsFailure::kNone;
     start_active(now, sink);
   }
 }
@@ -113,6 +115,7 @@ void HandshakeLeg::begin_anew(Instant now, HandshakeSink& sink) {
   keys_are_present_ = false;
   attempts_ = 0;
   retry_at_ = Instant::max();
+  earlier_failure_ = DtlsFailure::kNone;
   has_alert_ = false;
   if (shared_.certificates.find(config_.identity) == shared_.certificates.end()) {
     shared_.counters.failed[static_cast<std::size_t>(DtlsFailure::kProtocol)].add();
@@ -382,6 +385,7 @@ void HandshakeLeg::end(std::size_t index, DtlsFailure failure, Instant now, Hand
   if (is_active() && may_be_forged(failure) && attempts_ < kAttemptsMax &&
       now + kRetryAfter < first_attempt_ + Handshakes::kPatience) {
     retry_at_ = now + kRetryAfter;
+    earlier_failure_ = failure;
     return;
   }
   shared_.counters.failed[static_cast<std::size_t>(failure)].add();
@@ -399,6 +403,7 @@ void HandshakeLeg::drop_candidates() {
 }
 
 DtlsFailure HandshakeLeg::why_it_timed_out() const {
+  if (earlier_failure_ != DtlsFailure::kNone) return earlier_failure_;
   if (!has_alert_) return DtlsFailure::kTimeout;
   return alert_ == kAlertProtocolVersion ? DtlsFailure::kVersion : DtlsFailure::kAlert;
 }

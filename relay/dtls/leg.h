@@ -111,7 +111,8 @@ class HandshakeLeg {
   unsigned attempts_ = 0;  // active
   Instant first_attempt_{};
   Instant retry_at_ = Instant::max();
-  bool has_alert_ = false;  // a fatal one, in plaintext
+  DtlsFailure earlier_failure_ = DtlsFailure::kNone;  // of an attempt that was begun again
+  bool has_alert_ = false;                            // a fatal one, in plaintext
   std::uint8_t alert_ = 0;
 };
 

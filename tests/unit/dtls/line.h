@@ -63,7 +63,7 @@ struct Fate {
 };
 using Fates = std::function<Fate(std::size_t)>;
 
-constexpr LegKey kLeg = {3, 7, 11, Side::kB};
+inline constexpr LegKey kLeg = {3, 7, 11, Side::kB};
 inline const SocketAddress kClient = at(1);
 
 /// The engine with one leg that matters, and its clock.
@@ -175,5 +175,44 @@ struct Line {
   std::deque<Datagram> late_;
   std::size_t count_ = 0;
 };
+
+struct Place {
+  SocketAddress address;
+  PlainPeer* peer;
+};
+
+/// Everybody talks to the engine until nobody has anything to say; no time passes.
+inline void exchange(Engine& engine, const std::vector<Place>& places) {
+  for (bool busy = true; busy;) {
+    busy = false;
+    for (const Place& place : places) {
+      for (const Bytes& bytes : place.peer->take_sent()) {
+        engine.deliver(bytes, place.address);
+        busy = true;
+      }
+    }
+    for (const Recorder::Sent& sent : engine.recorder.take_sent()) {
+      busy = true;
+      for (const Place& place : places) {
+        if (place.address == sent.to) place.peer->deliver(sent.bytes, engine.now);
+      }
+    }
+  }
+}
+
+/// The peer's first datagram.
+inline Bytes hello_of(PlainPeer& peer, Instant now) {
+  peer.start(now);
+  return peer.take_sent().at(0);
+}
+
+/// A record in plaintext.
+inline Bytes plain_record(std::uint8_t type, const Bytes& payload, std::uint8_t sequence = 9) {
+  Bytes record = {type, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, sequence};
+  record.push_back(static_cast<std::uint8_t>(payload.size() >> 8));
+  record.push_back(static_cast<std::uint8_t>(payload.size()));
+  record.insert(record.end(), payload.begin(), payload.end());
+  return record;
+}
 
 }  // namespace turnpike::dtls_testing
