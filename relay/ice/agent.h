@@ -105,6 +105,7 @@ class Agent {
   void send_check(Pair& pair, Component component, const Turn& turn);
   bool send_one(const Turn& turn);
   void time_out_checks(const Turn& turn);
+  bool nomination_goes_on(Stream& stream, Instant now);
   void nominate(Component component, const Turn& turn);
   void follow(Pair& pair, Component component, const Turn& turn);
   void follow_overdue(Component component, const Turn& turn);

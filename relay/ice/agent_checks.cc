@@ -13,6 +13,8 @@ namespace {
 // repeat it more often on the one that they use.
 constexpr Seconds kNominationSettles{3};
 constexpr std::uint8_t kSuspectUnanswered = 2;
+// A nomination that is not answered gives way to another valid pair after so many sends.
+constexpr std::uint8_t kNominationSends = 3;
 
 }  // namespace
 
@@ -149,6 +151,23 @@ bool Agent::has_rival(const Stream& stream, Instant now) const {
   });
 }
 
+bool Agent::nomination_goes_on(Stream& stream, Instant now) {
+  for (Pair& pair : stream.list.pairs()) {
+    if (!pair.nominating) continue;
+    const auto others = stream.list.pairs();
+    const bool other = std::any_of(others.begin(), others.end(), [&](const Pair& rest) {
+      return &rest != &pair && is_valid(rest, now);
+    });
+    if (pair.triggered != 0 || pair.sends < kNominationSends || now < pair.next_send || !other) {
+      return true;
+    }
+    pair.nominating = false;
+    pair.in_flight = false;
+    pair.state = IcePairState::kFailed;
+  }
+  return false;
+}
+
 // As the controlling agent (RFC 8445 section 8.1.1): the best valid pair, when no better one is
 // still open or it has had its time; and another one when the pair in use falls silent.
 void Agent::nominate(Component component, const Turn& turn) {
@@ -157,9 +176,9 @@ void Agent::nominate(Component component, const Turn& turn) {
   const bool suspect = is_done(stream) && stream.selection.unanswered >= kSuspectUnanswered &&
                        turn.now >= stream.selection.next_check;
   if (is_done(stream) && !suspect) return;
+  if (nomination_goes_on(stream, turn.now)) return;
   Pair* best = nullptr;
   for (Pair& pair : stream.list.pairs()) {
-    if (pair.nominating) return;
     if (!is_valid(pair, turn.now) || (suspect && pair.remote == stream.selection.remote)) continue;
     if (best == nullptr || priority_of(pair, component) > priority_of(*best, component)) {
       best = &pair;
@@ -167,6 +186,11 @@ void Agent::nominate(Component component, const Turn& turn) {
   }
   if (best == nullptr) {
     stream.first_valid = Instant{};
+    // What was valid once, and so long ago that it says nothing any more, is asked again.
+    for (Pair& pair : stream.list.pairs()) {
+      const bool stale = pair.state == IcePairState::kSucceeded && !is_valid(pair, turn.now);
+      if (stale && !pair.in_flight) trigger(pair);
+    }
     return;
   }
   const auto pairs = stream.list.pairs();
@@ -281,6 +305,8 @@ void Agent::check_consent(Component component, const Turn& turn) {
   fields.priority = candidate_priority(CandidateType::kPeerReflexive, component);
   fields.tie_breaker = tie_breaker_;
   fields.controlling = controlling_;
+  // A NAT may have given us another address: the remote end then follows with this check.
+  fields.use_candidate = controlling_ && !selection.previous;
   selection.checks[selection.sent++ % selection.checks.size()] = fields.transaction;
   MessageBuffer buffer;
   transmit(component, selection.remote, write_check(buffer, keys, fields), turn);

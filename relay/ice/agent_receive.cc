@@ -139,7 +139,7 @@ void Agent::note_lite_check(Pair& pair, Component component, const Turn& turn) {
   pair.validated_at = turn.now;
   const bool same = selection.remote == pair.remote;
   if (same && selection.active) selection.consent_until = turn.now + kConsentLife;
-  if (same && !selection.active) {
+  if (selection.remote.is_set() && !selection.active) {
     select(pair, component, turn);  // back from lost consent
   } else {
     follow(pair, component, turn);
@@ -202,6 +202,10 @@ void Agent::answered(Pair& pair, Component component, const Turn& turn) {
   }
   if (!controlling_) {
     follow(pair, component, turn);
+    // Better where it is now than nowhere: a remote end need not repeat a nomination.
+    if (selection.remote.is_set() && !selection.active && pair.is_heard()) {
+      select(pair, component, turn);
+    }
   } else if (pair.nominating && pair.sent_controlling && pair.sent_use_candidate) {
     pair.nominating = false;
     select(pair, component, turn);

@@ -43,6 +43,8 @@ TEST(Rfc2202, hmac_sha1) {
             from_hex("effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"));
   EXPECT_EQ(code(Bytes(20, 0xaa), std::string(50, '\xdd'), 0),
             from_hex("125d7342b9ac11cd91a39af48aa17b4f63f175d3"));
+  EXPECT_EQ(code(Bytes(80, 0xaa), "Test Using Larger Than Block-Size Key - Hash Key First", 7),
+            from_hex("aa4ae5e15272d00e95705637ce8a3b55ed402112"));
 }
 
 /// Keystream of 65,282 blocks at index 0 and SSRC 0.

@@ -1,0 +1,83 @@
+// Two ICE engines under one seed, each behind a NAT or none, with signalling that is slow and out
+// of step, candidates that are dead, a network that delays, loses, doubles and reorders, NATs that
+// forget, restarts, and somebody who repeats what he saw. Checks after each step that nothing is
+// sent where nobody asked for it; at the end that both sides agree.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "relay/ice/engine.h"
+#include "tests/sim/nat.h"
+
+namespace turnpike::sim {
+
+struct IceScenario {
+  std::array<NatKind, 2> nat{};
+  std::array<IceMode, 2> mode{IceMode::kFull, IceMode::kFull};
+  std::uint32_t loss_percent = 0;
+  bool rtcp_mux = true;
+  bool same_role = false;    // both begin as controlling, or both as controlled
+  bool nat_forgets = false;  // one NAT does, in the middle
+  bool restart = false;
+  bool attacker = false;
+};
+
+class IceWorld {
+ public:
+  IceWorld(std::uint64_t seed, const IceScenario& scenario);
+  ~IceWorld();
+  void run(Milliseconds duration);
+  /// NATs let packets through without help of a third host.
+  static bool path_exists(NatKind a, NatKind b);
+
+  /// Signalling begins; what comes of it takes its time.
+  void call();
+  void forget_nat();
+  void restart();
+  /// The network becomes perfect, as it must be before judging the end.
+  void calm() { scenario_.loss_percent = 0; }
+
+  bool connected() const;
+  /// Each side's destination is where the other side's packets come from.
+  bool agrees();
+  const std::string& violation() const { return violation_; }
+  std::uint64_t sent(std::size_t side) const;
+
+ private:
+  struct End;
+  struct Flight {
+    SocketAddress from;
+    SocketAddress to;
+    std::vector<std::uint8_t> bytes;
+  };
+
+  std::uint32_t pick(std::uint32_t below) { return static_cast<std::uint32_t>(random_() % below); }
+  void launch(const SocketAddress& from, const SocketAddress& to, std::vector<std::uint8_t> bytes);
+  void deliver(const Flight& flight);
+  void signal(std::size_t from);
+  void learn(std::size_t side, const IceConfig& theirs, std::uint8_t candidates);
+  void update(std::size_t side);
+  void describe(std::size_t side);
+  void attack();
+  void fail(const std::string& what);
+
+  std::mt19937_64 random_;
+  IceScenario scenario_;
+  Instant now_{Seconds(100)};
+  Instant next_attack_{};
+  std::array<std::unique_ptr<End>, 2> ends_;
+  std::multimap<Instant, Flight> in_flight_;
+  std::multimap<Instant, std::function<void()>> plans_;  // of signalling
+  std::vector<Flight> recorded_;
+  std::string violation_;
+};
+
+}  // namespace turnpike::sim

@@ -1,0 +1,525 @@
+// Check lists, pace, repetition, nomination and roles of one leg (RFC 8445 sections 6 to 8).
+#include <gtest/gtest.h>
+
+#include "relay/ice/agent.h"
+#include "tests/support/ice_fixture.h"
+
+namespace turnpike::test {
+namespace {
+
+using stun::Class;
+
+class Ice : public ::testing::Test, protected IceFixture {
+ protected:
+  const IceRecorder::Sent& last() const { return sink.sent.back(); }
+};
+
+TEST_F(Ice, a_check_says_what_rfc_8445_asks_for) {
+  candidate(near, 100);
+  update();
+  ASSERT_EQ(sink.sent.size(), 1U);
+  const auto message = last().message();
+  ASSERT_TRUE(message);
+  EXPECT_EQ(last().to, near);
+  EXPECT_EQ(message->message_class(), Class::kRequest);
+  EXPECT_EQ(message->username(), "theirs:ours");
+  EXPECT_EQ(message->priority(), (110U << 24) | (65535U << 8) | 255U);
+  EXPECT_TRUE(message->u64(stun::kIceControlled));
+  EXPECT_FALSE(message->u64(stun::kIceControlling));
+  EXPECT_FALSE(message->use_candidate());
+  EXPECT_TRUE(message->has_fingerprint());
+  EXPECT_TRUE(ice::is_authentic(*message, ice_key(theirs)));
+  EXPECT_EQ(sink.states, std::vector{IceState::kChecking});
+}
+
+TEST_F(Ice, checks_are_paced_and_ordered_by_priority) {
+  for (std::uint16_t i = 0; i < 5; ++i) {
+    SocketAddress address = near;
+    address.port = static_cast<std::uint16_t>(5000 + i);
+    candidate(address, 100U + i);
+  }
+  update();
+  run(Milliseconds(240));
+  ASSERT_EQ(sink.sent.size(), 5U);
+  for (std::size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(sink.sent[i].to.port, 5004 - i);
+    if (i > 0) {
+      EXPECT_GE(sink.sent[i].at - sink.sent[i - 1].at, ice::kPace);
+    }
+  }
+}
+
+TEST_F(Ice, a_check_is_sent_seven_times_and_then_fails) {
+  candidate(near, 100);
+  update();
+  run(Seconds(60));
+  ASSERT_EQ(sink.sent.size(), 7U);
+  const std::array<int, 7> at_ms = {0, 500, 1500, 3500, 7500, 15500, 31500};
+  for (std::size_t i = 0; i < 7; ++i) {
+    EXPECT_EQ(sink.sent[i].at, Instant(Seconds(1000)) + Milliseconds(at_ms[i]));
+    EXPECT_EQ(sink.sent[i].bytes, sink.sent[0].bytes);
+  }
+  EXPECT_EQ(state(), IceState::kFailed);
+  EXPECT_EQ(report().pairs[0].state, IcePairState::kFailed);
+  EXPECT_LT(wakeups, 20);
+  EXPECT_EQ(engine().next_deadline(), Instant::max());
+}
+
+TEST_F(Ice, a_check_of_theirs_revives_what_has_failed) {
+  candidate(near, 100);
+  update();
+  run(Seconds(60));
+  ASSERT_EQ(state(), IceState::kFailed);
+  alive = {near};
+  EXPECT_TRUE(check_from(near, true));
+  run(Milliseconds(100));
+  EXPECT_EQ(state(), IceState::kConnected);
+  EXPECT_EQ(selected(), near);
+}
+
+TEST_F(Ice, waits_without_remote_credentials_and_remembers_checks) {
+  config.remote = {};
+  update();
+  EXPECT_EQ(state(), IceState::kWaiting);
+  EXPECT_TRUE(check_from(near, true));
+  ASSERT_EQ(sink.sent.size(), 1U);
+  EXPECT_TRUE(last().is(Class::kSuccess));
+  run(Seconds(5));
+  EXPECT_EQ(sink.sent.size(), 1U);
+  EXPECT_FALSE(selected().is_set());
+  alive = {near};
+  config.remote = theirs;
+  update();
+  run(Milliseconds(100));
+  EXPECT_EQ(selected(), near);
+  EXPECT_EQ(state(), IceState::kConnected);
+}
+
+TEST_F(Ice, answers_carry_the_source_and_our_code) {
+  update();
+  const IceBytes request = write_ice_check(check());
+  deliver(request, far);
+  const auto& sent = sink.sent.front();
+  const auto message = sent.message();
+  ASSERT_TRUE(message);
+  EXPECT_EQ(message->message_class(), Class::kSuccess);
+  EXPECT_EQ(message->transaction(), stun::Message::parse(request)->transaction());
+  EXPECT_EQ(message->xor_address(stun::kXorMappedAddress), far);
+  EXPECT_TRUE(ice::is_authentic(*message, ice_key(ours)));
+  EXPECT_TRUE(message->has_fingerprint());
+}
+
+TEST_F(Ice, a_source_that_was_not_named_is_checked_in_return) {
+  update();
+  alive = {far};
+  check_from(far, true);
+  run(Milliseconds(100));
+  EXPECT_EQ(selected(), far);
+  EXPECT_EQ(report().pairs[0].type, CandidateType::kPeerReflexive);
+  EXPECT_TRUE(engine().is_validated(kLeg, far));
+  EXPECT_FALSE(engine().is_validated(kLeg, near));
+}
+
+TEST_F(Ice, peer_reflexive_pairs_are_bounded_and_the_selected_one_stays) {
+  update();
+  alive = {far};
+  check_from(far, true);
+  run(Milliseconds(100));
+  ASSERT_EQ(selected(), far);
+  for (std::uint16_t port = 2000; port < 2200; ++port) {
+    SocketAddress address = near;
+    address.port = port;
+    check_from(address);
+    run(Milliseconds(20));
+  }
+  EXPECT_EQ(report().pair_count, ice::kPeerReflexiveMax);
+  EXPECT_EQ(report().pairs[0].remote, far);
+  EXPECT_TRUE(report().pairs[0].selected);
+}
+
+TEST_F(Ice, controlled_follows_a_nomination_only_when_its_own_check_succeeds) {
+  candidate(near, 100);
+  update();
+  check_from(near, true);
+  run(Seconds(50));
+  EXPECT_FALSE(selected().is_set());
+  EXPECT_EQ(sink.selections, 0);
+}
+
+TEST_F(Ice, controlled_follows_a_nomination_of_a_valid_pair_at_once) {
+  candidate(near, 100);
+  alive = {near};
+  update();
+  run(Milliseconds(100));
+  EXPECT_FALSE(selected().is_set());
+  check_from(near, true);
+  EXPECT_EQ(selected(), near);
+}
+
+TEST_F(Ice, renomination_moves_media_at_once) {
+  candidate(near, 200);
+  candidate(far, 100);
+  alive = {near, far};
+  update();
+  run(Milliseconds(200));
+  check_from(near, true);
+  ASSERT_EQ(selected(), near);
+  check_from(far, true);
+  EXPECT_EQ(selected(), far);
+  check_from(far);
+  check_from(near);
+  EXPECT_EQ(selected(), far);
+  check_from(near, true);
+  EXPECT_EQ(selected(), near);
+}
+
+TEST_F(Ice, a_client_that_moves_continues_within_one_check) {
+  candidate(near, 200);
+  alive = {near};
+  update();
+  run(Milliseconds(200));
+  check_from(near, true);
+  ASSERT_EQ(selected(), near);
+  run(Seconds(20));
+  alive = {far};
+  check_from(far, true);
+  run(Milliseconds(60));
+  EXPECT_EQ(selected(), far);
+  EXPECT_EQ(state(), IceState::kConnected);
+}
+
+TEST_F(Ice, aggressive_nomination_ends_on_the_best_pair_and_stays_there) {
+  candidate(near, 200);
+  candidate(far, 100);
+  alive = {near, far};
+  update();
+  run(Milliseconds(200));
+  for (int round = 0; round < 20; ++round) {
+    check_from(far, true);
+    check_from(near, true);
+    run(Seconds(2));
+  }
+  EXPECT_EQ(selected(), near);
+  EXPECT_LE(sink.selections, 2);
+}
+
+TEST_F(Ice, a_nomination_is_followed_late_when_the_pair_in_use_is_forgotten) {
+  candidate(near, 200);
+  candidate(far, 100);
+  alive = {near, far};
+  update();
+  run(Milliseconds(200));
+  check_from(far, true);
+  check_from(near, true);
+  ASSERT_EQ(selected(), near);
+  run(Seconds(1));
+  check_from(far, true);  // neither new nor better: two pairs, both nominated
+  EXPECT_EQ(selected(), near);
+  run(Seconds(12));
+  EXPECT_EQ(selected(), far);
+}
+
+TEST_F(Ice, controlling_nominates_the_best_valid_pair_when_the_rest_has_settled) {
+  config.controlling = true;
+  candidate(near, 100);
+  candidate(far, 200);
+  update();
+  ASSERT_EQ(last().to, far);
+  run(Milliseconds(60));
+  ASSERT_EQ(last().to, near);
+  answer(last());
+  EXPECT_FALSE(last().message()->use_candidate());
+  run(Milliseconds(80));
+  EXPECT_EQ(sink.sent.size(), 2U) << "a better pair is still open";
+  run(Milliseconds(100));
+  ASSERT_EQ(last().to, near);
+  EXPECT_TRUE(last().message()->use_candidate());
+  EXPECT_TRUE(last().message()->u64(stun::kIceControlling));
+  EXPECT_FALSE(selected().is_set());
+  answer(last());
+  EXPECT_EQ(selected(), near);
+}
+
+TEST_F(Ice, controlling_nominates_at_once_when_nothing_better_is_open) {
+  config.controlling = true;
+  candidate(near, 100);
+  update();
+  answer(last());
+  run(Milliseconds(60));
+  EXPECT_TRUE(last().message()->use_candidate());
+}
+
+TEST_F(Ice, controlling_takes_the_next_pair_when_a_nomination_fails) {
+  config.controlling = true;
+  candidate(near, 200);
+  candidate(far, 100);
+  update();
+  answer(last());
+  run(Milliseconds(60));
+  run(Milliseconds(60));
+  alive = {far};
+  for (const auto& sent : std::vector(sink.sent)) {
+    if (sent.to == far) answer(sent);
+  }
+  run(Seconds(4));
+  EXPECT_EQ(selected(), far);
+}
+
+TEST_F(Ice, controlling_asks_again_what_was_valid_long_ago) {
+  config.controlling = true;
+  candidate(near, 200);
+  update();
+  answer(last());
+  run(Seconds(50));
+  EXPECT_FALSE(selected().is_set());
+  check_from(near);
+  alive = {near};
+  run(Seconds(1));
+  EXPECT_EQ(selected(), near);
+}
+
+TEST_F(Ice, controlling_leaves_a_pair_that_falls_silent_for_one_that_answers) {
+  config.controlling = true;
+  candidate(near, 200);
+  alive = {near};
+  update();
+  run(Seconds(1));
+  ASSERT_EQ(selected(), near);
+  alive = {far};
+  check_from(far);
+  run(Seconds(3));
+  EXPECT_EQ(selected(), far);
+}
+
+TEST_F(Ice, works_with_a_lite_remote_end) {
+  config.controlling = true;
+  candidate(near, 100);
+  alive = {near};  // answers, and never checks
+  update();
+  run(Seconds(300));
+  EXPECT_EQ(selected(), near);
+  EXPECT_EQ(state(), IceState::kConnected);
+  EXPECT_EQ(sink.selections, 1);
+}
+
+TEST_F(Ice, an_answer_from_elsewhere_does_not_count) {
+  candidate(near, 100);
+  update();
+  EXPECT_FALSE(deliver(write_ice_answer(last().bytes, theirs, local), far));
+  EXPECT_EQ(drops(DropReason::kUnknownStun), 1U);
+  EXPECT_FALSE(engine().is_validated(kLeg, near));
+  EXPECT_TRUE(answer(last()));
+  EXPECT_TRUE(engine().is_validated(kLeg, near));
+}
+
+TEST_F(Ice, an_answer_counts_once) {
+  candidate(near, 100);
+  update();
+  const IceRecorder::Sent request = last();
+  EXPECT_TRUE(answer(request));
+  EXPECT_FALSE(answer(request));
+  EXPECT_EQ(drops(DropReason::kUnknownStun), 1U);
+}
+
+TEST_F(Ice, an_error_fails_the_pair) {
+  candidate(near, 100);
+  update();
+  EXPECT_TRUE(answer(last(), 400));
+  EXPECT_EQ(report().pairs[0].state, IcePairState::kFailed);
+}
+
+TEST_F(Ice, unknown_attributes_are_refused_with_420) {
+  update();
+  IceCheck strange = check();
+  strange.extra = 0x7ffe;
+  strange.use_candidate = true;
+  EXPECT_TRUE(deliver(write_ice_check(strange), near));
+  ASSERT_EQ(sink.sent.size(), 1U);
+  const auto message = last().message();
+  EXPECT_EQ(message->error_code(), 420);
+  ASSERT_TRUE(message->find(stun::kUnknownAttributes));
+  EXPECT_EQ(read_be16(message->find(stun::kUnknownAttributes)->data()), 0x7ffe);
+  EXPECT_TRUE(ice::is_authentic(*message, ice_key(ours)));
+  EXPECT_FALSE(engine().is_validated(kLeg, near));
+}
+
+TEST_F(Ice, attributes_that_need_not_be_understood_are_ignored) {
+  update();
+  IceCheck strange = check();
+  strange.extra = 0xc057;
+  EXPECT_TRUE(deliver(write_ice_check(strange), near));
+  EXPECT_TRUE(sink.sent.front().is(Class::kSuccess));
+}
+
+TEST_F(Ice, other_stun_is_counted_and_not_answered) {
+  update();
+  IceCheck indication = check();
+  indication.message_class = Class::kIndication;
+  EXPECT_FALSE(deliver(write_ice_check(indication), near));
+  IceCheck allocate = check();
+  allocate.method = 3;
+  EXPECT_FALSE(deliver(write_ice_check(allocate), near));
+  EXPECT_EQ(drops(DropReason::kUnknownStun), 2U);
+  SocketAddress dns = near;
+  dns.port = 53;
+  EXPECT_FALSE(check_from(dns));
+  EXPECT_EQ(drops(DropReason::kReservedSourcePort), 1U);
+  EXPECT_FALSE(check_from(near, false, Component::kRtcp));
+  EXPECT_EQ(drops(DropReason::kUnexpectedStun), 1U);
+  EXPECT_TRUE(sink.sent.empty());
+}
+
+TEST_F(Ice, role_conflict_is_settled_by_the_tie_breaker) {
+  config.controlling = true;
+  candidate(near, 100);
+  update();
+  IceCheck weaker = check();
+  weaker.controlling = true;
+  weaker.tie_breaker = 0;
+  EXPECT_TRUE(deliver(write_ice_check(weaker), near));
+  EXPECT_EQ(last().message()->error_code(), 487);
+  EXPECT_TRUE(report().controlling);
+  IceCheck stronger = weaker;
+  stronger.tie_breaker = ~0ULL;
+  EXPECT_TRUE(deliver(write_ice_check(stronger), near));
+  EXPECT_FALSE(report().controlling);
+}
+
+TEST_F(Ice, role_conflict_of_two_controlled_agents) {
+  update();
+  IceCheck stronger = check();
+  stronger.controlling = false;
+  stronger.tie_breaker = ~0ULL;
+  EXPECT_TRUE(deliver(write_ice_check(stronger), near));
+  EXPECT_EQ(sink.sent.front().message()->error_code(), 487);
+  EXPECT_FALSE(report().controlling);
+  IceCheck weaker = stronger;
+  weaker.tie_breaker = 0;
+  EXPECT_TRUE(deliver(write_ice_check(weaker), near));
+  EXPECT_TRUE(report().controlling);
+}
+
+TEST_F(Ice, a_487_changes_our_role_and_the_check_is_repeated) {
+  config.controlling = true;
+  candidate(near, 100);
+  update();
+  EXPECT_TRUE(answer(last(), 487));
+  EXPECT_FALSE(report().controlling);
+  run(Milliseconds(60));
+  ASSERT_EQ(sink.sent.size(), 2U);
+  EXPECT_TRUE(last().message()->u64(stun::kIceControlled));
+  EXPECT_NE(last().message()->transaction(), sink.sent[0].message()->transaction());
+}
+
+TEST_F(Ice, several_487_for_one_conflict_change_the_role_once) {
+  config.controlling = true;
+  candidate(near, 200);
+  candidate(far, 100);
+  update();
+  run(Milliseconds(60));
+  ASSERT_EQ(sink.sent.size(), 2U);
+  const std::vector<IceRecorder::Sent> requests = sink.sent;
+  EXPECT_TRUE(answer(requests[0], 487));
+  EXPECT_TRUE(answer(requests[1], 487));
+  EXPECT_FALSE(report().controlling);
+}
+
+TEST_F(Ice, candidates_that_must_not_be_checked_are_not) {
+  for (const char* text : {"198.51.100.7:1023", "0.0.0.0:5000", "127.0.0.1:5000", "239.1.1.1:5000",
+                           "[2001:db8::7]:5000"}) {
+    candidate(ice_address(text), 100);
+  }
+  update();
+  run(Seconds(60));
+  EXPECT_TRUE(sink.sent.empty());
+  EXPECT_EQ(report().pair_count, 0);
+}
+
+TEST_F(Ice, ipv6_legs_check_ipv6_candidates) {
+  facts.family = AddressFamily::kIpv6;
+  candidate(ice_address("[2001:db8::7]:5000"), 100);
+  candidate(ice_address("[ff02::1]:5000"), 100);
+  candidate(near, 100);
+  update();
+  run(Seconds(2));
+  EXPECT_EQ(report().pair_count, 1);
+  EXPECT_EQ(last().to, ice_address("[2001:db8::7]:5000"));
+}
+
+TEST_F(Ice, trickled_candidates_are_added_and_known_ones_stay) {
+  candidate(near, 100);
+  update();
+  run(Milliseconds(300));
+  EXPECT_EQ(sink.sent.size(), 1U);
+  candidate(far, 200);
+  update();
+  run(Milliseconds(100));
+  EXPECT_EQ(checks_to(near), 1U);
+  EXPECT_EQ(checks_to(far), 1U);
+}
+
+TEST_F(Ice, a_trickled_candidate_revives_what_has_failed) {
+  candidate(near, 100);
+  update();
+  run(Seconds(60));
+  ASSERT_EQ(state(), IceState::kFailed);
+  candidate(far, 100);
+  update();
+  EXPECT_EQ(state(), IceState::kChecking);
+}
+
+TEST_F(Ice, both_components_need_a_pair_without_mux) {
+  facts.rtcp_mux = false;
+  candidate(near, 100);
+  candidate(far, 100, Component::kRtcp);
+  alive = {near, far};
+  update();
+  run(Milliseconds(300));
+  check_from(near, true);
+  EXPECT_EQ(state(), IceState::kChecking);
+  check_from(far, true, Component::kRtcp);
+  EXPECT_EQ(state(), IceState::kConnected);
+  EXPECT_EQ(selected(Component::kRtcp), far);
+  facts.rtcp_mux = true;
+  update();
+  EXPECT_FALSE(selected(Component::kRtcp).is_set());
+  EXPECT_EQ(state(), IceState::kConnected);
+}
+
+TEST_F(Ice, off_and_close_forget_the_leg) {
+  candidate(near, 100);
+  update();
+  config.mode = IceMode::kOff;
+  update();
+  EXPECT_EQ(sink.states.back(), IceState::kOff);
+  EXPECT_EQ(engine().next_deadline(), Instant::max());
+  EXPECT_FALSE(check_from(near));
+  EXPECT_EQ(drops(DropReason::kUnexpectedStun), 1U);
+  config.mode = IceMode::kFull;
+  update();
+  engine().close(kLeg);
+  EXPECT_EQ(engine().next_deadline(), Instant::max());
+  EXPECT_EQ(state(), IceState::kOff);
+}
+
+TEST_F(Ice, another_generation_is_another_leg) {
+  update();
+  SocketTag stale = kLeg;
+  stale.generation = 8;
+  EXPECT_FALSE(engine().is_validated(stale, near));
+  engine().close(stale);
+  EXPECT_EQ(state(), IceState::kChecking) << "still there";
+}
+
+TEST_F(Ice, long_passwords_and_fragments_fit) {
+  config.local = ice_credentials(std::string(64, 'l'), std::string(128, 'p'));
+  config.remote = ice_credentials(std::string(64, 'r'), std::string(128, 'q'));
+  candidate(near, 100);
+  update();
+  ASSERT_EQ(sink.sent.size(), 1U);
+  EXPECT_EQ(last().message()->username()->size(), 129U);
+  EXPECT_TRUE(ice::is_authentic(*last().message(), ice_key(config.remote)));
+}
+
+}  // namespace
+}  // namespace turnpike::test
