@@ -18,6 +18,7 @@ constexpr const char* kProfiles =
 constexpr long kSecondsPerDay = 86400;
 constexpr long kDaysValid = 365;
 constexpr long kCertificateListBytesMax = 16384;
+constexpr long kRecordBytesMax = 2048;
 
 /// Positive, and not zero (RFC 5280 section 4.1.2.2).
 bool set_random_serial(X509& certificate) {
@@ -74,6 +75,8 @@ OpensslPtr<SSL_CTX> make_context(X509& certificate, EVP_PKEY& key) {
   SSL_CTX_set_options(made, SSL_OP_NO_QUERY_MTU | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
                                 SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_mode(made, SSL_MODE_RELEASE_BUFFERS);
+  // Buffers are as long as what they may hold; our records are never longer than a datagram.
+  SSL_CTX_set_max_send_fragment(made, kRecordBytesMax);
   SSL_CTX_set_session_cache_mode(made, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_max_cert_list(made, kCertificateListBytesMax);
   SSL_CTX_set_verify(made, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
