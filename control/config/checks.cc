@@ -316,6 +316,7 @@ std::vector<Listener> listeners(const Settings& settings) {
     for (const IpAddress& ip : interface.addresses) {
       if (interface.name == "outside") {
         add("sip.tls_port", Transport::kTcp, {ip, settings.sip.tls_port});
+        add("sip.wss_port", Transport::kTcp, {ip, settings.sip.wss_port});
         if (!settings.sip.peers.empty()) {
           add("sip.mtls_port", Transport::kTcp, {ip, settings.sip.mtls_port});
         }

@@ -21,6 +21,12 @@ void add_listeners(Builder& section) {
   section
       .integer("tls_port", of(&SipConfig::tls_port), 5061, kOptionalPort,
                "TLS for clients on the outside addresses. 0: no clients.")
+      .integer("wss_port", of(&SipConfig::wss_port), 0, kOptionalPort,
+               "SIP over secure WebSocket for browsers on the outside addresses, usually 8443. "
+               "0: off.")
+      .texts("websocket_origins", of(&SipConfig::websocket_origins),
+             "Web pages that may connect there, as browsers name them: "
+             "\"https://phone.example.com\".")
       .integer("mtls_port", of(&SipConfig::mtls_port), 5062, kOptionalPort,
                "Mutual TLS for peers on the outside addresses; opened when there are peers. "
                "0: never.")
@@ -66,6 +72,9 @@ void add_limits(Builder& section) {
   section
       .word("inside_media", of(&SipConfig::inside_media), "rtp", {"rtp", "srtp"},
             "Media towards the inside. Outside it is always SRTP.")
+      .word("outside_media", of(&SipConfig::outside_media), "sdes", {"sdes", "dtls"},
+            "How TLS clients are offered SRTP keys before their own SDP has shown what they do. "
+            "Browsers: always DTLS.")
       .integer("calls_per_minute_max", of(&SipConfig::calls_per_minute_max), 30, {1, 100000},
                "Calls of one outside user; more are refused.")
       .integer("peer_calls_per_minute_max", of(&SipConfig::peer_calls_per_minute_max), 600,

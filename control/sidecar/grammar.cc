@@ -97,6 +97,25 @@ bool is_network(std::string_view text) {
   return bits && *bits <= (ip->is_v4() ? 32U : 128U);
 }
 
+bool is_web_origin(std::string_view text) {
+  const bool secure = text.starts_with("https://");
+  if (!secure && !text.starts_with("http://")) return false;
+  text.remove_prefix(text.find("//") + 2);
+  std::string_view host;
+  std::string_view port;
+  if (text.empty() || text.starts_with(':') || !split_host(text, host, port)) return false;
+  if (!port.empty()) {
+    const auto number = parse_number<std::uint16_t>(port);
+    const bool is_default = number && *number == (secure ? 443 : 80);
+    if (!number || *number == 0 || is_default || port.front() == '0') return false;
+  }
+  if (!secure) return host == "localhost" || host == "127.0.0.1";
+  const bool bracketed = host.starts_with('[');
+  const auto ip = parse_ip(bracketed ? host.substr(1, host.size() - 2) : host);
+  if (!ip) return is_host_name(host);
+  return host == (ip->is_v6() ? "[" + to_string(*ip) + "]" : to_string(*ip));
+}
+
 bool is_dial_pattern(std::string_view text) {
   if (!consists_of(text, 128, "+*#._-[](){}^|?,\\")) return false;
   for (std::size_t i = 0; i < text.size(); ++i) {

@@ -20,6 +20,9 @@ bool is_user_name(std::string_view text);
 bool is_plain_path(std::string_view text);
 /// "192.0.2.0/24", "2001:db8::/32", or one address.
 bool is_network(std::string_view text);
+/// "https://HOST[:PORT]" as a browser writes it (RFC 6454 section 6.2): in lower case, without the
+/// default port. "http://" only of the browser's own host (localhost, 127.0.0.1), for trials.
+bool is_web_origin(std::string_view text);
 /// Alphabet of DialRoute::pattern, balanced enough for regcomp(3).
 bool is_dial_pattern(std::string_view text);
 /// 2-15 digits.

@@ -13,7 +13,8 @@ constexpr const char* kCounters[] = {
     "refused_malformed", "refused_source",  "refused_peer",   "refused_identity",
     "refused_digest",    "refused_rate",    "refused_method", "refused_destination",
     "refused_servers",   "refused_offline", "refused_dialog", "refused_media",
-    "refused_relay",     "refused_send",    "dropped_flood",
+    "refused_relay",     "refused_send",    "refused_origin", "refused_http",
+    "dropped_flood",
 };
 
 constexpr std::int64_t kCallSecondsMax = 43200;  ///< what is remembered of a call and its peers
@@ -29,6 +30,7 @@ std::string define(std::string_view name, std::int64_t value) {
 std::string defines(const SipConfig& config, const std::string& signing_key) {
   std::string text;
   if (has_clients(config)) text += define("WITH_CLIENTS");
+  if (has_browsers(config)) text += define("WITH_BROWSERS");
   if (has_peers(config)) text += define("WITH_PEERS");
   text += define(has_registrar(config) ? "WITH_REGISTRAR" : "WITH_UPSTREAM");
   if (config.health.is_set()) {
@@ -36,7 +38,7 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
     text += define("HEALTH_URL", "\"http://" + to_string(config.health) + "/healthz\"");
   }
   text += define("FLAG_OUTSIDE", 1) + define("FLAG_PEER", 2) + define("FLAG_OWN", 3) +
-          define("BRANCH_OUTSIDE", 1);
+          define("BRANCH_OUTSIDE", 1) + define("BRANCH_PEER", 2);
   text += define("MESSAGE_BYTES_MAX", 16000) + define("CALL_ID_BYTES_MAX", 512);
   text += define("CALLS_PER_MINUTE_MAX", config.calls_per_minute_max);
   text += define("PEER_CALLS_PER_MINUTE_MAX", config.peer_calls_per_minute_max);
@@ -44,6 +46,7 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
   text += define("CONNECTION_PEER_SECONDS", kCallSecondsMax);
   const bool srtp = config.inside_media == InsideMedia::kSrtp;
   text += define("INSIDE_PROTOCOL", srtp ? "\"RTP/SAVP\"" : "\"RTP/AVP\"");
+  if (config.outside_media == OutsideMedia::kDtls) text += define("OUTSIDE_DTLS");
   text += define("SIGNING_KEY", "\"" + signing_key + "\"");
   return text + "\n";
 }
@@ -79,7 +82,8 @@ std::string listeners(const SipConfig& config) {
   index = 0;
   for (const auto& address : config.outside.addresses) {
     const std::string number = std::to_string(index++);
-    if (has_clients(config)) all.add("tls", address, config.tls_port, "clients" + number);
+    if (config.tls_port != 0) all.add("tls", address, config.tls_port, "clients" + number);
+    if (has_browsers(config)) all.add("tls", address, config.wss_port, "browsers" + number);
     if (has_peers(config)) all.add("tls", address, config.mtls_port, "peers" + number);
   }
   std::string text = all.text();
@@ -119,7 +123,9 @@ std::string process(const SipConfig& config) {
          "tcp_keepintvl=10\n"
          "tcp_keepcnt=3\n"
          "tcp_accept_aliases=no\n"
-         "tcp_rd_buf_size=65536\n"
+         "tcp_rd_buf_size=65536\n" +
+         // What a browser opens a WebSocket with has no Content-Length.
+         std::string(has_browsers(config) ? "tcp_accept_no_cl=yes\n" : "") +
          "dns_retr_time=1\n"
          "dns_retr_no=1\n"
          "use_dns_failover=no\n\n";
@@ -133,6 +139,7 @@ std::string modules(const SipConfig& config) {
   if (has_registrar(config)) names += " db_text auth auth_db usrloc registrar";
   if (!has_registrar(config)) names += " path";
   if (config.health.is_set()) names += " http_client rtimer debugger";
+  if (has_browsers(config)) names += " xhttp websocket";
   std::size_t start = 0;
   while (start < names.size()) {
     const std::size_t end = std::min(names.find(' ', start), names.size());
@@ -166,6 +173,8 @@ std::string tables(const SipConfig& config) {
                 "hops=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
       parameter("htable", "htable",
                 "answered=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
+      parameter("htable", "htable",
+                "media=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
       parameter("htable", "htable", "tls_names=>size=8;autoexpire=86400;") +
       parameter("htable", "htable",
                 "call_rate=>size=12;autoexpire=60;"
@@ -221,6 +230,14 @@ std::string relay(const SipConfig& config) {
          parameter("rtpengine", "queried_nodes_limit", 1);
 }
 
+/// Pings keep the way through NATs open; who does not answer one until the next is cut off.
+std::string websocket() {
+  constexpr std::int64_t kPingSeconds = 25;
+  return parameter("websocket", "keepalive_mechanism", 1) +
+         parameter("websocket", "keepalive_timeout", kPingSeconds) +
+         parameter("websocket", "ping_application_data", "turnpike");
+}
+
 std::string registrar(const SipConfig& config, const std::string& directory) {
   const bool sha256 = config.digest == DigestAlgorithm::kSha256;
   const std::int64_t longest = config.registration_max.count();
@@ -261,8 +278,12 @@ std::string kamailio_cfg(const SipConfig& config, const std::string& directory,
   } else {
     text += parameter("path", "use_received", 1) + parameter("path", "enable_r2", 1);
   }
-  text += "\ninclude_file \"" + directory + "/routes.cfg\"\n";
-  text += "include_file \"" + directory + "/site.cfg\"\n";
+  if (has_browsers(config)) text += websocket();
+  text += "\n";
+  for (const char* part : {"routes.cfg", "media.cfg", "websocket.cfg", "site.cfg"}) {
+    if (part == std::string_view("websocket.cfg") && !has_browsers(config)) continue;
+    text += "include_file \"" + directory + "/" + part + "\"\n";
+  }
   return text;
 }
 

@@ -58,7 +58,10 @@ std::string sending_socket(const SipConfig& config, const Target& target, bool o
 }
 
 bool has_clients(const SipConfig& config) {
-  return config.tls_port != 0;
+  return config.tls_port != 0 || has_browsers(config);
+}
+bool has_browsers(const SipConfig& config) {
+  return config.wss_port != 0;
 }
 bool has_peers(const SipConfig& config) {
   return config.mtls_port != 0 && !config.peers.empty();

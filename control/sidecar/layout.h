@@ -31,7 +31,9 @@ std::string host_text(const IpAddress& ip);
 /// Our socket for requests to `target`, of the same family where the target is an address.
 std::string sending_socket(const SipConfig& config, const Target& target, bool outside);
 
+/// Over TLS or WebSocket.
 bool has_clients(const SipConfig& config);
+bool has_browsers(const SipConfig& config);
 bool has_peers(const SipConfig& config);
 bool has_registrar(const SipConfig& config);
 
@@ -42,7 +44,9 @@ std::string tls_cfg(const SipConfig& config);
 std::string dispatcher_list(const SipConfig& config);
 std::string subscriber_table(const SipConfig& config);
 std::string firewall_rules(const SipConfig& config);
-/// The static part of the script (routes.cfg), built into the program.
+/// The static parts of the script, built into the program.
 std::string_view routes_cfg();
+std::string_view media_cfg();
+std::string_view websocket_cfg();
 
 }  // namespace turnpike::sidecar

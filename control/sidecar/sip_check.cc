@@ -18,6 +18,7 @@ class Judge {
     domains();
     addresses();
     ports();
+    browsers();
     identities();
     users();
     servers();
@@ -93,11 +94,18 @@ class Judge {
 
   void ports() {
     port("tls_port", config_.tls_port, true);
+    port("wss_port", config_.wss_port, true);
     port("mtls_port", config_.mtls_port, true);
     port("inside_port", config_.inside_port, false);
     port("inside_tls_port", config_.inside_tls_port, true);
     if (config_.tls_port != 0 && config_.tls_port == config_.mtls_port) {
       mistake("mtls_port", "is tls_port; clients have no certificate, so the two must differ");
+    }
+    if (config_.wss_port != 0 && config_.wss_port == config_.tls_port) {
+      mistake("wss_port", "is tls_port; take another port, for example 8443");
+    }
+    if (config_.wss_port != 0 && config_.wss_port == config_.mtls_port) {
+      mistake("wss_port", "is mtls_port; browsers have no certificate, so the two must differ");
     }
     if (config_.inside_tls_port != 0 && config_.inside_tls_port == config_.inside_port) {
       mistake("inside_tls_port", "is inside_port; the two must differ");
@@ -110,12 +118,36 @@ class Judge {
   }
 
   void same_address() {
-    const std::set<std::uint16_t> taken = {config_.tls_port, config_.mtls_port};
+    const std::set<std::uint16_t> taken = {config_.tls_port, config_.mtls_port, config_.wss_port};
     if (taken.count(config_.inside_port) != 0) {
       mistake("inside_port", "is used outside on the same address; take another port");
     }
     if (config_.inside_tls_port != 0 && taken.count(config_.inside_tls_port) != 0) {
       mistake("inside_tls_port", "is used outside on the same address; take another port");
+    }
+  }
+
+  void browsers() {
+    if (config_.wss_port != 0 && config_.websocket_origins.empty()) {
+      mistake("websocket_origins",
+              "is empty, but wss_port is set; name the pages that may connect, such as "
+              "\"https://phone.example.com\"");
+    }
+    std::set<std::string> seen;
+    for (std::size_t i = 0; i < config_.websocket_origins.size(); ++i) {
+      const std::string& origin = config_.websocket_origins[i];
+      const std::string key = item("websocket_origins", i);
+      if (origin == "*") {
+        mistake(key,
+                "would let every page that a user visits connect; name each one, such as "
+                "\"https://phone.example.com\"");
+      } else if (!is_web_origin(origin)) {
+        mistake(key,
+                "must be an origin as browsers name it, such as \"https://phone.example.com\" or "
+                "\"https://phone.example.com:8080\": lower case, no path, no default port");
+      } else {
+        name_once(seen, key, origin);
+      }
     }
   }
 

@@ -15,6 +15,10 @@ namespace turnpike::sidecar {
 /// How a leg of the inside network carries media. Outside legs are always SRTP.
 enum class InsideMedia : std::uint8_t { kRtp, kSrtp };
 
+/// How a TLS client is offered the keys of SRTP before it has shown by an SDP of its own what it
+/// does: in the SDP (RFC 4568) or by DTLS (RFC 5764). Browsers always do DTLS.
+enum class OutsideMedia : std::uint8_t { kSdes, kDtls };
+
 /// Which names of a peer's certificate count (RFC 6125): the subject alternative names alone, or
 /// the common name too, for peers whose certificates have no better one.
 enum class VerifyName : std::uint8_t { kSan, kSanOrCn };
@@ -71,9 +75,13 @@ struct SipConfig {
   std::vector<std::string> inside_networks;  ///< "10.0.0.0/8": sources that are trusted inside
   bool trust_local_processes = false;        ///< also SIP from this host's own inside addresses
   std::uint16_t tls_port = 5061;             ///< TLS, no client certificate; 0 = no clients
-  std::uint16_t mtls_port = 5062;            ///< mutual TLS; opened when there are peers; 0 = never
-  std::uint16_t inside_port = 5060;          ///< UDP and TCP on the inside addresses
-  std::uint16_t inside_tls_port = 0;         ///< TLS on the inside addresses; 0 = off
+  std::uint16_t wss_port = 0;                ///< SIP over WebSocket over TLS (RFC 7118); 0 = off
+  /// "https://phone.example.com": pages that may open a WebSocket, as browsers name them (RFC
+  /// 6454).
+  std::vector<std::string> websocket_origins;
+  std::uint16_t mtls_port = 5062;     ///< mutual TLS; opened when there are peers; 0 = never
+  std::uint16_t inside_port = 5060;   ///< UDP and TCP on the inside addresses
+  std::uint16_t inside_tls_port = 0;  ///< TLS on the inside addresses; 0 = off
 
   std::string certificate_file;  ///< PEM chain that clients are shown
   std::string private_key_file;  ///< its key, PEM without passphrase
@@ -95,6 +103,7 @@ struct SipConfig {
   std::vector<std::string> emergency_numbers;  ///< exempt from `routes` and from call limits
   std::string emergency_servers;               ///< name of the InsideServers that takes them
   InsideMedia inside_media = InsideMedia::kRtp;
+  OutsideMedia outside_media = OutsideMedia::kSdes;
 
   std::string ng_endpoint = "unix:/run/turnpike/ng.sock";  ///< or "udp:127.0.0.1:2223"
   /// Where turnpiked answers GET /healthz; unset = nowhere. A relay that is stopped but not dead

@@ -158,11 +158,15 @@ Result<std::vector<GeneratedFile>> generate(const SipConfig& config, const std::
   if (!is_hex(signing_key, kKeyDigits)) return Error{"the sidecar's signing key is damaged"};
   std::vector<GeneratedFile> files = {
       {"routes.cfg", std::string(routes_cfg())},
+      {"media.cfg", std::string(media_cfg())},
       {"site.cfg", site_cfg(config)},
       {"tls.cfg", tls_cfg(config)},
       {"dispatcher.list", dispatcher_list(config)},
       {"nftables.conf", firewall_rules(config)},
   };
+  if (has_browsers(config)) {
+    files.push_back({"websocket.cfg", std::string(websocket_cfg())});
+  }
   if (has_registrar(config)) {
     files.push_back({"db/version", "table_name(string) table_version(int)\nsubscriber:7\n"});
     files.push_back({"db/subscriber", subscriber_table(config)});

@@ -18,10 +18,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from lib import case, network, turnpiked  # noqa: E402
 import fake_ng  # noqa: E402
 import sip  # noqa: E402
+import ws  # noqa: E402
 
 DOMAIN = "edge.example.com"
 OUTSIDE, INSIDE = "198.51.100.1", "10.20.0.1"
 TLS, MTLS, CLEAR = (OUTSIDE, 5061), (OUTSIDE, 5062), (INSIDE, 5060)
+WSS, ORIGIN = (OUTSIDE, 8443), "https://phone.example.com"
 PASSWORDS = {"alice": "alice's secret", "bob": "bob's secret"}
 PBX_PORT = 5070
 
@@ -133,6 +135,7 @@ class Edge:
                 "peer_certificate_file": "pki/traversal.pem",
                 "peer_private_key_file": "pki/traversal.key", "trust_file": "pki/ca.pem",
                 "users_file": "users", "directory": "sidecar", "worker_processes": 2,
+                "wss_port": WSS[1], "websocket_origins": [ORIGIN],
                 "runtime_directory": str(self.folder), "keepalive_seconds": 1,
                 "emergency_numbers": ["112"], "emergency_servers": "pbx",
             },
@@ -218,6 +221,20 @@ class Edge:
         self.scratch.on_exit(agent.close)
         return agent.connect(remote, self.certificates.context(certificate), name)
 
+    def websocket(self, origin: str = ORIGIN, name: str = DOMAIN, place=network.OUTSIDE,
+                  **handshake) -> ws.Agent:
+        """An open WebSocket of nobody yet; raises ws.Refused."""
+        agent = ws.Agent(place)
+        self.scratch.on_exit(agent.close)
+        return agent.connect(WSS, self.certificates.context(), name, origin=origin, **handshake)
+
+    def browser(self, user: str, expires: int = 600) -> ws.Agent:
+        """A registered client in a browser."""
+        agent = self.websocket()
+        answer = register(agent, user, PASSWORDS[user], expires)
+        case.expect(answer.status == 200, f"REGISTER of {user}: {answer.start}")
+        return agent
+
     def client(self, user: str, expires: int = 600) -> sip.Agent:
         """A registered client."""
         agent = self.connect()
@@ -265,6 +282,24 @@ def invite(agent: sip.Agent, user: str, uri: str, body: str, password: str = "",
 
 def outside_sdp(**options) -> str:
     return sip.sdp(network.OUTSIDE.v4, 40000, "RTP/SAVP", **options)
+
+
+FINGERPRINT = ":".join(["AB"] * 32)
+
+
+def dtls_sdp(ice: bool = True, protocol: str = "UDP/TLS/RTP/SAVPF", address: str = "",
+             direction: str = "sendrecv") -> str:
+    """What a browser offers or answers (trickle: no address yet); without `ice` a softphone."""
+    host, port = (address or "0.0.0.0", 9) if ice else (address or network.OUTSIDE.v4, 40000)
+    lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0",
+             f"m=audio {port} {protocol} 0", f"c=IN IP4 {host}", "a=rtpmap:0 PCMU/8000",
+             f"a=fingerprint:sha-256 {FINGERPRINT}", "a=setup:actpass", "a=mid:0", "a=rtcp-mux"]
+    if ice:
+        lines += ["a=ice-ufrag:abcd", "a=ice-pwd:0123456789abcdefghijklmn",
+                  "a=ice-options:trickle",
+                  "a=candidate:1 1 udp 2113937151 5e6f0b1c-6c1e-4e6b-9d5b-0a1b2c3d4e5f.local "
+                  "50000 typ host"]
+    return "\r\n".join(lines + [f"a={direction}", ""])
 
 
 def inside_sdp(**options) -> str:

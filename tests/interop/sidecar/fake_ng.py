@@ -58,11 +58,12 @@ class FakeNg:
     clear, commands and /healthz are taken but not answered, as by a stopped process."""
 
     KEY = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    FINGERPRINT = ":".join(["CD"] * 32)
 
     def __init__(self, path: str):
         self.path, self.commands = path, []
         self.refusal, self.refuse_delete = None, False
-        self._port = 36000
+        self._port, self._offered = 36000, {}
         self._malformed = []
         self.running = threading.Event()
         self.running.set()
@@ -152,16 +153,18 @@ class FakeNg:
         return {"result": "ok"}
 
     def _rewrite(self, command: dict) -> str:
-        """Own address and ports; SRTP or RTP as asked for (an answer gets the other kind)."""
-        sdp = command["sdp"]
+        """Own address and ports; what is asked for, and in an answer the protocol of the offer."""
+        sdp, call = command["sdp"], command["call-id"]
         protocol = command.get("transport-protocol")
-        if protocol is None:
-            protocol = "RTP/AVP" if "RTP/SAVP" in sdp else "RTP/SAVP"
-        towards_outside = protocol == "RTP/SAVP"
+        if command["command"] == "offer":
+            self._offered[call] = sdp.partition("m=")[2].split(" ")[2]
+        protocol = protocol or self._offered.get(call, "RTP/AVP")
+        towards_outside = "RTP/SAVP" in protocol
         address = "198.51.100.1" if towards_outside else "10.20.0.1"
         lines = []
         for line in sdp.split("\r\n"):
-            if line.startswith(("a=crypto", "a=rtcp:", "a=rtcp-mux")):
+            if line.startswith(("a=crypto", "a=rtcp:", "a=rtcp-mux", "a=fingerprint", "a=setup",
+                                "a=ice-", "a=candidate")):
                 continue
             if line.startswith("c="):
                 line = f"c=IN IP4 {address}"
@@ -175,6 +178,8 @@ class FakeNg:
                 words[2] = protocol
                 line = " ".join(words)
             lines.append(line)
-            if line.startswith("m=") and towards_outside:
+            if line.startswith("m=") and protocol.startswith("UDP/TLS"):
+                lines.append(f"a=fingerprint:sha-256 {self.FINGERPRINT}")
+            elif line.startswith("m=") and towards_outside:
                 lines.append(f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{self.KEY}")
         return "\r\n".join(lines)

@@ -9,7 +9,8 @@ import threading
 
 import edge as edges
 import sip
-from edge import DOMAIN, MTLS, TLS, Edge, case, inside_sdp, network, outside_sdp
+import ws
+from edge import DOMAIN, MTLS, TLS, WSS, Edge, case, inside_sdp, network, outside_sdp
 from lib.case import expect
 
 SNI_EDGE = {"sip.certificate.tenant": {
@@ -132,10 +133,10 @@ def the_common_name_counts_where_the_site_says_so(scratch):
         expect(status == expected, f"{certificate}: {status}")
 
 
-def handshake(edge, *options):
+def handshake(edge, *options, port=5061):
     """openssl s_client's verdict on a handshake; True when it succeeded."""
     done = subprocess.run(
-        network.OUTSIDE.command("openssl", "s_client", "-connect", f"{edges.OUTSIDE}:5061",
+        network.OUTSIDE.command("openssl", "s_client", "-connect", f"{edges.OUTSIDE}:{port}",
                                 "-CAfile", edge.certificates.folder / "ca.pem", "-brief",
                                 *options),
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False)
@@ -146,15 +147,39 @@ def handshake(edge, *options):
 def old_versions_and_weak_suites_are_refused(scratch):
     edge = Edge(scratch)
     weak = ("-cipher", "ALL:@SECLEVEL=0")
-    for version in ("-tls1", "-tls1_1"):
-        ok, said = handshake(edge, version, *weak)
-        expect(not ok, f"{version}: {said}")
-    for version in ("-tls1_2", "-tls1_3"):
-        ok, said = handshake(edge, version)
-        expect(ok, f"{version}: {said}")
-    for suite in ("RC4", "3DES", "aNULL", "eNULL", "MD5", "PSK", "AES128-SHA", "AES256-SHA"):
-        ok, said = handshake(edge, "-tls1_2", "-cipher", f"{suite}:@SECLEVEL=0")
-        expect(not ok, f"{suite}: {said}")
+    for port in (TLS[1], WSS[1]):
+        for version in ("-tls1", "-tls1_1"):
+            ok, said = handshake(edge, version, *weak, port=port)
+            expect(not ok, f"{port} {version}: {said}")
+        for version in ("-tls1_2", "-tls1_3"):
+            ok, said = handshake(edge, version, port=port)
+            expect(ok, f"{port} {version}: {said}")
+        for suite in ("RC4", "3DES", "aNULL", "eNULL", "MD5", "PSK", "AES128-SHA", "AES256-SHA"):
+            ok, said = handshake(edge, "-tls1_2", "-cipher", f"{suite}:@SECLEVEL=0", port=port)
+            expect(not ok, f"{port} {suite}: {said}")
+
+
+@case.case
+def browsers_are_shown_the_certificate_of_their_name_and_asked_for_none(scratch):
+    edge = Edge(scratch, SNI_EDGE, make_certificates)
+    for what, name in NAMES.items():
+        for certificate in ("", "good", "wrong-ca", "expired"):
+            agent = ws.Agent(network.OUTSIDE)
+            scratch.on_exit(agent.close)
+            sip.Agent.connect(agent, WSS, lenient(edge, certificate), name)
+            tenant = "tenant.example.net" in name_in(agent.socket.getpeercert(True))
+            expect(tenant == (what == "other"), f"SNI {what}: another certificate")
+            agent.upgrade("tenant.example.net" if tenant else DOMAIN, edges.ORIGIN)
+            sip.request(agent, "OPTIONS", f"sip:{DOMAIN}", "sip:probe@partner.example")
+            expect(agent.final().status == 200, f"SNI {what}, certificate {certificate}")
+            agent.close()
+    for port, asked in ((WSS[1], False), (TLS[1], False), (MTLS[1], True)):
+        done = subprocess.run(
+            network.OUTSIDE.command("openssl", "s_client", "-connect", f"{edges.OUTSIDE}:{port}",
+                                    "-tls1_2", "-msg"),
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False)
+        expect("ServerHello" in done.stdout, f"{port}: {done.stderr}")
+        expect(("CertificateRequest" in done.stdout) == asked, f"{port}: {done.stdout}")
 
 
 @case.case

@@ -154,6 +154,31 @@ def the_inside_server_reaches_the_client_by_its_path(scratch):
 
 
 @case.case
+def a_browser_is_reached_by_its_path(scratch):
+    edge, registrar = upstream_edge(scratch)
+    alice = edge.websocket()
+    invite(alice, "alice")
+    expect(alice.final().status == 403, "not yet registered: no call")
+    registrar.register(alice, "alice")
+    contact, paths = registrar.bindings["alice"]
+    expect("transport%3Dws" in "".join(paths), paths)
+    sent = sip.request(registrar.agent, "INVITE", contact, f"sip:6001@{DOMAIN}", user="6001",
+                       body=inside_sdp(), extra=[("Route", path) for path in paths])
+    asked = alice.expect("INVITE")
+    offer = edge.ng.of("offer")[0]
+    expect(offer["transport-protocol"] == "UDP/TLS/RTP/SAVPF" and offer["ICE"] == "force", offer)
+    sip.reply(alice, asked, 200, "OK", "alice", edges.dtls_sdp(), to_tag="alice")
+    answer = registrar.agent.final(method="INVITE")
+    expect(answer.status == 200, answer.start)
+    caller = edges.caller_side(registrar.agent, "6001", sent, answer)
+    caller.request("ACK", cseq=caller.cseq, to=edges.CLEAR)
+    alice.expect("ACK")
+    caller.request("BYE", to=edges.CLEAR)
+    sip.reply(alice, alice.expect("BYE"), 200, "OK")
+    expect(registrar.agent.final(method="BYE").status == 200, "hang-up")
+
+
+@case.case
 def an_upstream_that_is_silent_means_503_and_no_port(scratch):
     edge, registrar = upstream_edge(scratch)
     alice = edge.connect()

@@ -58,6 +58,9 @@ TEST(ConfigSip, values_reach_the_generator) {
   const Loaded loaded = load(kSip +
                              "tls_port = 6061\n"
                              "inside_media = \"srtp\"\n"
+                             "outside_media = \"dtls\"\n"
+                             "wss_port = 8443\n"
+                             "websocket_origins = [\"https://phone.test\"]\n"
                              "keepalive_seconds = 7\n"
                              "[sip.user.alice]\n"
                              "ha1 = \"" +
@@ -89,6 +92,9 @@ TEST(ConfigSip, values_reach_the_generator) {
   EXPECT_EQ(sip.tls_port, 6061);
   EXPECT_EQ(sip.mtls_port, 5062);
   EXPECT_EQ(sip.inside_media, sidecar::InsideMedia::kSrtp);
+  EXPECT_EQ(sip.outside_media, sidecar::OutsideMedia::kDtls);
+  EXPECT_EQ(sip.wss_port, 8443);
+  EXPECT_THAT(sip.websocket_origins, ElementsAre("https://phone.test"));
   EXPECT_EQ(sip.keepalive_interval, Seconds(7));
   EXPECT_EQ(sip.ng_endpoint, "unix:/run/turnpike/ng.sock");
   ASSERT_THAT(sip.users, SizeIs(2));
@@ -131,6 +137,19 @@ TEST(ConfigSip, mistakes_name_the_key_and_its_line) {
 TEST(ConfigSip, ports_do_not_clash_with_other_listeners) {
   const Loaded loaded = load("[api]\nmetrics = \"10.0.0.1:5060\"\n" + kSip);
   EXPECT_THAT(loaded.findings.mistakes(), Contains(HasSubstr("both listen on 10.0.0.1:5060")));
+}
+
+TEST(ConfigSip, browsers_need_a_port_of_their_own_and_named_pages) {
+  EXPECT_THAT(load(kSip + "wss_port = 8443\n").findings.mistakes(),
+              ElementsAre(HasSubstr("sip.websocket_origins is empty, but wss_port is set; name")));
+  EXPECT_THAT(load(kSip + "wss_port = 8443\nwebsocket_origins = [\"*\"]\n").findings.mistakes(),
+              ElementsAre(HasSubstr("t.toml:13: sip.websocket_origins would let every page")));
+  const std::string pages = "websocket_origins = [\"https://phone.test\"]\n";
+  EXPECT_THAT(load(kSip + "wss_port = 5061\n" + pages).findings.mistakes(),
+              Contains(HasSubstr("sip.wss_port and sip.tls_port both listen on")));
+  const Loaded clash = load("[api]\nmetrics = \"192.0.2.10:8443\"\nmetrics_public = true\n" + kSip +
+                            "wss_port = 8443\n" + pages);
+  EXPECT_THAT(clash.findings.mistakes(), Contains(HasSubstr("both listen on 192.0.2.10:8443")));
 }
 
 class ConfigSipUsersFile : public testing::Test {

@@ -58,6 +58,7 @@ TEST(Check, hostile_text_is_refused_wherever_text_is_taken) {
   const std::vector<std::function<std::string&(SipConfig&)>> fields = {
       [](SipConfig& c) -> std::string& { return c.domains[0]; },
       [](SipConfig& c) -> std::string& { return c.inside_networks[0]; },
+      [](SipConfig& c) -> std::string& { return c.websocket_origins[0]; },
       [](SipConfig& c) -> std::string& { return c.certificate_file; },
       [](SipConfig& c) -> std::string& { return c.private_key_file; },
       [](SipConfig& c) -> std::string& { return c.trust_file; },
@@ -125,6 +126,55 @@ TEST(Check, ports) {
   EXPECT_EQ(keys_with([](auto& c) { c.inside_tls_port = c.inside_port; }), "inside_tls_port");
   EXPECT_EQ(keys_with([](auto& c) { c.mtls_port = 0; }), "mtls_port") << "there are peers";
   EXPECT_EQ(keys_with([](auto& c) { c.tls_port = 0; }), "") << "a site may have no clients";
+  EXPECT_EQ(keys_with([](auto& c) { c.wss_port = c.tls_port; }), "wss_port");
+  EXPECT_EQ(keys_with([](auto& c) { c.wss_port = c.mtls_port; }), "wss_port");
+  EXPECT_EQ(keys_with([](auto& c) { c.wss_port = 443; }), "wss_port") << "it is no root's process";
+}
+
+TEST(Check, only_named_pages_may_connect) {
+  EXPECT_EQ(keys_with([](auto& c) { c.websocket_origins.clear(); }), "websocket_origins");
+  EXPECT_EQ(keys_with([](auto& c) { c.wss_port = 0, c.websocket_origins.clear(); }), "");
+  EXPECT_EQ(keys_with([](auto& c) { c.websocket_origins[1] = c.websocket_origins[0]; }),
+            "websocket_origins[1]");
+  for (const char* good :
+       {"https://a.example", "https://a.example:8443", "https://192.0.2.1", "https://[2001:db8::1]",
+        "https://[2001:db8::1]:8443", "https://localhost", "http://localhost",
+        "http://localhost:8080", "http://127.0.0.1:8080", "https://a.example:80"}) {
+    EXPECT_EQ(keys_with([good](auto& c) { c.websocket_origins[0] = good; }), "") << good;
+  }
+  for (const char* bad : {"*",
+                          "null",
+                          "",
+                          "a.example",
+                          "https://",
+                          "https://*",
+                          "https://*.a.example",
+                          "https://a.example/",
+                          "https://a.example:443",
+                          "http://localhost:80",
+                          "http://a.example",
+                          "http://192.0.2.1",
+                          "wss://a.example",
+                          "https://A.example",
+                          "HTTPS://a.example",
+                          "https://a.example:",
+                          "https://a.example:0",
+                          "https://a.example:08443",
+                          "https://:8443",
+                          "https://a.example:65536",
+                          "https://a.example:8443/",
+                          "https://u@a.example",
+                          "https://[192.0.2.1]",
+                          "https://2001:db8::1",
+                          "https://[2001:DB8::1]",
+                          "https://[::1",
+                          "https://a.example?x",
+                          "https://a.example#x",
+                          "https://a example",
+                          "file://"}) {
+    EXPECT_EQ(keys_with([bad](auto& c) { c.websocket_origins[0] = bad; }), "websocket_origins[0]")
+        << bad;
+  }
 }
 
 TEST(Check, one_address_for_both_sides_needs_different_ports) {
@@ -133,6 +183,8 @@ TEST(Check, one_address_for_both_sides_needs_different_ports) {
   EXPECT_EQ(keys_with([&](auto& c) { share(c); }), "inside_tls_port");
   EXPECT_EQ(keys_with([&](auto& c) { share(c), c.inside_tls_port = 5090, c.inside_port = 5061; }),
             "inside_port");
+  EXPECT_EQ(keys_with([&](auto& c) { share(c), c.inside_tls_port = c.wss_port; }),
+            "inside_tls_port");
 }
 
 TEST(Check, addresses) {

@@ -16,6 +16,8 @@ inline SipConfig example() {
   config.inside = {"inside", {address("10.0.0.1")}};
   config.inside_networks = {"10.0.0.0/8", "fd00::/8"};
   config.inside_tls_port = 5061;
+  config.wss_port = 8443;
+  config.websocket_origins = {"https://phone.example.com", "http://localhost:8000"};
   config.certificate_file = "/etc/turnpike/server.pem";
   config.private_key_file = "/etc/turnpike/server.key";
   config.trust_file = "/etc/turnpike/ca.pem";

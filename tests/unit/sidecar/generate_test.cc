@@ -128,6 +128,39 @@ TEST(Script, inside_media_may_be_encrypted) {
   EXPECT_THAT(file_of(config, "kamailio.cfg"), HasSubstr("#!define INSIDE_PROTOCOL \"RTP/SAVP\""));
 }
 
+TEST(Script, browsers_come_in_only_where_the_site_says_so) {
+  SipConfig config = example();
+  EXPECT_THAT(file_of(config, "kamailio.cfg"), HasSubstr("listen=tls:192.0.2.10:8443 advertise "
+                                                         "203.0.113.7:8443 name \"browsers0\"\n"));
+  EXPECT_THAT(file_of(config, "site.cfg"),
+              HasSubstr("if ($vn(origin) == \"https://phone.example.com\" || "));
+  EXPECT_THAT(file_of(config, "site.cfg"),
+              HasSubstr("$vn(host) =~ \"^edge[.]example[.]com(:[0-9]+)?$\""));
+  EXPECT_THAT(file_of(config, "site.cfg"),
+              HasSubstr("$vn(host) =~ \"^[[]2001:db8::10[]](:[0-9]+)?$\""));
+  config.wss_port = 0;
+  EXPECT_EQ(file_of(config, "websocket.cfg"), "no such file");
+  for (const char* trace : {"BROWSERS", "browsers", "websocket", "xhttp", "accept_no_cl", "8443"}) {
+    EXPECT_THAT(file_of(config, "kamailio.cfg"), Not(HasSubstr(trace)));
+  }
+}
+
+TEST(Script, browsers_need_no_listener_for_other_clients) {
+  SipConfig config = example();
+  config.tls_port = 0;
+  const std::string text = file_of(config, "kamailio.cfg");
+  EXPECT_THAT(text, HasSubstr("#!define WITH_CLIENTS\n"));
+  EXPECT_THAT(text, HasSubstr("name \"browsers1\""));
+  EXPECT_THAT(text, Not(HasSubstr("name \"clients")));
+}
+
+TEST(Script, tls_clients_may_be_offered_dtls) {
+  SipConfig config = example();
+  EXPECT_THAT(file_of(config, "kamailio.cfg"), Not(HasSubstr("OUTSIDE_DTLS")));
+  config.outside_media = OutsideMedia::kDtls;
+  EXPECT_THAT(file_of(config, "kamailio.cfg"), HasSubstr("#!define OUTSIDE_DTLS\n"));
+}
+
 TEST(Script, backslashes_of_patterns_become_brackets) {
   EXPECT_THAT(file_of(example(), "site.cfg"), HasSubstr("\"^([+]49[0-9]+)$\""));
 }

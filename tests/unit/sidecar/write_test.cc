@@ -48,7 +48,7 @@ TEST_F(Write, files_are_not_for_everybody) {
     EXPECT_EQ(mode(entry.path()), 0640U) << entry.path();
     ++files;
   }
-  EXPECT_EQ(files, 9);
+  EXPECT_EQ(files, 11);
 }
 
 TEST_F(Write, the_signing_key_is_made_once) {
@@ -156,6 +156,8 @@ TEST_F(Accepted, with_the_least) {
   config.routes.clear();
   config.peers.clear();
   config.emergency_numbers.clear();
+  config.wss_port = 0;
+  config.websocket_origins.clear();
   expect_accepted(config);
 }
 
@@ -168,6 +170,15 @@ TEST_F(Accepted, with_an_upstream) {
 TEST_F(Accepted, with_peers_alone) {
   SipConfig config = example();
   config.tls_port = 0;
+  config.wss_port = 0;
+  expect_accepted(config);
+}
+
+TEST_F(Accepted, with_browsers_alone) {
+  SipConfig config = example();
+  config.tls_port = 0;
+  config.peers.clear();
+  config.outside_media = OutsideMedia::kDtls;
   expect_accepted(config);
 }
 
