@@ -32,6 +32,7 @@ CallAdoption Service::adopt() {
         if (!media.has_session()) continue;
         if (orphans.erase(media.session) != 0) {
           call_id_by_session_[media.session] = call->id;
+          for (MediaSide& side : media.sides) side.dtls.lost = side.dtls.is_set();
           alive = true;
         } else {
           media = CallMedia{};

@@ -11,11 +11,21 @@
 
 #include "control/sdp/crypto.h"
 #include "control/sdp/media.h"
+#include "control/sdp/transport.h"
 #include "turnpike/command.h"
 #include "turnpike/ids.h"
 #include "turnpike/time.h"
+#include "turnpike/transport.h"
 
 namespace turnpike::call {
+
+/// Where the keys of an end's media come from.
+enum class Keying : std::uint8_t {
+  kPlain = 0,  ///< RTP without keys
+  kSdes = 1,   ///< a=crypto, RFC 4568
+  kDtls = 2,   ///< RFC 5763
+};
+std::string_view name_of(Keying keying);
 
 /// What one end said about one m-line in its last offer or answer.
 struct RemoteMedia {
@@ -25,7 +35,33 @@ struct RemoteMedia {
   bool rtcp_mux = false;       ///< it said a=rtcp-mux
   bool rtcp_mux_only = false;  ///< RFC 8858
   unsigned crypto_tag = 0;
-  sdp::SecretKeying key;  ///< its key; unset on plain RTP
+  sdp::SecretKeying key;  ///< its key; unset on plain RTP and with DTLS
+  /// Unset: no ICE with this end. With ICE, `address` is only a hint and may be unset.
+  sdp::SecretIceCredentials ice;
+  bool ice_lite = false;
+  std::vector<IceCandidate> candidates;  ///< those that media may go to, best first
+  sdp::DtlsDescription dtls;             ///< fingerprint unset: no DTLS
+};
+
+/// What we say of ourselves to an end that does ICE.
+struct OwnIce {
+  bool in_use = false;
+  bool lite = false;
+  bool controlling = false;
+  sdp::SecretIceCredentials credentials;  ///< stay over re-offers; new ones are a restart
+};
+
+/// What we say of ourselves to an end that does DTLS.
+struct OwnDtls {
+  DtlsIdentity identity;
+  std::string tls_id;  ///< RFC 8842; not every description of ours has it
+  bool lost = false;   ///< the process that did the handshake is gone
+
+  bool is_set() const { return identity.id != 0; }
+  bool is_same(const OwnDtls& o) const {
+    return identity.id == o.identity.id && identity.fingerprint == o.identity.fingerprint &&
+           tls_id == o.tls_id;
+  }
 };
 
 /// Sources that an end's media may come from, by the flags of its last message.
@@ -38,6 +74,12 @@ struct SourceRules {
 struct MediaSide {
   RemoteMedia remote;
   sdp::Profile profile = sdp::Profile::kAvp;
+  Keying keying = Keying::kPlain;
+  OwnIce ice;
+  OwnDtls dtls;
+  DtlsRole dtls_role = DtlsRole::kUndecided;
+  std::uint32_t association = 0;       ///< DtlsConfig::association; 0 = there was none yet
+  bool has_transport = false;          ///< ICE or DTLS is or was in use: the relay was told
   bool rtcp_mux = false;               ///< both components on the RTP port
   std::uint32_t clock_rate_hz = 8000;  ///< RTP clock of what this end sends
   SrtpSuite suite = SrtpSuite::kNone;  ///< in use towards this end
@@ -72,8 +114,14 @@ struct OfferedMedia {
   bool accepted = false;  ///< passed on to the other side; false = refused with port 0
   RemoteMedia sender;
   sdp::Profile receiver_profile = sdp::Profile::kAvp;
-  bool mux_offered = false;  ///< a=rtcp-mux was written towards the receiver
-  bool mux_accept = false;   ///< answer the offerer's rtcp-mux with yes whatever the receiver says
+  Keying sender_keying = Keying::kPlain;
+  Keying receiver_keying = Keying::kPlain;
+  DtlsRole answer_role = DtlsRole::kPassive;  ///< ours towards an offerer that leaves it to us
+  OwnIce receiver_ice;                        ///< in_use: written towards the receiver
+  bool sender_ice_lite = false;               ///< answer the offerer as ICE lite
+  OwnDtls receiver_dtls;                      ///< written towards the receiver
+  bool mux_offered = false;                   ///< a=rtcp-mux was written towards the receiver
+  bool mux_accept = false;  ///< answer the offerer's rtcp-mux with yes whatever the receiver says
   bool mux_reject = false;
   std::vector<OfferedCrypto> crypto;  ///< lines written towards the receiver
 };

@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "control/call/network.h"
@@ -23,8 +24,18 @@
 #include "turnpike/relay.h"
 #include "turnpike/stats.h"
 #include "turnpike/time.h"
+#include "turnpike/transport.h"
 
 namespace turnpike::call {
+
+/// NG `ICE`: what the receiver is offered. kDefault: what the sender does, or what the receiver
+/// does already.
+enum class IceWish : std::uint8_t { kDefault, kRemove, kForce };
+/// NG `ICE-lite`: whom we tell that we are ICE lite: the receiver of the message, its sender.
+enum class IceLiteWish : std::uint8_t { kUnsaid, kOff, kForward, kBackward, kBoth };
+/// NG `DTLS`. kOff: none towards the receiver. The others: our part when the offerer leaves it
+/// to us, whether given with its offer or with the answer to it.
+enum class DtlsWish : std::uint8_t { kDefault, kOff, kActive, kPassive };
 
 enum class RtcpMuxFlag : std::uint8_t { kOffer, kRequire, kDemux, kAccept, kReject };
 
@@ -35,7 +46,10 @@ struct CallRequest {
   std::string to_tag;
   std::string sdp;
   std::vector<std::string> direction;  ///< none, or [interface of the sender, of the receiver]
-  std::string transport_protocol;      ///< "RTP/AVP", "RTP/SAVP", "RTP/AVPF", "RTP/SAVPF"
+  std::string transport_protocol;      ///< towards the receiver: "RTP/SAVP", "UDP/TLS/RTP/SAVPF"
+  IceWish ice = IceWish::kDefault;
+  IceLiteWish ice_lite = IceLiteWish::kUnsaid;
+  DtlsWish dtls = DtlsWish::kDefault;
   std::vector<RtcpMuxFlag> rtcp_mux;
   std::vector<std::string> sdes;  ///< SDES=[...]: "off", "no-SUITE", "only-SUITE", …
   AddressFamily address_family = AddressFamily::kNone;  ///< of the receiver; kNone = as offered
@@ -70,6 +84,8 @@ struct CallServiceConfig {
   std::array<std::uint8_t, 3> dscp{46, 34, 0};  ///< by MediaKind: EF, AF41, best effort
   /// Of plain RTP legs whose message has no flag about it.
   SourcePolicy source_policy = SourcePolicy::kStrict;
+  /// Our part in ICE where NG does not say; kOff: ICE is neither offered nor accepted.
+  IceMode ice_mode = IceMode::kFull;
   Seconds delete_delay{0};
   Seconds offer_timeout{180};  ///< of a call that nobody answered; 0 = never
   Seconds hold_timeout{3600};  ///< of an answered call that expects no media; 0 = never
@@ -81,8 +97,11 @@ struct CallServiceConfig {
 struct LegSummary {
   std::string interface;
   SocketAddress local;                 ///< of RTP, as bound
-  SocketAddress remote;                ///< where RTP is sent; unset: nowhere (yet, or held)
-  SrtpSuite suite = SrtpSuite::kNone;  ///< kNone: plain RTP
+  SocketAddress remote;                ///< where RTP is sent; unset: nowhere (yet, or held), or
+                                       ///< where ICE finds the end
+  SrtpSuite suite = SrtpSuite::kNone;  ///< by SDES; kNone: plain RTP, or DTLS chooses it
+  std::string_view keying;             ///< "plain", "SDES", "DTLS"
+  bool ice = false;
 };
 
 struct SessionSummary {

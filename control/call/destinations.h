@@ -25,6 +25,12 @@ class Destinations {
   /// there. A phone behind NAT may rightly name such an address; its packets tell the real one.
   bool needs_proof(std::uint16_t interface_index, const SocketAddress& address) const;
 
+  /// Whether ICE may send checks to a candidate: neither of the above speaks against it. An end
+  /// whose candidates all fall away may still be found by the checks that it sends.
+  bool allows_candidate(std::uint16_t interface_index, const SocketAddress& address) const {
+    return refusal(interface_index, address).empty() && !needs_proof(interface_index, address);
+  }
+
  private:
   bool requires_srtp(std::uint16_t interface_index) const;
   bool is_own(const IpAddress& ip) const;

@@ -89,7 +89,10 @@ Result<std::vector<OfferedCrypto>> lines_to_offer(const MediaSide& receiver,
   add(receiver.suite);
   for (const OfferedCrypto& line : offered) add(line.suite);
   for (const SrtpSuite suite : sdp::kSuitePreference) add(suite);
-  if (lines.empty()) return Error{"SDES leaves no suite to offer and no other keying is supported"};
+  if (lines.empty())
+    return Error{
+        "SDES leaves no suite to offer; UDP/TLS/RTP/SAVP or "
+        "UDP/TLS/RTP/SAVPF would be keyed by DTLS"};
   number_lines(lines);
   return lines;
 }
@@ -112,7 +115,7 @@ Result<std::vector<sdp::CryptoLine>> usable_lines(const sdp::Media& media) {
     return sdp::error_at(media, "SRTP without a usable a=crypto line" + refusals);
   }
   if (sdp::has(media.attributes, "fingerprint")) {
-    return sdp::error_at(media, "DTLS-SRTP is not supported; SRTP needs a=crypto lines (SDES)");
+    return sdp::error_at(media, "DTLS-SRTP was not offered here; SRTP needs a=crypto lines (SDES)");
   }
   return sdp::error_at(media, "SRTP without an a=crypto line");
 }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "control/call/transport.h"
+
 namespace turnpike::call {
 namespace {
 
@@ -13,6 +15,8 @@ LegConfig leg_of(const Destinations& destinations, const Call& call, const CallM
   LegConfig leg;
   // A leg that is to be SRTP is so from its first moment, long before it has keys.
   leg.must_encrypt = sdp::is_secure(side.profile);
+  leg.dtls = side.keying == Keying::kDtls;
+  leg.ice = side.ice.in_use;
   leg.source_policy = end.rules.policy;
   leg.received_from = end.rules.received_from;
   leg.rtcp_mux = side.rtcp_mux;
@@ -28,7 +32,7 @@ LegConfig leg_of(const Destinations& destinations, const Call& call, const CallM
   }
   // Keys stay while another branch may still take the m-line: taken away and given back, they
   // would be used from the first packet index again.
-  if (leg.must_encrypt) {
+  if (side.keying == Keying::kSdes) {
     leg.receive = side.remote.key.value;
     leg.send = side.keys[static_cast<std::size_t>(side.suite)].value;
   }
@@ -49,6 +53,12 @@ void update_legs(Relay& relay, const Destinations& destinations, const Call& cal
   for (const CallMedia& media : call.media) {
     if (!media.has_session() || (which == Which::kUnanswered && media.answered)) continue;
     for (const Side side : {Side::kA, Side::kB}) {
+      if (media.sides[index_of(side)].has_transport) {
+        TransportConfig transport = transport_of(media, side);
+        relay.update_transport(media.session, side, transport);
+        sdp::wipe(transport.ice.local);
+        sdp::wipe(transport.ice.remote);
+      }
       LegConfig leg = leg_of(destinations, call, media, side);
       relay.update_leg(media.session, side, leg);
       sdp::wipe(leg.receive);

@@ -2,6 +2,7 @@
 #include "control/call/negotiation.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "control/call/destinations.h"
 
@@ -33,14 +34,18 @@ SourceRules Negotiation::source_rules() const {
 }
 
 Result<RemoteMedia> Negotiation::read_remote(Side side, const sdp::Session& description,
-                                             const sdp::Media& line) const {
+                                             const sdp::Media& line, bool with_ice) const {
   RemoteMedia remote;
+  if (with_ice && config_.ice_mode != IceMode::kOff) {
+    if (auto read = read_ice(side, description, line, remote); !read) return read.error();
+  }
+  const bool has_ice = remote.ice.is_set();
   const bool by_sip_source = request_.sip_source_address && request_.received_from.is_set();
   const auto addresses = sdp::addresses_of(description, line);
   if (!addresses) return addresses.error();
   remote.address = *addresses;
-  remote.held = addresses->rtp.ip.is_unspecified();
-  if (by_sip_source && !remote.held) {
+  remote.held = addresses->rtp.ip.is_unspecified() && !has_ice;
+  if (by_sip_source && !remote.held && !has_ice) {
     remote.address.rtp.ip = request_.received_from;
     remote.address.rtcp.ip = request_.received_from;
   }
@@ -51,18 +56,67 @@ Result<RemoteMedia> Negotiation::read_remote(Side side, const sdp::Session& desc
   const Destinations destinations(config_);
   const std::uint16_t interface = call_.side(side).interface_index;
   if (const auto why = destinations.refusal(interface, remote.address.rtp); !why.empty()) {
-    return sdp::error_at(line, why);
+    if (!has_ice) return sdp::error_at(line, why);
+    // A place-holder (0.0.0.0, port 9) until trickled candidates come. Its family counts.
+    remote.address = {{remote.address.rtp.ip, 0}, {}};
+    return remote;
   }
   SocketAddress& rtcp = remote.address.rtcp;
   if (rtcp.port == 0) return remote;
   if (const auto why = destinations.refusal(interface, rtcp); !why.empty()) {
     // With rtcp-mux, or as 0.0.0.0, it is a place-holder: nothing is to go there anyhow.
-    if (!remote.rtcp_mux && !rtcp.ip.is_unspecified()) {
+    if (!remote.rtcp_mux && !rtcp.ip.is_unspecified() && !has_ice) {
       return sdp::error_at(line, "RTCP: " + std::string(why));
     }
     rtcp = SocketAddress{};
   }
   return remote;
+}
+
+Result<void> Negotiation::read_ice(Side side, const sdp::Session& description,
+                                   const sdp::Media& line, RemoteMedia& remote) const {
+  auto ice = sdp::ice_of(description, line);
+  if (!ice) return ice.error();
+  remote.ice = ice->credentials;
+  remote.ice_lite = ice->lite;
+  const Destinations destinations(config_);
+  const std::uint16_t interface = call_.side(side).interface_index;
+  std::erase_if(ice->candidates, [&](const IceCandidate& candidate) {
+    return !destinations.allows_candidate(interface, candidate.address);
+  });
+  std::stable_sort(ice->candidates.begin(), ice->candidates.end(),
+                   [](const auto& a, const auto& b) { return a.priority > b.priority; });
+  remote.candidates = std::move(ice->candidates);
+  return {};
+}
+
+Result<void> Negotiation::read_dtls(const sdp::Session& description, const sdp::Media& line,
+                                    RemoteMedia& remote) const {
+  if (identity_.id == 0) {
+    return sdp::error_at(line, "DTLS-SRTP cannot be used: the relay has no certificate");
+  }
+  auto dtls = sdp::dtls_of(description, line);
+  if (!dtls) return dtls.error();
+  remote.dtls = std::move(*dtls);
+  return {};
+}
+
+bool Negotiation::is_ice_lite(const MediaSide& side, bool towards_receiver) const {
+  const IceLiteWish wish = request_.ice_lite;
+  if (wish == IceLiteWish::kOff) return false;
+  if (wish == IceLiteWish::kBoth) return true;
+  if (wish == (towards_receiver ? IceLiteWish::kForward : IceLiteWish::kBackward)) return true;
+  return side.ice.in_use ? side.ice.lite : config_.ice_mode == IceMode::kLite;
+}
+
+sdp::LocalIce Negotiation::local_ice(const CallMedia& media, Side side, const OwnIce& own,
+                                     bool with_rtcp) const {
+  sdp::LocalIce ice;
+  ice.credentials = own.credentials;
+  ice.rtp = advertised(media, side);
+  const auto& ports = media.ports.advertised[index_of(side)];
+  if (with_rtcp) ice.rtcp = {ice.rtp.ip, ports[index_of(Component::kRtcp)].port};
+  return ice;
 }
 
 SocketAddress Negotiation::advertised(const CallMedia& media, Side side) const {

@@ -20,10 +20,13 @@ namespace turnpike::call {
 
 class Negotiation {
  public:
+  /// `identity` is what new DTLS associations are made with.
   Negotiation(const CallServiceConfig& config, const RandomBytes& random_bytes,
-              SessionChanges& changes, Call& call, const CallRequest& request)
+              const DtlsIdentity& identity, SessionChanges& changes, Call& call,
+              const CallRequest& request)
       : config_(config),
         random_bytes_(random_bytes),
+        identity_(identity),
         changes_(changes),
         call_(call),
         request_(request) {}
@@ -45,12 +48,18 @@ class Negotiation {
   /// Error when the interface of this side takes SRTP only and the profile is none.
   Result<void> allowed_on(Side side, sdp::Profile profile, const sdp::Media& line) const;
   Result<OfferedMedia> offer_media(std::size_t index, Side from, const sdp::Session& description);
-  Result<void> read_offered_crypto(const sdp::Media& line, OfferedMedia& offered,
+  /// What the offerer's keys come from. `lines` are its usable a=crypto lines.
+  Result<void> read_offered_keying(const sdp::Session& description, const sdp::Media& line,
+                                   sdp::Profile profile, OfferedMedia& offered,
                                    std::vector<OfferedCrypto>& lines) const;
-  Result<sdp::Profile> receiver_profile(const CallMedia& media, Side to, sdp::Profile offered,
-                                        const sdp::Media& line) const;
+  /// Protocol and keying towards the receiver.
+  Result<void> choose_towards(const CallMedia& media, Side to, sdp::Profile sender_profile,
+                              const sdp::Media& line, OfferedMedia& offered) const;
+  /// What ICE and DTLS say of us to the receiver.
+  void choose_transport(const CallMedia& media, Side from, OfferedMedia& offered) const;
   Result<void> ensure_session(CallMedia& media, Side from, const OfferedMedia& offered,
                               const sdp::Media& line);
+  AddressFamily sender_family(const CallMedia& media, Side from, const OfferedMedia& offered) const;
   Result<SessionSpec> wanted_session(const CallMedia& media, Side from, const OfferedMedia& offered,
                                      const sdp::Media& line) const;
   void choose_mux(OfferedMedia& offered) const;
@@ -60,13 +69,28 @@ class Negotiation {
   // Answer
   Result<void> answer_media(CallMedia& media, Side offerer, const OfferedMedia& offered,
                             const sdp::Session& description, const sdp::Media& line);
+  Result<RemoteMedia> read_answer(const MediaSide& receiver, Side answerer,
+                                  const OfferedMedia& offered, const sdp::Session& description,
+                                  const sdp::Media& line) const;
+  void settle_receiver(MediaSide& receiver, const OfferedMedia& offered, RemoteMedia remote) const;
+  void settle_sender(MediaSide& sender, const OfferedMedia& offered) const;
+  void settle_sender_transport(MediaSide& sender, const OfferedMedia& offered) const;
   void give_up(CallMedia& media, bool for_good);
   OutgoingMedia outgoing_answer(CallMedia& media, Side offerer, const OfferedMedia& offered);
 
   // Both
-  /// What the end on `side` says; an address that media must not go to is an error.
+  /// What the end on `side` says; an address that media must not go to is an error, unless ICE
+  /// finds the end (`with_ice`: it may be used).
   Result<RemoteMedia> read_remote(Side side, const sdp::Session& description,
-                                  const sdp::Media& line) const;
+                                  const sdp::Media& line, bool with_ice) const;
+  Result<void> read_ice(Side side, const sdp::Session& description, const sdp::Media& line,
+                        RemoteMedia& remote) const;
+  Result<void> read_dtls(const sdp::Session& description, const sdp::Media& line,
+                         RemoteMedia& remote) const;
+  /// Whether we are ICE lite towards the receiver of the request, or its sender.
+  bool is_ice_lite(const MediaSide& side, bool towards_receiver) const;
+  sdp::LocalIce local_ice(const CallMedia& media, Side side, const OwnIce& own,
+                          bool with_rtcp) const;
   SourceRules source_rules() const;
   SocketAddress advertised(const CallMedia& media, Side side) const;
   Replacements replacements(Side to, const sdp::Session& description);
@@ -74,6 +98,7 @@ class Negotiation {
 
   const CallServiceConfig& config_;
   const RandomBytes& random_bytes_;
+  const DtlsIdentity identity_;
   SessionChanges& changes_;
   Call& call_;
   const CallRequest& request_;

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "control/call/negotiation.h"
+#include "control/call/transport.h"
 
 namespace turnpike::call {
 
@@ -56,35 +57,15 @@ Result<void> Negotiation::answer_media(CallMedia& media, Side offerer, const Off
       (sdp::is_secure(sender.profile) && !sdp::is_secure(sender_profile))) {
     return sdp::error_at(line, "plain RTP answered on a leg that is SRTP");
   }
-  auto remote = read_remote(other(offerer), description, line);
+  auto remote = read_answer(receiver, other(offerer), offered, description, line);
   if (!remote) return remote.error();
-  if (sdp::is_secure(*profile)) {
-    const auto line_chosen = chosen_line(line, offered.crypto);
-    if (!line_chosen) return line_chosen.error();
-    if (!receiver.keys[static_cast<std::size_t>(line_chosen->suite)].is_set()) {
-      return sdp::error_at(line, "answer chooses an a=crypto line that another answer gave up");
-    }
-    remote->crypto_tag = line_chosen->tag;
-    remote->key = line_chosen->keying;
-  }
-  receiver.profile = offered.receiver_profile;
-  receiver.rtcp_mux = offered.mux_offered && remote->rtcp_mux;
-  use_suite(receiver, remote->key.value.suite);
-  receiver.remote = std::move(*remote);
-
+  settle_receiver(receiver, offered, std::move(*remote));
+  settle_sender(sender, offered);
   const bool accept_mux =
       offered.mux_accept || has_mux_flag(RtcpMuxFlag::kAccept) || receiver.rtcp_mux;
   const bool reject_mux =
       offered.mux_reject || (has_mux_flag(RtcpMuxFlag::kReject) && !offered.sender.rtcp_mux_only);
-  // An offerer with a new key of its own has a new SRTP state, which expects ours to start too.
-  const bool renewed =
-      sender.remote.key.is_set() && sender.remote.key.value != offered.sender.key.value;
-  use_suite(sender, offered.sender.key.value.suite);
-  if (renewed) forget_key(sender);
-  sender.remote = offered.sender;
-  sender.profile = sender_profile;
   sender.rtcp_mux = offered.sender.rtcp_mux && accept_mux && !reject_mux;
-  if (sdp::is_secure(sender.profile)) key_for(sender, sender.suite, random_bytes_);
 
   // The codec that an answer lists first is the one in use both ways.
   sender.clock_rate_hz = receiver.clock_rate_hz = sdp::clock_rate_hz_of(line);
@@ -92,6 +73,91 @@ Result<void> Negotiation::answer_media(CallMedia& media, Side offerer, const Off
   media.accepted = true;
   media.silent_since = {};
   return {};
+}
+
+Result<RemoteMedia> Negotiation::read_answer(const MediaSide& receiver, Side answerer,
+                                             const OfferedMedia& offered,
+                                             const sdp::Session& description,
+                                             const sdp::Media& line) const {
+  auto remote = read_remote(answerer, description, line, offered.receiver_ice.in_use);
+  if (!remote) return remote;
+  if (offered.receiver_keying == Keying::kSdes) {
+    const auto chosen = chosen_line(line, offered.crypto);
+    if (!chosen) return chosen.error();
+    if (!receiver.keys[static_cast<std::size_t>(chosen->suite)].is_set()) {
+      return sdp::error_at(line, "answer chooses an a=crypto line that another answer gave up");
+    }
+    remote->crypto_tag = chosen->tag;
+    remote->key = chosen->keying;
+  } else if (offered.receiver_keying == Keying::kDtls) {
+    if (auto read = read_dtls(description, line, *remote); !read) return read.error();
+    if (remote->dtls.setup == sdp::Setup::kActpass) {
+      return sdp::error_at(line, "a=setup of an answer must choose: active or passive");
+    }
+  }
+  return remote;
+}
+
+void Negotiation::settle_receiver(MediaSide& receiver, const OfferedMedia& offered,
+                                  RemoteMedia remote) const {
+  receiver.profile = offered.receiver_profile;
+  receiver.keying = offered.receiver_keying;
+  receiver.rtcp_mux = offered.mux_offered && remote.rtcp_mux;
+  use_suite(receiver, remote.key.value.suite);
+  if (remote.ice.is_set()) {
+    use_ice(receiver, offered.receiver_ice, remote, true);
+  } else {
+    leave_ice(receiver);
+  }
+  if (receiver.keying == Keying::kDtls) {
+    use_dtls(receiver, offered.receiver_dtls, remote.dtls, role_by_answer(remote.dtls.setup));
+  } else {
+    leave_dtls(receiver);
+  }
+  receiver.remote = std::move(remote);
+}
+
+void Negotiation::settle_sender(MediaSide& sender, const OfferedMedia& offered) const {
+  // An offerer with a new key of its own has a new SRTP state, which expects ours to start too.
+  const bool renewed =
+      sender.remote.key.is_set() && sender.remote.key.value != offered.sender.key.value;
+  use_suite(sender, offered.sender.key.value.suite);
+  if (renewed) forget_key(sender);
+  sender.profile = *sdp::profile_of(offered.protocol);
+  sender.keying = offered.sender_keying;
+  settle_sender_transport(sender, offered);
+  sender.remote = offered.sender;
+  if (sender.keying == Keying::kSdes) key_for(sender, sender.suite, random_bytes_);
+}
+
+void Negotiation::settle_sender_transport(MediaSide& sender, const OfferedMedia& offered) const {
+  if (offered.sender.ice.is_set() && request_.ice != IceWish::kRemove) {
+    OwnIce own = own_ice(sender, random_bytes_);
+    const bool restarted =
+        sender.ice.in_use && sender.remote.ice.is_set() && sender.remote.ice != offered.sender.ice;
+    if (restarted) renew(own.credentials, random_bytes_);
+    const bool said = request_.ice_lite != IceLiteWish::kUnsaid;
+    own.lite = said ? is_ice_lite(sender, true) : offered.sender_ice_lite;
+    use_ice(sender, own, offered.sender, false);
+  } else {
+    leave_ice(sender);
+  }
+  if (sender.keying != Keying::kDtls) return leave_dtls(sender);
+  const sdp::DtlsDescription& said = offered.sender.dtls;
+  const DtlsRole preferred = request_.dtls == DtlsWish::kActive    ? DtlsRole::kActive
+                             : request_.dtls == DtlsWish::kPassive ? DtlsRole::kPassive
+                                                                   : offered.answer_role;
+  DtlsRole role = role_to_answer(said.setup, sender.dtls_role, preferred);
+  const bool swapped = said.tls_id.empty() && role != DtlsRole::kUndecided &&
+                       sender.dtls_role != DtlsRole::kUndecided && role != sender.dtls_role;
+  OwnDtls own = sender.dtls;
+  // RFC 8842 section 5.3: a new association has a tls-id of its own. What goes on keeps what the
+  // offerer was told, even when the process that did the handshake is gone: so do its keys.
+  if (!own.is_set() || swapped || asks_for_new_association(sender, said)) {
+    own = own_dtls(MediaSide{}, identity_, random_bytes_);
+    role = role_to_answer(said.setup, DtlsRole::kUndecided, preferred);
+  }
+  use_dtls(sender, own, said, role);
 }
 
 void Negotiation::give_up(CallMedia& media, bool for_good) {
@@ -119,7 +185,18 @@ OutgoingMedia Negotiation::outgoing_answer(CallMedia& media, Side offerer,
                       : media.ports.advertised[index_of(offerer)][index_of(Component::kRtcp)].port;
   outgoing.direction = receiver.direction;
   if (receiver.held) outgoing.direction = sdp::direction_of(sdp::sends(receiver.direction), false);
-  if (sdp::is_secure(sender.profile)) {
+  if (sender.ice.in_use) {
+    outgoing.ice = local_ice(media, offerer, sender.ice, !sender.rtcp_mux);
+    outgoing.ice_lite = sender.ice.lite;
+  }
+  if (sender.keying == Keying::kDtls) {
+    const bool holds = offered.sender.dtls.setup == sdp::Setup::kHoldconn;
+    // RFC 8842 section 5.3: no tls-id unless the offer has one.
+    outgoing.dtls = {sender.dtls.identity.fingerprint,
+                     setup_of(holds ? DtlsRole::kUndecided : sender.dtls_role),
+                     offered.sender.dtls.tls_id.empty() ? std::string() : sender.dtls.tls_id};
+  }
+  if (sender.keying == Keying::kSdes) {
     outgoing.crypto.push_back(
         {sender.remote.crypto_tag, sender.keys[static_cast<std::size_t>(sender.suite)]});
   }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "control/call/negotiation.h"
+#include "control/call/transport.h"
 
 namespace turnpike::call {
 namespace {
@@ -44,8 +45,8 @@ Result<void> Negotiation::offer(Side from, sdp::Session& description) {
   }
   if (unsupported && !usable) {
     return Error{
-        "no m= line of the offer can be relayed; supported are RTP/AVP, RTP/AVPF, "
-        "RTP/SAVP and RTP/SAVPF"};
+        "no m= line of the offer can be relayed; supported are RTP/AVP, RTP/AVPF, RTP/SAVP, "
+        "RTP/SAVPF, UDP/TLS/RTP/SAVP and UDP/TLS/RTP/SAVPF"};
   }
   if (!call_.answered) call_.side(from).rules = offer.rules;
   call_.offers[index_of(from)] = std::move(offer);
@@ -82,9 +83,10 @@ Result<void> Negotiation::allowed_on(Side side, sdp::Profile profile,
                                      const sdp::Media& line) const {
   const std::string& name = config_.interfaces[call_.side(side).interface_index].name;
   if (sdp::is_secure(profile) || !config_.srtp_interfaces.contains(name)) return {};
-  return sdp::error_at(line, "media on interface '" + name +
-                                 "' must be SRTP (RTP/SAVP or RTP/SAVPF with a=crypto), not " +
-                                 std::string(sdp::name_of(profile)));
+  return sdp::error_at(
+      line, "media on interface '" + name +
+                "' must be SRTP (RTP/SAVP with a=crypto, UDP/TLS/RTP/SAVP, or their SAVPF), not " +
+                std::string(sdp::name_of(profile)));
 }
 
 Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
@@ -100,7 +102,9 @@ Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
   const auto profile = sdp::profile_of(line.protocol);
   if (!profile) {
     if (!sdp::is_dtls_srtp(line.protocol)) return offered;
-    return sdp::error_at(line, "DTLS-SRTP is not supported; offer RTP/SAVP with a=crypto (SDES)");
+    return sdp::error_at(line,
+                         "DTLS-SRTP is supported over UDP only: UDP/TLS/RTP/SAVP or "
+                         "UDP/TLS/RTP/SAVPF");
   }
   if (line.port_count != 1) return sdp::error_at(line, "several ports in one m= line");
   if (media.has_session() && sdp::is_secure(media.sides[index_of(from)].profile) &&
@@ -108,22 +112,24 @@ Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
     return sdp::error_at(line, "plain RTP offered on a leg that is SRTP");
   }
   if (auto allowed = allowed_on(from, *profile, line); !allowed) return allowed.error();
-  auto remote = read_remote(from, description, line);
+  auto remote = read_remote(from, description, line, true);
   if (!remote) return remote.error();
   offered.sender = std::move(*remote);
   offered.accepted = true;
 
   std::vector<OfferedCrypto> sender_lines;
-  if (sdp::is_secure(*profile)) {
-    if (auto read = read_offered_crypto(line, offered, sender_lines); !read) return read.error();
+  auto read = read_offered_keying(description, line, *profile, offered, sender_lines);
+  if (!read) return read.error();
+  if (auto chosen = choose_towards(media, to, *profile, line, offered); !chosen) {
+    return chosen.error();
   }
-  const auto towards = receiver_profile(media, to, *profile, line);
-  if (!towards) return towards.error();
-  if (auto allowed = allowed_on(to, *towards, line); !allowed) return allowed.error();
-  offered.receiver_profile = *towards;
+  if (auto allowed = allowed_on(to, offered.receiver_profile, line); !allowed) {
+    return allowed.error();
+  }
   if (auto session = ensure_session(media, from, offered, line); !session) return session.error();
   choose_mux(offered);
-  if (sdp::is_secure(*towards)) {
+  choose_transport(media, from, offered);
+  if (offered.receiver_keying == Keying::kSdes) {
     auto lines = lines_to_offer(media.sides[index_of(to)], sender_lines, request_.sdes);
     if (!lines) return sdp::error_at(line, lines.error().message);
     offered.crypto = std::move(*lines);
@@ -131,34 +137,101 @@ Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
   return offered;
 }
 
-Result<void> Negotiation::read_offered_crypto(const sdp::Media& line, OfferedMedia& offered,
+Result<void> Negotiation::read_offered_keying(const sdp::Session& description,
+                                              const sdp::Media& line, sdp::Profile profile,
+                                              OfferedMedia& offered,
                                               std::vector<OfferedCrypto>& lines) const {
-  const auto usable = usable_lines(line);
-  if (!usable) return usable.error();
-  offered.sender.crypto_tag = usable->front().tag;
-  offered.sender.key = usable->front().keying;
-  for (const sdp::CryptoLine& crypto : *usable) lines.push_back({crypto.tag, crypto.suite});
+  if (!sdp::is_secure(profile)) return {};
+  if (!sdp::is_tls(profile)) {
+    const auto usable = usable_lines(line);
+    if (usable) {
+      offered.sender_keying = Keying::kSdes;
+      offered.sender.crypto_tag = usable->front().tag;
+      offered.sender.key = usable->front().keying;
+      for (const sdp::CryptoLine& crypto : *usable) lines.push_back({crypto.tag, crypto.suite});
+      return {};
+    }
+    if (!sdp::has_fingerprint(description, line)) return usable.error();
+  }
+  offered.sender_keying = Keying::kDtls;
+  if (request_.dtls == DtlsWish::kActive) offered.answer_role = DtlsRole::kActive;
+  return read_dtls(description, line, offered.sender);
+}
+
+Result<void> Negotiation::choose_towards(const CallMedia& media, Side to,
+                                         sdp::Profile sender_profile, const sdp::Media& line,
+                                         OfferedMedia& offered) const {
+  const bool established = media.has_session() && media.answered;
+  const MediaSide& receiver = media.sides[index_of(to)];
+  sdp::Profile profile = established ? receiver.profile : sender_profile;
+  const bool asked = !request_.transport_protocol.empty();
+  if (asked) {
+    const auto wanted = sdp::profile_of(request_.transport_protocol);
+    if (!wanted) {
+      return Error{
+          "transport-protocol is not supported; it may be RTP/AVP, RTP/AVPF, RTP/SAVP, RTP/SAVPF, "
+          "UDP/TLS/RTP/SAVP or UDP/TLS/RTP/SAVPF"};
+    }
+    profile = *wanted;
+    // Without a to-tag it is another INVITE of this call, towards somebody else (serial forking).
+    const bool same_peer = !request_.to_tag.empty();
+    if (established && same_peer && sdp::is_secure(receiver.profile) && !sdp::is_secure(profile)) {
+      return sdp::error_at(line, "transport-protocol asks for plain RTP on a leg that is SRTP");
+    }
+  }
+  // An end that does DTLS below RTP/SAVP goes on with it.
+  const bool dtls_goes_on = established && receiver.keying == Keying::kDtls &&
+                            sdp::is_secure(profile) && !sdp::is_tls(receiver.profile);
+  bool dtls = sdp::is_tls(profile) || dtls_goes_on;
+  if (dtls && request_.dtls == DtlsWish::kOff) {
+    if (asked && sdp::is_tls(profile)) {
+      return sdp::error_at(line, "transport-protocol asks for DTLS-SRTP, DTLS=off refuses it");
+    }
+    dtls = false;
+    profile = sdp::without_tls(profile);
+  }
+  if (dtls && identity_.id == 0) {
+    return sdp::error_at(line, "DTLS-SRTP cannot be offered: the relay has no certificate");
+  }
+  offered.receiver_profile = profile;
+  offered.receiver_keying = dtls                      ? Keying::kDtls
+                            : sdp::is_secure(profile) ? Keying::kSdes
+                                                      : Keying::kPlain;
   return {};
 }
 
-Result<sdp::Profile> Negotiation::receiver_profile(const CallMedia& media, Side to,
-                                                   sdp::Profile offered,
-                                                   const sdp::Media& line) const {
-  const bool established = media.has_session() && media.answered;
-  const sdp::Profile present = media.sides[index_of(to)].profile;
-  if (request_.transport_protocol.empty()) return established ? present : offered;
-  const auto wanted = sdp::profile_of(request_.transport_protocol);
-  if (!wanted) {
-    return Error{
-        "transport-protocol is not supported; it may be RTP/AVP, RTP/AVPF, RTP/SAVP or "
-        "RTP/SAVPF"};
+void Negotiation::choose_transport(const CallMedia& media, Side from, OfferedMedia& offered) const {
+  const MediaSide& receiver = media.sides[index_of(other(from))];
+  offered.sender_ice_lite = is_ice_lite(media.sides[index_of(from)], false);
+  const bool by_default = offered.sender.ice.is_set() || receiver.ice.in_use;
+  const bool ice =
+      config_.ice_mode != IceMode::kOff &&
+      (request_.ice == IceWish::kForce || (request_.ice == IceWish::kDefault && by_default));
+  if (ice) {
+    offered.receiver_ice = own_ice(receiver, random_bytes_);
+    offered.receiver_ice.lite = is_ice_lite(receiver, true);
   }
-  // Without a to-tag it is another INVITE of this call, towards somebody else (serial forking).
-  const bool same_peer = !request_.to_tag.empty();
-  if (established && same_peer && sdp::is_secure(present) && !sdp::is_secure(*wanted)) {
-    return sdp::error_at(line, "transport-protocol asks for plain RTP on a leg that is SRTP");
+  if (offered.receiver_keying == Keying::kDtls) {
+    offered.receiver_dtls = own_dtls(receiver, identity_, random_bytes_);
   }
-  return *wanted;
+}
+
+AddressFamily Negotiation::sender_family(const CallMedia& media, Side from,
+                                         const OfferedMedia& offered) const {
+  const IpAddress& ip = offered.sender.address.rtp.ip;
+  const bool has_ice = offered.sender.ice.is_set();
+  // A null address names no family that matters, nor does a default candidate of ICE.
+  if ((offered.sender.held || has_ice) && media.has_session()) {
+    return media.spec.family[index_of(from)];
+  }
+  if (!has_ice) return ip.family;
+  const Interface& interface = config_.interfaces[call_.side(from).interface_index];
+  if (!ip.is_unspecified() && has_family(interface, ip.family)) return ip.family;
+  for (const IceCandidate& candidate : offered.sender.candidates) {
+    if (has_family(interface, candidate.address.ip.family)) return candidate.address.ip.family;
+  }
+  if (has_family(interface, ip.family)) return ip.family;
+  return ip.is_v4() ? AddressFamily::kIpv6 : AddressFamily::kIpv4;
 }
 
 Result<SessionSpec> Negotiation::wanted_session(const CallMedia& media, Side from,
@@ -170,9 +243,7 @@ Result<SessionSpec> Negotiation::wanted_session(const CallMedia& media, Side fro
   for (const Side side : {Side::kA, Side::kB}) {
     spec.interface_index[index_of(side)] = call_.side(side).interface_index;
   }
-  AddressFamily sender = offered.sender.address.rtp.ip.family;
-  // A null address names no family that matters.
-  if (offered.sender.held && media.has_session()) sender = media.spec.family[index_of(from)];
+  const AddressFamily sender = sender_family(media, from, offered);
   AddressFamily receiver = sender;
   if (media.has_session()) receiver = media.spec.family[index_of(to)];
   const Interface& sender_interface = config_.interfaces[call_.side(from).interface_index];
@@ -237,17 +308,47 @@ Result<void> Negotiation::ensure_session(CallMedia& media, Side from, const Offe
 void Negotiation::choose_mux(OfferedMedia& offered) const {
   const bool demux = has_mux_flag(RtcpMuxFlag::kDemux);
   const bool ask = has_mux_flag(RtcpMuxFlag::kOffer) || has_mux_flag(RtcpMuxFlag::kRequire);
-  offered.mux_offered = ask || (offered.sender.rtcp_mux && !demux);
-  offered.mux_accept = demux || has_mux_flag(RtcpMuxFlag::kAccept) || offered.sender.rtcp_mux_only;
-  offered.mux_reject = has_mux_flag(RtcpMuxFlag::kReject) && !offered.sender.rtcp_mux_only;
+  const bool reject = has_mux_flag(RtcpMuxFlag::kReject);
+  // Browsers need it, whatever the other side does.
+  const bool by_dtls = offered.receiver_keying == Keying::kDtls && !reject;
+  offered.mux_offered = ask || ((offered.sender.rtcp_mux || by_dtls) && !demux);
+  offered.mux_accept = demux || has_mux_flag(RtcpMuxFlag::kAccept) ||
+                       offered.sender.rtcp_mux_only || offered.sender_keying == Keying::kDtls;
+  offered.mux_reject = reject && !offered.sender.rtcp_mux_only;
 }
 
 void Negotiation::take_effect_early(CallMedia& media, Side from, const OfferedMedia& offered) {
   if (media.answered) return;
   MediaSide& sender = media.sides[index_of(from)];
-  sender.remote = offered.sender;
+  MediaSide& receiver = media.sides[index_of(other(from))];
   sender.profile = *sdp::profile_of(offered.protocol);
-  media.sides[index_of(other(from))].profile = offered.receiver_profile;
+  sender.keying = offered.sender_keying;
+  sender.remote = offered.sender;
+  receiver.profile = offered.receiver_profile;
+  receiver.keying = offered.receiver_keying;
+  // Nobody has seen what we say to the offerer; what we said to the receiver holds from now on,
+  // because its first checks and its handshake may come before its answer.
+  if (offered.sender.ice.is_set()) {
+    OwnIce own = own_ice(sender, random_bytes_);
+    own.lite = offered.sender_ice_lite;
+    use_ice(sender, own, offered.sender, false);
+  } else {
+    leave_ice(sender);
+  }
+  if (offered.receiver_ice.in_use) {
+    use_ice(receiver, offered.receiver_ice, receiver.remote, true);
+  } else {
+    leave_ice(receiver);
+  }
+  leave_dtls(sender);
+  if (sender.keying == Keying::kDtls) {
+    use_dtls(sender, own_dtls(sender, identity_, random_bytes_), {}, DtlsRole::kUndecided);
+  }
+  if (receiver.keying == Keying::kDtls) {
+    use_dtls(receiver, offered.receiver_dtls, {}, DtlsRole::kUndecided);
+  } else {
+    leave_dtls(receiver);
+  }
 }
 
 OutgoingMedia Negotiation::outgoing_offer(CallMedia& media, Side to, const OfferedMedia& offered) {
@@ -259,11 +360,19 @@ OutgoingMedia Negotiation::outgoing_offer(CallMedia& media, Side to, const Offer
   outgoing.protocol = std::string(sdp::name_of(offered.receiver_profile));
   outgoing.rtp = advertised(media, to);
   outgoing.rtcp_mux = offered.mux_offered;
+  if (offered.receiver_keying == Keying::kDtls) {
+    const OwnDtls& own = offered.receiver_dtls;
+    outgoing.dtls = {own.identity.fingerprint, sdp::Setup::kActpass, own.tls_id};
+  }
   const bool muxed = has_mux_flag(RtcpMuxFlag::kRequire) ||
                      (offered.mux_offered && media.answered && receiver.rtcp_mux);
   outgoing.rtcp_port = muxed
                            ? outgoing.rtp.port
                            : media.ports.advertised[index_of(to)][index_of(Component::kRtcp)].port;
+  if (offered.receiver_ice.in_use) {
+    outgoing.ice = local_ice(media, to, offered.receiver_ice, !muxed);
+    outgoing.ice_lite = offered.receiver_ice.lite;
+  }
   outgoing.direction = offered.sender.direction;
   // The other side gets our address, so a null address is passed on as the direction it means.
   if (offered.sender.held) {

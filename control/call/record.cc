@@ -1,6 +1,7 @@
 // Implements record.h: one list of fields, walked by a writer and by a reader.
 #include "control/call/record.h"
 
+#include <algorithm>
 #include <concepts>
 #include <type_traits>
 
@@ -42,6 +43,51 @@ void visit(V& v, T& x) {
   v.field(x.rtp);
   v.field(x.rtcp);
 }
+template <typename V, Is<IceCredentials> T>
+void visit(V& v, T& x) {
+  v.field(x.ufrag);
+  v.field(x.password);
+}
+template <typename V, Is<sdp::SecretIceCredentials> T>
+void visit(V& v, T& x) {
+  v.field(x.value);
+}
+template <typename V, Is<IceCandidate> T>
+void visit(V& v, T& x) {
+  v.field(x.address);
+  v.field(x.priority);
+  v.field(x.component);
+  v.field(x.type);
+}
+template <typename V, Is<Fingerprint> T>
+void visit(V& v, T& x) {
+  v.field(x.hash);
+  v.field(x.bytes);
+}
+template <typename V, Is<DtlsIdentity> T>
+void visit(V& v, T& x) {
+  v.field(x.id);
+  v.field(x.fingerprint);
+}
+template <typename V, Is<sdp::DtlsDescription> T>
+void visit(V& v, T& x) {
+  v.field(x.fingerprint);
+  v.field(x.setup);
+  v.field(x.tls_id);
+}
+template <typename V, Is<OwnIce> T>
+void visit(V& v, T& x) {
+  v.field(x.in_use);
+  v.field(x.lite);
+  v.field(x.controlling);
+  v.field(x.credentials);
+}
+template <typename V, Is<OwnDtls> T>
+void visit(V& v, T& x) {
+  v.field(x.identity);
+  v.field(x.tls_id);
+  v.field(x.lost);
+}
 template <typename V, Is<RemoteMedia> T>
 void visit(V& v, T& x) {
   v.field(x.address);
@@ -51,6 +97,10 @@ void visit(V& v, T& x) {
   v.field(x.rtcp_mux_only);
   v.field(x.crypto_tag);
   v.field(x.key);
+  v.field(x.ice);
+  v.field(x.ice_lite);
+  v.field(x.candidates);
+  v.field(x.dtls);
 }
 template <typename V, Is<SourceRules> T>
 void visit(V& v, T& x) {
@@ -61,6 +111,12 @@ template <typename V, Is<MediaSide> T>
 void visit(V& v, T& x) {
   v.field(x.remote);
   v.field(x.profile);
+  v.field(x.keying);
+  v.field(x.ice);
+  v.field(x.dtls);
+  v.field(x.dtls_role);
+  v.field(x.association);
+  v.field(x.has_transport);
   v.field(x.rtcp_mux);
   v.field(x.clock_rate_hz);
   v.field(x.suite);
@@ -108,6 +164,12 @@ void visit(V& v, T& x) {
   v.field(x.accepted);
   v.field(x.sender);
   v.field(x.receiver_profile);
+  v.field(x.sender_keying);
+  v.field(x.receiver_keying);
+  v.field(x.answer_role);
+  v.field(x.receiver_ice);
+  v.field(x.sender_ice_lite);
+  v.field(x.receiver_dtls);
   v.field(x.mux_offered);
   v.field(x.mux_accept);
   v.field(x.mux_reject);
@@ -167,25 +229,43 @@ void write_all(Writer& writer, const Call& call) {
   writer.field(call);
 }
 
-/// Enumerators and offsets that code indexes with must be ones that exist.
+// Enumerators and offsets that code indexes with must be ones that exist.
+bool is_sound(const sdp::SecretKeying& key) {
+  return static_cast<std::size_t>(key.value.suite) < kSrtpSuiteCount &&
+         key.value.mki_bytes <= kMkiBytesMax;
+}
+
+bool is_sound(const Fingerprint& fingerprint) {
+  return fingerprint.hash <= FingerprintHash::kSha512;
+}
+
+bool is_sound(const IceCandidate& candidate) {
+  return candidate.component <= Component::kRtcp && candidate.type <= CandidateType::kRelayed;
+}
+
+bool is_sound(const RemoteMedia& remote) {
+  return is_sound(remote.key) && remote.direction <= sdp::Direction::kInactive &&
+         remote.candidates.size() <= sdp::kCandidatesReadMax &&
+         std::all_of(remote.candidates.begin(), remote.candidates.end(),
+                     [](const IceCandidate& candidate) { return is_sound(candidate); }) &&
+         is_sound(remote.dtls.fingerprint) && remote.dtls.setup <= sdp::Setup::kHoldconn;
+}
+
 bool is_sound(const MediaSide& side) {
-  const auto known = [](SrtpSuite suite) {
-    return static_cast<std::size_t>(suite) < kSrtpSuiteCount;
-  };
   for (const sdp::SecretKeying& key : side.keys) {
-    if (!known(key.value.suite) || key.value.mki_bytes > kMkiBytesMax) return false;
+    if (!is_sound(key)) return false;
   }
-  return known(side.suite) && known(side.remote.key.value.suite) &&
-         side.remote.key.value.mki_bytes <= kMkiBytesMax && side.profile <= sdp::Profile::kSavpf &&
-         side.remote.direction <= sdp::Direction::kInactive;
+  return static_cast<std::size_t>(side.suite) < kSrtpSuiteCount && is_sound(side.remote) &&
+         side.profile <= sdp::Profile::kTlsSavpf && side.keying <= Keying::kDtls &&
+         side.dtls_role <= DtlsRole::kPassive && is_sound(side.dtls.identity.fingerprint);
 }
 
 bool is_sound(const Offer& offer) {
   for (const OfferedMedia& media : offer.media) {
-    if (media.receiver_profile > sdp::Profile::kSavpf) return false;
-    if (media.sender.direction > sdp::Direction::kInactive) return false;
-    if (static_cast<std::size_t>(media.sender.key.value.suite) >= kSrtpSuiteCount) return false;
-    if (media.sender.key.value.mki_bytes > kMkiBytesMax) return false;
+    if (media.receiver_profile > sdp::Profile::kTlsSavpf || !is_sound(media.sender)) return false;
+    if (media.sender_keying > Keying::kDtls || media.receiver_keying > Keying::kDtls) return false;
+    if (media.answer_role > DtlsRole::kPassive) return false;
+    if (!is_sound(media.receiver_dtls.identity.fingerprint)) return false;
     if (media.accepted && !sdp::profile_of(media.protocol)) return false;
     for (const OfferedCrypto& line : media.crypto) {
       if (static_cast<std::size_t>(line.suite) >= kSrtpSuiteCount) return false;

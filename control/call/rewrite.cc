@@ -71,13 +71,16 @@ void rewrite_media(sdp::Media& media, const OutgoingMedia& outgoing) {
   sdp::add_static_rtpmaps(media);
   sdp::set_direction(media, outgoing.direction);
   auto& attributes = media.attributes;
-  attributes.reserve(attributes.size() + 2 + outgoing.crypto.size());
+  // Growing later would leave copies of keys in freed memory.
+  attributes.reserve(attributes.size() + 12 + outgoing.crypto.size());
   attributes.push_back(sdp::Attribute::with("rtcp", std::to_string(outgoing.rtcp_port)));
   if (outgoing.rtcp_mux) attributes.push_back(sdp::Attribute::flag("rtcp-mux"));
   for (const OutgoingCrypto& line : outgoing.crypto) {
     attributes.push_back(
         sdp::Attribute::with("crypto", sdp::write_crypto(line.tag, line.key.value)));
   }
+  if (outgoing.dtls) sdp::append_dtls(media, *outgoing.dtls);
+  if (outgoing.ice) sdp::append_ice(media, *outgoing.ice);
 }
 
 }  // namespace
@@ -93,6 +96,9 @@ void rewrite(sdp::Session& description, const std::vector<OutgoingMedia>& outgoi
   }
   if (!replacements.username.empty()) description.origin.username = replacements.username;
   if (!replacements.session_name.empty()) description.name = replacements.session_name;
+  const bool lite = std::any_of(outgoing.begin(), outgoing.end(),
+                                [](const OutgoingMedia& media) { return media.ice_lite; });
+  if (lite) description.attributes.push_back(sdp::Attribute::flag("ice-lite"));
   for (std::size_t i = 0; i < description.media.size(); ++i) {
     rewrite_media(description.media[i], outgoing[i]);
   }

@@ -2,12 +2,14 @@
 // keys, nothing of the sender's that would let media or keys pass us by.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "control/sdp/crypto.h"
 #include "control/sdp/media.h"
 #include "control/sdp/sdp.h"
+#include "control/sdp/transport.h"
 #include "turnpike/address.h"
 
 namespace turnpike::call {
@@ -26,6 +28,9 @@ struct OutgoingMedia {
   sdp::Direction direction = sdp::Direction::kSendRecv;
   bool rtcp_mux = false;
   std::vector<OutgoingCrypto> crypto;
+  std::optional<sdp::DtlsDescription> dtls;
+  std::optional<sdp::LocalIce> ice;
+  bool ice_lite = false;  ///< said at session level as soon as one m-line has it
 };
 
 /// Session-level lines that are ours. Empty = leave the sender's.

@@ -189,7 +189,8 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
   if (!from) return reply(error_reply("from-tag belongs to no side of this call"));
 
   SessionChanges changes(relay_);
-  Negotiation negotiation(config_, environment_.random_bytes, changes, next, request);
+  Negotiation negotiation(config_, environment_.random_bytes, relay_.dtls_identity(), changes, next,
+                          request);
   const auto done = negotiation.offer(*from, description.value);
   if (!done) {
     log(next, "offer refused: " + done.error().message);
@@ -228,7 +229,8 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
     answerer.since = environment_.clock();
   }
   SessionChanges changes(relay_);
-  Negotiation negotiation(config_, environment_.random_bytes, changes, next, request);
+  Negotiation negotiation(config_, environment_.random_bytes, relay_.dtls_identity(), changes, next,
+                          request);
   const auto done = negotiation.answer(offerer, description.value);
   if (!done) {
     log(known->second, "answer refused: " + done.error().message);

@@ -16,8 +16,10 @@ CallSummary Service::summary_of(const Call& call) const {
       LegSummary& leg = session.legs[index_of(side)];
       leg.interface = config_.interfaces[call.side(side).interface_index].name;
       leg.local = media.ports.local[index_of(side)][index_of(Component::kRtp)];
-      if (!own.remote.held) leg.remote = own.remote.address.rtp;
+      if (!own.remote.held && !own.ice.in_use) leg.remote = own.remote.address.rtp;
       leg.suite = own.suite;
+      leg.keying = name_of(own.keying);
+      leg.ice = own.ice.in_use;
     }
     summary.sessions.push_back(std::move(session));
   }

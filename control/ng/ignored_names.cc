@@ -9,8 +9,8 @@ namespace turnpike::ng {
 namespace {
 
 // A flag of one of these families carries a codec or an option in its name; one entry for all.
-constexpr std::array<std::string_view, 6> kFamilies = {"codec-", "transcode-", "t38-",
-                                                       "t.38-",  "osrtp-",     "ice-lite-"};
+constexpr std::array<std::string_view, 5> kFamilies = {"codec-", "transcode-", "t38-", "t.38-",
+                                                       "osrtp-"};
 
 bool is_harmless(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '/';
@@ -43,8 +43,6 @@ const std::vector<std::string_view>& known_without_effect() {
       "debug",
       "directional",
       "drop-traffic",
-      "dtls",
-      "dtls-fingerprint",
       "dtls-reverse",
       "early-media",
       "endpoint-learning",
@@ -54,8 +52,6 @@ const std::vector<std::string_view>& known_without_effect() {
       "full-rtcp-attribute",
       "generate-mid",
       "generate-rtcp",
-      "ice",
-      "ice-lite",
       "ice-reject",
       "inject-dtmf",
       "label",

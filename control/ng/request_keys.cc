@@ -12,6 +12,9 @@ namespace turnpike::ng {
 namespace {
 
 using call::CallRequest;
+using call::DtlsWish;
+using call::IceLiteWish;
+using call::IceWish;
 using call::RtcpMuxFlag;
 
 constexpr std::size_t kListItemsMax = 64;
@@ -162,10 +165,53 @@ bool apply_supports(Mapping& mapping, std::string_view, const Value& value) {
   return true;
 }
 
-bool apply_ice(Mapping& mapping, std::string_view key, const Value& value) {
-  // ICE always ends here: other wishes than "remove" find no answer.
-  if (normalised(text_of(&value)) != "remove") mapping.ignored.count(IgnoredKind::kKey, key);
-  return true;
+template <typename Wish>
+struct Word {
+  std::string_view word;
+  Wish wish;
+};
+
+/// Sets what the word of `value` stands for; false for words that are none of these.
+template <typename Wish, std::size_t N>
+bool apply_word(const std::array<Word<Wish>, N>& words, const Value& value, Wish& wish) {
+  const std::string text = normalised(text_of(&value));
+  for (const auto& known : words) {
+    if (known.word != text) continue;
+    wish = known.wish;
+    return true;
+  }
+  return false;
+}
+
+bool apply_ice(Mapping& mapping, std::string_view, const Value& value) {
+  // All our candidates relay: force-relay takes nothing away.
+  constexpr std::array<Word<IceWish>, 5> kWords = {{{"remove", IceWish::kRemove},
+                                                    {"force", IceWish::kForce},
+                                                    {"force-relay", IceWish::kForce},
+                                                    {"default", IceWish::kDefault},
+                                                    {"optional", IceWish::kDefault}}};
+  return apply_word(kWords, value, mapping.request.ice);
+}
+
+bool apply_ice_lite(Mapping& mapping, std::string_view, const Value& value) {
+  constexpr std::array<Word<IceLiteWish>, 4> kWords = {{{"off", IceLiteWish::kOff},
+                                                        {"forward", IceLiteWish::kForward},
+                                                        {"backward", IceLiteWish::kBackward},
+                                                        {"both", IceLiteWish::kBoth}}};
+  return apply_word(kWords, value, mapping.request.ice_lite);
+}
+
+bool apply_dtls(Mapping& mapping, std::string_view, const Value& value) {
+  constexpr std::array<Word<DtlsWish>, 5> kWords = {{{"off", DtlsWish::kOff},
+                                                     {"no", DtlsWish::kOff},
+                                                     {"disable", DtlsWish::kOff},
+                                                     {"active", DtlsWish::kActive},
+                                                     {"passive", DtlsWish::kPassive}}};
+  return apply_word(kWords, value, mapping.request.dtls);
+}
+
+bool apply_dtls_fingerprint(Mapping&, std::string_view, const Value& value) {
+  return normalised(text_of(&value)) == "sha-256";  // what ours always is
 }
 
 bool apply_flags(Mapping& mapping, std::string_view, const Value& value) {
@@ -197,7 +243,7 @@ struct KeyRule {
   bool (*apply)(Mapping&, std::string_view key, const Value&);  // false: the value is of no use
 };
 
-constexpr std::array<KeyRule, 21> kKeyRules = {{
+constexpr std::array<KeyRule, 24> kKeyRules = {{
     {"command", accept},
     {"sip-message-type", accept},
     {"call-id", apply_text<&CallRequest::call_id>},
@@ -219,6 +265,9 @@ constexpr std::array<KeyRule, 21> kKeyRules = {{
     {"delete-delay", apply_delete_delay},
     {"supports", apply_supports},
     {"ice", apply_ice},
+    {"ice-lite", apply_ice_lite},
+    {"dtls", apply_dtls},
+    {"dtls-fingerprint", apply_dtls_fingerprint},
 }};
 
 bool apply_key(Mapping& mapping, std::string_view key, const Value& value) {
@@ -252,7 +301,7 @@ constexpr std::array<FlagRule, 12> kFlagRules = {{
 }};
 
 // "key-word" as one flag means the same as `word` in the list `key`.
-constexpr std::array<std::string_view, 3> kListKeys = {"replace", "rtcp-mux", "sdes"};
+constexpr std::array<std::string_view, 4> kListKeys = {"replace", "rtcp-mux", "sdes", "ice-lite"};
 
 void apply_flag(Mapping& mapping, std::string_view text) {
   const std::string flag = normalised(text);
@@ -265,7 +314,9 @@ void apply_flag(Mapping& mapping, std::string_view text) {
   for (const std::string_view key : kListKeys) {
     const std::size_t word = key.size() + 1;
     if (flag.starts_with(key) && flag.size() > word && flag[key.size()] == '-') {
-      static_cast<void>(apply_key(mapping, key, Value(text.substr(word))));
+      if (!apply_key(mapping, key, Value(text.substr(word)))) {
+        mapping.ignored.count(IgnoredKind::kValue, key);
+      }
       return;
     }
   }

@@ -9,8 +9,8 @@
 namespace turnpike::sdp {
 namespace {
 
-constexpr std::array<std::string_view, 4> kProfileNames = {"RTP/AVP", "RTP/AVPF", "RTP/SAVP",
-                                                           "RTP/SAVPF"};
+constexpr std::array<std::string_view, 6> kProfileNames = {
+    "RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"};
 constexpr std::array<std::string_view, 4> kDirectionNames = {"sendrecv", "sendonly", "recvonly",
                                                              "inactive"};
 

@@ -14,14 +14,28 @@
 
 namespace turnpike::sdp {
 
-/// RTP profiles without key exchange of their own: RFC 3551, 4585, 3711, 5124.
-enum class Profile : std::uint8_t { kAvp = 0, kAvpf = 1, kSavp = 2, kSavpf = 3 };
+/// RTP profiles over UDP: RFC 3551, 4585, 3711, 5124; keyed by DTLS in any case: RFC 5764.
+enum class Profile : std::uint8_t {
+  kAvp = 0,
+  kAvpf = 1,
+  kSavp = 2,
+  kSavpf = 3,
+  kTlsSavp = 4,
+  kTlsSavpf = 5,
+};
 constexpr bool is_secure(Profile profile) {
   return profile >= Profile::kSavp;
 }
-/// "RTP/SAVP" and so on.
+constexpr bool is_tls(Profile profile) {
+  return profile >= Profile::kTlsSavp;
+}
+/// The profile with the same feedback that leaves keying to the description.
+constexpr Profile without_tls(Profile profile) {
+  return is_tls(profile) ? static_cast<Profile>(static_cast<std::uint8_t>(profile) - 2) : profile;
+}
+/// "RTP/SAVP", "UDP/TLS/RTP/SAVP" and so on.
 std::string_view name_of(Profile profile);
-/// Nothing for protocols that are none of the four.
+/// Nothing for protocols that are none of these.
 std::optional<Profile> profile_of(std::string_view protocol);
 /// SRTP keyed by DTLS (RFC 5764), over UDP or TCP: "UDP/TLS/RTP/SAVPF", …
 bool is_dtls_srtp(std::string_view protocol);

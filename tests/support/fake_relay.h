@@ -18,7 +18,9 @@ class FakeRelay final : public Relay {
     SessionSpec spec;
     SessionPorts ports;
     std::array<LegConfig, 2> legs{};
+    std::array<TransportConfig, 2> transports{};  ///< the last ones
     std::array<int, 2> updates{};
+    std::array<int, 2> transport_updates{};
     SessionStats stats;
   };
 
@@ -33,7 +35,15 @@ class FakeRelay final : public Relay {
   std::uint32_t opens_until_out_of_ports = 100000;
   OpenFailure shortage = OpenFailure::kOutOfPorts;  // that these opens end with
   bool lose_events = false;
+  DtlsIdentity identity = identity_of(1);
   int opened_ever = 0;
+
+  /// A certificate whose fingerprint begins with this number.
+  static DtlsIdentity identity_of(std::uint8_t id) {
+    DtlsIdentity identity{id, {FingerprintHash::kSha256, {}}};
+    identity.fingerprint.bytes[0] = id;
+    return identity;
+  }
 
   void put(const Event& event) { events_.push_back(event); }
   /// The n-th session that is open, in order of opening.
@@ -73,7 +83,9 @@ class FakeRelay final : public Relay {
     }
     ++next_;
     ++opened_ever;
-    sessions[opened.id] = {spec, opened.ports, {}, {}, {}};
+    Session& session = sessions[opened.id];
+    session.spec = spec;
+    session.ports = opened.ports;
     return opened;
   }
 
@@ -83,6 +95,15 @@ class FakeRelay final : public Relay {
     found->second.legs[index_of(side)] = config;
     ++found->second.updates[index_of(side)];
   }
+
+  void update_transport(SessionId id, Side side, const TransportConfig& config) override {
+    const auto found = sessions.find(id);
+    if (found == sessions.end()) return;
+    found->second.transports[index_of(side)] = config;
+    ++found->second.transport_updates[index_of(side)];
+  }
+
+  DtlsIdentity dtls_identity() const override { return identity; }
 
   void close_session(SessionId id, std::uint64_t token) override {
     const auto found = sessions.find(id);

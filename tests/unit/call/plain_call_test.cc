@@ -162,12 +162,14 @@ TEST_F(PlainCall, user_and_session_name_stay_what_a_side_saw_first) {
 }
 
 TEST_F(PlainCall, ice_and_bundle_do_not_pass) {
-  const std::string out = offered_sdp(offer(request(sdp_of(
-      "a=group:BUNDLE 0\na=ice-lite\na=msid-semantic:WMS\n"
-      "m=audio 4000 RTP/AVP 0\na=mid:0\na=ice-ufrag:x\na=ice-pwd:yyy\na=ice-options:trickle\n"
-      "a=candidate:1 1 UDP 2130706431 192.0.2.10 4000 typ host\na=end-of-candidates\n"
-      "a=remote-candidates:1 192.0.2.1 1\na=rtcp-fb:0 nack\na=extmap:1 urn:x\n"))));
-  EXPECT_EQ(lines(out, "a="),
+  CallRequest invite = request(
+      sdp_of("a=group:BUNDLE 0\na=ice-lite\na=msid-semantic:WMS\n"
+             "m=audio 4000 RTP/AVP 0\na=mid:0\na=ice-ufrag:abcd\n"
+             "a=ice-pwd:0123456789012345678901\na=ice-options:trickle\n"
+             "a=candidate:1 1 UDP 2130706431 192.0.2.10 4000 typ host\na=end-of-candidates\n"
+             "a=remote-candidates:1 192.0.2.1 1\na=rtcp-fb:0 nack\na=extmap:1 urn:x\n"));
+  invite.ice = IceWish::kRemove;
+  EXPECT_EQ(lines(offered_sdp(offer(invite)), "a="),
             "msid-semantic:WMS|mid:0|rtpmap:0 PCMU/8000|rtcp-fb:0 nack|extmap:1 urn:x|sendrecv|"
             "rtcp:46001");
 }

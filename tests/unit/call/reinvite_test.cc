@@ -195,8 +195,8 @@ TEST_F(Reinvite, unsupported_m_lines_are_refused_when_others_are_usable) {
   EXPECT_EQ(relay_->sessions.size(), 1U);
   remove(request(""));
   EXPECT_EQ(text(offer(request(sdp_of("m=image 4000 udptl t38\n"))), "error-reason"),
-            "no m= line of the offer can be relayed; supported are RTP/AVP, RTP/AVPF, RTP/SAVP "
-            "and RTP/SAVPF");
+            "no m= line of the offer can be relayed; supported are RTP/AVP, RTP/AVPF, RTP/SAVP, "
+            "RTP/SAVPF, UDP/TLS/RTP/SAVP and UDP/TLS/RTP/SAVPF");
   expect_nothing_left();
 }
 

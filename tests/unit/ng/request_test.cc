@@ -202,13 +202,56 @@ TEST(Request, load_limit_must_be_offered) {
   EXPECT_TRUE(map({{"supports", Value::List{"load limit"}}}).request.supports_load_limit);
 }
 
-TEST(Request, ice_always_ends_here_and_other_wishes_are_counted) {
-  EXPECT_THAT(map({{"ICE", "remove"}}).ignored, IsEmpty());
-  EXPECT_THAT(map({{"ICE", "force"}}).ignored, ElementsAre("key ice"));
+TEST(Request, ice_words) {
+  using call::IceWish;
+  const std::pair<const char*, IceWish> words[] = {{"remove", IceWish::kRemove},
+                                                   {"force", IceWish::kForce},
+                                                   {"Force_Relay", IceWish::kForce},
+                                                   {"default", IceWish::kDefault},
+                                                   {"optional", IceWish::kDefault}};
+  for (const auto& [word, wish] : words) {
+    const auto mapped = map({{"ICE", word}});
+    EXPECT_EQ(mapped.request.ice, wish) << word;
+    EXPECT_THAT(mapped.ignored, IsEmpty());
+  }
+  EXPECT_EQ(map({}).request.ice, IceWish::kDefault);
+  EXPECT_EQ(map({{"rtpp-flags", "ICE=force"}}).request.ice, IceWish::kForce);
+  const auto unknown = map({{"ICE", "please"}});
+  EXPECT_EQ(unknown.request.ice, IceWish::kDefault);
+  EXPECT_THAT(unknown.ignored, ElementsAre("value ice"));
+}
+
+TEST(Request, ice_lite_words_come_as_key_or_as_flags) {
+  using call::IceLiteWish;
+  const std::pair<const char*, IceLiteWish> words[] = {{"off", IceLiteWish::kOff},
+                                                       {"forward", IceLiteWish::kForward},
+                                                       {"backward", IceLiteWish::kBackward},
+                                                       {"both", IceLiteWish::kBoth}};
+  for (const auto& [word, wish] : words) {
+    EXPECT_EQ(map({{"ICE-lite", word}}).request.ice_lite, wish) << word;
+    EXPECT_EQ(map_flags({std::string("ICE-lite-") + word}).request.ice_lite, wish) << word;
+  }
+  EXPECT_THAT(map({{"ICE-lite", "x"}}).ignored, ElementsAre("value ice-lite"));
+  EXPECT_THAT(map_flags({"ICE-lite-x"}).ignored, ElementsAre("value ice-lite"));
+}
+
+TEST(Request, dtls_words) {
+  using call::DtlsWish;
+  const std::pair<const char*, DtlsWish> words[] = {{"off", DtlsWish::kOff},
+                                                    {"no", DtlsWish::kOff},
+                                                    {"disable", DtlsWish::kOff},
+                                                    {"active", DtlsWish::kActive},
+                                                    {"passive", DtlsWish::kPassive}};
+  for (const auto& [word, wish] : words) {
+    EXPECT_EQ(map({{"DTLS", word}}).request.dtls, wish) << word;
+  }
+  EXPECT_THAT(map({{"DTLS", "actpass"}}).ignored, ElementsAre("value dtls"));
+  EXPECT_THAT(map({{"DTLS-fingerprint", "sha-256"}}).ignored, IsEmpty());
+  EXPECT_THAT(map({{"DTLS-fingerprint", "SHA-1"}}).ignored, ElementsAre("value dtls-fingerprint"));
 }
 
 TEST(Request, what_is_unknown_is_counted_and_never_an_error) {
-  const auto mapped = map({{"DTLS", "passive"},
+  const auto mapped = map({{"DTLS-reverse", "passive"},
                            {"label", "mra"},
                            {"x-foo", Value::Dict{}},
                            {"T.38", Value::List{"decode"}},
@@ -217,7 +260,7 @@ TEST(Request, what_is_unknown_is_counted_and_never_an_error) {
                                                  "codec-strip-opus", "no-such-flag"}}});
   EXPECT_EQ(mapped.request.call_id, "c");
   EXPECT_THAT(mapped.ignored,
-              ElementsAre("key dtls", "key label", "key x-foo", "key t.38", "flag osrtp-*",
+              ElementsAre("key dtls-reverse", "key label", "key x-foo", "key t.38", "flag osrtp-*",
                           "flag codec-*", "flag codec-*", "flag no-such-flag"));
 }
 
@@ -271,7 +314,9 @@ TEST(Request, a_real_message_is_understood) {
   EXPECT_THAT(request.rtcp_mux, ElementsAre(RtcpMuxFlag::kDemux));
   EXPECT_THAT(request.sdes, ElementsAre("off", "no-AES_CM_128_HMAC_SHA1_32"));
   EXPECT_EQ(request.received_from, IpAddress::v4(127, 0, 0, 1));
-  EXPECT_THAT(mapped.ignored, ElementsAre("key dtls", "key label", "key x-foo", "flag osrtp-*"));
+  EXPECT_EQ(mapped.request.ice, call::IceWish::kRemove);
+  EXPECT_EQ(mapped.request.dtls, call::DtlsWish::kPassive);
+  EXPECT_THAT(mapped.ignored, ElementsAre("key label", "key x-foo", "flag osrtp-*"));
 }
 
 TEST(Defect, names_the_missing_key_exactly) {
@@ -310,8 +355,8 @@ TEST(IgnoredNames, table_is_bounded_and_printable) {
   EXPECT_EQ(names.entries().size(), IgnoredNames::kUnknownMax + 1);
   EXPECT_EQ(names.entries().back().name, "other");
   EXPECT_EQ(names.entries().back().count, 10000 - IgnoredNames::kUnknownMax);
-  names.count(IgnoredKind::kKey, "dtls");
-  EXPECT_EQ(names.entries().back().name, "dtls") << "known names always have a place";
+  names.count(IgnoredKind::kKey, "t.38");
+  EXPECT_EQ(names.entries().back().name, "t.38") << "known names always have a place";
   EXPECT_EQ(first_seen.size(), names.entries().size());
 
   IgnoredNames few;

@@ -69,11 +69,17 @@ TEST(SdpMedia, direction_comes_from_media_then_session_then_default) {
 }
 
 TEST(SdpMedia, profiles_by_name) {
-  for (const Profile profile : {Profile::kAvp, Profile::kAvpf, Profile::kSavp, Profile::kSavpf}) {
+  for (const Profile profile : {Profile::kAvp, Profile::kAvpf, Profile::kSavp, Profile::kSavpf,
+                                Profile::kTlsSavp, Profile::kTlsSavpf}) {
     EXPECT_EQ(profile_of(name_of(profile)), profile);
+    EXPECT_EQ(is_tls(profile), is_dtls_srtp(name_of(profile)));
   }
+  EXPECT_EQ(name_of(Profile::kTlsSavpf), "UDP/TLS/RTP/SAVPF");
+  EXPECT_EQ(without_tls(Profile::kTlsSavpf), Profile::kSavpf);
+  EXPECT_EQ(without_tls(Profile::kTlsSavp), Profile::kSavp);
+  EXPECT_EQ(without_tls(Profile::kAvpf), Profile::kAvpf);
   EXPECT_FALSE(profile_of("udptl"));
-  EXPECT_FALSE(profile_of("UDP/TLS/RTP/SAVP"));
+  EXPECT_FALSE(profile_of("TCP/TLS/RTP/SAVP"));
   EXPECT_TRUE(is_dtls_srtp("UDP/TLS/RTP/SAVPF"));
   EXPECT_FALSE(is_dtls_srtp("RTP/SAVPF"));
 }
