@@ -100,7 +100,7 @@ struct LegSummary {
   SocketAddress remote;                ///< where RTP is sent; unset: nowhere (yet, or held), or
                                        ///< where ICE finds the end
   SrtpSuite suite = SrtpSuite::kNone;  ///< by SDES; kNone: plain RTP, or DTLS chooses it
-  std::string_view keying;             ///< "plain", "SDES", "DTLS"
+  std::string_view keying = "plain";   ///< "plain", "SDES", "DTLS"
   bool ice = false;
 };
 

@@ -1,0 +1,203 @@
+// Browsers on either side, against plain RTP, SDES and each other: nothing of one end's transport
+// reaches the other, everything about its streams does.
+#include <gmock/gmock.h>
+
+#include "tests/unit/call/browsers.h"
+
+namespace turnpike::call {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr const char* kTls = "UDP/TLS/RTP/SAVPF";
+constexpr std::string_view kInside = "m=audio 5000 RTP/AVPF 0\nm=video 5002 RTP/AVPF 96\n";
+
+class Browser : public TransportTest {
+ protected:
+  static void expect_no_transport(const std::string& sdp) {
+    for (const char* word : {"ice-", "candidate", "fingerprint", "setup:", "tls-id", "BUNDLE",
+                             "bundle-only", "Secret", "192.0.2.77", "198.51.100.77", ".local"}) {
+      EXPECT_THAT(sdp, Not(HasSubstr(word)));
+    }
+  }
+  /// What is ours in a description towards a browser, in each m-line.
+  void expect_our_transport(const std::string& sdp, const char* setup, Side side,
+                            std::size_t media_count) {
+    std::string setups = setup;
+    std::string fingerprints = sdp::write_fingerprint(relay_->identity.fingerprint);
+    for (std::size_t i = 1; i < media_count; ++i) {
+      setups += "|" + std::string(setup);
+      fingerprints += "|" + sdp::write_fingerprint(relay_->identity.fingerprint);
+    }
+    EXPECT_EQ(lines(sdp, "a=setup:"), setups);
+    EXPECT_EQ(lines(sdp, "a=fingerprint:"), fingerprints);
+    for (const char* theirs : {"Secret", "9fA+", "7b1c2d3e", "192.0.2.77", "198.51.100.77",
+                               ".local", "BUNDLE", "bundle-only", "crypto"}) {
+      EXPECT_THAT(sdp, Not(HasSubstr(theirs)));
+    }
+    for (std::size_t i = 0; i < media_count; ++i) {
+      const IceConfig& config = transport(i, side).ice;
+      EXPECT_THAT(sdp, HasSubstr("a=ice-pwd:" + std::string(config.local.password.view())));
+      EXPECT_TRUE(relay_->session(i).legs[index_of(side)].ice);
+      EXPECT_TRUE(relay_->session(i).legs[index_of(side)].dtls);
+      EXPECT_TRUE(relay_->session(i).legs[index_of(side)].must_encrypt);
+    }
+  }
+};
+
+TEST_F(Browser, chromium_calls_a_plain_inside) {
+  CallRequest invite = towards("RTP/AVPF", chromium_offer());
+  invite.ice = IceWish::kRemove;
+  invite.rtcp_mux = {RtcpMuxFlag::kDemux};
+  const std::string out = offered_sdp(offer(invite));
+  expect_no_transport(out);
+  EXPECT_EQ(lines(out, "m="), "audio 46000 RTP/AVPF 111 63 0 8|video 46002 RTP/AVPF 96 97");
+  for (const char* kept :
+       {"a=mid:0\r\n", "a=mid:1\r\n", "a=msid:5tVFa2 77aa\r\n", "a=extmap-allow-mixed\r\n",
+        "a=extmap:10 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\n", "a=rid:h send\r\n",
+        "a=simulcast:send h;l\r\n", "a=ssrc:3735928559 msid:5tVFa2 0e6e7f2c\r\n",
+        "a=rtcp-fb:96 nack pli\r\n", "a=rtcp-rsize\r\n", "a=fmtp:97 apt=96\r\n"}) {
+    EXPECT_THAT(out, HasSubstr(kept));
+  }
+  const std::string back = offered_sdp(answer(request(sdp_of(kInside, "10.0.0.20"), "a", "b")));
+  EXPECT_EQ(lines(back, "m="), "audio 36000 UDP/TLS/RTP/SAVPF 0|video 36002 UDP/TLS/RTP/SAVPF 96");
+  expect_our_transport(back, "passive", Side::kA, 2);
+  EXPECT_EQ(lines(back, "a=rtcp"), ":36000|-mux|:36002|-mux");
+  EXPECT_EQ(lines(back, "a=candidate:"),
+            "1 1 UDP 2130706431 198.51.100.1 36000 typ host|"
+            "1 1 UDP 2130706431 198.51.100.1 36002 typ host");
+  EXPECT_EQ(ice(Side::kA).candidate_count, 2) << "UDP with an address";
+  EXPECT_EQ(to_string(ice(Side::kA).candidates[0].address), "192.0.2.77:46243");
+  EXPECT_EQ(dtls(Side::kA).remote.bytes[0], 0xc1);
+  EXPECT_EQ(to_string(leg(0, Side::kB).remote[0]), "10.0.0.20:5000");
+  EXPECT_TRUE(leg(0, Side::kA).rtcp_mux);
+  EXPECT_FALSE(leg(0, Side::kB).rtcp_mux);
+}
+
+TEST_F(Browser, firefox_calls_a_plain_inside_and_is_held) {
+  CallRequest invite = towards("RTP/AVP", firefox_offer());
+  invite.ice = IceWish::kRemove;
+  const std::string out = offered_sdp(offer(invite));
+  expect_no_transport(out);
+  EXPECT_EQ(lines(out, "m="), "audio 46000 RTP/AVP 109 0 8 101|video 0 UDP/TLS/RTP/SAVPF 120");
+  const std::string inside = "m=audio 5000 RTP/AVP 0\nm=video 0 RTP/AVP 120\n";
+  const std::string back = offered_sdp(answer(request(sdp_of(inside, "10.0.0.20"), "a", "b")));
+  expect_our_transport(back, "passive", Side::kA, 1);
+  EXPECT_THAT(back, HasSubstr("m=video 0 UDP/TLS/RTP/SAVPF 120\r\n"));
+  EXPECT_EQ(dtls(Side::kA).remote.bytes[0], 0xf1) << "of the session level";
+  EXPECT_FALSE(leg(0, Side::kA).remote[0].is_set());
+  EXPECT_TRUE(leg(0, Side::kA).expects_media) << "0.0.0.0 is a place-holder, no hold";
+  const TransportConfig before = transport(0, Side::kA);
+
+  // The inside holds it; towards the browser everything stays as it was.
+  const std::string held = offered_sdp(
+      offer(request(sdp_of("m=audio 5000 RTP/AVP 0\na=sendonly\n", "10.0.0.20"), "b", "a")));
+  EXPECT_EQ(lines(held, "m="), "audio 36000 UDP/TLS/RTP/SAVPF 0");
+  EXPECT_THAT(held, HasSubstr("a=sendonly\r\n"));
+  expect_our_transport(held, "actpass", Side::kA, 1);
+  std::string recvonly = browser_answer(firefox_offer());
+  recvonly.erase(recvonly.find("m=video"));
+  recvonly.replace(recvonly.find("sendrecv"), 8, "recvonly");
+  offered_sdp(answer(request(recvonly, "b", "a")));
+  EXPECT_EQ(transport(0, Side::kA), before);
+}
+
+TEST_F(Browser, a_plain_inside_calls_a_browser) {
+  CallRequest invite = towards(kTls, sdp_of(kInside, "10.0.0.20"));
+  invite.direction = {"inside", "outside"};
+  invite.ice = IceWish::kForce;
+  const std::string out = offered_sdp(offer(invite));
+  EXPECT_EQ(lines(out, "m="), "audio 46000 UDP/TLS/RTP/SAVPF 0|video 46002 UDP/TLS/RTP/SAVPF 96");
+  expect_our_transport(out, "actpass", Side::kB, 2);
+  EXPECT_EQ(lines(out, "a=rtcp-m"), "ux|ux");
+  const std::string back = offered_sdp(answer(request(browser_answer(chromium_offer()), "a", "b")));
+  expect_no_transport(back);
+  EXPECT_EQ(lines(back, "m="), "audio 36000 RTP/AVPF 111 63 0 8|video 36002 RTP/AVPF 96 97");
+  EXPECT_EQ(dtls(Side::kB).role, DtlsRole::kPassive);
+  EXPECT_EQ(dtls(Side::kB).association, 1U);
+  EXPECT_TRUE(ice(Side::kB).controlling);
+  EXPECT_TRUE(leg(0, Side::kB).rtcp_mux);
+  EXPECT_FALSE(leg(0, Side::kA).rtcp_mux);
+  EXPECT_FALSE(leg(0, Side::kA).must_encrypt);
+}
+
+TEST_F(Browser, a_browser_calls_and_is_called_by_sdes) {
+  const std::string out = offered_sdp(offer(towards("RTP/SAVPF", chromium_offer())));
+  EXPECT_THAT(out, HasSubstr("m=audio 46000 RTP/SAVPF 111"));
+  EXPECT_THAT(out, Not(HasSubstr("fingerprint")));
+  std::string inside = "m=audio 5000 RTP/SAVPF 0\n" + first_crypto(out);
+  inside += "m=video 5002 RTP/SAVPF 96\n" + first_crypto(out.substr(out.find("m=video")));
+  const std::string back = offered_sdp(answer(request(sdp_of(inside, "10.0.0.20"), "a", "b")));
+  expect_our_transport(back, "passive", Side::kA, 2);
+  EXPECT_NE(leg(0, Side::kB).send.suite, SrtpSuite::kNone);
+  EXPECT_EQ(leg(0, Side::kA).send.suite, SrtpSuite::kNone);
+
+  const std::string called = offered_sdp(offer(
+      request(sdp_of("m=audio 5000 RTP/SAVPF 0\n" + first_crypto(out) + "m=video 0 RTP/SAVPF 96\n",
+                     "10.0.0.20"),
+              "b", "a")));
+  expect_our_transport(called, "actpass", Side::kA, 1);
+  std::string ok = browser_answer(chromium_offer());
+  ok.replace(ok.find("m=video 9"), 9, "m=video 0");
+  const std::string end = offered_sdp(answer(request(ok, "b", "a")));
+  EXPECT_THAT(end, HasSubstr("a=crypto:1 "));
+  EXPECT_EQ(dtls(Side::kA).association, 1U);
+}
+
+TEST_F(Browser, a_browser_calls_a_browser) {
+  const std::string out = offered_sdp(offer(request(chromium_offer())));
+  expect_our_transport(out, "actpass", Side::kB, 2);
+  std::string firefox = browser_answer(firefox_offer());
+  firefox.replace(firefox.find("m=video 0"), 9, "m=video 9");
+  const std::string back = offered_sdp(answer(request(firefox, "a", "b")));
+  expect_our_transport(back, "passive", Side::kA, 2);
+  for (const Side side : {Side::kA, Side::kB}) {
+    EXPECT_EQ(transport(1, side).dtls.role, DtlsRole::kPassive);
+    EXPECT_TRUE(transport(1, side).ice.remote.is_set());
+    EXPECT_TRUE(relay_->session(1).legs[index_of(side)].rtcp_mux);
+  }
+  EXPECT_EQ(dtls(Side::kA).remote.bytes[0], 0xc1);
+  EXPECT_EQ(dtls(Side::kB).remote.bytes[0], 0xf1);
+  EXPECT_NE(ice(Side::kA).local, ice(Side::kB).local);
+
+  // Video is rejected and added again; audio does not notice.
+  const TransportConfig before = transport(0, Side::kA);
+  std::string without = chromium_offer();
+  without.replace(without.find("m=video 9"), 9, "m=video 0");
+  std::string firefox_without = firefox;
+  firefox_without.replace(firefox_without.find("m=video 9"), 9, "m=video 0");
+  offered_sdp(offer(request(without, "a", "b")));
+  offered_sdp(answer(request(firefox_without, "a", "b")));
+  EXPECT_EQ(relay_->sessions.size(), 1U);
+  offered_sdp(offer(request(chromium_offer(), "a", "b")));
+  offered_sdp(answer(request(firefox, "a", "b")));
+  EXPECT_EQ(relay_->sessions.size(), 2U);
+  EXPECT_EQ(transport(0, Side::kA), before);
+  EXPECT_EQ(transport(1, Side::kA).dtls.association, 1U);
+}
+
+TEST_F(Browser, an_ice_restart_on_another_network_leaves_dtls_alone) {
+  CallRequest invite = towards("RTP/AVPF", chromium_offer());
+  offered_sdp(offer(invite));
+  const std::string inside = sdp_of(kInside, "10.0.0.20");
+  const std::string back = offered_sdp(answer(request(inside, "a", "b")));
+  std::string moved = chromium_offer();
+  for (const auto& [from, to] : {std::pair{"9fA+", "Xy1/"},
+                                 {"ChromiumSecret", "RestartSecretX"},
+                                 {"192.0.2.77", "192.0.2.88"}}) {
+    for (std::size_t at = 0; (at = moved.find(from, at)) != std::string::npos; ++at) {
+      moved.replace(at, std::string_view(from).size(), to);
+    }
+  }
+  const DtlsConfig before = dtls(Side::kA);
+  offered_sdp(offer(request(moved, "a", "b")));
+  const std::string again = offered_sdp(answer(request(inside, "a", "b")));
+  EXPECT_NE(lines(again, "a=ice-pwd:"), lines(back, "a=ice-pwd:"));
+  EXPECT_EQ(lines(again, "a=fingerprint:"), lines(back, "a=fingerprint:"));
+  EXPECT_EQ(dtls(Side::kA), before);
+  EXPECT_EQ(to_string(ice(Side::kA).candidates[0].address), "192.0.2.88:46243");
+}
+
+}  // namespace
+}  // namespace turnpike::call
