@@ -249,6 +249,7 @@ HandshakeLeg::Candidate* HandshakeLeg::add_passive(const SocketAddress& source, 
     note(report_.state, DtlsFailure::kBusy, sink);
     return nullptr;
   }
+  if (candidates_.empty()) has_alert_ = false;
   auto candidate = std::make_unique<Candidate>();
   candidate->association =
       std::make_unique<DtlsAssociation>(certificate->second, DtlsRole::kPassive);
