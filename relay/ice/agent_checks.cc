@@ -284,7 +284,6 @@ void Agent::lose(Component component, const Turn& turn) {
   const bool was_active = selection.active;
   selection.active = false;
   lost_ = true;
-  if (selection.previous) selection = Selection{};
   if (was_active) turn.sink.selected(socket(component), SocketAddress{});
 }
 

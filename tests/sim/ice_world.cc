@@ -6,6 +6,8 @@ namespace turnpike::sim {
 namespace {
 
 constexpr SocketTag kLeg{0, 1, Side::kA, Component::kRtp};
+// Seven repetitions for each session that names the address, and for each change of the role.
+constexpr int kSendsToSilenceMax = 7 * 4;
 const SocketAddress kServer{IpAddress::v4(192, 0, 2, 99), 3478};
 const SocketAddress kAttacker{IpAddress::v4(192, 0, 2, 66), 6666};
 
@@ -31,6 +33,9 @@ struct IceWorld::End : ice::Sink {
     if (!allowed.contains(packet.destination)) {
       world.fail("sends to " + to_string(packet.destination) + ", which nobody named");
     }
+    if (!heard.contains(packet.destination) && ++silent[packet.destination] > kSendsToSilenceMax) {
+      world.fail("does not stop to send to " + to_string(packet.destination));
+    }
     world.launch(socket[index_of(packet.tag.component)], packet.destination,
                  {packet.data, packet.data + packet.length});
   }
@@ -50,7 +55,9 @@ struct IceWorld::End : ice::Sink {
   IceState state = IceState::kOff;
   IceConfig config;  // local part and our own candidates' peers
   std::vector<IceCandidate> own;
-  std::set<SocketAddress> allowed;
+  std::set<SocketAddress> allowed;         // named by signalling, or by a check or answer
+  std::map<SocketAddress, Instant> heard;  // what came from there and was taken, the latest
+  std::map<SocketAddress, int> silent;     // packets to where nothing has come from
   std::uint64_t sent = 0;
   std::uint32_t restarts = 0;
 };
@@ -123,6 +130,7 @@ void IceWorld::deliver(const Flight& flight) {
       const bool taken = end->engine.handle(now_, packet, *end);
       if (!taken && end->sent != before) fail("answers what it refuses");
       if (!taken && !known) end->allowed.erase(flight.from);
+      if (taken) end->heard[flight.from] = now_;
     }
   }
 }
@@ -225,6 +233,19 @@ void IceWorld::attack() {
   deliver(copy);
 }
 
+// Security ID M10: media has no destination that was silent for 30 s.
+void IceWorld::judge() {
+  for (const auto& end : ends_) {
+    for (const SocketAddress& to : end->destination) {
+      if (!to.is_set()) continue;
+      const auto it = end->heard.find(to);
+      if (it == end->heard.end() || now_ > it->second + Seconds(30) + Milliseconds(10)) {
+        fail("media goes to " + to_string(to) + " without consent");
+      }
+    }
+  }
+}
+
 void IceWorld::run(Milliseconds duration) {
   const Instant end = now_ + duration;
   while (violation_.empty()) {
@@ -244,6 +265,7 @@ void IceWorld::run(Milliseconds duration) {
     } else {
       for (const auto& side : ends_) side->engine.on_deadline(now_, *side);
     }
+    judge();
   }
   now_ = end;
 }
@@ -251,6 +273,12 @@ void IceWorld::run(Milliseconds duration) {
 bool IceWorld::connected() const {
   return std::all_of(ends_.begin(), ends_.end(),
                      [](const auto& end) { return end->state == IceState::kConnected; });
+}
+
+bool IceWorld::silent() const {
+  return std::none_of(ends_.begin(), ends_.end(), [](const auto& end) {
+    return end->destination[0].is_set() || end->destination[1].is_set();
+  });
 }
 
 bool IceWorld::agrees() {

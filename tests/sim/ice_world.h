@@ -42,10 +42,14 @@ class IceWorld {
   void call();
   void forget_nat();
   void restart();
+  /// Nothing gets through until calm().
+  void black_out() { scenario_.loss_percent = 100; }
   /// The network becomes perfect, as it must be before judging the end.
   void calm() { scenario_.loss_percent = 0; }
 
   bool connected() const;
+  /// Neither side has a destination.
+  bool silent() const;
   /// Each side's destination is where the other side's packets come from.
   bool agrees();
   const std::string& violation() const { return violation_; }
@@ -67,6 +71,7 @@ class IceWorld {
   void update(std::size_t side);
   void describe(std::size_t side);
   void attack();
+  void judge();
   void fail(const std::string& what);
 
   std::mt19937_64 random_;

@@ -79,5 +79,30 @@ TEST(IceWorld, invariants_hold_under_every_seed) {
   EXPECT_GT(connected, last / 2);
 }
 
+TEST(IceWorld, consent_ends_in_a_blackout_and_a_restart_connects_again) {
+  std::uint64_t connected = 0;
+  const std::uint64_t last = seeds(1000) / 5;
+  for (std::uint64_t seed = 1; seed <= last; ++seed) {
+    IceScenario scenario = scenario_of(seed);
+    scenario.loss_percent = 0;
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
+    IceWorld world(seed, scenario);
+    world.call();
+    world.run(Seconds(15));
+    connected += world.connected() ? 1 : 0;
+    world.black_out();
+    world.run(Seconds(32));
+    ASSERT_EQ(world.violation(), "");
+    ASSERT_TRUE(world.silent());
+    world.calm();
+    world.restart();
+    world.run(Seconds(20));
+    ASSERT_EQ(world.violation(), "");
+    ASSERT_EQ(world.connected(), IceWorld::path_exists(scenario.nat[0], scenario.nat[1]));
+    ASSERT_TRUE(!world.connected() || world.agrees());
+  }
+  EXPECT_GT(connected, last / 2);
+}
+
 }  // namespace
 }  // namespace turnpike::sim

@@ -266,14 +266,16 @@ TEST_F(Ice, controlling_takes_the_next_pair_when_a_nomination_fails) {
 }
 
 TEST_F(Ice, controlling_asks_again_what_was_valid_long_ago) {
-  config.controlling = true;
   candidate(near, 200);
-  update();
-  answer(last());
-  run(Seconds(50));
-  EXPECT_FALSE(selected().is_set());
-  check_from(near);
   alive = {near};
+  update();
+  run(Seconds(50));
+  EXPECT_FALSE(selected().is_set()) << "nobody has nominated it";
+  IceCheck weaker = check();
+  weaker.controlling = false;
+  weaker.tie_breaker = 0;
+  EXPECT_TRUE(deliver(write_ice_check(weaker), far));
+  ASSERT_TRUE(report().controlling);
   run(Seconds(1));
   EXPECT_EQ(selected(), near);
 }

@@ -117,6 +117,29 @@ TEST_F(IceSession, a_late_answer_revives_lost_consent) {
   EXPECT_EQ(state(), IceState::kConnected);
 }
 
+TEST_F(Security, M10_an_answer_renews_consent_once) {
+  connect();
+  alive.clear();
+  run(Seconds(7));
+  const IceRecorder::Sent asked = last();
+  ASSERT_TRUE(answer(asked));
+  const Instant until = report().consent_until;
+  run(Seconds(1));
+  EXPECT_FALSE(answer(asked)) << "somebody repeats what he saw";
+  EXPECT_EQ(report().consent_until, until);
+}
+
+TEST_F(IceSession, controlling_nominates_again_with_each_consent_check) {
+  config.controlling = true;
+  candidate(near, 100);
+  alive = {near};
+  update();
+  run(Seconds(1));
+  ASSERT_EQ(selected(), near);
+  run(Seconds(7));
+  EXPECT_TRUE(last().message()->use_candidate());
+}
+
 TEST_F(IceSession, forbidden_revokes_consent_at_once) {
   connect();
   alive.clear();
@@ -215,6 +238,17 @@ TEST_F(IceSession, consent_is_lost_during_a_restart_too) {
   EXPECT_EQ(state(), IceState::kLost);
 }
 
+TEST_F(IceSession, of_several_restarts_in_a_row_media_keeps_the_first_session) {
+  connect();
+  for (const char* ufrag : {"ours2", "ours3", "ours4"}) {
+    config.local = ice_credentials(ufrag, "9876543210987654321098");
+    update();
+    run(Seconds(25));
+  }
+  EXPECT_EQ(selected(), near) << "with the consent of the first session's credentials";
+  EXPECT_TRUE(check_from(near));
+}
+
 TEST_F(IceSession, the_same_configuration_again_changes_nothing) {
   connect();
   const std::size_t sent = sink.sent.size();
@@ -308,6 +342,26 @@ TEST_F(IceSession, what_media_uses_counts_until_consent_expires) {
   EXPECT_EQ(state(), IceState::kLost);
   EXPECT_EQ(sink.selections, 1);
   EXPECT_FALSE(selected().is_set());
+}
+
+TEST_F(IceSession, many_calls_of_before_are_not_checked_all_at_once) {
+  facts.present[0] = near;
+  IceRecorder other;
+  SocketTag tag = kLeg;
+  for (tag.slot = 2; tag.slot < 4; ++tag.slot) {
+    engine().update(tag, config, facts, now, other);
+  }
+  update();
+  std::vector<Instant> due;
+  run(Milliseconds(1));
+  while (due.size() < 3) {
+    due.push_back(engine().next_deadline());
+    now = due.back();
+    engine().on_deadline(now, other);
+  }
+  EXPECT_NE(due[0], due[1]);
+  EXPECT_NE(due[1], due[2]);
+  EXPECT_LE(due[2], Instant(Milliseconds(1'001'010)));
 }
 
 TEST_F(IceSession, what_media_uses_stays_when_it_answers) {
