@@ -77,6 +77,24 @@ TEST_F(Ice, a_check_of_theirs_revives_what_has_failed) {
   EXPECT_EQ(selected(), near);
 }
 
+TEST_F(Ice, a_check_of_theirs_hastens_ours) {
+  candidate(near, 100);
+  update();
+  run(Seconds(5));
+  const std::size_t before = sink.sent.size();
+  ASSERT_EQ(before, 4U);
+  check_from(near);
+  run(Milliseconds(2000));
+  std::vector<Instant> at;
+  for (const auto& sent : sink.sent) {
+    if (sent.is(Class::kRequest)) at.push_back(sent.at);
+  }
+  ASSERT_EQ(at.size(), 7U);
+  EXPECT_EQ(at[4], Instant(Seconds(1005)));
+  EXPECT_EQ(at[5] - at[4], ice::kFirstTimeout);
+  EXPECT_EQ(at[6] - at[5], 2 * ice::kFirstTimeout);
+}
+
 TEST_F(Ice, waits_without_remote_credentials_and_remembers_checks) {
   config.remote = {};
   update();
@@ -129,8 +147,9 @@ TEST_F(Ice, peer_reflexive_pairs_are_bounded_and_the_selected_one_stays) {
   for (std::uint16_t port = 2000; port < 2200; ++port) {
     SocketAddress address = near;
     address.port = port;
+    if (port >= 2100) alive.push_back(address);
     check_from(address);
-    run(Milliseconds(20));
+    run(Milliseconds(60));
   }
   EXPECT_EQ(report().pair_count, ice::kPeerReflexiveMax);
   EXPECT_EQ(report().pairs[0].remote, far);

@@ -1,0 +1,37 @@
+// A leg with ICE that tests connect first, full or lite. One suite name for all files: security
+// tests are called Security.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include "relay/ice/agent.h"
+#include "tests/support/ice_fixture.h"
+
+namespace turnpike::test {
+
+class IceSession : public ::testing::Test, protected IceFixture {
+ protected:
+  const IceRecorder::Sent& last() const { return sink.sent.back(); }
+  void connect() {
+    candidate(near, 100);
+    alive = {near};
+    update();
+    run(Milliseconds(100));
+    check_from(near, true);
+    ASSERT_EQ(selected(), near);
+    ASSERT_EQ(state(), IceState::kConnected);
+  }
+  void connect_lite() {
+    config.mode = IceMode::kLite;
+    update();
+    EXPECT_EQ(state(), IceState::kWaiting);
+    check_from(near);
+    EXPECT_EQ(state(), IceState::kChecking);
+    EXPECT_FALSE(selected().is_set());
+    check_from(near, true);
+    ASSERT_EQ(selected(), near);
+  }
+};
+using Security = IceSession;
+
+}  // namespace turnpike::test
