@@ -3,6 +3,7 @@
 #include <set>
 #include <utility>
 
+#include "control/call/legs.h"
 #include "control/call/record.h"
 #include "control/call/service.h"
 
@@ -47,11 +48,13 @@ CallAdoption Service::adopt() {
     }
     ++adoption.calls;
     log_detail(*call, "taken over");
+    update_transports(relay_, *call);
     const std::string id = call->id;
     call_by_id_.emplace(id, std::move(*call));
   }
   adoption.sessions_without_call = static_cast<std::uint32_t>(orphans.size());
   for (const SessionId id : orphans) relay_.close_session(id, 0);
+  relay_.flush();
   return adoption;
 }
 

@@ -16,13 +16,13 @@ LegConfig leg_of(const Destinations& destinations, const Call& call, const CallM
   // A leg that is to be SRTP is so from its first moment, long before it has keys.
   leg.must_encrypt = sdp::is_secure(side.profile);
   leg.dtls = side.keying == Keying::kDtls;
-  leg.ice = side.ice.in_use;
   leg.source_policy = end.rules.policy;
   leg.received_from = end.rules.received_from;
   leg.rtcp_mux = side.rtcp_mux;
   leg.expects_media = expects_media(media, which);
   leg.clock_rate_hz = side.clock_rate_hz;
   const bool given_up = media.answered && !media.accepted;
+  leg.ice = side.ice.in_use && !given_up;
   if (!given_up && !side.remote.held) {
     leg.remote = {side.remote.address.rtp, side.remote.address.rtcp};
     leg.remote_unproven =
@@ -39,6 +39,14 @@ LegConfig leg_of(const Destinations& destinations, const Call& call, const CallM
   return leg;
 }
 
+void update_transport(Relay& relay, const CallMedia& media, Side side) {
+  if (!media.sides[index_of(side)].has_transport) return;
+  TransportConfig transport = transport_of(media, side);
+  relay.update_transport(media.session, side, transport);
+  sdp::wipe(transport.ice.local);
+  sdp::wipe(transport.ice.remote);
+}
+
 }  // namespace
 
 bool expects_media(const CallMedia& media, Side side) {
@@ -53,17 +61,19 @@ void update_legs(Relay& relay, const Destinations& destinations, const Call& cal
   for (const CallMedia& media : call.media) {
     if (!media.has_session() || (which == Which::kUnanswered && media.answered)) continue;
     for (const Side side : {Side::kA, Side::kB}) {
-      if (media.sides[index_of(side)].has_transport) {
-        TransportConfig transport = transport_of(media, side);
-        relay.update_transport(media.session, side, transport);
-        sdp::wipe(transport.ice.local);
-        sdp::wipe(transport.ice.remote);
-      }
+      update_transport(relay, media, side);
       LegConfig leg = leg_of(destinations, call, media, side);
       relay.update_leg(media.session, side, leg);
       sdp::wipe(leg.receive);
       sdp::wipe(leg.send);
     }
+  }
+}
+
+void update_transports(Relay& relay, const Call& call) {
+  for (const CallMedia& media : call.media) {
+    if (!media.has_session()) continue;
+    for (const Side side : {Side::kA, Side::kB}) update_transport(relay, media, side);
   }
 }
 

@@ -19,4 +19,7 @@ enum class Which : std::uint8_t {
 /// Tells the relay both legs of every m-line that has a session.
 void update_legs(Relay& relay, const Destinations& destinations, const Call& call, Which which);
 
+/// Only ICE and DTLS, which a relay that went on with the sessions of another does not know.
+void update_transports(Relay& relay, const Call& call);
+
 }  // namespace turnpike::call

@@ -190,11 +190,11 @@ OutgoingMedia Negotiation::outgoing_answer(CallMedia& media, Side offerer,
     outgoing.ice_lite = sender.ice.lite;
   }
   if (sender.keying == Keying::kDtls) {
-    const bool holds = offered.sender.dtls.setup == sdp::Setup::kHoldconn;
+    const sdp::DtlsDescription& said = offered.sender.dtls;
+    const DtlsRole role = role_to_answer(said.setup, sender.dtls_role, sender.dtls_role);
     // RFC 8842 section 5.3: no tls-id unless the offer has one.
-    outgoing.dtls = {sender.dtls.identity.fingerprint,
-                     setup_of(holds ? DtlsRole::kUndecided : sender.dtls_role),
-                     offered.sender.dtls.tls_id.empty() ? std::string() : sender.dtls.tls_id};
+    outgoing.dtls = {sender.dtls.identity.fingerprint, setup_of(role),
+                     said.tls_id.empty() ? std::string() : sender.dtls.tls_id};
   }
   if (sender.keying == Keying::kSdes) {
     outgoing.crypto.push_back(

@@ -115,8 +115,9 @@ void use_dtls(MediaSide& side, const OwnDtls& own, const sdp::DtlsDescription& n
                        side.dtls_role != DtlsRole::kUndecided && role != side.dtls_role;
   const bool is_new = !side.dtls.is_same(own) || swapped || asks_for_new_association(side, now);
   if (is_new) ++side.association;
-  // holdconn leaves an association that there is as it is.
-  if (is_new || role != DtlsRole::kUndecided) side.dtls_role = role;
+  // One that goes on has had its parts since its handshake, whatever holdconn or, with a tls-id,
+  // another a=setup says.
+  if (is_new || side.dtls_role == DtlsRole::kUndecided) side.dtls_role = role;
   side.dtls = own;
   side.keying = Keying::kDtls;
   side.has_transport = true;
@@ -133,16 +134,16 @@ TransportConfig transport_of(const CallMedia& media, Side which) {
   const MediaSide& side = media.sides[index_of(which)];
   const RemoteMedia& remote = side.remote;
   TransportConfig config;
-  // Before the answer the other end does not know of us: no check of ours would be understood.
-  const bool knows_us = media.answered && media.accepted;
-  if (side.ice.in_use) {
+  const bool given_up = media.answered && !media.accepted;
+  if (side.ice.in_use && !given_up) {
     IceConfig& ice = config.ice;
     ice.mode = side.ice.lite && !remote.ice_lite ? IceMode::kLite : IceMode::kFull;
     ice.controlling = side.ice.controlling;
     ice.local = side.ice.credentials.value;
-    if (knows_us) ice.remote = remote.ice.value;
+    // Before the answer the offerer does not know us: no check of ours would be understood.
+    if (media.answered) ice.remote = remote.ice.value;
     for (const IceCandidate& candidate : remote.candidates) {
-      if (!knows_us || ice.candidate_count == kRemoteCandidatesMax) break;
+      if (!media.answered || ice.candidate_count == kRemoteCandidatesMax) break;
       if (candidate.address.ip.family != media.spec.family[index_of(which)]) continue;
       if (side.rtcp_mux && candidate.component == Component::kRtcp) continue;
       ice.candidates[ice.candidate_count++] = candidate;

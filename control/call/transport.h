@@ -43,7 +43,7 @@ void leave_dtls(MediaSide& side);
 void use_ice(MediaSide& side, const OwnIce& own, const RemoteMedia& now, bool we_offered);
 void leave_ice(MediaSide& side);
 
-/// Of a session whose m-line was refused by the last answer, ICE waits: nothing is sent.
+/// Of a session whose m-line was refused by the last answer, ICE ends: nothing is sent.
 /// The caller wipes the credentials in it.
 TransportConfig transport_of(const CallMedia& media, Side which);
 

@@ -260,8 +260,10 @@ TEST_F(Dtls, without_ids_a_change_of_parts_is_a_new_association) {
 
 TEST_F(Dtls, with_ids_a_change_of_parts_is_none) {
   connect_to_plain(dtls_media(7, "active", "a=tls-id:x\n"));
-  reconnect_to_plain(dtls_media(7, "passive", "a=tls-id:x\n"));
-  EXPECT_EQ(dtls(Side::kA).association, 1U);
+  const DtlsConfig before = dtls(Side::kA);
+  const std::string back = reconnect_to_plain(dtls_media(7, "passive", "a=tls-id:x\n"));
+  EXPECT_EQ(lines(back, "a=setup:"), "active") << "the only answer that there is";
+  EXPECT_EQ(dtls(Side::kA), before);
 }
 
 TEST_F(Dtls, holdconn_keeps_what_there_is) {
@@ -336,6 +338,7 @@ TEST_F(Dtls, another_process_answers_a_reinvite_without_breaking_what_goes_on) {
   const std::string media = dtls_media(7, "actpass", "a=tls-id:x\n");
   const std::string back = connect_to_plain(media);
   take_over(2);
+  EXPECT_TRUE(dtls(Side::kA).enabled) << "told at once";
   EXPECT_EQ(reconnect_to_plain(media), back);
   EXPECT_EQ(dtls(Side::kA).association, 1U);
   reconnect_to_plain(dtls_media(8, "actpass", "a=tls-id:y\n"));

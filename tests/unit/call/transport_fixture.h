@@ -62,6 +62,7 @@ class TransportTest : public CallTest {
     }
     relay_->records_found.assign(relay_->records.begin(), relay_->records.end());
     relay_->identity = test::FakeRelay::identity_of(identity);
+    for (auto& [id, session] : relay_->sessions) session.transports = {};
     restart(test_config());
     EXPECT_EQ(service_->adopt().calls, 1U);
   }
