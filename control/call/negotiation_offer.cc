@@ -340,12 +340,14 @@ void Negotiation::take_effect_early(CallMedia& media, Side from, const OfferedMe
   } else {
     leave_ice(receiver);
   }
-  leave_dtls(sender);
   if (sender.keying == Keying::kDtls) {
-    use_dtls(sender, own_dtls(sender, identity_, random_bytes_), {}, DtlsRole::kUndecided);
+    const OwnDtls own = own_dtls(sender, identity_, random_bytes_);
+    use_dtls(sender, own, sender.remote.dtls, DtlsRole::kUndecided);
+  } else {
+    leave_dtls(sender);
   }
   if (receiver.keying == Keying::kDtls) {
-    use_dtls(receiver, offered.receiver_dtls, {}, DtlsRole::kUndecided);
+    use_dtls(receiver, offered.receiver_dtls, receiver.remote.dtls, DtlsRole::kUndecided);
   } else {
     leave_dtls(receiver);
   }
