@@ -38,6 +38,12 @@ void Agent::update(const IceConfig& config, const LegFacts& facts, const Turn& t
              (remote_ready_ && config.remote.is_set() && config.remote != config_.remote)) {
     restart(config, turn);
   }
+  // The role is as checks have settled it (RFC 8445 section 9), unless signalling changes its mind:
+  // it has heard that the other end is lite, say.
+  if (!begins && (config.mode != config_.mode || config.controlling != config_.controlling)) {
+    const bool controlling = config.controlling && config.mode == IceMode::kFull;
+    if (controlling != controlling_) switch_role();
+  }
   const IceCredentials known = config_.remote;
   config_ = config;
   if (!config.remote.is_set() && !begins && remote_ready_) config_.remote = known;
@@ -70,10 +76,6 @@ void Agent::restart(const IceConfig& config, const Turn& turn) {
     stream.first_valid = Instant{};
     if (!stream.selection.active) stream.selection = Selection{};
     stream.selection.previous = stream.selection.active;
-  }
-  // The role stays (RFC 8445 section 9) unless signalling has another one now.
-  if (config.mode != config_.mode || config.controlling != config_.controlling) {
-    controlling_ = config.controlling && config.mode == IceMode::kFull;
   }
   keys_ = Keys{};
   keys_.set_local(config.local);

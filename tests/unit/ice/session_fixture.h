@@ -1,5 +1,5 @@
-// A leg with ICE that tests connect first, full or lite. One suite name for all files: security
-// tests are called Security.
+// A leg with ICE as a test fixture; IceSession also connects it, full or lite. Here, because the
+// suites Ice, IceSession and Security each are spread over several files.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,9 +9,13 @@
 
 namespace turnpike::test {
 
-class IceSession : public ::testing::Test, protected IceFixture {
+class Ice : public ::testing::Test, protected IceFixture {
  protected:
   const IceRecorder::Sent& last() const { return sink.sent.back(); }
+};
+
+class IceSession : public Ice {
+ protected:
   void connect() {
     candidate(near, 100);
     alive = {near};
