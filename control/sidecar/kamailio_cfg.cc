@@ -30,7 +30,9 @@ std::string define(std::string_view name, std::int64_t value) {
 std::string defines(const SipConfig& config, const std::string& signing_key) {
   std::string text;
   if (has_clients(config)) text += define("WITH_CLIENTS");
-  if (has_browsers(config)) text += define("WITH_BROWSERS");
+  if (has_browsers(config)) {
+    text += define("WITH_BROWSERS") + define("WEBSOCKET_STRANGERS_MAX", 100);
+  }
   if (has_peers(config)) text += define("WITH_PEERS");
   text += define(has_registrar(config) ? "WITH_REGISTRAR" : "WITH_UPSTREAM");
   if (config.health.is_set()) {
@@ -235,7 +237,10 @@ std::string websocket() {
   constexpr std::int64_t kPingSeconds = 25;
   return parameter("websocket", "keepalive_mechanism", 1) +
          parameter("websocket", "keepalive_timeout", kPingSeconds) +
-         parameter("websocket", "ping_application_data", "turnpike");
+         parameter("websocket", "ping_application_data", "turnpike") +
+         // Who has not registered: as long as a silent TLS connection stays.
+         parameter("htable", "htable", "strangers=>size=10;autoexpire=120;") +
+         parameter("htable", "htable", "waiting=>size=10;autoexpire=3600;initval=0;");
 }
 
 std::string registrar(const SipConfig& config, const std::string& directory) {

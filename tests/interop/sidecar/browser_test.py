@@ -352,14 +352,7 @@ def a_registration_ends_with_its_connection(scratch):
 @case.case
 def pings_keep_the_connection_and_find_who_is_gone(scratch):
     edge = Edge(scratch)
-    config = edge.directory / "kamailio.cfg"
-    text = config.read_text()
-    short = text.replace('"keepalive_timeout", 25', '"keepalive_timeout", 1')
-    expect(short != text, "the interval is there to be shortened")
-    config.write_text(short)
-    case.end_group(edge.process)
-    (edge.folder / "turnpike_ctl").unlink(missing_ok=True)
-    edge.start()
+    restarted(edge, ('"keepalive_timeout", 25', '"keepalive_timeout", 1'))
     alive, gone = edge.browser("alice"), edge.websocket()
     gone.answers_pings = False
 
@@ -374,6 +367,46 @@ def pings_keep_the_connection_and_find_who_is_gone(scratch):
     case.eventually(lambda: alive._read(0.05) and alive.pings > 2, "pings come", 20)
     sip.request(alive, "OPTIONS", f"sip:{DOMAIN}", "sip:probe@anywhere.example")
     expect(alive.final().status == 200, "who answers is served")
+
+
+def restarted(edge, *changes):
+    """The edge with other figures than those that are generated."""
+    config = edge.directory / "kamailio.cfg"
+    text = config.read_text()
+    for before, after in changes:
+        expect(before in text, f"{before} is there to be changed")
+        text = text.replace(before, after)
+    config.write_text(text)
+    case.end_group(edge.process)
+    (edge.folder / "turnpike_ctl").unlink(missing_ok=True)
+    edge.start()
+
+
+@case.case
+def strangers_are_few_and_do_not_stay(scratch):
+    edge = Edge(scratch)
+    restarted(edge, ("STRANGERS_MAX 100", "STRANGERS_MAX 3"),
+              ("strangers=>size=10;autoexpire=120", "strangers=>size=10;autoexpire=20"))
+    users = [edge.browser("alice"), edge.browser("bob"), edge.browser("bob")]
+    strangers = [edge.websocket() for _ in range(3)]
+    expect(refusal(edge) == 503, "a fourth is one too many")
+    strangers.pop().send_raw(ws.frame(b"\x03\xe8", ws.CLOSE))
+    case.eventually(lambda: edge.remembered("strangers") == 2, "one has left")
+    expect(edge.websocket(place=network.STRANGER), "others may come")
+    strangers.append(edge.websocket())
+    expect(refusal(edge) == 503, "there was room for one")
+
+    def told_to_go():
+        for agent in strangers:
+            if agent.closed is None:
+                agent._read(0.05)
+        return all(agent.closed == 1008 for agent in strangers)
+    case.eventually(told_to_go, "strangers are told to go", 60)
+    expect(edge.remembered("waiting") <= 1, "and forgotten")
+    expect(refusal(edge) == 101, "there is room again")
+    for agent in users:
+        sip.request(agent, "OPTIONS", f"sip:{DOMAIN}", "sip:probe@anywhere.example")
+        expect(agent.final().status == 200 and agent.closed is None, "users stay")
 
 
 @case.case
