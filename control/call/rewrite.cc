@@ -9,8 +9,8 @@ namespace turnpike::call {
 namespace {
 
 /// Attributes that speak of the sender's own transport or keys, or that would let the ends
-/// negotiate around us: RFC 8839, 8122, 8842, 4568, 4567, 5939, 9143.
-constexpr std::array<std::string_view, 27> kOurs = {
+/// negotiate around us: RFC 8839, 8122, 8842, 8827, 4568, 4567, 5939, 9143.
+constexpr std::array<std::string_view, 28> kOurs = {
     "candidate",
     "end-of-candidates",
     "remote-candidates",
@@ -25,6 +25,7 @@ constexpr std::array<std::string_view, 27> kOurs = {
     "setup",
     "connection",
     "tls-id",
+    "identity",
     "crypto",
     "key-mgmt",
     "acap",

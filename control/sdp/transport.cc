@@ -16,7 +16,6 @@ namespace {
 // RFC 8839 section 5.4.
 constexpr std::size_t kUfragBytesMin = 4;
 constexpr std::size_t kPasswordBytesMin = 22;
-constexpr std::size_t kFoundationBytesMax = 32;
 // RFC 8445 section 5.1.2.1: type host, local preference 65535.
 constexpr std::uint32_t kRtpPriority = 2130706431;
 constexpr std::uint32_t kRtcpPriority = 2130706430;
@@ -66,9 +65,7 @@ Result<std::optional<IceCandidate>> parse_candidate(const Media& media, std::str
   if (words.size() < 8 || words[6] != "typ") {
     return error_at(media, "a=candidate is not of the form of RFC 8839 section 5.1");
   }
-  if (words[0].size() > kFoundationBytesMax || !is_ice_text(words[0])) {
-    return error_at(media, "foundation in a=candidate is not 1 to 32 ICE characters");
-  }
+  // The foundation is of no use to us: we have one candidate for each component.
   const auto component = number_of<std::uint16_t>(words[1]);
   if (!component || *component == 0 || *component > 256) {
     return error_at(media, "component in a=candidate is not a number from 1 to 256");

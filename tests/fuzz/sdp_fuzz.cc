@@ -6,6 +6,7 @@
 #include "control/sdp/crypto.h"
 #include "control/sdp/media.h"
 #include "control/sdp/sdp.h"
+#include "control/sdp/transport.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace turnpike;
@@ -15,6 +16,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const sdp::Media& media : parsed->media) {
     const auto addresses = sdp::addresses_of(*parsed, media);
     if (addresses && addresses->rtp.ip.is_multicast()) __builtin_trap();
+    const auto ice = sdp::ice_of(*parsed, media);
+    const bool has_ufrag =
+        sdp::has(media.attributes, "ice-ufrag") || sdp::has(parsed->attributes, "ice-ufrag");
+    if (ice && ice->is_set() != has_ufrag) __builtin_trap();
+    if (ice && ice->candidates.size() > sdp::kCandidatesReadMax) __builtin_trap();
+    const auto dtls = sdp::dtls_of(*parsed, media);
+    if (dtls && !dtls->fingerprint.is_set()) __builtin_trap();
     for (const sdp::Attribute& attribute : media.attributes) {
       if (attribute.name != "crypto") continue;
       const sdp::CryptoLine line = sdp::parse_crypto(attribute.value);

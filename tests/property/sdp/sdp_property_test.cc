@@ -9,11 +9,12 @@
 #include "control/sdp/crypto.h"
 #include "control/sdp/media.h"
 #include "control/sdp/sdp.h"
+#include "control/sdp/transport.h"
 
 namespace turnpike::sdp {
 namespace {
 
-constexpr std::array<std::string_view, 44> kLines = {
+constexpr std::array<std::string_view, 54> kLines = {
     "v=0",
     "o=- 1 2 IN IP4 192.0.2.1",
     "o=a b c 1 2 IN IP6 2001:db8::1",
@@ -52,6 +53,18 @@ constexpr std::array<std::string_view, 44> kLines = {
     "a=mid:0",
     "a=group:BUNDLE 0 1",
     "a=ice-lite",
+    "a=ice-ufrag:abcd",
+    "a=ice-pwd:0123456789012345678901",
+    "a=ice-pwd:short",
+    "a=candidate:1 2 UDP 4294967296 192.0.2.1 1 typ host",
+    "a=fingerprint:sha-256 00",
+    "a=fingerprint:sha-1 00",
+    "a=fingerprint:sha-256 "
+    "00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:"
+    "0F",
+    "a=setup:actpass",
+    "a=setup:x",
+    "a=tls-id:abc",
     "a=candidate:1 1 UDP 1 192.0.2.1 1 typ host",
     "a=ptime:20",
     "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^20|1:4",
@@ -104,6 +117,8 @@ class Generator {
 TEST(SdpProperty, written_descriptions_read_and_write_the_same) {
   Generator generator(20261121);
   int parsed_count = 0;
+  int ice_count = 0;
+  int dtls_count = 0;
   for (int i = 0; i < 20000; ++i) {
     const std::string text = generator.description();
     const auto parsed = parse(text);
@@ -119,9 +134,17 @@ TEST(SdpProperty, written_descriptions_read_and_write_the_same) {
     for (const Media& media : parsed->media) {
       const auto addresses = addresses_of(*parsed, media);
       EXPECT_FALSE(addresses && addresses->rtp.ip.is_multicast());
+      const auto ice = ice_of(*parsed, media);
+      EXPECT_TRUE(ice || ice.error().message.starts_with("SDP line")) << ice.error().message;
+      if (ice && ice->is_set()) ++ice_count;
+      const auto dtls = dtls_of(*parsed, media);
+      EXPECT_TRUE(!dtls || dtls->fingerprint.is_set());
+      if (dtls) ++dtls_count;
     }
   }
   EXPECT_GT(parsed_count, 4000);
+  EXPECT_GT(ice_count, 100);
+  EXPECT_GT(dtls_count, 100);
 }
 
 TEST(SdpProperty, crypto_lines_are_usable_or_empty) {

@@ -80,6 +80,7 @@ inline std::string firefox_offer() {
          fingerprint_line(0xf1) +
          "a=group:BUNDLE 0 1\r\n"
          "a=ice-options:trickle\r\n"
+         "a=identity:FirefoxSecretAssertion\r\n"
          "a=msid-semantic:WMS *\r\n"
          "m=audio 9 UDP/TLS/RTP/SAVPF 109 0 8 101\r\n"
          "c=IN IP4 0.0.0.0\r\n"
