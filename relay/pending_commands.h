@@ -1,6 +1,6 @@
 // Commands of control that did not fit into a shard's mailbox, in order. Bounded: a leg's newer
 // configuration takes the place of the one that still waits, so besides what full() refuses there
-// are at most one update of each leg and one close of each session. Keys are wiped when they go.
+// are at most two updates of each leg and one close of each session. Keys are wiped when they go.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ class PendingCommands {
   const Command& front() const { return waiting_.front(); }
 
   void push(const Command& command) {
-    if (command.kind == CommandKind::kUpdateLeg) {
+    if (is_update(command)) {
       const auto [known, is_new] = update_by_leg_.try_emplace(key_of(command), next_);
       if (!is_new) {
         Command& older = waiting_[known->second - (next_ - waiting_.size())];
@@ -49,18 +49,23 @@ class PendingCommands {
 
   void pop() {
     Command& oldest = waiting_.front();
-    if (oldest.kind == CommandKind::kUpdateLeg) {
+    if (is_update(oldest)) {
       const auto known = update_by_leg_.find(key_of(oldest));
       const bool is_it = known != update_by_leg_.end() && known->second == next_ - waiting_.size();
       if (is_it) update_by_leg_.erase(known);
     }
     secure_wipe(&oldest.leg, sizeof oldest.leg);
+    secure_wipe(&oldest.transport, sizeof oldest.transport);
     waiting_.pop_front();
   }
 
  private:
+  static bool is_update(const Command& command) {
+    return command.kind == CommandKind::kUpdateLeg || command.kind == CommandKind::kUpdateTransport;
+  }
   static std::uint64_t key_of(const Command& command) {
-    return std::uint64_t{command.id.slot} * 2 + index_of(command.id.side);
+    const std::uint64_t kind = command.kind == CommandKind::kUpdateTransport ? 1 : 0;
+    return std::uint64_t{command.id.slot} * 4 + index_of(command.id.side) * 2 + kind;
   }
 
   std::deque<Command> waiting_;

@@ -34,6 +34,7 @@ std::vector<int> allowed_cores() {
 
 RelayImpl::~RelayImpl() {
   for (auto& shard : shards_) shard->stop();
+  if (handshakes_ != nullptr) handshakes_->stop();  // before the shards go that it wakes
   if (event_fd_ >= 0) close(event_fd_);
 }
 
@@ -74,6 +75,9 @@ Result<void> RelayImpl::start() {
 }
 
 Result<void> RelayImpl::start_shards() {
+  shards_.reserve(config_.shards);
+  handshakes_ = std::make_unique<HandshakeThread>(
+      config_.shards, [this](std::size_t shard) { shards_[shard]->wake(); });
   for (std::size_t i = 0; i < config_.shards; ++i) {
     auto io = make_sockets_io(config_.sessions_max, config_.connect_after);
     if (io == nullptr) return Error{std::string("cannot make an epoll set: ") + strerror(errno)};
@@ -86,7 +90,7 @@ Result<void> RelayImpl::start_shards() {
     setup.limits.media_timeout = config_.media_timeout;
     setup.limits.keepalive_interval = config_.keepalive_interval;
     const int fd = event_fd_;
-    shards_.push_back(std::make_unique<Shard>(setup, arenas_[i], std::move(io), [fd] {
+    shards_.push_back(std::make_unique<Shard>(setup, arenas_[i], std::move(io), *handshakes_, [fd] {
       const std::uint64_t one = 1;
       // EAGAIN: the counter is full, so the reader is awake already.
       if (write(fd, &one, sizeof one) < 0) CHECK(errno == EAGAIN);
@@ -235,6 +239,16 @@ void RelayImpl::update_leg(SessionId id, Side side, const LegConfig& config) {
   command.leg = config;
   send(id.shard, command);
   secure_wipe(&command.leg, sizeof command.leg);
+}
+
+void RelayImpl::update_transport(SessionId id, Side side, const TransportConfig& config) {
+  if (find(id) == nullptr) return;
+  Command command;
+  command.kind = CommandKind::kUpdateTransport;
+  command.id = {id.slot, id.generation, side, Component::kRtp};
+  command.transport = config;
+  send(id.shard, command);
+  secure_wipe(&command.transport.ice, sizeof command.transport.ice);
 }
 
 void RelayImpl::close_session(SessionId id, std::uint64_t token) {

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "relay/handshake_thread.h"
 #include "relay/io/holder_client.h"
 #include "relay/io/port_pool.h"
 #include "relay/io/record_store.h"
@@ -59,6 +60,9 @@ class RelayImpl final : public Relay {
 
   Result<Opened> open_session(const SessionSpec& spec, OpenFailure& failure) override;
   void update_leg(SessionId id, Side side, const LegConfig& config) override;
+  void update_transport(SessionId id, Side side, const TransportConfig& config) override;
+  DtlsIdentity dtls_identity() const override { return handshakes_->identity(); }
+  const HandshakeCounters* handshake_counters() const override { return &handshakes_->counters(); }
   void close_session(SessionId id, std::uint64_t token) override;
   bool query_session(SessionId id, std::uint64_t token) override;
   void flush() override;
@@ -117,6 +121,7 @@ class RelayImpl final : public Relay {
   std::vector<SharedMemory> memory_;  // by shard; outlives arenas_
   std::vector<media::Arena> arenas_;
   std::vector<std::unique_ptr<Shard>> shards_;
+  std::unique_ptr<HandshakeThread> handshakes_;
   std::vector<ShardSlots> slots_;
   std::vector<PendingCommands> pending_;  // by shard: what did not fit into the mailbox
   std::vector<bool> wake_due_;            // by shard: it has commands that it does not know of

@@ -29,11 +29,15 @@ void for_each_socket(const SocketTag& id, Call call) {
 }  // namespace
 
 Shard::Shard(const ShardSetup& setup, media::Arena& arena, std::unique_ptr<UdpIo> io,
-             std::function<void()> on_event)
+             HandshakeThread& handshakes, std::function<void()> on_event)
     : setup_(setup),
       engine_(arena, setup.limits, counters_),
       tick_(setup.tick),
       io_(std::move(io)),
+      transport_(setup.index, arena.session_capacity(), engine_, *io_, handshakes, counters_,
+                 [this](const Event& event) {
+                   if (!publish(event)) counters_.events_dropped.add();
+                 }),
       on_event_(std::move(on_event)),
       fds_(arena.session_capacity(), kNoSockets),
       loop_(io_->poll_fd(),
@@ -73,7 +77,8 @@ void Shard::run() {
 void Shard::on_wake() {
   const Instant now = monotonic_now();
   // A closing session must be able to say so, or its ports would be lost: commands wait for room.
-  while (!events_.full()) {
+  transport_.take_results();
+  while (has_room()) {
     const Command* command = commands_.front();
     if (command == nullptr) break;
     apply(*command, now);
@@ -84,6 +89,10 @@ void Shard::on_wake() {
     on_event_();
   }
   schedule(now);
+}
+
+bool Shard::has_room() {
+  return !events_.full() && transport_.has_room();
 }
 
 void Shard::apply(const Command& command, Instant now) {
@@ -98,13 +107,19 @@ void Shard::apply(const Command& command, Instant now) {
       break;
     case CommandKind::kUpdateLeg:
       engine_.update_leg(command.id, command.id.side, command.leg, now);
+      transport_.leg_updated(command.id, now);
+      break;
+    case CommandKind::kUpdateTransport:
+      transport_.update(command.id, command.transport, now);
       break;
     case CommandKind::kQuery:
       event_ = Event{};
       event_.kind = EventKind::kSessionStats;
       event_.session = {command.id.slot, command.id.generation, setup_.index};
       event_.token = command.token;
-      if (engine_.stats(command.id, event_.stats)) static_cast<void>(publish(event_));
+      if (!engine_.stats(command.id, event_.stats)) break;
+      transport_.report(command.id, event_.stats);
+      static_cast<void>(publish(event_));
       break;
     case CommandKind::kClose:
       close_session(command);
@@ -128,6 +143,8 @@ void Shard::close_session(const Command& command) {
   event_.session = {command.id.slot, command.id.generation, setup_.index};
   event_.token = command.token;
   if (!engine_.close(command.id, event_.stats)) return;
+  transport_.report(command.id, event_.stats);
+  transport_.close(command.id);
   for_each_socket(command.id, [&](const SocketTag& tag) {
     const int fd = fds_[tag.slot][index_of(tag.side)][index_of(tag.component)];
     if (fd >= 0) io_->remove(fd, tag);
@@ -183,6 +200,9 @@ void Shard::process_batch(Instant now) {
   counters_.batches.add();
   engine_.handle(now, batch_, outbox_, notices_);
   flush(now);
+  if (engine_.strays().empty()) return publish_notices(now);
+  for (const Packet* packet : engine_.strays()) transport_.handle(*packet, now);
+  schedule(now);
   publish_notices(now);
 }
 
@@ -229,13 +249,14 @@ void Shard::on_timer() {
   const Instant now = monotonic_now();
   note_lateness(now, timer_due_);
   engine_.on_deadline(now, outbox_, notices_);
+  transport_.on_deadline(now);
   flush(now);
   publish_notices(now);
   schedule(now);
 }
 
 void Shard::schedule(Instant now) {
-  const Instant due = engine_.next_deadline();
+  const Instant due = std::min(engine_.next_deadline(), transport_.next_deadline());
   timer_due_ = std::max(due, now);  // what is overdue already is not late by our fault
   if (due == Instant::max()) return;
   loop_.set_timer(std::chrono::ceil<Milliseconds>(std::max(due - now, Nanoseconds{0})));

@@ -17,22 +17,32 @@
 #include "relay/io/loop.h"
 #include "relay/io/udp_io.h"
 #include "relay/media/engine.h"
+#include "relay/shard_transport.h"
 #include "turnpike/command.h"
 #include "turnpike/event.h"
 
 namespace turnpike {
 
-enum class CommandKind : std::uint8_t { kNone, kOpen, kAdopt, kUpdateLeg, kQuery, kClose };
+enum class CommandKind : std::uint8_t {
+  kNone,
+  kOpen,
+  kAdopt,
+  kUpdateLeg,
+  kUpdateTransport,
+  kQuery,
+  kClose
+};
 
 /// What crosses the mailbox to a shard. One type for all kinds: the mailbox allocates nothing.
 struct Command {
   CommandKind kind = CommandKind::kNone;
-  SocketTag id;  ///< slot and generation; side for kUpdateLeg
+  SocketTag id;  ///< slot and generation; side for updates
   std::uint64_t token = 0;
   MediaKind media = MediaKind::kAudio;
   std::array<std::array<SocketAddress, 2>, 2> local{};  ///< kOpen
   std::array<std::array<int, 2>, 2> fd{};               ///< kOpen, kAdopt
   LegConfig leg;                                        ///< kUpdateLeg
+  TransportConfig transport;                            ///< kUpdateTransport
 };
 
 struct ShardSetup {
@@ -48,9 +58,9 @@ class Shard {
   static constexpr std::size_t kEventsMax = 512;
 
   /// `on_event` is called on the shard's thread after events were queued; it must only wake the
-  /// reader. The arena outlives the shard.
+  /// reader. The arena and the handshake thread outlive the shard.
   Shard(const ShardSetup& setup, media::Arena& arena, std::unique_ptr<UdpIo> io,
-        std::function<void()> on_event);
+        HandshakeThread& handshakes, std::function<void()> on_event);
   ~Shard();
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
@@ -92,6 +102,7 @@ class Shard {
   void apply(const Command& command, Instant now);
   void open_sockets(const Command& command);
   void close_session(const Command& command);
+  bool has_room();
   void process_batch(Instant now);
   void flush(Instant now);
   void publish_notices(Instant now);
@@ -107,6 +118,7 @@ class Shard {
   std::atomic<Nanoseconds> shed_at_{Nanoseconds{0}};  // since the clock's epoch
   LoadWatch load_;                                    // control's
   std::unique_ptr<UdpIo> io_;
+  ShardTransport transport_;
   std::function<void()> on_event_;
   Mailbox<Command> commands_{kCommandsMax};
   std::atomic<bool> room_wanted_{false};

@@ -162,7 +162,7 @@ const std::vector<BannedName>& banned_names() {
        "a shell where no shell belongs"},
       {R"(\bstd::(?:j?thread|async)\b(?!::id))",
        {"include", "relay", "control"},
-       {"relay/shard.", "relay/relay.", "control/loop", "control/main.cc", "control/log/log.cc"},
+       {"relay/shard.", "relay/relay.", "relay/handshake_thread.", "control/loop", "control/main.cc", "control/log/log.cc"},
        "threads belong to the shards"},
       {R"(\bstd::(?:mutex|shared_mutex|lock_guard|unique_lock|scoped_lock|condition_variable)\b)",
        {"include", "relay"},

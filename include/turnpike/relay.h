@@ -11,6 +11,7 @@
 #include "turnpike/command.h"
 #include "turnpike/config.h"
 #include "turnpike/event.h"
+#include "turnpike/handshake_stats.h"
 #include "turnpike/ids.h"
 #include "turnpike/result.h"
 #include "turnpike/stats.h"
@@ -85,7 +86,8 @@ class Relay {
   virtual void update_leg(SessionId id, Side side, const LegConfig& config) = 0;
 
   /// Replaces what is known of ICE and DTLS on one leg; of legs that never had either nothing need
-  /// be said. Give it before the update_leg that belongs to it. Unknown sessions are ignored.
+  /// be said. Give it with the update_leg that belongs to it, in any order. Unknown sessions are
+  /// ignored.
   virtual void update_transport(SessionId id, Side side, const TransportConfig& config) {
     static_cast<void>(id);
     static_cast<void>(side);
@@ -94,6 +96,9 @@ class Relay {
 
   /// Our certificate for DTLS, whose fingerprint goes into SDP. The id is 0 when there is none.
   virtual DtlsIdentity dtls_identity() const { return {}; }
+
+  /// What became of handshakes; null when there are none.
+  virtual const HandshakeCounters* handshake_counters() const { return nullptr; }
 
   /// Ends a session. Its last figures come as kSessionClosed with `token`; its ports are
   /// quarantined. Unknown sessions are ignored.

@@ -63,6 +63,8 @@ enum class CandidateType : std::uint8_t {
   kRelayed = 3
 };
 
+std::string_view name_of(CandidateType type);
+
 /// A UDP candidate of the remote end (RFC 8839 section 5.1).
 struct IceCandidate {
   SocketAddress address;

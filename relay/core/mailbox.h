@@ -32,6 +32,12 @@ class Mailbox {
     return head_.load(std::memory_order_relaxed) - tail_.load(std::memory_order_acquire) > mask_;
   }
 
+  /// Writer: how many pushes would succeed now.
+  std::size_t room() const {
+    return mask_ + 1 -
+           (head_.load(std::memory_order_relaxed) - tail_.load(std::memory_order_acquire));
+  }
+
   /// Reader: the oldest item, or null. It stays until pop(), which leaves a blank T in its place
   /// (items may hold keys).
   const T* front() const {

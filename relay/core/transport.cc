@@ -9,6 +9,11 @@ std::string_view name_of(IceState state) {
   return kNames[static_cast<std::size_t>(state)];
 }
 
+std::string_view name_of(CandidateType type) {
+  constexpr std::array<std::string_view, 4> kNames = {"host", "srflx", "prflx", "relay"};
+  return kNames[static_cast<std::size_t>(type)];
+}
+
 std::string_view name_of(DtlsState state) {
   constexpr std::array<std::string_view, 7> kNames = {
       "off", "waiting", "handshaking", "established", "failed", "closed", "adopted"};

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <uv.h>
 
 #include "relay/core/check.h"
@@ -31,6 +32,11 @@ Nanoseconds cpu_time_of(pthread_t thread) {
   if (pthread_getcpuclockid(thread, &clock) != 0) return Nanoseconds{0};
   clock_gettime(clock, &used);
   return Seconds(used.tv_sec) + Nanoseconds(used.tv_nsec);
+}
+
+void yield_to_media() {
+  // On Linux the nice value belongs to the thread. May fail where priorities are not ours to set.
+  static_cast<void>(setpriority(PRIO_PROCESS, 0, 10));
 }
 
 void make_pauses_exact() {

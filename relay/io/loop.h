@@ -20,6 +20,8 @@ bool pin_to_core(int cpu);
 /// CPU time that a running thread has used, user and system.
 Nanoseconds cpu_time_of(pthread_t thread);
 
+/// The calling thread gets the core only when no shard wants it much (a nice value for it alone).
+void yield_to_media();
 /// Lets the calling thread's pauses end when they should, not up to 50 us later.
 void make_pauses_exact();
 /// Gives the core away for that long; a signal may end it early.

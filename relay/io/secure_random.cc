@@ -1,11 +1,24 @@
 // Rejection sampling over getrandom(2).
 #include "relay/io/secure_random.h"
 
+#include <cerrno>
+
 #include <sys/random.h>
 
 #include "relay/core/check.h"
 
 namespace turnpike {
+
+void fill_random(void* bytes, std::size_t size) {
+  auto* next = static_cast<std::uint8_t*>(bytes);
+  while (size != 0) {
+    const auto got = getrandom(next, size, 0);
+    CHECK(got > 0 || (got < 0 && errno == EINTR));
+    if (got < 0) continue;
+    next += got;
+    size -= static_cast<std::size_t>(got);
+  }
+}
 
 std::uint32_t SecureRandom::next() {
   if (used_ == block_.size()) {

@@ -8,6 +8,9 @@
 
 namespace turnpike {
 
+/// Fills `bytes` at once, without a block that is kept: for keys and secrets as well.
+void fill_random(void* bytes, std::size_t size);
+
 class SecureRandom {
  public:
   /// Uniform in [0, bound), without modulo bias; bound must not be 0.

@@ -48,6 +48,7 @@ Engine::Engine(Arena& arena, const EngineLimits& limits, ShardCounters& counters
 void Engine::handle(Instant now, Batch& batch, Outbox& out, Notices& notices) {
   work_count_ = 0;
   fresh_count_ = 0;
+  stray_count_ = 0;
   for (std::size_t i = 0; i < batch.size(); ++i) {
     Work& work = work_[work_count_];
     work = Work{};
@@ -96,6 +97,18 @@ void Engine::count_shed(Work& work) {
   work.from->drops[reason] += work.packet->shed_behind;
 }
 
+void Engine::set_aside(Work& work, bool wanted, DropReason otherwise) {
+  if (!wanted) return drop(work, otherwise);
+  strays_[stray_count_++] = work.packet;
+}
+
+void Engine::refuse(const Packet& packet, DropReason reason) {
+  Work work;
+  SessionState* session = arena_.find(packet.tag.slot, packet.tag.generation);
+  if (session != nullptr) work.from = &session->legs[index_of(packet.tag.side)];
+  drop(work, reason);
+}
+
 bool Engine::admit(Work& work, Instant now) {
   const Packet& packet = *work.packet;
   work.session = arena_.find(packet.tag.slot, packet.tag.generation);
@@ -118,9 +131,9 @@ bool Engine::admit(Work& work, Instant now) {
       work.ssrc = rtcp_sender_ssrc(packet.data);
       break;
     case PacketKind::kStun:
-      return drop(work, DropReason::kUnexpectedStun), false;
+      return set_aside(work, work.from->config.ice, DropReason::kUnexpectedStun), false;
     case PacketKind::kDtls:
-      return drop(work, DropReason::kUnexpectedDtls), false;
+      return set_aside(work, work.from->config.dtls, DropReason::kUnexpectedDtls), false;
     case PacketKind::kUnknown:
       return drop(work, packet.length < 2 ? DropReason::kTooShort : DropReason::kUnknownProtocol),
              false;

@@ -60,6 +60,13 @@ class Engine {
   void open(const SocketTag& id, MediaKind kind,
             const std::array<std::array<SocketAddress, 2>, 2>& local, Instant now);
   void update_leg(const SocketTag& id, Side side, const LegConfig& config, Instant now);
+  /// ICE has selected the pair to this address, or DTLS has proven who is there; unset: media goes
+  /// nowhere any more.
+  void set_destination(const SocketTag& leg, const SocketAddress& destination);
+  /// The keys that a DTLS handshake gave to a leg with LegConfig::dtls.
+  void set_keys(const SocketTag& leg, const SrtpKeying& receive, const SrtpKeying& send);
+  /// The leg, or null when it is gone.
+  const LegState* find_leg(const SocketTag& leg);
   bool stats(const SocketTag& id, SessionStats& out) const;
   bool close(const SocketTag& id, SessionStats& out);
   /// After adoption: sets the timers of every session in the arena.
@@ -67,6 +74,11 @@ class Engine {
 
   /// Handles a batch in place. Each packet is in `out` afterwards, or counted as a drop.
   void handle(Instant now, Batch& batch, Outbox& out, Notices& notices);
+  /// What of that batch was STUN on a leg with ICE, or DTLS on a leg with DTLS: not handled, and
+  /// not counted as dropped.
+  std::span<Packet* const> strays() const { return {strays_.data(), stray_count_}; }
+  /// Counts such a packet as dropped.
+  void refuse(const Packet& packet, DropReason reason);
   /// The fate of what was in the outbox.
   void sent(const Send& send, Instant now);
   void send_failed(const Send& send, DropReason reason);
@@ -99,6 +111,7 @@ class Engine {
   void drop(Work& work, DropReason reason);
   void count_shed(Work& work);
   bool admit(Work& work, Instant now);
+  void set_aside(Work& work, bool wanted, DropReason otherwise);
   bool admit_source(Work& work, Instant now);
   SrtpReceiveStream* fresh_receive_state(const Work& work);
   void unprotect_all();
@@ -137,6 +150,8 @@ class Engine {
   std::array<SrtpJob, kBatchPacketsMax> jobs_{};
   std::array<SrtpReceiveStream, kBatchPacketsMax> fresh_{};
   std::size_t fresh_count_ = 0;
+  std::array<Packet*, kBatchPacketsMax> strays_{};
+  std::size_t stray_count_ = 0;
 };
 
 }  // namespace turnpike::media

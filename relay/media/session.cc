@@ -15,8 +15,18 @@ std::uint32_t cache_slot_of(std::uint32_t slot, Side side, bool receive) {
   return slot * 4 + index_of(side) * 2 + (receive ? 0 : 1);
 }
 
-bool uses(const LegState& leg, Component component) {
+// ICE keeps its pairs alive itself.
+bool needs_keepalive(const LegState& leg, Component component) {
+  if (leg.config.ice || !leg.component[index_of(component)].destination.is_set()) return false;
   return component == Component::kRtp || !leg.config.rtcp_mux;
+}
+
+// Signalling does not know what DTLS has agreed on. Keys of SDES do not become those of DTLS.
+void take_over_keys(LegConfig& config, const LegConfig& previous) {
+  secure_wipe(&config.receive, sizeof config.receive);
+  secure_wipe(&config.send, sizeof config.send);
+  config.receive = previous.dtls ? previous.receive : SrtpKeying{};
+  config.send = previous.dtls ? previous.send : SrtpKeying{};
 }
 
 LegStats leg_stats(Arena& arena, const LegState& leg) {
@@ -30,6 +40,7 @@ LegStats leg_stats(Arena& arena, const LegState& leg) {
   stats.source_moves = leg.source_moves;
   stats.drops = leg.drops;
   stats.last_packet = leg.last_packet;
+  stats.transport.suite = leg.receive.suite;
   for (std::uint32_t i = leg.first_stream; i != kNoStream; i = arena.stream(i).next) {
     if (stats.stream_count == stats.streams.size()) break;
     stats.streams[stats.stream_count++] = report(arena.stream(i));
@@ -61,6 +72,7 @@ void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config,
   LegConfig previous = leg.config;
   const SessionEdit edit(*session);
   leg.config = config;
+  if (config.dtls) take_over_keys(leg.config, previous);
   // What was an SRTP leg stays one, whatever a later offer says (docs/security.md, M6).
   leg.config.must_encrypt = config.must_encrypt || previous.must_encrypt;
   apply_signalled(leg, previous);
@@ -69,6 +81,31 @@ void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config,
   leg.expects_since = now;
   leg.timed_out = false;
   set_timer(id.slot, now);
+}
+
+const LegState* Engine::find_leg(const SocketTag& leg) {
+  const SessionState* session = arena_.find(leg.slot, leg.generation);
+  return session == nullptr ? nullptr : &session->legs[index_of(leg.side)];
+}
+
+void Engine::set_destination(const SocketTag& leg, const SocketAddress& destination) {
+  SessionState* session = arena_.find(leg.slot, leg.generation);
+  if (session == nullptr) return;
+  ComponentState& state = session->legs[index_of(leg.side)].component[index_of(leg.component)];
+  if (state.destination != destination) media::set_destination(state, destination);
+}
+
+void Engine::set_keys(const SocketTag& leg, const SrtpKeying& receive, const SrtpKeying& send) {
+  SessionState* session = arena_.find(leg.slot, leg.generation);
+  if (session == nullptr) return;
+  LegState& state = session->legs[index_of(leg.side)];
+  if (!state.config.dtls) return;
+  LegConfig previous = state.config;
+  const SessionEdit edit(*session);
+  state.config.receive = receive;
+  state.config.send = send;
+  rekey(*session, leg.slot, leg.side, previous);
+  secure_wipe(&previous, sizeof previous);
 }
 
 void Engine::rekey(SessionState& session, std::uint32_t slot, Side side,
@@ -160,7 +197,7 @@ void Engine::set_timer(std::uint32_t slot, Instant now) {
     if (limits_.keepalive_interval.count() == 0) continue;
     for (const Component component : {Component::kRtp, Component::kRtcp}) {
       const ComponentState& state = leg.component[index_of(component)];
-      if (!uses(leg, component) || !state.destination.is_set()) continue;
+      if (!needs_keepalive(leg, component)) continue;
       due =
           std::min(due, std::max(state.last_sent, leg.expects_since) + limits_.keepalive_interval);
     }
@@ -197,7 +234,7 @@ void Engine::check_leg(std::uint32_t slot, Side side, Instant now, Outbox& out, 
   if (limits_.keepalive_interval.count() == 0) return;
   for (const Component component : {Component::kRtp, Component::kRtcp}) {
     ComponentState& state = leg.component[index_of(component)];
-    if (!uses(leg, component) || !state.destination.is_set()) continue;
+    if (!needs_keepalive(leg, component)) continue;
     if (now - std::max(state.last_sent, leg.expects_since) < limits_.keepalive_interval) continue;
     state.last_sent = now;  // also when the send fails: the next try is a whole interval away
     const SocketTag tag{slot, session.generation, side, component};

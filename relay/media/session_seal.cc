@@ -41,6 +41,7 @@ class Digest {
   Digest& add(const LegConfig& config) {
     add(config.remote[0]).add(config.remote[1]).add(config.received_from);
     add(config.source_policy).add(config.rtcp_mux).add(config.must_encrypt);
+    add(config.ice).add(config.dtls);
     add(config.remote_unproven)
         .add(config.expects_media)
         .add(config.clock_rate_hz)
@@ -87,7 +88,7 @@ bool config_holds_together(const LegConfig& config) {
   return is_address(config.remote[0]) && is_address(config.remote[1]) && is_address({from, 0}) &&
          config.source_policy <= SourcePolicy::kAsymmetric && is_bool(config.rtcp_mux) &&
          is_bool(config.must_encrypt) && is_bool(config.expects_media) &&
-         is_bool(config.remote_unproven);
+         is_bool(config.remote_unproven) && is_bool(config.ice) && is_bool(config.dtls);
 }
 
 bool component_holds_together(const ComponentState& state) {

@@ -143,6 +143,11 @@ bool accept_plain(LegState& leg, Component component, const SocketAddress& sourc
   const LegConfig& config = leg.config;
   const SocketAddress& signalled = config.remote[index_of(component)];
   ComponentState& state = leg.component[index_of(component)];
+  if (config.ice) {
+    if (!state.destination.is_set() || source != state.destination) return false;
+    state.last_from_destination = now;
+    return true;
+  }
   switch (config.source_policy) {
     case SourcePolicy::kStrict:
       if (source != signalled) return false;
@@ -169,6 +174,7 @@ bool accept_plain(LegState& leg, Component component, const SocketAddress& sourc
 bool note_authenticated(LegState& leg, Component component, const SocketAddress& source,
                         Heard heard, Instant now) {
   ComponentState& state = leg.component[index_of(component)];
+  if (leg.config.ice) return false;
   // A held leg gets nothing (RFC 3264 section 8.4), wherever its client sends from.
   if (!leg.config.remote[index_of(component)].is_set()) return false;
   if (source == state.destination) {
@@ -183,7 +189,7 @@ bool note_authenticated(LegState& leg, Component component, const SocketAddress&
 
 bool copy_matters(const LegState& leg, Component component, Instant now) {
   const ComponentState& state = leg.component[index_of(component)];
-  if (!leg.config.remote[index_of(component)].is_set()) return false;
+  if (leg.config.ice || !leg.config.remote[index_of(component)].is_set()) return false;
   return state.candidate.is_set() || now < state.probation_until;
 }
 
@@ -192,17 +198,26 @@ void apply_signalled(LegState& leg, const LegConfig& previous) {
     const SocketAddress& signalled = leg.config.remote[index_of(component)];
     ComponentState& state = leg.component[index_of(component)];
     state.latched = false;
+    if (leg.config.ice) {
+      // Only what ICE has proven; it says so by set_destination.
+      if (!previous.ice) set_destination(state, SocketAddress{});
+      continue;
+    }
     const bool unproven = leg.config.must_encrypt && leg.config.remote_unproven;
-    const bool same = signalled == previous.remote[index_of(component)] &&
+    const bool same = !previous.ice && signalled == previous.remote[index_of(component)] &&
                       unproven == (previous.must_encrypt && previous.remote_unproven);
     if (same && state.destination.is_set()) continue;
-    state.destination = unproven ? SocketAddress{} : signalled;
-    state.previous = state.destination;
-    state.probation_until = Instant{};
-    state.contested = Instant{};
-    state.last_from_destination = Instant{};
-    forget_candidate(state);
+    set_destination(state, unproven ? SocketAddress{} : signalled);
   }
+}
+
+void set_destination(ComponentState& state, const SocketAddress& destination) {
+  state.destination = destination;
+  state.previous = destination;
+  state.probation_until = Instant{};
+  state.contested = Instant{};
+  state.last_from_destination = Instant{};
+  forget_candidate(state);
 }
 
 }  // namespace turnpike::media

@@ -48,6 +48,9 @@ bool copy_matters(const LegState& leg, Component component, Instant now);
 /// signalled address did not change; a latch opens again at every offer and answer.
 void apply_signalled(LegState& leg, const LegConfig& previous);
 
+/// Sends a component there from now on, on the word of somebody who has proof; unset: nowhere.
+void set_destination(ComponentState& state, const SocketAddress& destination);
+
 /// The component that carries RTCP towards the remote end.
 inline Component rtcp_component(const LegState& leg) {
   return leg.config.rtcp_mux ? Component::kRtp : Component::kRtcp;

@@ -1,0 +1,100 @@
+// The thread on which DTLS handshakes are made, for all shards: public-key work never keeps media
+// waiting. Hides the thread, its queues to and from the shards, and when it sleeps.
+// Is not: a protocol (relay/dtls) nor a socket: datagrams come from a shard and leave through it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "relay/core/mailbox.h"
+#include "relay/core/packet.h"
+#include "relay/dtls/handshakes.h"
+#include "relay/io/doorbell.h"
+#include "turnpike/transport.h"
+
+namespace turnpike {
+
+enum class HandshakeAsk : std::uint8_t { kNone, kUpdate, kClose, kDatagram };
+
+/// What a shard asks for. Plain data, copied through the queue.
+struct HandshakeRequest {
+  HandshakeAsk ask = HandshakeAsk::kNone;
+  SocketTag leg;
+  DtlsConfig config;              ///< kUpdate
+  SocketAddress address;          ///< kUpdate: where an active end begins; kDatagram: its source
+  bool address_is_valid = false;  ///< kDatagram: ICE has validated the source
+  std::uint32_t length = 0;
+  std::array<std::uint8_t, kDtlsDatagramBytesMax> data;
+};
+
+enum class HandshakeAnswer : std::uint8_t { kNone, kDatagram, kEstablished, kChanged };
+
+struct HandshakeResult {
+  HandshakeAnswer answer = HandshakeAnswer::kNone;
+  SocketTag leg;
+  SocketAddress address;  ///< kDatagram: destination; kEstablished: who proved to be the remote end
+  SrtpKeying receive;     ///< kEstablished
+  SrtpKeying send;
+  DtlsState state = DtlsState::kOff;  ///< kChanged
+  DtlsFailure failure = DtlsFailure::kNone;
+  std::uint32_t length = 0;
+  std::array<std::uint8_t, kDtlsDatagramBytesMax> data;
+};
+
+class HandshakeThread {
+ public:
+  static constexpr std::size_t kRequestsMax = 256;
+  static constexpr std::size_t kResultsMax = 256;
+
+  /// `wake_shard` is called on the thread when a shard has results, or room for requests again.
+  HandshakeThread(std::size_t shards, std::function<void(std::size_t shard)> wake_shard);
+  ~HandshakeThread();
+  HandshakeThread(const HandshakeThread&) = delete;
+  HandshakeThread& operator=(const HandshakeThread&) = delete;
+
+  /// Of the certificate that new associations use.
+  const DtlsIdentity& identity() const { return identity_; }
+  const HandshakeCounters& counters() const { return handshakes_.counters(); }
+  /// Ends the thread. Call it when no shard runs any more.
+  void stop();
+
+  // A shard's side; each by that shard's thread only.
+  /// Requests that can be pushed now.
+  std::size_t room(std::size_t shard) const { return lanes_[shard]->requests.room(); }
+  /// False when full: the request is lost.
+  bool push(std::size_t shard, const HandshakeRequest& request);
+  /// Asks for a wake-up as soon as there is room.
+  void want_room(std::size_t shard) { lanes_[shard]->room_wanted.store(true); }
+  const HandshakeResult* next_result(std::size_t shard) const {
+    return lanes_[shard]->results.front();
+  }
+  void pop_result(std::size_t shard) { lanes_[shard]->results.pop(); }
+
+ private:
+  struct Lane {
+    Mailbox<HandshakeRequest> requests{kRequestsMax};
+    Mailbox<HandshakeResult> results{kResultsMax};
+    std::atomic<bool> room_wanted{false};
+    bool has_results = false;  // the thread's own
+  };
+  class ToShards;
+
+  void run();
+  bool serve(std::size_t shard, ToShards& sink);
+  void wake_shards();
+
+  std::function<void(std::size_t)> wake_shard_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  Handshakes handshakes_;
+  DtlsIdentity identity_;
+  Doorbell doorbell_;
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+}  // namespace turnpike

@@ -1,0 +1,253 @@
+#include "relay/shard_transport.h"
+
+#include <cstring>
+#include <utility>
+
+#include "relay/core/bytes.h"
+#include "relay/io/secure_random.h"
+#include "relay/wire/classify.h"
+
+namespace turnpike {
+namespace {
+
+// A command asks for two things at most; more room is kept than datagrams may take.
+constexpr std::size_t kRoomForCommands = 8;
+constexpr std::size_t kRoomForDatagrams = 2 * kRoomForCommands;
+// Of one leg within a second: a handshake with small fragments needs a tenth of it.
+constexpr std::uint32_t kDatagramsPerSecondMax = 200;
+
+std::size_t index_of_leg(const SocketTag& tag) {
+  return std::size_t{tag.slot} * 2 + index_of(tag.side);
+}
+
+SocketTag with_side(const SocketTag& session, Side side) {
+  return {session.slot, session.generation, side, Component::kRtp};
+}
+
+}  // namespace
+
+ShardTransport::Leg::~Leg() {
+  secure_wipe(&config.ice, sizeof config.ice);
+}
+
+ShardTransport::ShardTransport(std::uint16_t shard, std::uint32_t sessions, media::Engine& media,
+                               UdpIo& io, HandshakeThread& handshakes, ShardCounters& counters,
+                               std::function<void(const Event&)> publish)
+    : shard_(shard),
+      media_(media),
+      io_(io),
+      handshakes_(handshakes),
+      counters_(counters),
+      publish_(std::move(publish)),
+      ice_(
+          sessions, [](std::span<std::uint8_t> bytes) { fill_random(bytes.data(), bytes.size()); },
+          counters),
+      legs_(std::size_t{sessions} * 2) {}
+
+bool ShardTransport::has_room() {
+  if (handshakes_.room(shard_) >= kRoomForCommands) return true;
+  handshakes_.want_room(shard_);
+  return handshakes_.room(shard_) >= kRoomForCommands;  // room may have come in between
+}
+
+ShardTransport::Leg* ShardTransport::find(const SocketTag& tag) {
+  if (index_of_leg(tag) >= legs_.size()) return nullptr;
+  Leg* leg = legs_[index_of_leg(tag)].get();
+  return leg != nullptr && leg->tag.generation == tag.generation ? leg : nullptr;
+}
+
+void ShardTransport::update(const SocketTag& tag, const TransportConfig& config, Instant now) {
+  if (media_.find_leg(tag) == nullptr) return;
+  Leg* leg = find(tag);
+  if (leg == nullptr) {
+    legs_[index_of_leg(tag)] = std::make_unique<Leg>();
+    leg = legs_[index_of_leg(tag)].get();
+    leg->tag = with_side(tag, tag.side);
+  }
+  leg->config = config;
+  refresh_ice(*leg, now);
+  refresh_dtls(*leg);
+}
+
+void ShardTransport::leg_updated(const SocketTag& tag, Instant now) {
+  Leg* leg = find(tag);
+  if (leg == nullptr) return;
+  refresh_ice(*leg, now);
+  refresh_dtls(*leg);
+}
+
+void ShardTransport::refresh_ice(Leg& leg, Instant now) {
+  const media::LegState* state = media_.find_leg(leg.tag);
+  if (state == nullptr) return;
+  if (!state->config.ice) return ice_.close(leg.tag);
+  const ice::LegFacts facts{state->local[0].ip.family,
+                            state->config.rtcp_mux,
+                            {state->component[0].destination, state->component[1].destination}};
+  ice_.update(leg.tag, leg.config.ice, facts, now, *this);
+}
+
+void ShardTransport::refresh_dtls(Leg& leg) {
+  const media::LegState* state = media_.find_leg(leg.tag);
+  if (state == nullptr) return;
+  const DtlsConfig& config = leg.config.dtls;
+  if (!state->config.dtls || !config.enabled) return forget_dtls(leg);
+  if (!leg.told && media::is_keyed(state->receive) &&
+      (leg.dtls == DtlsState::kOff || leg.dtls == DtlsState::kAdopted)) {
+    // Keys of a process before this one; its association cannot be carried on.
+    if (leg.dtls == DtlsState::kOff) leg.told_config = config;
+    leg.dtls = DtlsState::kAdopted;
+    if (leg.told_config.association == config.association) return;
+  }
+  SocketAddress peer = state->config.ice ? state->component[0].destination
+                                         : state->config.remote[index_of(Component::kRtp)];
+  if (peer.ip.is_unspecified()) peer = SocketAddress{};
+  if (leg.told && leg.told_config == config && leg.told_peer == peer) return;
+  request_.ask = HandshakeAsk::kUpdate;
+  request_.leg = leg.tag;
+  request_.config = config;
+  request_.address = peer;
+  request_.length = 0;
+  if (!handshakes_.push(shard_, request_)) return;  // told at the next occasion
+  leg.told = true;
+  leg.told_config = config;
+  leg.told_peer = peer;
+}
+
+void ShardTransport::forget_dtls(Leg& leg) {
+  leg.dtls = DtlsState::kOff;
+  if (!leg.told) return;
+  request_.ask = HandshakeAsk::kClose;
+  request_.leg = leg.tag;
+  request_.length = 0;
+  leg.told = !handshakes_.push(shard_, request_);
+}
+
+void ShardTransport::close(const SocketTag& session) {
+  for (const Side side : {Side::kA, Side::kB}) {
+    Leg* leg = find(with_side(session, side));
+    if (leg == nullptr) continue;
+    ice_.close(leg->tag);
+    forget_dtls(*leg);
+    legs_[index_of_leg(leg->tag)].reset();
+  }
+}
+
+void ShardTransport::report(const SocketTag& session, SessionStats& stats) const {
+  for (const Side side : {Side::kA, Side::kB}) {
+    const SocketTag tag = with_side(session, side);
+    const Leg* leg = legs_[index_of_leg(tag)].get();
+    if (leg == nullptr || leg->tag.generation != tag.generation) continue;
+    TransportReport& report = stats.legs[index_of(side)].transport;
+    ice_.report(tag, report);
+    report.dtls = leg->dtls;
+    report.dtls_failure = leg->failure;
+  }
+}
+
+void ShardTransport::handle(const Packet& packet, Instant now) {
+  if (classify(packet.data, packet.length) == PacketKind::kStun) {
+    static_cast<void>(ice_.handle(now, packet, *this));  // it counts what it drops
+    return;
+  }
+  Leg* leg = find(packet.tag);
+  if (leg == nullptr) return media_.refuse(packet, DropReason::kUnexpectedDtls);
+  handle_dtls(*leg, packet, now);
+}
+
+// M4: with ICE, only what a check has validated; without, the signalled address, or any port of
+// where the signalling came from. That much is cheap enough to ask of every datagram.
+bool ShardTransport::may_handshake(const Leg& leg, const media::LegState& state,
+                                   const SocketAddress& source) const {
+  if (state.config.ice) return ice_.is_validated(leg.tag, source);
+  const SocketAddress& signalled = state.config.remote[index_of(Component::kRtp)];
+  if (source == signalled || source == state.component[0].destination) return true;
+  return state.config.received_from.is_set() && source.ip == state.config.received_from;
+}
+
+void ShardTransport::handle_dtls(Leg& leg, const Packet& packet, Instant now) {
+  const media::LegState* state = media_.find_leg(leg.tag);
+  if (now - leg.window_begin >= Seconds{1}) {
+    leg.window_begin = now;
+    leg.window_datagrams = 0;
+  }
+  const bool allowed =
+      state != nullptr && leg.told && packet.length <= kDtlsDatagramBytesMax &&
+      packet.tag.component == Component::kRtp && may_handshake(leg, *state, packet.source) &&
+      leg.window_datagrams < kDatagramsPerSecondMax && handshakes_.room(shard_) > kRoomForDatagrams;
+  if (!allowed) return media_.refuse(packet, DropReason::kDtlsRefused);
+  ++leg.window_datagrams;
+  request_.ask = HandshakeAsk::kDatagram;
+  request_.leg = leg.tag;
+  request_.address = packet.source;
+  request_.address_is_valid = state->config.ice;
+  request_.length = packet.length;
+  std::memcpy(request_.data.data(), packet.data, packet.length);
+  if (!handshakes_.push(shard_, request_)) media_.refuse(packet, DropReason::kDtlsRefused);
+}
+
+void ShardTransport::take_results() {
+  while (const HandshakeResult* result = handshakes_.next_result(shard_)) {
+    take_result(*result);
+    handshakes_.pop_result(shard_);
+  }
+}
+
+void ShardTransport::take_result(const HandshakeResult& result) {
+  Leg* leg = find(result.leg);
+  if (leg == nullptr) return;
+  switch (result.answer) {
+    case HandshakeAnswer::kDatagram:
+      send({result.data.data(), result.length, result.leg, result.address, false, false});
+      break;
+    case HandshakeAnswer::kEstablished: {
+      const media::LegState* state = media_.find_leg(leg->tag);
+      if (state == nullptr || !leg->told) break;
+      media_.set_keys(leg->tag, result.receive, result.send);
+      // Who has the key of the certificate in the SDP is the remote end, wherever it sits.
+      if (!state->config.ice) media_.set_destination(leg->tag, result.address);
+      break;
+    }
+    case HandshakeAnswer::kChanged:
+      set_dtls_state(*leg, result.state, result.failure);
+      break;
+    case HandshakeAnswer::kNone:
+      break;
+  }
+}
+
+void ShardTransport::set_dtls_state(Leg& leg, DtlsState state, DtlsFailure failure) {
+  if (!leg.told) return;
+  leg.dtls = state;
+  if (failure != DtlsFailure::kNone) leg.failure = failure;
+  event_ = Event{};
+  event_.kind = EventKind::kDtlsState;
+  event_.session = {leg.tag.slot, leg.tag.generation, shard_};
+  event_.side = leg.tag.side;
+  event_.dtls = state;
+  event_.dtls_failure = failure;
+  publish_(event_);
+}
+
+void ShardTransport::send(const Send& send) {
+  if (io_.send(send) != SendResult::kSent) counters_.transport_send_failures.add();
+}
+
+void ShardTransport::selected(const SocketTag& component, const SocketAddress& address) {
+  media_.set_destination(component, address);
+  Leg* leg = find(component);
+  if (leg != nullptr && component.component == Component::kRtp) refresh_dtls(*leg);
+}
+
+void ShardTransport::changed(const SocketTag& tag, IceState state) {
+  if (state == IceState::kConnected) counters_.ice_connected.add();
+  if (state == IceState::kFailed) counters_.ice_failed.add();
+  if (state == IceState::kLost) counters_.ice_consent_lost.add();
+  event_ = Event{};
+  event_.kind = EventKind::kIceState;
+  event_.session = {tag.slot, tag.generation, shard_};
+  event_.side = tag.side;
+  event_.ice = state;
+  publish_(event_);
+}
+
+}  // namespace turnpike

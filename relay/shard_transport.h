@@ -1,0 +1,86 @@
+// Where ICE and DTLS of a shard's legs meet its media: STUN goes to the ICE engine, DTLS by the
+// handshake thread's queue to the DTLS engine, and what they find out becomes destinations and
+// keys. Legs without either cost nothing here.
+// Is not: a protocol. Rules of ICE lie in relay/ice, those of DTLS in relay/dtls.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "relay/core/packet.h"
+#include "relay/handshake_thread.h"
+#include "relay/ice/engine.h"
+#include "relay/io/udp_io.h"
+#include "relay/media/engine.h"
+#include "turnpike/event.h"
+#include "turnpike/transport.h"
+
+namespace turnpike {
+
+class ShardTransport final : private ice::Sink {
+ public:
+  /// Everything outlives this. `publish` hands an event to control.
+  ShardTransport(std::uint16_t shard, std::uint32_t sessions, media::Engine& media, UdpIo& io,
+                 HandshakeThread& handshakes, ShardCounters& counters,
+                 std::function<void(const Event&)> publish);
+
+  /// Whether a command can be applied now: handshakes must hear of it, and their queue is bounded.
+  bool has_room();
+  void update(const SocketTag& leg, const TransportConfig& config, Instant now);
+  /// The media configuration of a leg has changed.
+  void leg_updated(const SocketTag& leg, Instant now);
+  void close(const SocketTag& session);
+  /// Adds how ICE and DTLS stand.
+  void report(const SocketTag& session, SessionStats& stats) const;
+
+  /// Takes a packet that media set aside.
+  void handle(const Packet& packet, Instant now);
+  /// Takes what the handshake thread has decided.
+  void take_results();
+  Instant next_deadline() const { return ice_.next_deadline(); }
+  void on_deadline(Instant now) { ice_.on_deadline(now, *this); }
+
+ private:
+  struct Leg {
+    SocketTag tag;
+    TransportConfig config;
+    bool told = false;  // the handshake thread knows of it, with this:
+    DtlsConfig told_config;
+    SocketAddress told_peer;
+    DtlsState dtls = DtlsState::kOff;
+    DtlsFailure failure = DtlsFailure::kNone;
+    Instant window_begin{};  // for the budget of datagrams
+    std::uint32_t window_datagrams = 0;
+    ~Leg();
+  };
+
+  // ice::Sink
+  void send(const Send& send) override;
+  void selected(const SocketTag& component, const SocketAddress& address) override;
+  void changed(const SocketTag& leg, IceState state) override;
+
+  Leg* find(const SocketTag& tag);
+  void refresh_ice(Leg& leg, Instant now);
+  void refresh_dtls(Leg& leg);
+  void forget_dtls(Leg& leg);
+  bool may_handshake(const Leg& leg, const media::LegState& state,
+                     const SocketAddress& source) const;
+  void handle_dtls(Leg& leg, const Packet& packet, Instant now);
+  void take_result(const HandshakeResult& result);
+  void set_dtls_state(Leg& leg, DtlsState state, DtlsFailure failure);
+
+  std::uint16_t shard_;
+  media::Engine& media_;
+  UdpIo& io_;
+  HandshakeThread& handshakes_;
+  ShardCounters& counters_;
+  std::function<void(const Event&)> publish_;
+  ice::Engine ice_;
+  std::vector<std::unique_ptr<Leg>> legs_;  // by slot * 2 + side
+  HandshakeRequest request_{};              // scratch: too large for the stack of every packet
+  Event event_;
+};
+
+}  // namespace turnpike
