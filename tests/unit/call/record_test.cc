@@ -1,6 +1,7 @@
 // Calls over a restart: records and adoption.
 #include "control/call/record.h"
 
+#include "tests/unit/call/browsers.h"
 #include "tests/unit/call/call_fixture.h"
 
 namespace turnpike::call {
@@ -34,6 +35,22 @@ class Adoption : public CallTest {
     restart(test_config());
   }
 };
+
+TEST_F(Adoption, the_relay_is_told_of_ice_and_dtls_again) {
+  CallRequest invite = request(chromium_offer());
+  invite.transport_protocol = "RTP/AVP";
+  invite.ice = IceWish::kRemove;
+  ASSERT_EQ(text(offer(invite), "result"), "ok");
+  const TransportConfig before = relay_->session(0).transports[0];
+  ASSERT_TRUE(before.dtls.enabled);
+  ASSERT_EQ(before.ice.mode, IceMode::kFull);
+  crash();
+  service_->adopt();
+  // The association is the old one: nothing asks for another before the next offer.
+  EXPECT_EQ(relay_->session(0).transports[0], before);
+  EXPECT_EQ(relay_->session(0).transport_updates[0], 2);
+  EXPECT_EQ(relay_->session(0).transport_updates[1], 0);
+}
 
 TEST_F(Adoption, calls_go_on_where_they_were) {
   connect_srtp("call-1");
