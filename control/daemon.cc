@@ -286,6 +286,7 @@ metrics::Figures Daemon::figures() const {
   for (std::size_t i = 0; i < relay_->shard_count(); ++i) {
     figures.shards.push_back(&relay_->shard_counters(i));
   }
+  figures.handshakes = relay_->handshake_counters();
   figures.usage = relay_->usage();
   figures.adoption = relay_->adoption();
   figures.holder_configured = !settings_.holder.unix_path.empty();

@@ -57,13 +57,14 @@ class Families {
   }
 
   void add(const ng::DurationHistogram& durations, const char* label, std::string_view text) {
-    ClientMetric::Histogram& histogram = labelled(label, text).histogram;
-    for (std::size_t i = 0; i < ng::kDurationBounds.size(); ++i) {
-      histogram.sample_count += durations.buckets[i];
-      histogram.bucket.push_back({histogram.sample_count, seconds(ng::kDurationBounds[i])});
-    }
-    histogram.sample_count += durations.buckets.back();
-    histogram.sample_sum = seconds(durations.sum);
+    fill(labelled(label, text).histogram, ng::kDurationBounds, durations.buckets,
+         seconds(durations.sum));
+  }
+  void add(const HandshakeCounters& handshakes) {
+    std::array<std::uint64_t, kHandshakeDurations.size() + 1> buckets{};
+    for (std::size_t i = 0; i < buckets.size(); ++i) buckets[i] = handshakes.durations[i].value();
+    fill(labelled(nullptr, {}).histogram, kHandshakeDurations, buckets,
+         number(handshakes.duration_us.value()) / 1e6);
   }
 
   std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
@@ -72,6 +73,15 @@ class Families {
   Families& open(const char* name, const char* help, MetricType type) {
     families_.push_back(MetricFamily{name, help, type, {}});
     return *this;
+  }
+  static void fill(ClientMetric::Histogram& histogram, const auto& bounds, const auto& buckets,
+                   double sum) {
+    for (std::size_t i = 0; i < bounds.size(); ++i) {
+      histogram.sample_count += buckets[i];
+      histogram.bucket.push_back({histogram.sample_count, seconds(bounds[i])});
+    }
+    histogram.sample_count += buckets.back();
+    histogram.sample_sum = sum;
   }
   ClientMetric& labelled(const char* label, std::string_view text) {
     ClientMetric& metric = families_.back().metric.emplace_back();
@@ -110,6 +120,16 @@ constexpr ShardMetric kShardMetrics[] = {
     {"turnpike_relay_sessions_closed_total", "Sessions closed.", &ShardCounters::sessions_closed},
     {"turnpike_relay_media_timeouts_total", "Legs that fell silent although they should send.",
      &ShardCounters::media_timeouts},
+    {"turnpike_relay_ice_connected_total", "Legs for which ICE came to a pair, or back to one.",
+     &ShardCounters::ice_connected},
+    {"turnpike_relay_ice_failed_total", "Legs for which no ICE pair works.",
+     &ShardCounters::ice_failed},
+    {"turnpike_relay_ice_consent_lost_total",
+     "Legs that are sent nothing any more, because consent has expired.",
+     &ShardCounters::ice_consent_lost},
+    {"turnpike_relay_transport_send_failures_total",
+     "STUN and DTLS datagrams that the kernel did not take.",
+     &ShardCounters::transport_send_failures},
     {"turnpike_relay_commands_total", "Commands taken from the control thread.",
      &ShardCounters::commands},
     {"turnpike_relay_events_dropped_total", "Events lost because the control thread fell behind.",
@@ -137,6 +157,30 @@ void add_shards(const Figures& figures, Families& families) {
     for (const ShardCounters* shard : figures.shards) dropped += shard->drops[reason].value();
     families.add(dropped, "reason", kDropReasons[reason].label);
   }
+}
+
+void add_handshakes(const HandshakeCounters& handshakes, Families& families) {
+  families
+      .counter("turnpike_relay_dtls_handshakes_total",
+               "DTLS handshakes that ended, by how; other results than established gave no keys.")
+      .add(handshakes.completed.value(), "result", "established");
+  for (std::size_t i = 1; i < kDtlsFailureCount; ++i) {
+    families.add(handshakes.failed[i].value(), "result", kDtlsFailures[i].label);
+  }
+  families
+      .histogram("turnpike_relay_dtls_handshake_duration_seconds",
+                 "Time from the first ClientHello to the keys.")
+      .add(handshakes);
+  families
+      .counter("turnpike_relay_dtls_cookies_sent_total",
+               "HelloVerifyRequests to sources that ICE has not validated.")
+      .add(handshakes.cookies_sent.value())
+      .counter("turnpike_relay_dtls_datagrams_dropped_total",
+               "DTLS datagrams that were malformed, or belonged to no association.")
+      .add(handshakes.datagrams_dropped.value())
+      .counter("turnpike_relay_dtls_alerts_ignored_total",
+               "Alerts that were not authenticated: anybody can send those.")
+      .add(handshakes.alerts_ignored.value());
 }
 
 void add_relay(const Figures& figures, Families& families) {
@@ -315,6 +359,7 @@ std::string render(const Figures& figures) {
   add_calls(figures, families);
   add_relay(figures, families);
   add_shards(figures, families);
+  if (figures.handshakes != nullptr) add_handshakes(*figures.handshakes, families);
   add_ng(figures, families);
   add_process(figures, families);
   return families.text();

@@ -9,6 +9,7 @@
 #include "control/call/call_service.h"
 #include "control/log/log.h"
 #include "control/ng/server.h"
+#include "turnpike/handshake_stats.h"
 #include "turnpike/relay.h"
 #include "turnpike/stats.h"
 
@@ -25,9 +26,10 @@ struct ProcessFigures {
   static ProcessFigures read();
 };
 
-/// Everything that is shown. Pointers are to what lives longer than the call; none is null.
+/// Everything that is shown. Pointers are to what lives longer than the call.
 struct Figures {
   std::vector<const ShardCounters*> shards;
+  const HandshakeCounters* handshakes = nullptr;  ///< null: a relay without DTLS
   RelayUsage usage;
   AdoptionReport adoption;
   bool holder_configured = false;

@@ -68,14 +68,47 @@ Json address_json(const SocketAddress& address) {
   return address.is_set() ? Json(turnpike::to_string(address)) : Json();
 }
 
+Json ice_json(const TransportReport& transport, Instant now) {
+  if (transport.ice == IceState::kOff) return Json();
+  Json pairs = Json::array();
+  for (std::size_t i = 0; i < transport.pair_count && i < transport.pairs.size(); ++i) {
+    const IcePairReport& pair = transport.pairs[i];
+    pairs.push_back({{"remote", address_json(pair.remote)},
+                     {"component", pair.component == Component::kRtp ? "rtp" : "rtcp"},
+                     {"type", name_of(pair.type)},
+                     {"state", name_of(pair.state)},
+                     {"selected", pair.selected}});
+  }
+  const bool consents = transport.consent_until > now;
+  return {
+      {"state", name_of(transport.ice)},
+      {"role", transport.controlling ? "controlling" : "controlled"},
+      {"consent_seconds_left", consents ? Json(seconds(transport.consent_until - now)) : Json()},
+      {"pairs", std::move(pairs)}};
+}
+
+Json dtls_json(const TransportReport& transport) {
+  if (transport.dtls == DtlsState::kOff) return Json();
+  Json json{{"state", name_of(transport.dtls)}, {"last_failure", nullptr}};
+  if (transport.dtls_failure == DtlsFailure::kNone) return json;
+  const DtlsFailureInfo& failure = info_of(transport.dtls_failure);
+  json["last_failure"] = {{"reason", failure.label}, {"meaning", failure.text}};
+  return json;
+}
+
 Json leg_json(const call::LegSummary& summary, const LegStats& leg, Instant now) {
   Json streams = Json::array();
   const std::size_t count = std::min<std::size_t>(leg.stream_count, leg.streams.size());
   for (std::size_t i = 0; i < count; ++i) streams.push_back(stream_json(leg.streams[i], now));
+  // What DTLS agreed on only the relay knows; what SDES did, signalling knows before the relay.
+  const SrtpSuite suite =
+      leg.transport.suite != SrtpSuite::kNone ? leg.transport.suite : summary.suite;
   return {{"interface", summary.interface},
           {"local", address_json(summary.local)},
           {"remote", address_json(summary.remote)},
-          {"suite", info_of(summary.suite).name},
+          {"suite", info_of(suite).name},
+          {"ice", ice_json(leg.transport, now)},
+          {"dtls", dtls_json(leg.transport)},
           {"packets_received", leg.packets_received},
           {"bytes_received", leg.bytes_received},
           {"rtcp_received", leg.rtcp_received},

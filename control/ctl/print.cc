@@ -133,11 +133,37 @@ std::string protection(const Json& suite) {
   return suite == "none" ? "plain RTP" : "SRTP " + shown(suite);
 }
 
+std::string ice_text(const Json& ice) {
+  if (ice.is_null()) return {};
+  std::string text = "  ICE " + shown(ice.at("state")) + ", we are " + shown(ice.at("role"));
+  const Json& consent = ice.at("consent_seconds_left");
+  if (!consent.is_null()) text += ", consent for " + duration(consent);
+  text += "\n";
+  for (const Json& pair : ice.at("pairs")) {
+    text += "    " + shown(pair.at("component")) + " to " + address(pair.at("remote")) + " (" +
+            shown(pair.at("type")) + "): " + shown(pair.at("state")) +
+            (pair.at("selected").get<bool>() ? ", selected" : "") + "\n";
+  }
+  return text;
+}
+
+std::string dtls_text(const Json& dtls) {
+  if (dtls.is_null()) return {};
+  std::string text = "  DTLS " + shown(dtls.at("state"));
+  const Json& failure = dtls.at("last_failure");
+  if (!failure.is_null()) {
+    text += "; last failure: " + shown(failure.at("meaning")) + " (" + shown(failure.at("reason")) +
+            ")";
+  }
+  return text + "\n";
+}
+
 std::string leg_text(const char* title, const Json& leg) {
   std::string text =
       std::string(title) + ", last packet " + ago(leg.at("last_packet_age_seconds")) + "\n";
   text += "  " + shown(leg.at("interface")) + ", " + address(leg.at("local")) + " to " +
           address(leg.at("remote")) + ", " + protection(leg.at("suite")) + "\n";
+  text += ice_text(leg.value("ice", Json())) + dtls_text(leg.value("dtls", Json()));
   text += "  received  " + number(leg.at("packets_received")) + " packets, " +
           number(leg.at("bytes_received")) + " bytes, " + number(leg.at("rtcp_received")) +
           " RTCP\n";
