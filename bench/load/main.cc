@@ -263,7 +263,7 @@ int run_set_up(const Options& options) {
   NgSession ng(options.ng);
   std::vector<Call> first = new_calls("first", std::min(options.calls, kFirstCalls), options.mode);
   if (!set_up(ng, options, ends, first)) return 1;
-  for (const Call& call : first) ng.tear_down(call);
+  for (const Call& call : first) ng.tear_down(call.id);
 
   const ProcessFigures before = observe(options.pid);
   const auto seconds = set_up(ng, options, ends, calls);
@@ -300,7 +300,7 @@ int run(const Options& options) {
   // What a relay allocates once, with its first calls, is not memory per call.
   std::vector<Call> first = new_calls("first", std::min(options.calls, kFirstCalls), options.mode);
   if (!set_up(ng, options, ends, first)) return 1;
-  for (const Call& call : first) ng.tear_down(call);
+  for (const Call& call : first) ng.tear_down(call.id);
 
   RelayCost cost;
   const ProcessFigures idle = observe(options.pid);
@@ -333,7 +333,7 @@ int run(const Options& options) {
   cost.waited_ns = after.waited_ns - before.waited_ns;
   cost.idle_kib = idle.resident_kib;
   cost.calls_kib = static_cast<double>(after.resident_kib) - static_cast<double>(idle.resident_kib);
-  for (const Call& call : calls) ng.tear_down(call);
+  for (const Call& call : calls) ng.tear_down(call.id);
   print(options, result, cost);
   return 0;
 }

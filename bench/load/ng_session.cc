@@ -206,9 +206,27 @@ bool NgSession::set_up(Call& call, const std::array<std::string, 2>& address,
   return true;
 }
 
-void NgSession::tear_down(const Call& call) {
+bool NgSession::set_up_dtls(const std::string& id, const std::array<std::string, 2>& address,
+                            const std::array<std::uint16_t, 2>& ports,
+                            const std::string& fingerprint, std::uint16_t& relay_port,
+                            std::string& error) {
+  std::string offer = sdp(address[0], ports[0],
+                          "a=setup:active\r\na=fingerprint:" + fingerprint + "\r\na=rtcp-mux\r\n");
+  const std::string plain = " RTP/SAVP ";
+  offer.replace(offer.find(plain), plain.size(), " UDP/TLS/RTP/SAVP ");
+  const std::string raw = "9:directionl7:outside6:insidee";
+  Words words = {{"command", "offer"}, {"call-id", id},   {"from-tag", "a"},
+                 {"sdp", offer},       {"ICE", "remove"}, {"transport-protocol", "RTP/AVP"}};
+  if (port_of(entry(request(dictionary(words, raw), error), "sdp")) == 0) return false;
+  words = {{"command", "answer"}, {"call-id", id},   {"from-tag", "a"},
+           {"to-tag", "b"},       {"ICE", "remove"}, {"sdp", sdp(address[1], ports[1], "")}};
+  relay_port = port_of(entry(request(dictionary(words), error), "sdp"));
+  return relay_port != 0;
+}
+
+void NgSession::tear_down(const std::string& call_id) {
   std::string error;
-  request(dictionary({{"command", "delete"}, {"call-id", call.id}, {"from-tag", "a"}}), error);
+  request(dictionary({{"command", "delete"}, {"call-id", call_id}, {"from-tag", "a"}}), error);
 }
 
 }  // namespace turnpike::bench

@@ -45,7 +45,12 @@ class NgSession {
   /// False: the relay refused; `error` says how.
   bool set_up(Call& call, const std::array<std::string, 2>& address,
               const std::array<std::uint16_t, 2>& ports, std::string& error);
-  void tear_down(const Call& call);
+  /// A call between a client that makes the DTLS handshake, with the certificate of this
+  /// a=fingerprint value, and plain RTP. `relay_port`: where the client finds the relay.
+  bool set_up_dtls(const std::string& id, const std::array<std::string, 2>& address,
+                   const std::array<std::uint16_t, 2>& ports, const std::string& fingerprint,
+                   std::uint16_t& relay_port, std::string& error);
+  void tear_down(const std::string& call_id);
 
  private:
   std::string request(const std::string& dictionary, std::string& error);
