@@ -120,6 +120,14 @@ constexpr ShardMetric kShardMetrics[] = {
     {"turnpike_relay_sessions_closed_total", "Sessions closed.", &ShardCounters::sessions_closed},
     {"turnpike_relay_media_timeouts_total", "Legs that fell silent although they should send.",
      &ShardCounters::media_timeouts},
+    {"turnpike_relay_commands_total", "Commands taken from the control thread.",
+     &ShardCounters::commands},
+    {"turnpike_relay_events_dropped_total", "Events lost because the control thread fell behind.",
+     &ShardCounters::events_dropped},
+};
+
+// Of all shards together.
+constexpr ShardMetric kTransportMetrics[] = {
     {"turnpike_relay_ice_connected_total", "Legs for which ICE came to a pair, or back to one.",
      &ShardCounters::ice_connected},
     {"turnpike_relay_ice_failed_total", "Legs for which no ICE pair works.",
@@ -130,11 +138,15 @@ constexpr ShardMetric kShardMetrics[] = {
     {"turnpike_relay_transport_send_failures_total",
      "STUN and DTLS datagrams that the kernel did not take.",
      &ShardCounters::transport_send_failures},
-    {"turnpike_relay_commands_total", "Commands taken from the control thread.",
-     &ShardCounters::commands},
-    {"turnpike_relay_events_dropped_total", "Events lost because the control thread fell behind.",
-     &ShardCounters::events_dropped},
 };
+
+void add_transports(const Figures& figures, Families& families) {
+  for (const ShardMetric& metric : kTransportMetrics) {
+    std::uint64_t total = 0;
+    for (const ShardCounters* shard : figures.shards) total += (shard->*metric.counter).value();
+    families.counter(metric.name, metric.help).add(total);
+  }
+}
 
 void add_shards(const Figures& figures, Families& families) {
   for (const ShardMetric& metric : kShardMetrics) {
@@ -359,6 +371,7 @@ std::string render(const Figures& figures) {
   add_calls(figures, families);
   add_relay(figures, families);
   add_shards(figures, families);
+  add_transports(figures, families);
   if (figures.handshakes != nullptr) add_handshakes(*figures.handshakes, families);
   add_ng(figures, families);
   add_process(figures, families);
