@@ -113,7 +113,7 @@ TEST(Metrics, figures_reach_their_series) {
 
 TEST(Metrics, number_of_series_is_bounded) {
   EXPECT_LT(parse(rendered(2)).values.size(), 250u);
-  EXPECT_LT(parse(rendered(64)).values.size(), 1100u);
+  EXPECT_LT(parse(rendered(64)).values.size(), 1200u);
 }
 
 TEST(Metrics, process_figures_are_real) {
