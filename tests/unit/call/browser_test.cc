@@ -2,6 +2,8 @@
 // reaches the other, everything about its streams does.
 #include <gmock/gmock.h>
 
+#include "control/call/record.h"
+#include "control/call/transport.h"
 #include "tests/unit/call/browsers.h"
 
 namespace turnpike::call {
@@ -197,6 +199,36 @@ TEST_F(Browser, an_ice_restart_on_another_network_leaves_dtls_alone) {
   EXPECT_EQ(lines(again, "a=fingerprint:"), lines(back, "a=fingerprint:"));
   EXPECT_EQ(dtls(Side::kA), before);
   EXPECT_EQ(to_string(ice(Side::kA).candidates[0].address), "192.0.2.88:46243");
+}
+
+TEST_F(Browser, no_shortened_or_altered_record_is_dangerous) {
+  offered_sdp(offer(request(chromium_offer())));
+  offered_sdp(answer(request(browser_answer(chromium_offer()), "a", "b")));
+  const std::string record = relay_->records.begin()->second;
+  const auto whole = read_record(record);
+  ASSERT_TRUE(whole);
+  EXPECT_EQ(write_record(*whole), record);
+  for (std::size_t size = 0; size < record.size(); ++size) {
+    EXPECT_FALSE(read_record(std::string_view(record).substr(0, size))) << size;
+  }
+  for (std::size_t i = 0; i < record.size(); ++i) {
+    for (const int bits : {0xff, 0x01, 0x40}) {
+      std::string altered = record;
+      altered[i] = static_cast<char>(altered[i] ^ bits);
+      const auto call = read_record(altered);
+      if (!call) continue;
+      // What is read must be fit to be used.
+      EXPECT_EQ(read_record(write_record(*call)).has_value(), true);
+      for (const CallMedia& media : call->media) {
+        for (const Side side : {Side::kA, Side::kB}) {
+          const TransportConfig config = transport_of(media, side);
+          EXPECT_LE(config.ice.candidate_count, kRemoteCandidatesMax);
+          EXPECT_LE(config.ice.local.password.size, kIcePasswordBytesMax);
+          EXPECT_LE(config.dtls.remote.hash, FingerprintHash::kSha512);
+        }
+      }
+    }
+  }
 }
 
 }  // namespace
