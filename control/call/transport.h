@@ -29,7 +29,7 @@ DtlsRole role_by_answer(sdp::Setup answered);
 sdp::Setup setup_of(DtlsRole role);
 
 /// What the end on `side` now says is another association than the one before (RFC 8842
-/// section 4), by fingerprint or tls-id.
+/// section 3), by fingerprint or tls-id.
 bool asks_for_new_association(const MediaSide& side, const sdp::DtlsDescription& now);
 
 /// Puts DTLS in use on a side whose `remote` is still the one before. The association goes on
