@@ -1,6 +1,8 @@
-"""Calls of baresip phones through the generated sidecar: TLS and SDES outside, plain inside."""
+"""Calls of baresip phones through the generated sidecar: TLS outside, with SDES, DTLS-SRTP and ICE;
+plain RTP inside."""
 # time limit: 300 s
 
+import json
 import signal
 import socket
 import time
@@ -44,6 +46,67 @@ def tones_cross_in_calls_both_ways(scratch):
         hang_up(caller, called)
         expect_tones(outside, inside)
         eventually(lambda: edge.daemon.sessions() == 0, "the ports are given back")
+
+
+def _leg_outside(edge):
+    """What the API tells of the outside leg of the one session that there is."""
+    sessions = json.loads(edge.daemon.api("/v1/sessions"))["sessions"]
+    expect(len(sessions) == 1, f"{sessions}")
+    session = json.loads(edge.daemon.api(f"/v1/sessions/{sessions[0]['id']}"))
+    return next(leg for leg in session["legs"].values() if leg["interface"] == "outside")
+
+
+def _talk_both_ways(edge, media, modules=(), inside_first=False):
+    """Calls of a phone outside whose media is `media` to one inside, and back; what the API told of
+    its leg each time."""
+    outside = edge.phone_outside(media_encryption=media, modules=modules, rtcp_mux=True)
+    inside = edge.phone_inside()
+    calls = [(outside, inside, call_uri(NUMBER)), (inside, outside, call_uri("alice"))]
+    legs = []
+    for caller, called, uri in reversed(calls) if inside_first else calls:
+        establish(caller, called, uri)
+        hear(outside, inside)
+        legs.append(_leg_outside(edge))
+        note(f"{caller.name} calls: {[legs[-1][key] for key in ('suite', 'ice', 'dtls')]}")
+        hang_up(caller, called)
+        expect_tones(outside, inside)
+        eventually(lambda: edge.daemon.sessions() == 0, "the ports are given back")
+    return legs
+
+
+@case
+def softphone_with_dtls(scratch):
+    for leg in _talk_both_ways(Edge(scratch), "dtls_srtp"):
+        expect(leg["dtls"]["state"] == "established", f"{leg}")
+
+
+@case
+def softphone_with_dtls_is_called_first(scratch):
+    edge = Edge(scratch, {"sip": {"outside_media": "dtls"}})
+    for leg in _talk_both_ways(edge, "dtls_srtp", inside_first=True):
+        expect(leg["dtls"]["state"] == "established", f"{leg}")
+
+
+@case
+def softphone_with_ice_and_sdes(scratch):
+    # Called, a baresip 1.0 with both names a suite in its answer that is not the one it took.
+    edge = Edge(scratch)
+    outside = edge.phone_outside(media_encryption="srtp-mand;medianat=ice", modules=["ice"],
+                                 rtcp_mux=True)
+    inside = edge.phone_inside()
+    establish(outside, inside, call_uri(NUMBER))
+    hear(outside, inside)
+    leg = _leg_outside(edge)
+    expect(leg["ice"]["state"] == "connected" and outside.suite(), f"{leg}")
+    hang_up(outside, inside)
+    expect_tones(outside, inside)
+
+
+@case
+def softphone_with_ice_and_dtls(scratch):
+    for leg in _talk_both_ways(Edge(scratch), "dtls_srtp;medianat=ice", ["ice"]):
+        expect(leg["ice"]["state"] == "connected", f"{leg}")
+        expect(leg["dtls"]["state"] == "established", f"{leg}")
 
 
 @case

@@ -216,6 +216,86 @@ def a_call_forks_to_browsers_or_to_others(scratch):
     expect(got is None and len(edge.ng.of("offer")) == 1, "not the softphone")
 
 
+VIDEO = "".join(f"{line}\r\n" for line in (
+    "m=video 9 UDP/TLS/RTP/SAVPF 96 97", "c=IN IP4 0.0.0.0", "a=rtpmap:96 VP8/90000",
+    "a=rtcp-fb:96 nack pli", "a=rtpmap:97 rtx/90000", "a=fmtp:97 apt=96", "a=mid:1",
+    f"a=fingerprint:sha-256 {edges.FINGERPRINT}", "a=setup:actpass", "a=rtcp-mux",
+    "a=ice-ufrag:abcd", "a=ice-pwd:0123456789abcdefghijklmn", "a=sendrecv",
+    *(f"a=ssrc:{number} msid:stream track" for number in range(100000, 100200))))
+CHANNEL = ("m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:2\r\n"
+           "a=sctp-port:5000\r\n")
+
+
+def media_of(body):
+    """The m-lines of a description, each with its lines."""
+    return [("m=" + part).split("\r\n") for part in body.split("m=")[1:]]
+
+
+def expect_for_browser(lines, setup):
+    expect(lines[0].split(" ")[2] == "UDP/TLS/RTP/SAVPF" and lines[0].split(" ")[1] != "0", lines)
+    for start in (f"a=setup:{setup}", "a=fingerprint:sha-256 ", "a=ice-ufrag:", "a=ice-pwd:",
+                  "a=rtcp-mux", "a=candidate:"):
+        expect(any(line.startswith(start) for line in lines), f"no {start} in {lines}")
+    expect(not any(line.startswith("a=crypto") for line in lines), lines)
+    expect(any(edges.OUTSIDE in line for line in lines if line.startswith("a=candidate:")), lines)
+
+
+def expect_for_inside(lines):
+    expect(lines[0].split(" ")[2] == "RTP/AVP" and lines[0].split(" ")[1] != "0", lines)
+    for start in ("a=setup", "a=fingerprint", "a=ice-", "a=candidate", "a=rtcp-mux", "a=crypto"):
+        expect(not any(line.startswith(start) for line in lines), f"{start} in {lines}")
+
+
+@case.case
+def a_browsers_call_by_the_real_relay(scratch):
+    """Audio, video and a data channel out; the channel is turned off, and the rest is a call."""
+    edge = Edge(scratch, real_relay=True)
+    pbx, alice = edge.inside_server(), edge.browser("alice")
+    edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", dtls_sdp() + VIDEO + CHANNEL)
+    asked = pbx.expect("INVITE")
+    audio, video, channel = media_of(asked.body)
+    expect_for_inside(audio)
+    expect_for_inside(video)
+    expect(channel[0].startswith("m=application 0 "), channel)
+    body = inside_sdp() + "m=video 50002 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n"
+    body += f"{channel[0]}\r\n"
+    sip.reply(pbx, asked, 200, "OK", "6001", body, to_tag="pbx")
+    answer = alice.final(method="INVITE")
+    expect(answer.status == 200, answer.start)
+    audio, video, channel = media_of(answer.body)
+    expect_for_browser(audio, "passive")
+    expect_for_browser(video, "passive")
+    expect(channel[0].startswith("m=application 0 "), channel)
+
+
+@case.case
+def a_browser_is_called_by_the_real_relay(scratch):
+    edge = Edge(scratch, real_relay=True)
+    pbx, alice, bob = edge.inside_server(), edge.browser("alice"), edge.client("bob")
+    sent = sip.request(pbx, "INVITE", f"sip:alice@{DOMAIN}", f"sip:6001@{DOMAIN}", user="6001",
+                       body=inside_sdp())
+    asked = alice.expect("INVITE")
+    expect_for_browser(media_of(asked.body)[0], "actpass")
+    reply = dtls_sdp().replace("actpass", "active")
+    calling, called, answer = answered(edge, pbx, alice, asked, sent, reply, "alice")
+    expect_for_inside(media_of(answer.body)[0])
+    fingerprint = [line for line in media_of(asked.body)[0] if "fingerprint" in line]
+    asked = reinvite(calling, called, inside_sdp(direction="sendonly"),
+                     reply.replace("sendrecv", "recvonly"))
+    expect_for_browser(media_of(asked.body)[0], "actpass")
+    expect([line for line in media_of(asked.body)[0] if "fingerprint" in line] == fingerprint,
+           "the association goes on")
+    # Outside to outside: a softphone with SDES.
+    sent = edges.invite(bob, "bob", f"sip:alice@{DOMAIN}", outside_sdp())
+    asked = alice.expect("INVITE")
+    expect_for_browser(media_of(asked.body)[0], "actpass")
+    _, _, answer = answered(edge, bob, alice, asked, sent, reply, "alice")
+    lines = media_of(answer.body)[0]
+    expect(lines[0].split(" ")[2] == "RTP/SAVP", lines)
+    expect(any(line.startswith("a=crypto") for line in lines), lines)
+    expect(not any(line.startswith(("a=ice-", "a=fingerprint")) for line in lines), lines)
+
+
 def refusal(edge, **handshake):
     """The status with which a handshake is refused; 101 when it is not."""
     try:

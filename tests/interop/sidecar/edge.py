@@ -13,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from lib import case, network, turnpiked  # noqa: E402
@@ -231,7 +232,9 @@ class Edge:
     def browser(self, user: str, expires: int = 600) -> ws.Agent:
         """A registered client in a browser."""
         agent = self.websocket()
-        answer = register(agent, user, PASSWORDS[user], expires)
+        answer = register(agent, user, PASSWORDS[user], expires, contact=(
+            f'{agent.contact(user).replace(";ob", "")};+sip.ice;reg-id=1;'
+            f'+sip.instance="<urn:uuid:{uuid.uuid4()}>"'), supported="path,gruu,outbound")
         case.expect(answer.status == 200, f"REGISTER of {user}: {answer.start}")
         return agent
 
@@ -254,12 +257,14 @@ class Edge:
         return agent
 
 
-def register(agent: sip.Agent, user: str, password: str, expires: int = 600) -> sip.Message:
+def register(agent: sip.Agent, user: str, password: str, expires: int = 600, contact: str = "",
+             supported: str = "") -> sip.Message:
     """Registers with digest; the final answer."""
     uri = f"sip:{DOMAIN}"
-    extra = [("Expires", str(expires))]
+    extra = [("Expires", str(expires)), ("Contact", contact or agent.contact(user))]
+    extra += [("Supported", supported)] if supported else []
     sent = sip.request(agent, "REGISTER", uri, f"sip:{user}@{DOMAIN}", f"sip:{user}@{DOMAIN}",
-                       user=user, extra=extra)
+                       extra=extra, contact=False)
     answer = agent.final()
     if answer.status != 401:
         return answer
