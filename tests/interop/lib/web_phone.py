@@ -1,0 +1,196 @@
+"""A web phone and the phone inside that it talks to: a page of Chromium that plays and recognises
+tones, and an endpoint of plain RTP that does the same.
+
+Hides: the page's JavaScript, WebRTC's objects, G.711. Is not signalling: descriptions come and go as
+text.
+"""
+
+import subprocess
+import threading
+import time
+
+from . import programs, rtp
+from .call import Side
+from .case import eventually
+from .chromium import Browser
+from .network import INSIDE, OUTSIDE
+
+import tone  # of deploy/lib: lib.case puts it on the module path
+
+FROM_BROWSER_HZ, FROM_INSIDE_HZ = 1000, 440
+
+# What every page here can do. `peers` holds RTCPeerConnections by name.
+PAGE = """
+window.peers = {};
+window.audio = new AudioContext();
+window.toneTrack = (hz) => {
+  const oscillator = new OscillatorNode(audio, {frequency: hz});
+  const target = audio.createMediaStreamDestination();
+  oscillator.connect(target);
+  oscillator.start();
+  return target.stream.getAudioTracks()[0];
+};
+window.videoTrack = () => {
+  const canvas = document.createElement('canvas');
+  canvas.width = 320; canvas.height = 240;
+  const context = canvas.getContext('2d');
+  let turn = 0;
+  setInterval(() => {
+    context.fillStyle = `hsl(${turn += 7} 90% 50%)`;
+    context.fillRect(0, 0, 320, 240);
+  }, 40);
+  return canvas.captureStream(25).getVideoTracks()[0];
+};
+window.newPeer = (name, hz, video) => {
+  const peer = peers[name] = new RTCPeerConnection();
+  peer.addTrack(toneTrack(hz));
+  if (video) peer.addTrack(videoTrack());
+  peer.heard = {};
+  peer.ontrack = ({track}) => {
+    const stream = new MediaStream([track]);
+    // Chromium decodes only what some element plays.
+    const element = document.createElement(track.kind);
+    element.srcObject = stream; element.muted = true; element.play();
+    if (track.kind != 'audio') return;
+    const analyser = new AnalyserNode(audio, {fftSize: 8192});
+    audio.createMediaStreamSource(stream).connect(analyser);
+    peer.analyser = analyser;
+  };
+  return peer;
+};
+window.gathered = (peer) => new Promise(done => {
+  const look = () => peer.iceGatheringState == 'complete' && done(peer.localDescription.sdp);
+  peer.addEventListener('icegatheringstatechange', look);
+  look();
+});
+window.loudest = (name) => {
+  const {analyser} = peers[name];
+  if (!analyser) return 0;
+  const bins = new Float32Array(analyser.frequencyBinCount);
+  analyser.getFloatFrequencyData(bins);
+  const best = bins.indexOf(Math.max(...bins));
+  return bins[best] < -60 ? 0 : best * audio.sampleRate / analyser.fftSize;
+};
+await audio.resume();
+"""
+OFFER = """
+const peer = newPeer(a, b, c);
+await peer.setLocalDescription(await peer.createOffer());
+return await gathered(peer);
+"""
+ANSWER = """
+const peer = newPeer(a, b, c);
+await peer.setRemoteDescription({type: 'offer', sdp: d});
+await peer.setLocalDescription(await peer.createAnswer());
+return await gathered(peer);
+"""
+HEAR_ANSWER = "await peers[a].setRemoteDescription({type: 'answer', sdp: b});"
+RE_OFFER = """
+await peers[a].setLocalDescription(await peers[a].createOffer({iceRestart: b}));
+return await gathered(peers[a]);
+"""
+STATE = "return peers[a].connectionState"
+STATISTICS = """
+const found = {};
+for (const report of (await peers[a].getStats()).values()) {
+  if (report.type == 'inbound-rtp' || report.type == 'outbound-rtp')
+    found[report.type + ' ' + report.kind] = report;
+  if (report.type == 'transport') found.transport = report;
+}
+return found;
+"""
+
+
+class Page:
+    """A browser's window with the functions above."""
+
+    def __init__(self, scratch, url=""):
+        """`url`: the page whose origin it has; "": none."""
+        self.browser = Browser(scratch, OUTSIDE)
+        if url:
+            self.browser.open(url)
+        self.browser.run(PAGE)
+
+    def offer(self, name, hz, video=False):
+        return self.browser.run(OFFER, name, hz, video)
+
+    def answer(self, name, hz, sdp, video=False):
+        return self.browser.run(ANSWER, name, hz, video, sdp)
+
+    def hears_answer(self, name, sdp):
+        self.browser.run(HEAR_ANSWER, name, sdp)
+
+    def re_offer(self, name, ice_restart):
+        return self.browser.run(RE_OFFER, name, ice_restart)
+
+    def state(self, name):
+        return self.browser.run(STATE, name)
+
+    def connects(self, name):
+        eventually(lambda: self.state(name) == "connected",
+                   lambda: f"{name} is connected, not {self.state(name)}", 15, every=0.1)
+
+    def statistics(self, name):
+        return self.browser.run(STATISTICS, name)
+
+    def hears_tone(self, name, hz):
+        eventually(lambda: abs(self.browser.run("return loudest(a)", name) - hz) < 15,
+                   lambda: f"{name} hears {hz} Hz, not "
+                           f"{self.browser.run('return loudest(a)', name):.0f}", 15, every=0.2)
+
+
+class InsidePhone:
+    """A phone inside that speaks plain G.711 from and to one port: plays a tone, writes down what
+    it hears."""
+
+    def __init__(self, scratch, port=20000):
+        self.scratch = scratch
+        self.side = Side(INSIDE, port)
+        self.heard = scratch.folder / f"heard-{port}.ul"
+        self.heard.touch()
+
+    def talks(self):
+        source = self.scratch.folder / "tone.ul"
+        subprocess.run(["ffmpeg", "-nostdin", "-loglevel", "error", "-y", "-f", "lavfi", "-i",
+                        f"sine=frequency={FROM_INSIDE_HZ}:duration=1", "-ar", "8000", "-f",
+                        "mulaw", str(source)], check=True)
+        said = source.read_bytes()[:8000]
+        link = rtp.RtpSocket(self.scratch, self.side)
+        hung_up = threading.Event()
+
+        def speak():
+            sequence = 0
+            begin = time.monotonic()
+            while not hung_up.is_set():
+                at = sequence * 160 % len(said)
+                link.send(rtp.packet(sequence, said[at:at + 160]))
+                sequence += 1
+                hung_up.wait(max(0, begin + sequence * 0.02 - time.monotonic()))
+
+        def listen():
+            with open(self.heard, "ab", buffering=0) as heard:
+                while not hung_up.is_set():
+                    data = link.receive(0.2)
+                    if data and data[1] & 0x7F == 0:
+                        heard.write(data[rtp.HEADER_BYTES:])
+
+        threads = [threading.Thread(target=speak), threading.Thread(target=listen)]
+        for thread in threads:
+            thread.start()
+            self.scratch.on_exit(thread.join)
+        self.scratch.on_exit(hung_up.set)
+
+    def last_second(self):
+        """What the last second of what was heard holds (tone.ToneReport)."""
+        wave = self.scratch.folder / "heard.wav"
+        data = self.heard.read_bytes()[-8000:] or b"\xff" * 800
+        subprocess.run(["ffmpeg", "-nostdin", "-loglevel", "error", "-y", "-f", "mulaw", "-ar",
+                        "8000", "-ac", "1", "-i", "-", str(wave)], input=data, check=True)
+        return tone.analyse(str(wave))
+
+    def hears_tone(self, hz):
+        eventually(lambda: self.last_second().holds(hz, 0.8),
+                   lambda: f"the phone inside hears {hz} Hz: {self.last_second()}", 15, every=0.2)
+
+    def hears_nothing(self):
+        programs.wait_silent(self.heard)
