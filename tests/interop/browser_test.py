@@ -1,6 +1,7 @@
 """Calls with a real browser (Chromium): ICE, DTLS-SRTP and its SDP, against plain RTP inside and
 against another browser. The browser's own statistics, and tones at both ends, are the judges.
 """
+# time limit: 400 s
 
 import re
 import signal

@@ -1,8 +1,8 @@
 """A web phone and the phone inside that it talks to: a page of Chromium that plays and recognises
 tones, and an endpoint of plain RTP that does the same.
 
-Hides: the page's JavaScript, WebRTC's objects, G.711. Is not signalling: descriptions come and go as
-text.
+Hides: the page's JavaScript, WebRTC, G.711. Is not signalling: descriptions come and go
+as text.
 """
 
 import subprocess
