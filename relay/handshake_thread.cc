@@ -79,10 +79,12 @@ class HandshakeThread::ToShards final : public HandshakeSink {
 };
 
 HandshakeThread::HandshakeThread(std::size_t shards,
-                                 std::function<void(std::size_t shard)> wake_shard)
-    : wake_shard_(std::move(wake_shard)) {
+                                 std::function<void(std::size_t shard)> wake_shard,
+                                 Nanoseconds identity_life)
+    : wake_shard_(std::move(wake_shard)), identity_life_(identity_life) {
   for (std::size_t i = 0; i < shards; ++i) lanes_.push_back(std::make_unique<Lane>());
-  identity_ = handshakes_.add_identity();
+  identities_[0] = handshakes_.add_identity();
+  identity_made_ = monotonic_now();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -103,6 +105,17 @@ bool HandshakeThread::push(std::size_t shard, const HandshakeRequest& request) {
   return true;
 }
 
+void HandshakeThread::renew_identity(Instant now) {
+  if (now - identity_made_ < identity_life_) return;
+  identity_made_ = now;
+  const std::size_t next = (newest_.load(std::memory_order_relaxed) + 1) % identities_.size();
+  const DtlsIdentity made = handshakes_.add_identity();
+  if (made.id == 0) return;  // the present one goes on
+  handshakes_.remove_identity(identities_[next].id);
+  identities_[next] = made;
+  newest_.store(next, std::memory_order_release);
+}
+
 void HandshakeThread::run() {
   yield_to_media();
   ToShards sink(*this);
@@ -119,6 +132,7 @@ void HandshakeThread::run() {
       wake_shards();
     }
     const Instant now = monotonic_now();
+    renew_identity(now);
     const Instant due = std::min<Instant>(handshakes_.next_deadline(), now + kLongestSleep);
     doorbell_.sleep(due - now);
   }

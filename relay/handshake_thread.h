@@ -51,14 +51,20 @@ class HandshakeThread {
   static constexpr std::size_t kRequestsMax = 256;
   static constexpr std::size_t kResultsMax = 256;
 
+  /// A certificate serves new associations for so long, and can be gone back to by legs that name
+  /// it for kIdentitiesMax times as long.
+  static constexpr Seconds kIdentityLife{24 * 3600};
+  static constexpr std::size_t kIdentitiesMax = 8;
+
   /// `wake_shard` is called on the thread when a shard has results, or room for requests again.
-  HandshakeThread(std::size_t shards, std::function<void(std::size_t shard)> wake_shard);
+  HandshakeThread(std::size_t shards, std::function<void(std::size_t shard)> wake_shard,
+                  Nanoseconds identity_life = kIdentityLife);
   ~HandshakeThread();
   HandshakeThread(const HandshakeThread&) = delete;
   HandshakeThread& operator=(const HandshakeThread&) = delete;
 
-  /// Of the certificate that new associations use.
-  const DtlsIdentity& identity() const { return identity_; }
+  /// Of the certificate that new associations use. From any thread.
+  DtlsIdentity identity() const { return identities_[newest_.load(std::memory_order_acquire)]; }
   const HandshakeCounters& counters() const { return handshakes_.counters(); }
   /// Ends the thread. Call it when no shard runs any more.
   void stop();
@@ -85,13 +91,19 @@ class HandshakeThread {
   class ToShards;
 
   void run();
+  void renew_identity(Instant now);
   bool serve(std::size_t shard, ToShards& sink);
   void wake_shards();
 
   std::function<void(std::size_t)> wake_shard_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   Handshakes handshakes_;
-  DtlsIdentity identity_;
+  Nanoseconds identity_life_;
+  Instant identity_made_{};
+  // The place behind the newest is filled before the newest moves there, a life later: who reads
+  // the newest is long done.
+  std::array<DtlsIdentity, kIdentitiesMax> identities_{};
+  std::atomic<std::size_t> newest_{0};
   Doorbell doorbell_;
   std::atomic<bool> stopping_{false};
   std::thread thread_;

@@ -5,6 +5,8 @@ against another browser. The browser's own statistics, and tones at both ends, a
 
 import re
 import signal
+import subprocess
+import time
 
 from lib.case import case, eventually, expect, note, run
 from lib.network import INSIDE, OUTSIDE, topology
@@ -175,6 +177,36 @@ def a_browser_call_survives_kill_9(scratch):
     expect(page.state("caller") == "connected", f"the browser is {page.state('caller')}")
     phone.hears_tone(FROM_BROWSER_HZ)
     page.hears_tone("caller", FROM_INSIDE_HZ)
+
+
+def drop_media(rule):
+    """Puts one nftables rule before everything that goes to or comes from media ports; "" ends it."""
+    subprocess.run(["nft", "delete table inet loss"], stderr=subprocess.DEVNULL, check=False)
+    if rule:
+        chains = "".join(
+            f"chain {hook} {{ type filter hook {hook} priority -10; udp {end}port 36000-59999 "
+            f"{rule} drop; }}\n" for hook, end in (("input", "d"), ("output", "s")))
+        subprocess.run(["nft", "-f", "-"], input=f"table inet loss {{\n{chains}}}", text=True,
+                       check=True)
+
+
+@case
+def a_lossy_network_delays_a_call_and_ends_none(scratch):
+    scratch.enter(topology())
+    daemon = Turnpiked(scratch)
+    page = Page(scratch)
+    drop_media("numgen random mod 100 < 5")
+    _, phone = call_from_browser(scratch, daemon, page)
+    drop_media("meta l4proto udp")
+    phone.hears_nothing()
+    begin = time.monotonic()
+    eventually(lambda: time.monotonic() > begin + 2, "two seconds pass")
+    drop_media("")
+    phone.hears_tone(FROM_BROWSER_HZ)
+    page.hears_tone("caller", FROM_INSIDE_HZ)
+    expect(daemon.sessions() == 1, "the session is still there")
+    expect(daemon.total("turnpike_relay_dtls_handshakes_total", result="established") == 1,
+           "the association is the first one still")
 
 
 @case
