@@ -260,8 +260,12 @@ def two_branches_of_a_proxy_are_two_calls_to_the_relay(scratch):
     sip.reply(second, asked["bob"], 200, "OK", "bob", outside_sdp(), to_tag="two")
     answer = pbx.expect(200)
     expect("m=audio" in answer.body, answer.body)
+    # Which offer came first is open: two processes took the two requests.
+    passes = {user: sip.re.search(r";tp=io-([0-9a-f]{16})-", asked[user].first("record-route"))
+              .group(1) for user in asked}
     expect([command["call-id"] for command in edge.ng.of("delete") + edge.ng.of("answer")]
-           == offers, edge.ng.commands)
+           == [f"{call_id},{passes[user]}" for user in ("alice", "bob")], edge.ng.commands)
+    expect(set(offers) == {f"{call_id},{one}" for one in passes.values()}, offers)
 
 
 @case.case
