@@ -8,6 +8,23 @@
 #include "control/call/service.h"
 
 namespace turnpike::call {
+namespace {
+
+/// Our DTLS associations ended with the process that made them, and so did the certificates that
+/// open offers name: whatever is said anew says something else.
+void lose_associations(Call& call) {
+  for (CallMedia& media : call.media) {
+    for (MediaSide& side : media.sides) side.dtls.lost = side.dtls.is_set();
+  }
+  for (auto& offer : call.offers) {
+    if (!offer) continue;
+    for (OfferedMedia& media : offer->media) {
+      media.receiver_dtls.lost = media.receiver_dtls.is_set();
+    }
+  }
+}
+
+}  // namespace
 
 bool Service::may_adopt(const Call& call, std::uint64_t key) const {
   if (call.record_key != key || call_by_id_.contains(call.id)) return false;
@@ -33,7 +50,6 @@ CallAdoption Service::adopt() {
         if (!media.has_session()) continue;
         if (orphans.erase(media.session) != 0) {
           call_id_by_session_[media.session] = call->id;
-          for (MediaSide& side : media.sides) side.dtls.lost = side.dtls.is_set();
           alive = true;
         } else {
           media = CallMedia{};
@@ -48,6 +64,7 @@ CallAdoption Service::adopt() {
     }
     ++adoption.calls;
     log_detail(*call, "taken over");
+    lose_associations(*call);
     update_transports(relay_, *call);
     const std::string id = call->id;
     call_by_id_.emplace(id, std::move(*call));

@@ -55,7 +55,8 @@ struct OwnIce {
 struct OwnDtls {
   DtlsIdentity identity;
   std::string tls_id;  ///< RFC 8842; not every description of ours has it
-  bool lost = false;   ///< the process that did the handshake is gone
+  /// The process that has the certificate and did the handshake, if there was one, is gone.
+  bool lost = false;
 
   bool is_set() const { return identity.id != 0; }
   bool is_same(const OwnDtls& o) const {

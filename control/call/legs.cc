@@ -25,6 +25,9 @@ LegConfig leg_of(const Destinations& destinations, const Call& call, const CallM
   leg.ice = side.ice.in_use && !given_up;
   if (!given_up && !side.remote.held) {
     leg.remote = {side.remote.address.rtp, side.remote.address.rtcp};
+    // The association is that of the RTP port: an RTCP port of its own would need another one
+    // (RFC 5764 section 4.2).
+    if (leg.dtls && !leg.rtcp_mux) leg.remote[index_of(Component::kRtcp)] = SocketAddress{};
     leg.remote_unproven =
         std::any_of(leg.remote.begin(), leg.remote.end(), [&](const SocketAddress& address) {
           return destinations.needs_proof(end.interface_index, address);

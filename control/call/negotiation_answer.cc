@@ -153,7 +153,9 @@ void Negotiation::settle_sender_transport(MediaSide& sender, const OfferedMedia&
   OwnDtls own = sender.dtls;
   // RFC 8842 section 5.3: a new association has a tls-id of its own. What goes on keeps what the
   // offerer was told, even when the process that did the handshake is gone: so do its keys.
-  if (!own.is_set() || swapped || asks_for_new_association(sender, said)) {
+  // What was lost before there were any keys is of no use to anybody.
+  const bool stillborn = own.lost && sender.dtls_role == DtlsRole::kUndecided;
+  if (!own.is_set() || stillborn || swapped || asks_for_new_association(sender, said)) {
     own = own_dtls(MediaSide{}, identity_, random_bytes_);
     role = role_to_answer(said.setup, DtlsRole::kUndecided, preferred);
   }

@@ -117,7 +117,11 @@ void use_dtls(MediaSide& side, const OwnDtls& own, const sdp::DtlsDescription& n
   if (is_new) ++side.association;
   // One that goes on has had its parts since its handshake, whatever holdconn or, with a tls-id,
   // another a=setup says.
-  if (is_new || side.dtls_role == DtlsRole::kUndecided) side.dtls_role = role;
+  if (is_new || side.dtls_role == DtlsRole::kUndecided) {
+    // One that can never come about, for want of its certificate, has no parts: by that the next
+    // answer to this end knows that there is nothing to keep.
+    side.dtls_role = own.lost ? DtlsRole::kUndecided : role;
+  }
   side.dtls = own;
   side.keying = Keying::kDtls;
   side.has_transport = true;

@@ -37,7 +37,7 @@ struct LegConfig {
   bool must_encrypt = false;  ///< SRTP leg; without keys every packet is dropped (kNotKeyed)
   /// ICE says where media goes and, on plain RTP, from where it comes: `remote` is not used.
   bool ice = false;
-  /// DTLS gives the keys: `receive` and `send` are not used.
+  /// DTLS gives the keys, to the RTP component alone: `receive` and `send` are not used.
   bool dtls = false;
   bool expects_media = true;  ///< false while the remote end may rightly be silent (hold, recvonly)
   std::uint32_t clock_rate_hz = 8000;  ///< RTP clock of what the remote end sends, for its jitter

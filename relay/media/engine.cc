@@ -264,6 +264,10 @@ bool Engine::route(Work& work) {
   work.to_component = work.rtcp ? rtcp_component(to) : Component::kRtp;
   work.destination = to.component[index_of(work.to_component)].destination;
   if (!work.destination.is_set()) return drop(work, DropReason::kNoDestination), false;
+  // DTLS gave keys to the RTP component alone, wherever ICE found the other one.
+  if (to.config.dtls && work.to_component != Component::kRtp) {
+    return drop(work, DropReason::kNotKeyed), false;
+  }
   if (to.config.must_encrypt && !is_keyed(to.send)) return drop(work, DropReason::kNotKeyed), false;
   return true;
 }

@@ -454,6 +454,28 @@ TEST_F(Dtls, mux_is_granted_to_dtls_whatever_the_inside_does) {
   EXPECT_EQ(lines(offered_sdp(answer(request(sdp_of(kAudio), "a", "b"))), "a=rtcp"), ":36005");
 }
 
+TEST_F(Dtls, without_mux_there_is_no_rtcp_as_the_association_is_that_of_the_rtp_port) {
+  offer_dtls();
+  answer_dtls(dtls_media(9, "active", "a=rtcp:4001\n"));
+  EXPECT_FALSE(leg(0, Side::kB).rtcp_mux);
+  EXPECT_EQ(to_string(leg(0, Side::kB).remote[0]), "10.0.0.20:4000");
+  EXPECT_FALSE(leg(0, Side::kB).remote[1].is_set());
+  EXPECT_EQ(to_string(leg(0, Side::kA).remote[1]), "192.0.2.10:4001") << "a leg without DTLS";
+  // It may come to have both, and to have another keying.
+  offer_dtls("b");
+  answer_dtls(dtls_media(9, "active", "a=rtcp-mux\n"));
+  EXPECT_TRUE(leg(0, Side::kB).rtcp_mux);
+  const std::string out = offered_sdp(offer(towards("RTP/SAVP", sdp_of(kAudio), "a", "b")));
+  answer_dtls("m=audio 4000 RTP/SAVP 0\n" + first_crypto(out));
+  EXPECT_EQ(to_string(leg(0, Side::kB).remote[1]), "10.0.0.20:4001");
+}
+
+TEST_F(Dtls, a_caller_without_mux_has_no_rtcp) {
+  connect_to_plain(dtls_media(7, "actpass"));
+  EXPECT_EQ(to_string(leg(0, Side::kA).remote[0]), "192.0.2.10:4000");
+  EXPECT_FALSE(leg(0, Side::kA).remote[1].is_set());
+}
+
 TEST_F(Dtls, mux_is_offered_to_dtls_unless_it_must_not_be) {
   for (const RtcpMuxFlag flag : {RtcpMuxFlag::kDemux, RtcpMuxFlag::kReject}) {
     CallRequest invite = towards(kTls, sdp_of(kAudio));

@@ -118,6 +118,30 @@ TEST_F(DtlsLeg, has_the_keys_of_the_handshake_through_new_descriptions) {
   EXPECT_EQ(media.stats().legs[0].transport.suite, kGcm);
 }
 
+TEST_F(DtlsLeg, sends_rtcp_by_the_component_that_has_the_keys_only) {
+  media.engine().set_keys(kLegA, from_client, to_client);
+  SrtpPeer client(from_client, to_client);
+  const auto report_from_b = [&] {
+    return media.arrive(Side::kB, rtcp_packet(), MediaFixture::remote(Side::kB, Component::kRtcp),
+                        Component::kRtcp);
+  };
+  EXPECT_TRUE(report_from_b().empty()) << "signalled";
+  a.ice = true;
+  media.update(Side::kA, a);
+  media.engine().set_destination(kLegA, elsewhere(50));
+  SocketTag rtcp = kLegA;
+  rtcp.component = Component::kRtcp;
+  media.engine().set_destination(rtcp, elsewhere(51));
+  EXPECT_TRUE(report_from_b().empty()) << "found by ICE";
+  EXPECT_EQ(media.drops(DropReason::kNotKeyed), 2U);
+  a.rtcp_mux = true;
+  media.update(Side::kA, a);
+  const auto sent = report_from_b();
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].destination, elsewhere(50));
+  EXPECT_FALSE(client.unprotect(sent[0].bytes, true).empty());
+}
+
 TEST_F(DtlsLeg, keys_of_signalling_are_never_taken_for_its_own) {
   LegConfig sdes = MediaFixture::secure(Side::kA, kCm, 3);
   media.update(Side::kA, sdes);
