@@ -14,8 +14,30 @@ constexpr const char* kCounters[] = {
     "refused_digest",    "refused_rate",    "refused_method", "refused_destination",
     "refused_servers",   "refused_offline", "refused_dialog", "refused_media",
     "refused_relay",     "refused_send",    "refused_origin", "refused_http",
-    "dropped_flood",
+    "refused_strangers", "dropped_flood",
 };
+
+// Shared memory is where strangers could hurt everybody: once it is full, nobody can call. All of
+// it that connections may take is here; the figures per connection are measured, and rounded up.
+constexpr std::int64_t kSharedMemoryMib = 512;
+constexpr std::int64_t kReadBufferBytes = 20480;  ///< holds any message that is not too large
+constexpr std::int64_t kTlsConnectionKib = 96;    ///< with its read buffer and OpenSSL's memory
+constexpr std::int64_t kWebsocketKib = 160;       ///< the same, and 64 for joining frames
+constexpr std::int64_t kStrangersOfNetworkMax = 100;
+
+/// Three quarters are for connections; calls and registrations have the rest.
+std::int64_t connections_max(const SipConfig& config) {
+  const std::int64_t each = has_browsers(config) ? kWebsocketKib : kTlsConnectionKib;
+  return kSharedMemoryMib * 1024 * 3 / 4 / each;
+}
+
+/// A quarter is for WebSockets of nobody yet, so that users have half of all.
+constexpr std::int64_t kStrangersMax = kSharedMemoryMib * 1024 / 4 / kWebsocketKib;
+
+constexpr std::int64_t kWindowSeconds = 2;  ///< in which requests of a source are counted
+std::int64_t window_requests_max(const SipConfig& config) {
+  return kWindowSeconds * static_cast<std::int64_t>(config.requests_per_second_max);
+}
 
 constexpr std::int64_t kCallSecondsMax = 43200;  ///< what is remembered of a call and its peers
 constexpr std::int64_t kCurlTimedOut = 28;       ///< CURLE_OPERATION_TIMEDOUT
@@ -31,7 +53,8 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
   std::string text;
   if (has_clients(config)) text += define("WITH_CLIENTS");
   if (has_browsers(config)) {
-    text += define("WITH_BROWSERS") + define("WEBSOCKET_STRANGERS_MAX", 100);
+    text += define("WITH_BROWSERS") + define("WEBSOCKET_STRANGERS_MAX", kStrangersMax) +
+            define("NETWORK_STRANGERS_MAX", kStrangersOfNetworkMax);
   }
   if (has_peers(config)) text += define("WITH_PEERS");
   text += define(has_registrar(config) ? "WITH_REGISTRAR" : "WITH_UPSTREAM");
@@ -42,6 +65,7 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
   text += define("FLAG_OUTSIDE", 1) + define("FLAG_PEER", 2) + define("FLAG_OWN", 3) +
           define("BRANCH_OUTSIDE", 1) + define("BRANCH_PEER", 2);
   text += define("MESSAGE_BYTES_MAX", 16000) + define("CALL_ID_BYTES_MAX", 512);
+  text += define("WINDOW_REQUESTS_MAX", window_requests_max(config));
   text += define("CALLS_PER_MINUTE_MAX", config.calls_per_minute_max);
   text += define("PEER_CALLS_PER_MINUTE_MAX", config.peer_calls_per_minute_max);
   text += define("CONNECTION_REGISTERED_SECONDS", config.registration_max.count() + 10);
@@ -95,11 +119,15 @@ std::string listeners(const SipConfig& config) {
 
 std::string process(const SipConfig& config) {
   const std::string workers = std::to_string(config.worker_processes);
+  const std::string connections = std::to_string(connections_max(config));
   return "debug=1\n"
          "log_facility=LOG_DAEMON\n"
          "log_prefix_mode=1\n"
          // Its memory holds keys of calls.
          "disable_core_dump=yes\n"
+         "shm_mem_size=" +
+         std::to_string(kSharedMemoryMib) +
+         "\n"
          "children=" +
          workers +
          "\n"
@@ -118,14 +146,19 @@ std::string process(const SipConfig& config) {
          "tcp_send_timeout=3\n"
          // Until a registration says otherwise: a connection that says nothing does not stay.
          "tcp_connection_lifetime=120\n"
-         "tcp_max_connections=16384\n"
-         "tls_max_connections=16384\n"
+         "tcp_max_connections=" +
+         connections +
+         "\n"
+         "tls_max_connections=" +
+         connections +
+         "\n"
          "tcp_keepalive=yes\n"
          "tcp_keepidle=30\n"
          "tcp_keepintvl=10\n"
          "tcp_keepcnt=3\n"
          "tcp_accept_aliases=no\n"
-         "tcp_rd_buf_size=65536\n" +
+         "tcp_rd_buf_size=" +
+         std::to_string(kReadBufferBytes) + "\n" +
          // What a browser opens a WebSocket with has no Content-Length.
          std::string(has_browsers(config) ? "tcp_accept_no_cl=yes\n" : "") +
          "dns_retr_time=1\n"
@@ -179,6 +212,9 @@ std::string tables(const SipConfig& config) {
                 "media=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
       parameter("htable", "htable", "tls_names=>size=8;autoexpire=86400;") +
       parameter("htable", "htable",
+                "requests=>size=12;autoexpire=" + std::to_string(kWindowSeconds) +
+                    ";updateexpire=0;initval=0;") +
+      parameter("htable", "htable",
                 "call_rate=>size=12;autoexpire=60;"
                 "updateexpire=0;initval=0;") +
       parameter("htable", "htable",
@@ -189,10 +225,8 @@ std::string tables(const SipConfig& config) {
         "htable", "htable",
         "flows=>size=14;autoexpire=" + std::to_string(config.registration_max.count() + 10) + ";");
   }
-  constexpr std::int64_t kWindowSeconds = 2;
   text += parameter("pike", "sampling_time_unit", kWindowSeconds) +
-          parameter("pike", "reqs_density_per_unit",
-                    kWindowSeconds * static_cast<std::int64_t>(config.requests_per_second_max)) +
+          parameter("pike", "reqs_density_per_unit", window_requests_max(config)) +
           parameter("pike", "remove_latency", 4) + parameter("pike", "pike_log_level", 3);
   for (const char* counter : kCounters) text += parameter("statistics", "variable", counter);
   return text;

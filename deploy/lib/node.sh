@@ -194,7 +194,7 @@ start_turnpiked() {
 }
 
 start_kamailio() {
-  as_user kamailio kamailio /usr/sbin/kamailio -DD -E -m 64 -M 8 -f "$sidecar/kamailio.cfg"
+  as_user kamailio kamailio /usr/sbin/kamailio -DD -E -M 8 -f "$sidecar/kamailio.cfg"
   spawn kamailio "${words[@]}"
   await kamailio 20 listens "$outside_address" "$tls_port"
   good "kamailio (process $(process_id kamailio)): SIP over TLS on $proxy"

@@ -4,32 +4,12 @@ plain RTP inside."""
 
 import json
 import signal
-import socket
 import time
 
-from lib import sip
 from lib.case import case, eventually, expect, note, run
-from lib.network import OUTSIDE
-from lib.sip import NUMBER, call_uri, establish, expect_tones, hang_up, hear
+from lib.sip import Edge, NUMBER, call_uri, establish, expect_tones, hang_up, hear
 
 SILENCE_MAX_MS = 100
-
-
-class Edge(sip.Edge):
-    """Its Kamailio has the memory of a deployed one."""
-
-    def start_kamailio(self):
-        log_path = self.scratch.folder / "kamailio.log"
-        with open(log_path, "ab") as log:
-            self.kamailio = self.scratch.spawn(
-                "/usr/sbin/kamailio", "-DD", "-E", "-m", 64, "-M", 8,
-                "-f", self.scratch.folder / "sidecar" / "kamailio.cfg", stdout=log, stderr=log)
-        eventually(self._listens, lambda: f"kamailio listens: {self.kamailio_log()[-1500:]}", 20)
-
-    def _listens(self):
-        expect(self.kamailio.poll() is None, f"kamailio ended: {self.kamailio_log()[-1500:]}")
-        with socket.socket() as probe:
-            return probe.connect_ex((OUTSIDE.host_v4, 5061)) == 0
 
 
 @case

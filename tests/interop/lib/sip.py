@@ -69,7 +69,7 @@ class Edge:
         log_path = self.scratch.folder / "kamailio.log"
         with open(log_path, "ab") as log:
             self.kamailio = self.scratch.spawn(
-                "/usr/sbin/kamailio", "-DD", "-E", "-m", 32, "-M", 4,
+                "/usr/sbin/kamailio", "-DD", "-E", "-M", 8,
                 "-f", self.scratch.folder / "sidecar" / "kamailio.cfg", stdout=log, stderr=log)
 
         def listens():

@@ -432,7 +432,7 @@ def a_registration_ends_with_its_connection(scratch):
 @case.case
 def pings_keep_the_connection_and_find_who_is_gone(scratch):
     edge = Edge(scratch)
-    restarted(edge, ('"keepalive_timeout", 25', '"keepalive_timeout", 1'))
+    edge.restart(('"keepalive_timeout", 25', '"keepalive_timeout", 1'))
     alive, gone = edge.browser("alice"), edge.websocket()
     gone.answers_pings = False
 
@@ -449,24 +449,11 @@ def pings_keep_the_connection_and_find_who_is_gone(scratch):
     expect(alive.final().status == 200, "who answers is served")
 
 
-def restarted(edge, *changes):
-    """The edge with other figures than those that are generated."""
-    config = edge.directory / "kamailio.cfg"
-    text = config.read_text()
-    for before, after in changes:
-        expect(before in text, f"{before} is there to be changed")
-        text = text.replace(before, after)
-    config.write_text(text)
-    case.end_group(edge.process)
-    (edge.folder / "turnpike_ctl").unlink(missing_ok=True)
-    edge.start()
-
-
 @case.case
 def strangers_are_few_and_do_not_stay(scratch):
     edge = Edge(scratch)
-    restarted(edge, ("STRANGERS_MAX 100", "STRANGERS_MAX 3"),
-              ("strangers=>size=10;autoexpire=120", "strangers=>size=10;autoexpire=20"))
+    edge.restart(("NETWORK_STRANGERS_MAX 100", "NETWORK_STRANGERS_MAX 3"),
+                 ("strangers=>size=10;autoexpire=120", "strangers=>size=10;autoexpire=20"))
     users = [edge.browser("alice"), edge.browser("bob"), edge.browser("bob")]
     strangers = [edge.websocket() for _ in range(3)]
     expect(refusal(edge) == 503, "a fourth is one too many")

@@ -172,10 +172,22 @@ class Edge:
     def start(self) -> None:
         with open(self.log_path, "ab") as log:
             self.process = self.scratch.spawn(
-                "/usr/sbin/kamailio", "-DD", "-E", "-m", "64", "-M", "8",
+                "/usr/sbin/kamailio", "-DD", "-E", "-M", "8",
                 "-f", self.directory / "kamailio.cfg", "-Y", self.folder, "-w", self.folder,
                 stdout=log, stderr=log)
         case.eventually(self._serves, lambda: f"kamailio serves: {self.log()[-1500:]}", 20)
+
+    def restart(self, *changes) -> None:
+        """With other figures than those that are generated: (before, after) in kamailio.cfg."""
+        config = self.directory / "kamailio.cfg"
+        text = config.read_text()
+        for before, after in changes:
+            case.expect(before in text, f"{before} is there to be changed")
+            text = text.replace(before, after)
+        config.write_text(text)
+        case.end_group(self.process)
+        (self.folder / "turnpike_ctl").unlink(missing_ok=True)
+        self.start()
 
     def _serves(self) -> bool:
         if self.process.poll() is not None:
@@ -206,6 +218,13 @@ class Edge:
         if not found:
             raise case.Failed(f"no table {table}: {done.stdout}")
         return int(found.group(1))
+
+    def memory(self) -> dict:
+        """Bytes of shared memory: "total", "free", "real_used"."""
+        done = subprocess.run(
+            ["kamcmd", "-s", f"unix:{self.folder}/turnpike_ctl", "core.shmmem"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+        return {name: int(value) for name, value in re.findall(r"(\w+): (\d+)", done.stdout)}
 
     def connections(self) -> str:
         """The TCP and TLS connections that the sidecar holds."""

@@ -87,7 +87,7 @@ class Upstream:
             record_route="record_route();" if record_routes else ""))
         with open(folder / "log", "ab") as log:
             process = scratch.spawn(
-                *network.INSIDE.command("/usr/sbin/kamailio", "-DD", "-E", "-m", 32, "-M", 4, "-f",
+                *network.INSIDE.command("/usr/sbin/kamailio", "-DD", "-E", "-M", 8, "-f",
                                         folder / "kamailio.cfg", "-Y", folder, "-w", folder),
                 stdout=log, stderr=log)
 
