@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <cstring>
 #include <span>
+#include <string_view>
+#include <utility>
 
 #include <unistd.h>
 
@@ -103,6 +105,7 @@ void RelayImpl::drop_memory() {
   memory_.clear();
   records_.reset();
   adopted_records_.clear();
+  kept_identity_.clear();
 }
 
 // The number of sessions in them.
@@ -157,6 +160,12 @@ Result<void> RelayImpl::adopt_records(Held& held) {
   records_ = std::move(*records);
   adoption_.records_damaged = static_cast<std::uint32_t>(records_->damaged());
   adopted_records_ = records_->all();
+  const auto identity =
+      std::find_if(adopted_records_.begin(), adopted_records_.end(),
+                   [](const auto& record) { return record.first == kIdentityRecord; });
+  if (identity == adopted_records_.end()) return {};
+  kept_identity_ = std::move(identity->second);
+  adopted_records_.erase(identity);
   return {};
 }
 
@@ -184,6 +193,16 @@ Result<void> RelayImpl::make_memory() {
   if (!records) return records.error();
   records_ = std::move(*records);
   return {};
+}
+
+// The certificate lives on with the calls that name it; a process after this one needs its key.
+void RelayImpl::keep_identity() {
+  if (records_ == nullptr) return;
+  const std::uint32_t id = handshakes_->identity().id;
+  if (id == kept_identity_id_) return;
+  const auto bytes = handshakes_->kept_identity();
+  const std::string_view record(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (records_->store(kIdentityRecord, record)) kept_identity_id_ = id;
 }
 
 Result<void> RelayImpl::keep_memory(HolderClient& holder) {

@@ -39,9 +39,10 @@ class HandshakeThread::ToShards final : public HandshakeSink {
     lane.has_results = lane.results.push(result) || lane.has_results;
   }
 
-  void established(const LegKey& leg, const SocketAddress& peer, const SrtpKeying& receive,
-                   const SrtpKeying& send) override {
+  void established(const LegKey& leg, std::uint32_t association, const SocketAddress& peer,
+                   const SrtpKeying& receive, const SrtpKeying& send) override {
     HandshakeResult& result = begin(HandshakeAnswer::kEstablished, leg);
+    result.association = association;
     result.address = peer;
     result.receive = receive;
     result.send = send;
@@ -49,8 +50,10 @@ class HandshakeThread::ToShards final : public HandshakeSink {
     secure_wipe(&result_, sizeof result_);
   }
 
-  void changed(const LegKey& leg, DtlsState state, DtlsFailure failure) override {
+  void changed(const LegKey& leg, std::uint32_t association, DtlsState state,
+               DtlsFailure failure) override {
     HandshakeResult& result = begin(HandshakeAnswer::kChanged, leg);
+    result.association = association;
     result.state = state;
     result.failure = failure;
     deliver(leg.shard);
@@ -80,10 +83,11 @@ class HandshakeThread::ToShards final : public HandshakeSink {
 
 HandshakeThread::HandshakeThread(std::size_t shards,
                                  std::function<void(std::size_t shard)> wake_shard,
-                                 Nanoseconds identity_life)
+                                 std::span<const std::uint8_t> kept, Nanoseconds identity_life)
     : wake_shard_(std::move(wake_shard)), identity_life_(identity_life) {
   for (std::size_t i = 0; i < shards; ++i) lanes_.push_back(std::make_unique<Lane>());
-  identities_[0] = handshakes_.add_identity();
+  const DtlsIdentity known = handshakes_.add_identity(kept);
+  put_identity(0, known.id != 0 ? known : handshakes_.add_identity());
   identity_made_ = monotonic_now();
   thread_ = std::thread([this] { run(); });
 }
@@ -105,14 +109,25 @@ bool HandshakeThread::push(std::size_t shard, const HandshakeRequest& request) {
   return true;
 }
 
+HandshakeThread::Identity::~Identity() {
+  secure_wipe(kept.data(), kept.size());
+}
+
+void HandshakeThread::put_identity(std::size_t place, const DtlsIdentity& identity) {
+  Identity& put = identities_[place];
+  put.identity = identity;
+  secure_wipe(put.kept.data(), put.kept.size());
+  put.kept = handshakes_.kept_identity(identity.id);
+}
+
 void HandshakeThread::renew_identity(Instant now) {
   if (now - identity_made_ < identity_life_) return;
   identity_made_ = now;
   const std::size_t next = (newest_.load(std::memory_order_relaxed) + 1) % identities_.size();
   const DtlsIdentity made = handshakes_.add_identity();
   if (made.id == 0) return;  // the present one goes on
-  handshakes_.remove_identity(identities_[next].id);
-  identities_[next] = made;
+  handshakes_.remove_identity(identities_[next].identity.id);
+  put_identity(next, made);
   newest_.store(next, std::memory_order_release);
 }
 

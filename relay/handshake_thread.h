@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -38,7 +39,8 @@ struct HandshakeResult {
   HandshakeAnswer answer = HandshakeAnswer::kNone;
   SocketTag leg;
   SocketAddress address;  ///< kDatagram: destination; kEstablished: who proved to be the remote end
-  SrtpKeying receive;     ///< kEstablished
+  std::uint32_t association = 0;  ///< kEstablished, kChanged: DtlsConfig::association
+  SrtpKeying receive;             ///< kEstablished
   SrtpKeying send;
   DtlsState state = DtlsState::kOff;  ///< kChanged
   DtlsFailure failure = DtlsFailure::kNone;
@@ -57,14 +59,19 @@ class HandshakeThread {
   static constexpr std::size_t kIdentitiesMax = 8;
 
   /// `wake_shard` is called on the thread when a shard has results, or room for requests again.
+  /// `kept`: the certificate of a process before this one, as kept_identity() gave it; a new one is
+  /// made when it is empty or damaged.
   HandshakeThread(std::size_t shards, std::function<void(std::size_t shard)> wake_shard,
+                  std::span<const std::uint8_t> kept = {},
                   Nanoseconds identity_life = kIdentityLife);
   ~HandshakeThread();
   HandshakeThread(const HandshakeThread&) = delete;
   HandshakeThread& operator=(const HandshakeThread&) = delete;
 
   /// Of the certificate that new associations use. From any thread.
-  DtlsIdentity identity() const { return identities_[newest_.load(std::memory_order_acquire)]; }
+  DtlsIdentity identity() const { return newest().identity; }
+  /// The same with its key, for a process after this one: a secret.
+  std::span<const std::uint8_t> kept_identity() const { return newest().kept; }
   const HandshakeCounters& counters() const { return handshakes_.counters(); }
   /// Ends the thread. Call it when no shard runs any more.
   void stop();
@@ -88,10 +95,17 @@ class HandshakeThread {
     std::atomic<bool> room_wanted{false};
     bool has_results = false;  // the thread's own
   };
+  struct Identity {
+    DtlsIdentity identity;
+    std::vector<std::uint8_t> kept;
+    ~Identity();
+  };
   class ToShards;
 
   void run();
+  const Identity& newest() const { return identities_[newest_.load(std::memory_order_acquire)]; }
   void renew_identity(Instant now);
+  void put_identity(std::size_t place, const DtlsIdentity& identity);
   bool serve(std::size_t shard, ToShards& sink);
   void wake_shards();
 
@@ -102,7 +116,7 @@ class HandshakeThread {
   Instant identity_made_{};
   // The place behind the newest is filled before the newest moves there, a life later: who reads
   // the newest is long done.
-  std::array<DtlsIdentity, kIdentitiesMax> identities_{};
+  std::array<Identity, kIdentitiesMax> identities_;
   std::atomic<std::size_t> newest_{0};
   Doorbell doorbell_;
   std::atomic<bool> stopping_{false};

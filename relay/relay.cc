@@ -76,8 +76,13 @@ Result<void> RelayImpl::start() {
 
 Result<void> RelayImpl::start_shards() {
   shards_.reserve(config_.shards);
+  const auto* kept = reinterpret_cast<const std::uint8_t*>(kept_identity_.data());
   handshakes_ = std::make_unique<HandshakeThread>(
-      config_.shards, [this](std::size_t shard) { shards_[shard]->wake(); });
+      config_.shards, [this](std::size_t shard) { shards_[shard]->wake(); },
+      std::span(kept, kept_identity_.size()));
+  secure_wipe(kept_identity_.data(), kept_identity_.size());
+  kept_identity_.clear();
+  keep_identity();
   for (std::size_t i = 0; i < config_.shards; ++i) {
     auto io = make_sockets_io(config_.sessions_max, config_.connect_after);
     if (io == nullptr) return Error{std::string("cannot make an epoll set: ") + strerror(errno)};
@@ -309,6 +314,7 @@ void RelayImpl::on_tick() {
   for (const auto& shard : shards_) shard->note_load(now);
   pool_->tend(now);
   pool_->stock_up(now);
+  keep_identity();
   mind_holder(now);
   flush();
 }

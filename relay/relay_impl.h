@@ -24,6 +24,9 @@ constexpr Milliseconds kHolderPatience{50};
 constexpr Milliseconds kHolderPauseMin{2000};
 constexpr Milliseconds kHolderPauseMax{60000};
 
+// Ours among the records, whose other keys control draws at random.
+constexpr std::uint64_t kIdentityRecord = 0x44544c53'6b657931;
+
 // What control remembers of a session slot of a shard.
 struct SessionSlot {
   std::uint32_t generation = 0;
@@ -90,6 +93,7 @@ class RelayImpl final : public Relay {
   media::ArenaShape shape_of(std::size_t shard) const;
   std::size_t records_bytes() const;
   Result<void> connect_holder(Held& held);
+  void keep_identity();
   bool adopt_memory(Held& held);
   Result<std::uint32_t> adopt_arenas(Held& held);
   Result<void> take_shape(const Held& held);
@@ -136,6 +140,8 @@ class RelayImpl final : public Relay {
   AdoptionReport adoption_;
   std::vector<Opened> adopted_sessions_;
   std::vector<std::pair<std::uint64_t, std::string>> adopted_records_;
+  std::string kept_identity_;  // of the process before, until it was taken over
+  std::uint32_t kept_identity_id_ = 0;
 };
 
 }  // namespace turnpike

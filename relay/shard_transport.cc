@@ -13,8 +13,9 @@ namespace {
 // A command asks for two things at most; more room is kept than datagrams may take.
 constexpr std::size_t kRoomForCommands = 8;
 constexpr std::size_t kRoomForDatagrams = 2 * kRoomForCommands;
-// Of one leg within a second: a handshake with small fragments needs a tenth of it.
-constexpr std::uint32_t kDatagramsPerSecondMax = 200;
+// Of one leg within a second, from the named address and from others: a handshake with small
+// fragments needs a tenth of it.
+constexpr std::uint32_t kDatagramsPerSecondMax = 100;
 
 std::size_t index_of_leg(const SocketTag& tag) {
   return std::size_t{tag.slot} * 2 + index_of(tag.side);
@@ -98,8 +99,10 @@ void ShardTransport::refresh_dtls(Leg& leg) {
     leg.dtls = DtlsState::kAdopted;
     if (leg.told_config.association == config.association) return;
   }
-  SocketAddress peer = state->config.ice ? state->component[0].destination
-                                         : state->config.remote[index_of(Component::kRtp)];
+  // Nothing is sent on the word of signalling where that does not do for media either.
+  const bool proven_only = state->config.ice || state->config.remote_unproven;
+  SocketAddress peer = proven_only ? state->component[0].destination
+                                   : state->config.remote[index_of(Component::kRtp)];
   if (peer.ip.is_unspecified()) peer = SocketAddress{};
   if (leg.told && leg.told_config == config && leg.told_peer == peer) return;
   request_.ask = HandshakeAsk::kUpdate;
@@ -107,7 +110,7 @@ void ShardTransport::refresh_dtls(Leg& leg) {
   request_.config = config;
   request_.address = peer;
   request_.length = 0;
-  if (!handshakes_.push(shard_, request_)) return;  // told at the next occasion
+  if (!ask(leg)) return;
   leg.told = true;
   leg.told_config = config;
   leg.told_peer = peer;
@@ -119,7 +122,27 @@ void ShardTransport::forget_dtls(Leg& leg) {
   request_.ask = HandshakeAsk::kClose;
   request_.leg = leg.tag;
   request_.length = 0;
-  leg.told = !handshakes_.push(shard_, request_);
+  leg.told = !ask(leg);
+}
+
+// False: the queue is full, and the leg is looked at again as soon as it is not.
+bool ShardTransport::ask(Leg& leg) {
+  if (handshakes_.push(shard_, request_)) return true;
+  handshakes_.want_room(shard_);
+  if (!leg.due) due_.push_back(leg.tag);
+  leg.due = true;
+  return false;
+}
+
+void ShardTransport::ask_again() {
+  std::vector<SocketTag> waiting;
+  waiting.swap(due_);
+  for (const SocketTag& tag : waiting) {
+    Leg* leg = find(tag);
+    if (leg == nullptr) continue;
+    leg->due = false;
+    refresh_dtls(*leg);
+  }
 }
 
 void ShardTransport::close(const SocketTag& session) {
@@ -146,8 +169,8 @@ void ShardTransport::report(const SocketTag& session, SessionStats& stats) const
 
 void ShardTransport::handle(const Packet& packet, Instant now) {
   if (classify(packet.data, packet.length) == PacketKind::kStun) {
-    static_cast<void>(ice_.handle(now, packet, *this));  // it counts what it drops
-    return;
+    if (ice_.handle(now, packet, *this)) return counters_.transport_received.add();
+    return media_.note_refused(packet, ice_.last_drop());
   }
   Leg* leg = find(packet.tag);
   if (leg == nullptr) return media_.refuse(packet, DropReason::kUnexpectedDtls);
@@ -168,21 +191,28 @@ void ShardTransport::handle_dtls(Leg& leg, const Packet& packet, Instant now) {
   const media::LegState* state = media_.find_leg(leg.tag);
   if (now - leg.window_begin >= Seconds{1}) {
     leg.window_begin = now;
-    leg.window_datagrams = 0;
+    leg.window_datagrams = {};
   }
-  const bool allowed =
-      state != nullptr && leg.told && packet.length <= kDtlsDatagramBytesMax &&
-      packet.tag.component == Component::kRtp && may_handshake(leg, *state, packet.source) &&
-      leg.window_datagrams < kDatagramsPerSecondMax && handshakes_.room(shard_) > kRoomForDatagrams;
+  const bool named =
+      state != nullptr && (packet.source == state->component[0].destination ||
+                           packet.source == state->config.remote[index_of(Component::kRtp)]);
+  std::uint32_t& used = leg.window_datagrams[named ? 1 : 0];
+  const bool allowed = state != nullptr && leg.told && packet.length <= kDtlsDatagramBytesMax &&
+                       packet.tag.component == Component::kRtp &&
+                       may_handshake(leg, *state, packet.source) && used < kDatagramsPerSecondMax &&
+                       handshakes_.room(shard_) > kRoomForDatagrams;
   if (!allowed) return media_.refuse(packet, DropReason::kDtlsRefused);
-  ++leg.window_datagrams;
+  ++used;
   request_.ask = HandshakeAsk::kDatagram;
   request_.leg = leg.tag;
   request_.address = packet.source;
   request_.address_is_valid = state->config.ice;
   request_.length = packet.length;
   std::memcpy(request_.data.data(), packet.data, packet.length);
-  if (!handshakes_.push(shard_, request_)) media_.refuse(packet, DropReason::kDtlsRefused);
+  if (!handshakes_.push(shard_, request_)) {
+    return media_.refuse(packet, DropReason::kDtlsRefused);
+  }
+  counters_.transport_received.add();
 }
 
 void ShardTransport::take_results() {
@@ -190,33 +220,43 @@ void ShardTransport::take_results() {
     take_result(*result);
     handshakes_.pop_result(shard_);
   }
+  if (!due_.empty()) ask_again();
 }
 
 void ShardTransport::take_result(const HandshakeResult& result) {
   Leg* leg = find(result.leg);
-  if (leg == nullptr) return;
+  if (leg == nullptr || !leg->told) return;
+  const media::LegState* state = media_.find_leg(leg->tag);
+  if (state == nullptr) return;
+  // What an association says that signalling has replaced meanwhile is of no interest (M8).
+  const bool is_present = result.association == leg->told_config.association;
   switch (result.answer) {
     case HandshakeAnswer::kDatagram:
+      // Without consent nothing but checks is sent (RFC 7675 section 5.1).
+      if (state->config.ice && leg->ice == IceState::kLost) break;
       send({result.data.data(), result.length, result.leg, result.address, false, false});
       break;
-    case HandshakeAnswer::kEstablished: {
-      const media::LegState* state = media_.find_leg(leg->tag);
-      if (state == nullptr || !leg->told) break;
-      media_.set_keys(leg->tag, result.receive, result.send);
-      // Who has the key of the certificate in the SDP is the remote end, wherever it sits.
-      if (!state->config.ice) media_.set_destination(leg->tag, result.address);
+    case HandshakeAnswer::kEstablished:
+      if (is_present) take_keys(*leg, *state, result);
       break;
-    }
     case HandshakeAnswer::kChanged:
-      set_dtls_state(*leg, result.state, result.failure);
+      if (is_present) set_dtls_state(*leg, result.state, result.failure);
       break;
     case HandshakeAnswer::kNone:
       break;
   }
 }
 
+void ShardTransport::take_keys(const Leg& leg, const media::LegState& state,
+                               const HandshakeResult& result) {
+  media_.set_keys(leg.tag, result.receive, result.send);
+  // Who has the key of the certificate in the SDP is the remote end, wherever it sits. A held leg
+  // gets nothing all the same (RFC 3264 section 8.4).
+  const bool held = !state.config.remote[index_of(Component::kRtp)].is_set();
+  if (!state.config.ice && !held) media_.set_destination(leg.tag, result.address);
+}
+
 void ShardTransport::set_dtls_state(Leg& leg, DtlsState state, DtlsFailure failure) {
-  if (!leg.told) return;
   leg.dtls = state;
   if (failure != DtlsFailure::kNone) leg.failure = failure;
   event_ = Event{};
@@ -239,6 +279,7 @@ void ShardTransport::selected(const SocketTag& component, const SocketAddress& a
 }
 
 void ShardTransport::changed(const SocketTag& tag, IceState state) {
+  if (Leg* leg = find(with_side(tag, tag.side)); leg != nullptr) leg->ice = state;
   if (state == IceState::kConnected) counters_.ice_connected.add();
   if (state == IceState::kFailed) counters_.ice_failed.add();
   if (state == IceState::kLost) counters_.ice_consent_lost.add();

@@ -49,10 +49,14 @@ class ShardTransport final : private ice::Sink {
     bool told = false;  // the handshake thread knows of it, with this:
     DtlsConfig told_config;
     SocketAddress told_peer;
+    bool due = false;  // among those that the handshake thread has still to be told of
+    IceState ice = IceState::kOff;
     DtlsState dtls = DtlsState::kOff;
     DtlsFailure failure = DtlsFailure::kNone;
-    Instant window_begin{};  // for the budget of datagrams
-    std::uint32_t window_datagrams = 0;
+    // The budget of DTLS datagrams, for the address that signalling or ICE names and for others:
+    // those cannot use up what is the client's.
+    Instant window_begin{};
+    std::array<std::uint32_t, 2> window_datagrams{};
     ~Leg();
   };
 
@@ -65,10 +69,13 @@ class ShardTransport final : private ice::Sink {
   void refresh_ice(Leg& leg, Instant now);
   void refresh_dtls(Leg& leg);
   void forget_dtls(Leg& leg);
+  bool ask(Leg& leg);
+  void ask_again();
   bool may_handshake(const Leg& leg, const media::LegState& state,
                      const SocketAddress& source) const;
   void handle_dtls(Leg& leg, const Packet& packet, Instant now);
   void take_result(const HandshakeResult& result);
+  void take_keys(const Leg& leg, const media::LegState& state, const HandshakeResult& result);
   void set_dtls_state(Leg& leg, DtlsState state, DtlsFailure failure);
 
   std::uint16_t shard_;
@@ -80,6 +87,7 @@ class ShardTransport final : private ice::Sink {
   ice::Engine ice_;
   std::vector<std::unique_ptr<Leg>> legs_;  // by slot * 2 + side
   HandshakeRequest request_{};              // scratch: too large for the stack of every packet
+  std::vector<SocketTag> due_;              // legs whose request did not fit into the queue
   Event event_;
 };
 

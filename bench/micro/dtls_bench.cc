@@ -33,11 +33,11 @@ class End final : public HandshakeSink {
   void send(const LegKey&, const SocketAddress&, std::span<const std::uint8_t> bytes) override {
     sent.emplace_back(bytes.begin(), bytes.end());
   }
-  void established(const LegKey&, const SocketAddress&, const SrtpKeying&,
+  void established(const LegKey&, std::uint32_t, const SocketAddress&, const SrtpKeying&,
                    const SrtpKeying&) override {
     ++completed;
   }
-  void changed(const LegKey&, DtlsState, DtlsFailure) override {}
+  void changed(const LegKey&, std::uint32_t, DtlsState, DtlsFailure) override {}
 
   void open(const LegKey& leg, const SocketAddress& peer) {
     const double begin = thread_cpu_seconds();

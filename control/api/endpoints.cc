@@ -103,9 +103,13 @@ Json leg_json(const call::LegSummary& summary, const LegStats& leg, Instant now)
   // What DTLS agreed on only the relay knows; what SDES did, signalling knows before the relay.
   const SrtpSuite suite =
       leg.transport.suite != SrtpSuite::kNone ? leg.transport.suite : summary.suite;
+  // With ICE the first pair reported is the selected one of RTP, if there is one.
+  const bool selected = leg.transport.pair_count != 0 && leg.transport.pairs[0].selected;
+  const SocketAddress& remote = selected ? leg.transport.pairs[0].remote : summary.remote;
   return {{"interface", summary.interface},
           {"local", address_json(summary.local)},
-          {"remote", address_json(summary.remote)},
+          {"remote", address_json(remote)},
+          {"keying", summary.keying},
           {"suite", info_of(suite).name},
           {"ice", ice_json(leg.transport, now)},
           {"dtls", dtls_json(leg.transport)},

@@ -346,11 +346,26 @@ void Service::on_event(const Event& event) {
       return gatherer_.on_event(event);
     case EventKind::kMediaTimeout:
       return on_media_timeout(event);
-    case EventKind::kSourceMoved:
     case EventKind::kIceState:
     case EventKind::kDtlsState:
+      return on_transport_state(event);
+    case EventKind::kSourceMoved:
       return;
   }
+}
+
+// Only what explains silence; the rest is seen in the session's figures.
+void Service::on_transport_state(const Event& event) {
+  const auto index = call_id_by_session_.find(event.session);
+  if (index == call_id_by_session_.end()) return;
+  const bool ice = event.kind == EventKind::kIceState;
+  if (ice && event.ice != IceState::kFailed && event.ice != IceState::kLost) return;
+  if (!ice && event.dtls != DtlsState::kFailed) return;
+  std::string what = std::string(ice ? "ICE " : "DTLS ");
+  what += ice ? name_of(event.ice) : name_of(event.dtls);
+  what += event.side == Side::kA ? " on leg a" : " on leg b";
+  if (!ice) what += ": " + std::string(info_of(event.dtls_failure).text);
+  log(call_by_id_.at(index->second), what);
 }
 
 void Service::on_media_timeout(const Event& event) {

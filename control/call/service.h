@@ -49,6 +49,7 @@ class Service final : public CallService {
   void end(const std::string& call_id, const char* why, Gatherer::Done done);
   bool may_adopt(const Call& call, std::uint64_t key) const;
   void on_media_timeout(const Event& event);
+  void on_transport_state(const Event& event);
   /// Why a call has had its time; nullptr = it goes on.
   const char* end_of_time(const Call& call, Instant moment) const;
   void look_for_silence(const Call& call);

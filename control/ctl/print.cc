@@ -129,8 +129,11 @@ std::string address(const Json& value) {
   return value.is_null() ? "nowhere" : shown(value);
 }
 
-std::string protection(const Json& suite) {
-  return suite == "none" ? "plain RTP" : "SRTP " + shown(suite);
+std::string protection(const Json& leg) {
+  const Json& suite = leg.at("suite");
+  if (suite != "none") return "SRTP " + shown(suite);
+  const std::string keying = leg.value("keying", "plain");
+  return keying == "plain" ? "plain RTP" : "SRTP by " + keying + ", no key yet";
 }
 
 std::string ice_text(const Json& ice) {
@@ -162,7 +165,7 @@ std::string leg_text(const char* title, const Json& leg) {
   std::string text =
       std::string(title) + ", last packet " + ago(leg.at("last_packet_age_seconds")) + "\n";
   text += "  " + shown(leg.at("interface")) + ", " + address(leg.at("local")) + " to " +
-          address(leg.at("remote")) + ", " + protection(leg.at("suite")) + "\n";
+          address(leg.at("remote")) + ", " + protection(leg) + "\n";
   text += ice_text(leg.value("ice", Json())) + dtls_text(leg.value("dtls", Json()));
   text += "  received  " + number(leg.at("packets_received")) + " packets, " +
           number(leg.at("bytes_received")) + " bytes, " + number(leg.at("rtcp_received")) +

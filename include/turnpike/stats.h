@@ -91,11 +91,13 @@ struct ShardCounters {
   Counter sessions_closed;
   Counter media_timeouts;
   Counter commands;
-  Counter cpu_us;                   ///< CPU time of the thread in microseconds, ten times a second
-  Counter events_dropped;           ///< event mailbox full: an event was lost
-  Counter ice_connected;            ///< legs that came to a selected pair, or back to one
-  Counter ice_failed;               ///< legs whose last pair has failed
-  Counter ice_consent_lost;         ///< legs that were sent nothing any more (RFC 7675 section 5.1)
+  Counter cpu_us;              ///< CPU time of the thread in microseconds, ten times a second
+  Counter events_dropped;      ///< event mailbox full: an event was lost
+  Counter ice_connected;       ///< legs that came to a selected pair, or back to one
+  Counter ice_failed;          ///< legs whose last pair has failed
+  Counter ice_consent_lost;    ///< legs that were sent nothing any more (RFC 7675 section 5.1)
+  Counter transport_received;  ///< STUN and DTLS datagrams that were taken: neither forwarded nor
+                               ///< dropped
   Counter transport_send_failures;  ///< STUN and DTLS datagrams that the kernel did not take
   std::array<Counter, kDropReasonCount> drops;
 };

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "turnpike/keying.h"
 #include "turnpike/time.h"
@@ -27,20 +28,27 @@ class DtlsCertificate {
  public:
   /// Null when the library fails.
   static std::shared_ptr<const DtlsCertificate> make();
+  /// What bytes() gave, perhaps of another process; null when it is damaged.
+  static std::shared_ptr<const DtlsCertificate> read(std::span<const std::uint8_t> bytes);
   ~DtlsCertificate();
   DtlsCertificate(const DtlsCertificate&) = delete;
   DtlsCertificate& operator=(const DtlsCertificate&) = delete;
 
   /// SHA-256 (RFC 8122 section 5).
   const Fingerprint& fingerprint() const { return fingerprint_; }
+  /// Key and certificate, to be kept in memory: a secret.
+  std::span<const std::uint8_t> bytes() const { return bytes_; }
 
  private:
   friend class DtlsAssociation;
   struct Library;
+  struct Parts;
   DtlsCertificate();
+  static std::shared_ptr<const DtlsCertificate> of(const Parts& parts);
 
   std::unique_ptr<Library> library_;
   Fingerprint fingerprint_;
+  std::vector<std::uint8_t> bytes_;
 };
 
 /// Where the datagrams of an association go.

@@ -4,6 +4,7 @@
 #include <openssl/srtp.h>
 #include <openssl/x509.h>
 
+#include "relay/core/bytes.h"
 #include "relay/crypto/dtls_library.h"
 
 namespace turnpike {
@@ -108,15 +109,46 @@ const EVP_MD* digest_of(FingerprintHash hash) {
 
 }  // namespace
 
+struct DtlsCertificate::Parts {
+  X509& certificate;
+  EVP_PKEY& key;
+};
+
 DtlsCertificate::DtlsCertificate() : library_(std::make_unique<Library>()) {}
-DtlsCertificate::~DtlsCertificate() = default;
+DtlsCertificate::~DtlsCertificate() {
+  secure_wipe(bytes_.data(), bytes_.size());
+}
 
 std::shared_ptr<const DtlsCertificate> DtlsCertificate::make() {
   const OpensslPtr<EVP_PKEY> key(EVP_EC_gen("P-256"));
   if (key == nullptr) return nullptr;
   const OpensslPtr<X509> certificate = make_certificate(*key);
-  if (certificate == nullptr) return nullptr;
+  return certificate == nullptr ? nullptr : of({*certificate, *key});
+}
+
+std::shared_ptr<const DtlsCertificate> DtlsCertificate::read(std::span<const std::uint8_t> bytes) {
+  const unsigned char* at = bytes.data();
+  const auto left = [&] { return static_cast<long>(bytes.data() + bytes.size() - at); };
+  const OpensslPtr<EVP_PKEY> key(d2i_AutoPrivateKey(nullptr, &at, left()));
+  if (key == nullptr) return nullptr;
+  const OpensslPtr<X509> certificate(d2i_X509(nullptr, &at, left()));
+  if (certificate == nullptr || left() != 0) return nullptr;
+  return of({*certificate, *key});
+}
+
+std::shared_ptr<const DtlsCertificate> DtlsCertificate::of(const Parts& parts) {
+  X509* const certificate = &parts.certificate;
+  EVP_PKEY* const key = &parts.key;
   std::shared_ptr<DtlsCertificate> made(new DtlsCertificate);
+  const int key_bytes = i2d_PrivateKey(key, nullptr);
+  const int certificate_bytes = i2d_X509(certificate, nullptr);
+  if (key_bytes <= 0 || certificate_bytes <= 0) return nullptr;
+  made->bytes_.resize(static_cast<std::size_t>(key_bytes) +
+                      static_cast<std::size_t>(certificate_bytes));
+  unsigned char* at = made->bytes_.data();
+  if (i2d_PrivateKey(key, &at) != key_bytes || i2d_X509(certificate, &at) != certificate_bytes) {
+    return nullptr;
+  }
   made->library_->context = make_context(*certificate, *key);
   made->fingerprint_ = fingerprint_of(*certificate, FingerprintHash::kSha256);
   if (made->library_->context == nullptr || !made->fingerprint_.is_set()) return nullptr;

@@ -9,6 +9,11 @@
 #include "relay/dtls/leg.h"
 
 namespace turnpike {
+namespace {
+
+constexpr std::size_t kIdBytes = 4;  // in front of a kept identity
+
+}  // namespace
 
 class Handshakes::Table {
  public:
@@ -75,6 +80,27 @@ DtlsIdentity Handshakes::add_identity() {
   return identity;
 }
 
+DtlsIdentity Handshakes::add_identity(std::span<const std::uint8_t> kept) {
+  if (kept.size() < kIdBytes) return {};
+  auto certificate = DtlsCertificate::read(kept.subspan(kIdBytes));
+  const std::uint32_t id = read_be32(kept.data());
+  if (certificate == nullptr || id == 0) return {};
+  const DtlsIdentity identity{id, certificate->fingerprint()};
+  table_->shared.certificates[id] = std::move(certificate);
+  return identity;
+}
+
+std::vector<std::uint8_t> Handshakes::kept_identity(std::uint32_t id) const {
+  const auto found = table_->shared.certificates.find(id);
+  if (found == table_->shared.certificates.end()) return {};
+  const auto bytes = found->second->bytes();
+  std::vector<std::uint8_t> kept(kIdBytes);
+  kept.reserve(kIdBytes + bytes.size());  // growing would leave a copy behind
+  write_be32(kept.data(), id);
+  kept.insert(kept.end(), bytes.begin(), bytes.end());
+  return kept;
+}
+
 void Handshakes::remove_identity(std::uint32_t id) {
   table_->shared.certificates.erase(id);
 }
@@ -86,7 +112,7 @@ void Handshakes::update(const LegKey& leg, const DtlsConfig& config, const Socke
     if (at == table_->entries.end()) return;
     const Report before = at->second.leg.report();
     close(leg, sink);
-    sink.changed(leg, DtlsState::kOff, before.last_failure);
+    sink.changed(leg, config.association, DtlsState::kOff, before.last_failure);
     return;
   }
   if (at == table_->entries.end()) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "turnpike/address.h"
 #include "turnpike/handshake_stats.h"
@@ -39,11 +40,12 @@ class HandshakeSink {
   virtual void send(const LegKey& leg, const SocketAddress& to,
                     std::span<const std::uint8_t> datagram) = 0;
   /// The remote end has proven to be the one of the SDP; `peer` is where it is. `receive` is for
-  /// what comes from it. Comes before changed(kEstablished).
-  virtual void established(const LegKey& leg, const SocketAddress& peer, const SrtpKeying& receive,
-                           const SrtpKeying& send) = 0;
+  /// what comes from it, `association` as configured. Comes before changed(kEstablished).
+  virtual void established(const LegKey& leg, std::uint32_t association, const SocketAddress& peer,
+                           const SrtpKeying& receive, const SrtpKeying& send) = 0;
   /// The state, or the last failure, is another one now.
-  virtual void changed(const LegKey& leg, DtlsState state, DtlsFailure last_failure) = 0;
+  virtual void changed(const LegKey& leg, std::uint32_t association, DtlsState state,
+                       DtlsFailure last_failure) = 0;
 
  protected:
   ~HandshakeSink() = default;
@@ -74,6 +76,11 @@ class Handshakes {
   /// so that one of a process before this one is not mistaken for it; it is 0 when the library
   /// failed to make them.
   DtlsIdentity add_identity();
+  /// Goes on with one of a process before this one: what kept_identity() gave. Its id and
+  /// fingerprint stay; the id is 0 when the bytes are damaged.
+  DtlsIdentity add_identity(std::span<const std::uint8_t> kept);
+  /// An identity as bytes, to be kept in memory: a secret. Empty when there is none with this id.
+  std::vector<std::uint8_t> kept_identity(std::uint32_t id) const;
   /// Associations that use it go on. New ones with this id fail (kProtocol).
   void remove_identity(std::uint32_t id);
 
@@ -86,7 +93,8 @@ class Handshakes {
   /// new one is established. Config without `enabled` forgets the leg.
   void update(const LegKey& leg, const DtlsConfig& config, const SocketAddress& peer, Instant now,
               HandshakeSink& sink);
-  /// The leg is gone. An established remote end gets close_notify; changed() is not called.
+  /// The leg is gone. An established remote end gets close_notify, if whoever sends for the sink
+  /// still has the leg's socket (a shard does not); changed() is not called.
   void close(const LegKey& leg, HandshakeSink& sink);
 
   /// A datagram that is DTLS by its first byte (RFC 7983). `ice_validated`: a check with the

@@ -268,8 +268,8 @@ bool HandshakeLeg::make_room(const SocketAddress& source, Instant now) {
   for (std::size_t i = 0; i < candidates_.size(); ++i) {  // oldest first
     const Candidate& candidate = *candidates_[i];
     if (candidate.source == peer_) continue;
-    const bool stale =
-        now - candidate.started >= kStale && !candidate.association->is_past_first_flight();
+    const bool stale = now - candidate.started >= kStale &&
+                       candidate.association->phase() == DtlsAssociation::Phase::kHandshaking;
     if (stale || source == peer_) {
       shared_.counters.failed[static_cast<std::size_t>(DtlsFailure::kBusy)].add();
       drop_candidate(i);
@@ -377,7 +377,7 @@ void HandshakeLeg::win(std::size_t index, const SrtpKeying& receive, const SrtpK
   counters.durations[static_cast<std::size_t>(bucket - kHandshakeDurations.begin())].add();
   counters.duration_us.add(static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::microseconds>(took).count()));
-  sink.established(key_, address_of(*established_), receive, send);
+  sink.established(key_, config_.association, address_of(*established_), receive, send);
   note(DtlsState::kEstablished, report_.last_failure, sink);
 }
 
@@ -412,7 +412,7 @@ DtlsFailure HandshakeLeg::why_it_timed_out() const {
 void HandshakeLeg::note(DtlsState state, DtlsFailure failure, HandshakeSink& sink) {
   if (state == report_.state && failure == report_.last_failure) return;
   report_ = {state, failure};
-  sink.changed(key_, state, failure);
+  sink.changed(key_, config_.association, state, failure);
 }
 
 // ---- Time

@@ -33,7 +33,7 @@ class HandshakeLeg {
   /// remote end.
   static constexpr unsigned kAttemptsMax = 3;
   static constexpr Seconds kRetryAfter{1};
-  /// A candidate that has shown nothing but a ClientHello for so long gives way to a new one.
+  /// A candidate that has not completed its handshake for so long gives way to a new one.
   static constexpr Seconds kStale{5};
 
   HandshakeLeg(const LegKey& key, HandshakesShared& shared) : key_(key), shared_(shared) {}

@@ -57,6 +57,7 @@ bool Engine::handle(Instant now, const Packet& packet, Sink& sink) {
       agent == nullptr ? DropReason::kUnexpectedStun : agent->handle(packet, {now, sink});
   if (reason) {
     counters_.drops[static_cast<std::size_t>(*reason)].add();
+    last_drop_ = *reason;
     return false;
   }
   set_deadline(index_of_leg(packet.tag), now);

@@ -68,6 +68,8 @@ class Engine {
   /// A STUN datagram that arrived on `packet.tag`: taken, or counted as a drop (kBadStun,
   /// kUnknownStun, kUnexpectedStun, kReservedSourcePort, kTruncated). True when it was taken.
   bool handle(Instant now, const Packet& packet, Sink& sink);
+  /// Why the latest datagram that handle() did not take was dropped.
+  DropReason last_drop() const { return last_drop_; }
 
   /// Whether `source` has proven itself to this socket by a check with valid integrity, theirs or
   /// the answer to ours: media and DTLS from it may be listened to.
@@ -88,6 +90,7 @@ class Engine {
   ShardCounters& counters_;
   Deadlines deadlines_;
   std::vector<std::unique_ptr<Agent>> agents_;  // by slot and side
+  DropReason last_drop_ = DropReason::kUnexpectedStun;
 };
 
 }  // namespace turnpike::ice

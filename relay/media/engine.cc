@@ -103,10 +103,14 @@ void Engine::set_aside(Work& work, bool wanted, DropReason otherwise) {
 }
 
 void Engine::refuse(const Packet& packet, DropReason reason) {
-  Work work;
+  drop_unowned(reason);
+  note_refused(packet, reason);
+}
+
+void Engine::note_refused(const Packet& packet, DropReason reason) {
   SessionState* session = arena_.find(packet.tag.slot, packet.tag.generation);
-  if (session != nullptr) work.from = &session->legs[index_of(packet.tag.side)];
-  drop(work, reason);
+  if (session == nullptr) return;
+  ++session->legs[index_of(packet.tag.side)].drops[static_cast<std::size_t>(reason)];
 }
 
 bool Engine::admit(Work& work, Instant now) {

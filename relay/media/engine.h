@@ -79,6 +79,8 @@ class Engine {
   std::span<Packet* const> strays() const { return {strays_.data(), stray_count_}; }
   /// Counts such a packet as dropped.
   void refuse(const Packet& packet, DropReason reason);
+  /// Counts it at its leg only: somebody else has counted it for the shard.
+  void note_refused(const Packet& packet, DropReason reason);
   /// The fate of what was in the outbox.
   void sent(const Send& send, Instant now);
   void send_failed(const Send& send, DropReason reason);

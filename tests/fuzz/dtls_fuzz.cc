@@ -38,12 +38,12 @@ struct End final : HandshakeSink {
     sent_bytes += datagram.size();
     if (to == kRemote || to == kOurs) sent.emplace_back(datagram.begin(), datagram.end());
   }
-  void established(const LegKey&, const SocketAddress&, const SrtpKeying& receive_keys,
-                   const SrtpKeying& send_keys) override {
+  void established(const LegKey&, std::uint32_t, const SocketAddress&,
+                   const SrtpKeying& receive_keys, const SrtpKeying& send_keys) override {
     receive.push_back(receive_keys);
     sending.push_back(send_keys);
   }
-  void changed(const LegKey&, DtlsState, DtlsFailure) override {}
+  void changed(const LegKey&, std::uint32_t, DtlsState, DtlsFailure) override {}
 
   void reset() {
     handshakes.close(kLeg, *this);

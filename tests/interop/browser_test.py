@@ -163,6 +163,35 @@ def a_certificate_that_signalling_does_not_name_gets_no_media(scratch):
 
 
 @case
+def a_browser_call_that_rings_survives_kill_9(scratch):
+    scratch.enter(topology())
+    holder = Holder(scratch)
+    daemon = Turnpiked(scratch, holder=holder)
+    page = Page(scratch)
+    phone = InsidePhone(scratch)
+    out = BrowserCall(daemon, "rings-inside")
+    phone.side.hears(out.offer(page.offer("caller", FROM_BROWSER_HZ), (OUTSIDE, INSIDE),
+                               ICE="remove", transport_protocol="RTP/AVP", rtcp_mux=["demux"]))
+    called = InsidePhone(scratch, 20010)
+    into = BrowserCall(daemon, "rings-outside")
+    offer = into.offer(called.side.sdp(), (INSIDE, OUTSIDE), ICE="force",
+                       transport_protocol="UDP/TLS/RTP/SAVPF", rtcp_mux=["offer"])
+    daemon.kill()
+    daemon.start()
+    answer = out.answer(phone.side.sdp(), INSIDE)
+    phone.talks()
+    page.hears_answer("caller", answer)
+    page.connects("caller")
+    phone.hears_tone(FROM_BROWSER_HZ)
+    page.hears_tone("caller", FROM_INSIDE_HZ)
+    # The certificate that this offer named is the present one still.
+    called.side.hears(into.answer(page.answer("callee", FROM_BROWSER_HZ, offer), OUTSIDE))
+    called.talks()
+    page.connects("callee")
+    called.hears_tone(FROM_BROWSER_HZ)
+
+
+@case
 def a_browser_call_survives_kill_9(scratch):
     scratch.enter(topology())
     holder = Holder(scratch)
@@ -180,7 +209,7 @@ def a_browser_call_survives_kill_9(scratch):
 
 
 def drop_media(rule):
-    """Puts one nftables rule before everything that goes to or comes from media ports; "" ends it."""
+    """Puts an nftables rule before all that goes to or comes from media ports; "" ends it."""
     subprocess.run(["nft", "delete table inet loss"], stderr=subprocess.DEVNULL, check=False)
     if rule:
         chains = "".join(

@@ -30,23 +30,26 @@ class Recorder final : public HandshakeSink {
     SocketAddress peer;
     SrtpKeying receive;
     SrtpKeying send;
+    std::uint32_t association = 0;
   };
   struct Change {
     LegKey leg;
     DtlsState state;
     DtlsFailure failure;
+    std::uint32_t association = 0;
   };
 
   void send(const LegKey& leg, const SocketAddress& to,
             std::span<const std::uint8_t> datagram) override {
     sent.push_back({leg, to, Bytes(datagram.begin(), datagram.end())});
   }
-  void established(const LegKey& leg, const SocketAddress& peer, const SrtpKeying& receive,
-                   const SrtpKeying& send_keys) override {
-    keys.push_back({leg, peer, receive, send_keys});
+  void established(const LegKey& leg, std::uint32_t association, const SocketAddress& peer,
+                   const SrtpKeying& receive, const SrtpKeying& send_keys) override {
+    keys.push_back({leg, peer, receive, send_keys, association});
   }
-  void changed(const LegKey& leg, DtlsState state, DtlsFailure failure) override {
-    changes.push_back({leg, state, failure});
+  void changed(const LegKey& leg, std::uint32_t association, DtlsState state,
+               DtlsFailure failure) override {
+    changes.push_back({leg, state, failure, association});
   }
   std::vector<Sent> take_sent() { return std::exchange(sent, {}); }
 
