@@ -12,14 +12,16 @@ namespace {
 
 /// Our DTLS associations ended with the process that made them, and so did the certificates that
 /// open offers name: whatever is said anew says something else.
-void lose_associations(Call& call) {
+void lose_associations(Call& call, std::uint32_t present) {
   for (CallMedia& media : call.media) {
-    for (MediaSide& side : media.sides) side.dtls.lost = side.dtls.is_set();
+    for (MediaSide& side : media.sides)
+      side.dtls.lost = side.dtls.is_set() && side.dtls.identity.id != present;
   }
   for (auto& offer : call.offers) {
     if (!offer) continue;
     for (OfferedMedia& media : offer->media) {
-      media.receiver_dtls.lost = media.receiver_dtls.is_set();
+      media.receiver_dtls.lost =
+          media.receiver_dtls.is_set() && media.receiver_dtls.identity.id != present;
     }
   }
 }
@@ -64,7 +66,7 @@ CallAdoption Service::adopt() {
     }
     ++adoption.calls;
     log_detail(*call, "taken over");
-    lose_associations(*call);
+    lose_associations(*call, relay_.dtls_identity().id);
     update_transports(relay_, *call);
     const std::string id = call->id;
     call_by_id_.emplace(id, std::move(*call));
