@@ -121,6 +121,7 @@ struct OfferedMedia {
   OwnIce receiver_ice;                        ///< in_use: written towards the receiver
   bool sender_ice_lite = false;               ///< answer the offerer as ICE lite
   OwnDtls receiver_dtls;                      ///< written towards the receiver
+  std::string bundle_mid;                     ///< a=mid, if the offer has it in a BUNDLE group
   bool mux_offered = false;                   ///< a=rtcp-mux was written towards the receiver
   bool mux_accept = false;  ///< answer the offerer's rtcp-mux with yes whatever the receiver says
   bool mux_reject = false;

@@ -198,6 +198,8 @@ OutgoingMedia Negotiation::outgoing_answer(CallMedia& media, Side offerer,
     outgoing.dtls = {sender.dtls.identity.fingerprint, setup_of(role),
                      said.tls_id.empty() ? std::string() : sender.dtls.tls_id};
   }
+  outgoing.mid = offered.bundle_mid;
+  outgoing.bundled = !outgoing.mid.empty() && outgoing.dtls && outgoing.ice && outgoing.rtcp_mux;
   if (sender.keying == Keying::kSdes) {
     outgoing.crypto.push_back(
         {sender.remote.crypto_tag, sender.keys[static_cast<std::size_t>(sender.suite)]});

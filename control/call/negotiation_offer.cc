@@ -116,6 +116,7 @@ Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
   if (!remote) return remote.error();
   offered.sender = std::move(*remote);
   offered.accepted = true;
+  offered.bundle_mid = sdp::bundled_mid(description, line);
 
   std::vector<OfferedCrypto> sender_lines;
   auto read = read_offered_keying(description, line, *profile, offered, sender_lines);
@@ -374,6 +375,7 @@ OutgoingMedia Negotiation::outgoing_offer(CallMedia& media, Side to, const Offer
   if (offered.receiver_ice.in_use) {
     outgoing.ice = local_ice(media, to, offered.receiver_ice, !muxed);
     outgoing.ice_lite = offered.receiver_ice.lite;
+    outgoing.bundled = outgoing.dtls.has_value() && offered.mux_offered;
   }
   outgoing.direction = offered.sender.direction;
   // The other side gets our address, so a null address is passed on as the direction it means.

@@ -170,6 +170,7 @@ void visit(V& v, T& x) {
   v.field(x.receiver_ice);
   v.field(x.sender_ice_lite);
   v.field(x.receiver_dtls);
+  v.field(x.bundle_mid);
   v.field(x.mux_offered);
   v.field(x.mux_accept);
   v.field(x.mux_reject);

@@ -84,6 +84,20 @@ void rewrite_media(sdp::Media& media, const OutgoingMedia& outgoing) {
   if (outgoing.ice) sdp::append_ice(media, *outgoing.ice);
 }
 
+void write_group(sdp::Session& description, const std::vector<OutgoingMedia>& outgoing) {
+  for (std::size_t i = 0; i < description.media.size(); ++i) {
+    if (!outgoing[i].accepted || !outgoing[i].bundled) continue;
+    auto& attributes = description.media[i].attributes;
+    const sdp::Attribute* own = sdp::find(attributes, "mid");
+    std::string mid = outgoing[i].mid;
+    if (mid.empty()) mid = own != nullptr && !own->value.empty() ? own->value : "0";
+    sdp::remove(attributes, "mid");
+    attributes.push_back(sdp::Attribute::with("mid", mid));
+    description.attributes.push_back(sdp::Attribute::with("group", "BUNDLE " + mid));
+    return;
+  }
+}
+
 }  // namespace
 
 void rewrite(sdp::Session& description, const std::vector<OutgoingMedia>& outgoing,
@@ -103,6 +117,7 @@ void rewrite(sdp::Session& description, const std::vector<OutgoingMedia>& outgoi
   for (std::size_t i = 0; i < description.media.size(); ++i) {
     rewrite_media(description.media[i], outgoing[i]);
   }
+  write_group(description, outgoing);
 }
 
 }  // namespace turnpike::call

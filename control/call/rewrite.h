@@ -31,6 +31,10 @@ struct OutgoingMedia {
   std::optional<sdp::DtlsDescription> dtls;
   std::optional<sdp::LocalIce> ice;
   bool ice_lite = false;  ///< said at session level as soon as one m-line has it
+  /// May be in a BUNDLE group (RFC 9143). Of these the first is, alone: each m-line has a transport
+  /// of its own here, but some browsers take no description without a group.
+  bool bundled = false;
+  std::string mid;  ///< of an answer: as the offer has it; empty: its own, or ours
 };
 
 /// Session-level lines that are ours. Empty = leave the sender's.

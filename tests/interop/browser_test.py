@@ -96,6 +96,23 @@ def a_plain_phone_inside_calls_a_browser(scratch):
 
 
 @case
+def a_browser_that_wants_one_transport_only_calls_and_is_called(scratch):
+    scratch.enter(topology())
+    daemon = Turnpiked(scratch)
+    page = Page(scratch)
+    page.configure(bundlePolicy="max-bundle")
+    call_from_browser(scratch, daemon, page)
+    phone = InsidePhone(scratch, 20010)
+    call = BrowserCall(daemon, "in-out")
+    offer = call.offer(phone.side.sdp(), (INSIDE, OUTSIDE), ICE="force",
+                       transport_protocol="UDP/TLS/RTP/SAVPF", rtcp_mux=["offer"])
+    phone.side.hears(call.answer(page.answer("callee", FROM_BROWSER_HZ, offer), OUTSIDE))
+    phone.talks()
+    page.connects("callee")
+    phone.hears_tone(FROM_BROWSER_HZ)
+
+
+@case
 def two_browsers_with_audio_and_video_talk_through_the_relay(scratch):
     scratch.enter(topology())
     daemon = Turnpiked(scratch)

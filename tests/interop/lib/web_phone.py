@@ -42,7 +42,7 @@ window.videoTrack = () => {
   return canvas.captureStream(25).getVideoTracks()[0];
 };
 window.newPeer = (name, hz, video) => {
-  const peer = peers[name] = new RTCPeerConnection();
+  const peer = peers[name] = new RTCPeerConnection(window.configuration);
   peer.addTrack(toneTrack(hz));
   if (video) peer.addTrack(videoTrack());
   peer.heard = {};
@@ -110,6 +110,10 @@ class Page:
         if url:
             self.browser.open(url)
         self.browser.run(PAGE)
+
+    def configure(self, **configuration):
+        """What new peers get as their RTCConfiguration."""
+        self.browser.run("window.configuration = a", configuration)
 
     def offer(self, name, hz, video=False):
         return self.browser.run(OFFER, name, hz, video)

@@ -35,7 +35,7 @@ class Browser : public TransportTest {
     EXPECT_EQ(lines(sdp, "a=setup:"), setups);
     EXPECT_EQ(lines(sdp, "a=fingerprint:"), fingerprints);
     for (const char* theirs : {"Secret", "9fA+", "7b1c2d3e", "192.0.2.77", "198.51.100.77",
-                               ".local", "BUNDLE", "bundle-only", "crypto"}) {
+                               ".local", "bundle-only", "crypto"}) {
       EXPECT_THAT(sdp, Not(HasSubstr(theirs)));
     }
     for (std::size_t i = 0; i < media_count; ++i) {
@@ -177,6 +177,36 @@ TEST_F(Browser, a_browser_calls_a_browser) {
   EXPECT_EQ(relay_->sessions.size(), 2U);
   EXPECT_EQ(transport(0, Side::kA), before);
   EXPECT_EQ(transport(1, Side::kA).dtls.association, 1U);
+}
+
+TEST_F(Browser, the_first_line_that_is_taken_is_a_group_of_its_own) {
+  offered_sdp(offer(towards("RTP/AVPF", chromium_offer())));
+  // The inside knows of no mid.
+  const std::string back = offered_sdp(answer(request(sdp_of(kInside, "10.0.0.20"), "a", "b")));
+  EXPECT_EQ(lines(back, "a=group:"), "BUNDLE 0");
+  EXPECT_EQ(lines(back, "a=mid:"), "0");
+
+  offered_sdp(offer(request(chromium_offer(), "a", "b")));
+  const std::string video_only = offered_sdp(answer(
+      request(sdp_of("m=audio 0 RTP/AVPF 0\nm=video 5002 RTP/AVPF 96\n", "10.0.0.20"), "a", "b")));
+  EXPECT_EQ(lines(video_only, "a=group:"), "BUNDLE 1");
+}
+
+TEST_F(Browser, is_offered_a_group_and_gets_none_that_it_did_not_offer) {
+  CallRequest invite = towards(kTls, sdp_of(kInside, "10.0.0.20"));
+  invite.ice = IceWish::kForce;
+  const std::string out = offered_sdp(offer(invite));
+  EXPECT_EQ(lines(out, "a=group:"), "BUNDLE 0");
+  EXPECT_EQ(lines(out, "a=mid:"), "0");
+
+  std::string ungrouped = chromium_offer();
+  ungrouped.erase(ungrouped.find("a=group:BUNDLE 0 1\r\n"), 20);
+  CallRequest other = towards("RTP/AVPF", ungrouped);
+  other.call_id = "ungrouped";
+  offered_sdp(offer(other));
+  CallRequest ok = request(sdp_of(kInside, "10.0.0.20"), "a", "b");
+  ok.call_id = "ungrouped";
+  EXPECT_EQ(lines(offered_sdp(answer(ok)), "a=group:"), "");
 }
 
 TEST_F(Browser, an_ice_restart_on_another_network_leaves_dtls_alone) {
