@@ -193,6 +193,8 @@ def a_browser_call_that_rings_survives_kill_9(scratch):
     into = BrowserCall(daemon, "rings-outside")
     offer = into.offer(called.side.sdp(), (INSIDE, OUTSIDE), ICE="force",
                        transport_protocol="UDP/TLS/RTP/SAVPF", rtcp_mux=["offer"])
+    eventually(lambda: daemon.total("turnpike_relay_sessions_opened_total") == 2,
+               "the shards have both sessions")
     daemon.kill()
     daemon.start()
     answer = out.answer(phone.side.sdp(), INSIDE)
