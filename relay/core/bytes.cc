@@ -6,6 +6,7 @@
 namespace turnpike {
 
 void secure_wipe(void* data, std::size_t size) {
+  if (size == 0) return;  // there may be no memory at all
   explicit_bzero(data, size);
 }
 
