@@ -166,7 +166,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::uint8_t step = next();
     switch (step & 7) {
       case 0: {
-        const std::size_t bytes = std::min<std::size_t>(8U * next(), size - at);
+        const std::size_t wanted = 8U * next();  // moves `at`
+        const std::size_t bytes = std::min(wanted, size - at);
         const Bytes datagram(data + at, data + at + bytes);
         at += bytes;
         scene.inject(static_cast<std::uint8_t>(step >> 5), datagram);
