@@ -88,14 +88,10 @@ class Relay {
   /// Replaces what is known of ICE and DTLS on one leg; of legs that never had either nothing need
   /// be said. Give it with the update_leg that belongs to it, in any order. Unknown sessions are
   /// ignored.
-  virtual void update_transport(SessionId id, Side side, const TransportConfig& config) {
-    static_cast<void>(id);
-    static_cast<void>(side);
-    static_cast<void>(config);
-  }
+  virtual void update_transport(SessionId id, Side side, const TransportConfig& config) = 0;
 
   /// Our certificate for DTLS, whose fingerprint goes into SDP. The id is 0 when there is none.
-  virtual DtlsIdentity dtls_identity() const { return {}; }
+  virtual DtlsIdentity dtls_identity() const = 0;
 
   /// What became of handshakes; null when there are none.
   virtual const HandshakeCounters* handshake_counters() const { return nullptr; }

@@ -20,6 +20,8 @@ class FakeRelay final : public Relay {
  public:
   Result<Opened> open_session(const SessionSpec&, OpenFailure&) override { return Error{"none"}; }
   void update_leg(SessionId, Side, const LegConfig&) override {}
+  void update_transport(SessionId, Side, const TransportConfig&) override {}
+  DtlsIdentity dtls_identity() const override { return {}; }
   void close_session(SessionId, std::uint64_t) override {}
   bool query_session(SessionId id, std::uint64_t token) override {
     if (id != session) return false;
@@ -192,6 +194,41 @@ TEST_F(EndpointsTest, session_waits_for_its_figures) {
   EXPECT_EQ(session["legs"]["a"]["streams"][0]["auth_failures"], 3);
   EXPECT_EQ(session["legs"]["a"]["drops"][0]["meaning"], info_of(DropReason::kAuthFailed).help);
   EXPECT_TRUE(session["legs"]["b"]["last_packet_age_seconds"].is_null());
+}
+
+TEST_F(EndpointsTest, a_session_tells_how_ice_and_dtls_stand) {
+  Response answer{0, "", ""};
+  endpoints_.handle({Door::kUnix, "/v1/sessions/0-7-3"},
+                    [&answer](Response response) { answer = std::move(response); });
+  ASSERT_EQ(relay_.tokens.size(), 1u);
+  Event event = stats_event(relay_.tokens[0]);
+  TransportReport& report = event.stats.legs[0].transport;
+  report.ice = IceState::kConnected;
+  report.controlling = true;
+  report.consent_until = now_ + Seconds{20};
+  report.pair_count = 1;
+  report.pairs[0] = {{IpAddress::v4(203, 0, 113, 9), 4321},
+                     Component::kRtp,
+                     CandidateType::kPeerReflexive,
+                     IcePairState::kSucceeded,
+                     true};
+  report.dtls = DtlsState::kFailed;
+  report.dtls_failure = DtlsFailure::kFingerprint;
+  report.suite = SrtpSuite::kAeadAes256Gcm;
+  endpoints_.on_event(event);
+  const json session = json::parse(answer.body);
+  const json& leg = session["legs"]["a"];
+  EXPECT_EQ(leg["remote"], "203.0.113.9:4321") << "where media goes, whatever the SDP said";
+  EXPECT_EQ(leg["suite"], "AEAD_AES_256_GCM");
+  EXPECT_EQ(leg["ice"]["state"], "connected");
+  EXPECT_EQ(leg["ice"]["role"], "controlling");
+  EXPECT_EQ(leg["ice"]["consent_seconds_left"], 20.0);
+  EXPECT_EQ(leg["ice"]["pairs"][0]["type"], "prflx");
+  EXPECT_EQ(leg["ice"]["pairs"][0]["state"], "succeeded");
+  EXPECT_EQ(leg["dtls"]["state"], "failed");
+  EXPECT_EQ(leg["dtls"]["last_failure"]["reason"], "fingerprint_mismatch");
+  EXPECT_TRUE(session["legs"]["b"]["ice"].is_null());
+  EXPECT_TRUE(session["legs"]["b"]["dtls"].is_null());
 }
 
 TEST_F(EndpointsTest, figures_that_do_not_come_are_given_up) {

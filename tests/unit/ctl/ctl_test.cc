@@ -66,6 +66,22 @@ TEST(CtlPrint, session_tells_legs_streams_and_drops) {
                                "  inside, 192.0.2.1:36002 to nowhere, plain RTP\n"));
 }
 
+TEST(CtlPrint, session_tells_how_ice_and_dtls_stand) {
+  std::string body = kSession;
+  const std::string suite = "\"suite\": \"none\",";
+  body.replace(body.find(suite), suite.size(), suite + R"("keying": "DTLS",
+    "ice": {"state": "checking", "role": "controlled", "consent_seconds_left": null,
+      "pairs": [{"remote": "203.0.113.9:4321", "component": "rtp", "type": "host",
+                 "state": "in progress", "selected": false}]},
+    "dtls": {"state": "waiting", "last_failure": {"reason": "timeout", "meaning": "no answer"}},)");
+  const auto text = print_session(body);
+  ASSERT_TRUE(text);
+  EXPECT_THAT(*text, HasSubstr("to nowhere, SRTP by DTLS, no key yet\n"
+                               "  ICE checking, we are controlled\n"
+                               "    rtp to 203.0.113.9:4321 (host): in progress\n"
+                               "  DTLS waiting; last failure: no answer (timeout)\n"));
+}
+
 TEST(CtlPrint, sessions_of_a_call) {
   EXPECT_THAT(*sessions_of_call(kSessions, "abc@host"), ElementsAre("0-1-1"));
   EXPECT_THAT(*sessions_of_call(kSessions, "abc"), IsEmpty());
