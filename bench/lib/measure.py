@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pathlib
+import shlex
 import subprocess
 import time
 
@@ -23,6 +24,16 @@ PREPARATION_SECONDS = 120  # at most: packets, and calls as slow as 10 a second 
 
 class BenchError(RuntimeError):
     """The measurement cannot go on; the text says why and what to do."""
+
+
+def build(*targets):
+    """Brings what is to be measured up to date."""
+    print("building " + ", ".join(targets), flush=True)
+    for command in (["cmake", "--preset", "release"], ["ninja", "-C", str(BUILD), *targets]):
+        done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, text=True, check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode != 0:
+            raise BenchError(f"{shlex.join(command)}:\n{done.stdout[-3000:]}")
 
 
 def stolen_seconds(core):

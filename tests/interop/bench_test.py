@@ -133,6 +133,22 @@ def limits_and_overload_are_measured(scratch):
 
 
 @case
+def handshakes_are_made_and_measured(scratch):
+    done = subprocess.run(
+        [str(ROOT / "bench" / "handshakes"), "--no-build", "--relays", "turnpike", "--rate", "10",
+         "--seconds", "2", "--calls", "5"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    expect(done.returncode == 0, f"ends with {done.returncode}: {done.stdout}{done.stderr}")
+    told = dict(re.findall(r"(?m)^turnpike, (.*?): (\{.*\})$", done.stdout))
+    for what in ("handshakes alone", "handshakes beside them"):
+        found = json.loads(told[what])
+        expect(found["handshakes_completed"] == found["handshakes_attempted"] >= 19
+               and found["refused"] == found["failed"] == 0, f"{what}: {found}")
+        expect(found["p50_ms"] > 0 and found["relay_cpu_us_each"] > 0, f"{what}: {found}")
+    expect(json.loads(told["5 calls beside handshakes"])["delay_p50_us"] > 0, done.stdout)
+
+
+@case
 def nothing_of_a_measurement_stays_behind(scratch):
     before = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
     done = subprocess.run(
