@@ -1,6 +1,7 @@
 """kill -9 with encrypted calls up: the next daemon adopts sockets and state from the holder."""
 # time limit: 180 s
 
+import contextlib
 import glob
 import os
 import signal
@@ -274,17 +275,26 @@ def a_full_holder_keeps_what_it_has_and_is_told(scratch):
     expect("closing 50 descriptors" not in log, f"what was kept is thrown away: {log}")
 
 
+def _memories(holder, name=""):
+    """The shared memory that the holder keeps. It may be closing other descriptors meanwhile."""
+    found = []
+    for fd in glob.glob(f"/proc/{holder.pid}/fd/*"):
+        with contextlib.suppress(FileNotFoundError):
+            if os.readlink(fd).startswith(f"/memfd:{name}"):
+                found.append(fd)
+    return found
+
+
 @case
 def a_damaged_arena_is_refused(scratch):
     holder, daemon, made, outside, inside = _calls_up(scratch, 12)
     daemon.kill()
     damaged = 0
-    for fd in glob.glob(f"/proc/{holder.pid}/fd/*"):
-        if os.readlink(fd).startswith("/memfd:"):
-            with open(fd, "r+b", buffering=0) as memory:
-                memory.seek(0)
-                memory.write(os.urandom(64))
-                damaged += 1
+    for fd in _memories(holder):
+        with open(fd, "r+b", buffering=0) as memory:
+            memory.seek(0)
+            memory.write(os.urandom(64))
+            damaged += 1
     expect(damaged > 0, "the holder keeps no memory")
     daemon.start()
     eventually(lambda: "adoption_refused" in daemon.log_text(), "the log tells of the refusal")
@@ -304,13 +314,12 @@ def a_damaged_arena_is_refused(scratch):
 def what_is_damaged_is_told(scratch):
     holder, daemon, made, _, _ = _calls_up(scratch, 12)
     daemon.kill()
-    for fd in glob.glob(f"/proc/{holder.pid}/fd/*"):
-        if os.readlink(fd).startswith("/memfd:turnpike-records"):
-            with open(fd, "r+b", buffering=0) as memory:
-                # The first record is the DTLS certificate; without it another one is made.
-                for place in (512 + 100, memory.read().index(made[0].call_id.encode())):
-                    memory.seek(place)
-                    memory.write(b"damage")
+    [records] = _memories(holder, "turnpike-records")
+    with open(records, "r+b", buffering=0) as memory:
+        # The first record is the DTLS certificate; without it another one is made.
+        for place in (512 + 100, memory.read().index(made[0].call_id.encode())):
+            memory.seek(place)
+            memory.write(b"damage")
     daemon.start()
     told = _told_of_adoption(daemon)
     expect(len(told) == 1 and "level=warning" in told[0] and "calls=11 sessions=12" in told[0] and
