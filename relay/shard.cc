@@ -7,10 +7,13 @@
 namespace turnpike {
 namespace {
 
-// Batches in one turn of the loop before timers and commands get theirs.
+// Full batches in one turn of the loop before timers and commands get theirs.
 constexpr int kBatchesPerTurn = 8;
 // How often every socket is asked in one turn: a burst of video on one of them gets on faster.
 constexpr int kRoundsPerTurn = 4;
+// And when one of them had something each time: a flood that begins before the relay knows its
+// remote end must not push that end's packets out of the buffer while there is time to read them.
+constexpr int kRoundsInBacklog = 64;
 
 // Before the shard ends; under load there is always something left.
 constexpr int kLastTurnsMax = 20;
@@ -182,13 +185,16 @@ void Shard::note_lateness(Instant now, Instant expected) {
 
 Shard::Turn Shard::drain() {
   Turn turn;
+  int full = 0;
   int rounds = 0;
   const bool shed = overload_.shedding(monotonic_now());
-  for (int i = 0; i < kBatchesPerTurn && rounds < kRoundsPerTurn; ++i) {
+  io_->begin_turn();
+  while (full < kBatchesPerTurn &&
+         rounds < (turn.left == Waiting::kBacklog ? kRoundsInBacklog : kRoundsPerTurn)) {
     batch_.clear();
     turn.left = io_->receive(batch_, shed);
     if (turn.left == Waiting::kNothing) break;
-    if (turn.left == Waiting::kLittle) ++rounds;
+    ++(turn.left == Waiting::kMore ? full : rounds);
     turn.packets += batch_.size();
     for (std::size_t k = 0; k < batch_.size(); ++k) turn.shed += batch_[k].shed_behind;
     if (batch_.size() != 0) process_batch(monotonic_now());

@@ -36,6 +36,7 @@ struct Packet {
   SocketAddress source;
   SocketTag tag;
   std::uint32_t shed_behind = 0;  ///< later datagrams of the same socket that were thrown away
+  std::uint32_t overflowed = 0;   ///< datagrams for which the socket's buffer had no room
 };
 
 /// A packet that an engine decided to send: `packet` of the batch, from a socket, to an address.

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include <linux/sock_diag.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -21,6 +22,13 @@ namespace {
 constexpr std::uint64_t kTwinBit = 4;
 // Of one socket at a time: more than a buffer of the usual size holds.
 constexpr std::uint32_t kShedMax = 512;
+// A socket that had something so often in one turn has more than a stream of audio.
+constexpr std::uint32_t kBacklogReads = 4;
+// Sends to one address after which a port with a backlog gets its twin: the kernel then tells the
+// remote end's datagrams from a flood.
+constexpr std::uint32_t kConnectAfterInBacklog = 8;
+// How often a twin waits for an empty socket. In a flood it would wait for ever.
+constexpr std::uint32_t kDeferralsMax = 32;
 
 std::uint64_t pack(const SocketTag& tag) {
   return (std::uint64_t{tag.slot} << 32) | (std::uint64_t{tag.generation & 0x1fffffffU} << 3) |
@@ -53,6 +61,7 @@ class SocketsIo final : public UdpIo {
     Entry fresh;
     fresh.fd = fd;
     fresh.generation = tag.generation;
+    fresh.bound.overflows = overflows_of(fd);  // before this session, or of a filter
     entry(tag) = fresh;
     return true;
   }
@@ -63,6 +72,7 @@ class SocketsIo final : public UdpIo {
     entry(tag) = {};
   }
 
+  void begin_turn() override { ++turn_; }
   int poll_fd() const override { return epoll_fd_; }
 
   bool readable() const override {
@@ -74,11 +84,13 @@ class SocketsIo final : public UdpIo {
     std::array<epoll_event, kBatchPacketsMax> events;
     const auto room = static_cast<int>(kBatchPacketsMax - batch.size());
     const int ready = epoll_wait(epoll_fd_, events.data(), room, 0);
+    bool backlog = false;
     for (int i = 0; i < ready; ++i) {
-      read_one(events[static_cast<std::size_t>(i)].data.u64, batch, shed);
+      backlog |= read_one(events[static_cast<std::size_t>(i)].data.u64, batch, shed);
     }
     if (ready <= 0) return Waiting::kNothing;
-    return ready == room ? Waiting::kMore : Waiting::kLittle;
+    if (ready == room) return Waiting::kMore;
+    return backlog && !shed ? Waiting::kBacklog : Waiting::kLittle;
   }
 
   SendResult send(const Send& send) override {
@@ -87,13 +99,14 @@ class SocketsIo final : public UdpIo {
     if (from.peer != send.destination) {
       from.peer = send.destination;
       from.sends = 0;
+      from.deferrals = 0;
       from.connected = false;
     }
     if (from.connected) {
       const SendResult result = transmit(from.twin, send, nullptr, 0);
       // An error may be that of an earlier datagram (ICMP): this one goes the other way.
       if (result != SendResult::kFailed) return result;
-    } else if (send.tag.component == Component::kRtp && ++from.sends == connect_after_) {
+    } else if (send.tag.component == Component::kRtp && wants_twin(from)) {
       connect_twin(from, send.tag);
     }
     sockaddr_storage to;
@@ -102,13 +115,22 @@ class SocketsIo final : public UdpIo {
   }
 
  private:
+  struct Queue {
+    std::uint32_t turn = 0;       // in which it was read last
+    std::uint32_t reads = 0;      // in that turn
+    std::uint32_t overflows = 0;  // as the kernel counts them, when last looked
+  };
   struct Entry {
     int fd = -1;
     int twin = -1;  // also when it is connected to an address from before `peer`
     std::uint32_t generation = 0;
-    std::uint32_t sends = 0;  // in a row to `peer`, not connected
-    SocketAddress peer;       // of the last datagram sent
-    bool connected = false;   // the twin is, to `peer`
+    std::uint32_t sends = 0;      // in a row to `peer`, not connected
+    std::uint32_t deferrals = 0;  // of a twin to `peer`
+    SocketAddress peer;           // of the last datagram sent
+    bool connected = false;       // the twin is, to `peer`
+    bool backlog = false;         // `fd` had one, at any time
+    Queue bound;
+    Queue connected_queue;
   };
 
   bool watch(int fd, std::uint64_t data) {
@@ -128,9 +150,19 @@ class SocketsIo final : public UdpIo {
     return blocked ? SendResult::kBlocked : SendResult::kFailed;
   }
 
+  // Once for each peer, unless it is put off.
+  bool wants_twin(Entry& from) {
+    if (connect_after_ == 0) return false;
+    const std::uint32_t enough =
+        from.backlog ? std::min(connect_after_, kConnectAfterInBacklog) : connect_after_;
+    if (from.sends > enough) return false;
+    return ++from.sends >= enough;
+  }
+
   // What a twin of an earlier address has still to read stays in its queue.
   void connect_twin(Entry& from, const SocketTag& tag) {
-    if (has_datagram(from.fd)) {  // what comes to the twin would overtake it
+    if (has_datagram(from.fd) && from.deferrals < kDeferralsMax) {
+      ++from.deferrals;  // what comes to the twin would overtake it
       --from.sends;
       return;
     }
@@ -146,32 +178,55 @@ class SocketsIo final : public UdpIo {
     }
     from.twin = twin;
     from.connected = true;
+    from.connected_queue = {};
   }
 
   Entry& entry(const SocketTag& tag) {
     return entries_[std::size_t{tag.slot} * 4 + index_of(tag.side) * 2 + index_of(tag.component)];
   }
 
-  void read_one(std::uint64_t packed, Batch& batch, bool shed) {
+  // True when the socket has a backlog.
+  bool read_one(std::uint64_t packed, Batch& batch, bool shed) {
     Packet* packet = batch.next();
     SocketTag tag;
     tag.slot = static_cast<std::uint32_t>(packed >> 32);
     tag.side = (packed & 2) != 0 ? Side::kB : Side::kA;
     tag.component = (packed & 1) != 0 ? Component::kRtcp : Component::kRtp;
-    const Entry& from = entry(tag);
+    Entry& from = entry(tag);
     tag.generation = from.generation;
-    if (from.fd < 0) return;
+    if (from.fd < 0) return false;
     sockaddr_storage source;
     socklen_t source_bytes = sizeof source;
-    const int fd = (packed & kTwinBit) != 0 ? from.twin : from.fd;
+    const bool by_twin = (packed & kTwinBit) != 0;
+    const int fd = by_twin ? from.twin : from.fd;
     const ssize_t length = recvfrom(fd, packet->data, kPayloadBytesMax, MSG_DONTWAIT | MSG_TRUNC,
                                     reinterpret_cast<sockaddr*>(&source), &source_bytes);
-    if (length < 0) return;  // EAGAIN, or an ICMP error that is evidence at most
+    if (length < 0) return false;  // EAGAIN, or an ICMP error that is evidence at most
     packet->length = static_cast<std::uint32_t>(length);
     packet->source = from_sockaddr(source);
     packet->tag = tag;
     packet->shed_behind = shed ? throw_away(fd) : 0;
+    packet->overflowed = 0;
     batch.commit();
+
+    Queue& queue = by_twin ? from.connected_queue : from.bound;
+    if (queue.turn != turn_) queue = {turn_, 0, queue.overflows};
+    const bool backlog = ++queue.reads >= kBacklogReads;
+    if (queue.reads == kBacklogReads || packet->shed_behind != 0) {
+      const std::uint32_t overflows = overflows_of(fd);
+      packet->overflowed = overflows - queue.overflows;
+      queue.overflows = overflows;
+    }
+    if (backlog && !by_twin) from.backlog = true;
+    return backlog;
+  }
+
+  // Datagrams that found no room since the socket was made; wraps.
+  static std::uint32_t overflows_of(int fd) {
+    std::array<std::uint32_t, SK_MEMINFO_VARS> memory{};
+    socklen_t size = sizeof memory;
+    if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory.data(), &size) != 0) return 0;
+    return memory[SK_MEMINFO_DROPS];
   }
 
   static bool has_datagram(int fd) {
@@ -189,6 +244,7 @@ class SocketsIo final : public UdpIo {
   int epoll_fd_;
   std::uint32_t connect_after_;
   int twin_descriptor_max_;
+  std::uint32_t turn_ = 0;
   std::vector<Entry> entries_;
 };
 

@@ -15,6 +15,7 @@ enum class SendResult : std::uint8_t { kSent, kBlocked, kFailed };
 enum class Waiting : std::uint8_t {
   kNothing,  ///< no socket had anything
   kLittle,   ///< every socket that had something was read; a datagram may wait behind another
+  kBacklog,  ///< as kLittle, and a socket had something each time it was asked in this turn
   kMore,     ///< the batch was full before all sockets were read
 };
 
@@ -28,10 +29,13 @@ class UdpIo {
   /// Stops reading; the descriptor stays open.
   virtual void remove(int fd, const SocketTag& tag) = 0;
 
+  /// What receive() calls a turn begins.
+  virtual void begin_turn() = 0;
   /// Readable when receive() would find something.
   virtual int poll_fd() const = 0;
   /// Appends to `batch` what waits, one datagram of each socket, so that a flood on one port
-  /// starves no other. `shed`: throws away what waits behind it, and counts that in the packet.
+  /// starves no other. `shed`: throws away what waits behind it, and counts that in the packet, as
+  /// what the kernel threw away because the socket's buffer was full.
   virtual Waiting receive(Batch& batch, bool shed) = 0;
   /// Whether receive() would find something now.
   virtual bool readable() const = 0;

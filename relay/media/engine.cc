@@ -90,11 +90,10 @@ void Engine::drop_unowned(DropReason reason) {
   counters_.drops[static_cast<std::size_t>(reason)].add();
 }
 
-void Engine::count_shed(Work& work) {
-  const auto reason = static_cast<std::size_t>(DropReason::kOverload);
-  counters_.packets_received.add(work.packet->shed_behind);
-  counters_.drops[reason].add(work.packet->shed_behind);
-  work.from->drops[reason] += work.packet->shed_behind;
+void Engine::count_unread(Work& work, DropReason reason, std::uint32_t count) {
+  counters_.packets_received.add(count);
+  counters_.drops[static_cast<std::size_t>(reason)].add(count);
+  work.from->drops[static_cast<std::size_t>(reason)] += count;
 }
 
 void Engine::set_aside(Work& work, bool wanted, DropReason otherwise) {
@@ -119,7 +118,10 @@ bool Engine::admit(Work& work, Instant now) {
   if (work.session == nullptr) return drop(work, DropReason::kNoSession), false;
   work.from = &work.session->legs[index_of(packet.tag.side)];
   work.to = &work.session->legs[index_of(other(packet.tag.side))];
-  if (packet.shed_behind != 0) count_shed(work);
+  if ((packet.shed_behind | packet.overflowed) != 0) {
+    count_unread(work, DropReason::kOverload, packet.shed_behind);
+    count_unread(work, DropReason::kQueueFull, packet.overflowed);
+  }
 
   if (packet.length > kPayloadBytesMax) return drop(work, DropReason::kTruncated), false;
   switch (classify(packet.data, packet.length)) {

@@ -111,7 +111,7 @@ class Engine {
   };
 
   void drop(Work& work, DropReason reason);
-  void count_shed(Work& work);
+  void count_unread(Work& work, DropReason reason, std::uint32_t count);
   bool admit(Work& work, Instant now);
   void set_aside(Work& work, bool wanted, DropReason otherwise);
   bool admit_source(Work& work, Instant now);

@@ -15,7 +15,7 @@
 
 namespace turnpike::media {
 
-constexpr std::uint32_t kStateVersion = 8;
+constexpr std::uint32_t kStateVersion = 9;
 constexpr std::uint32_t kNoStream = 0xffffffff;
 
 /// One SSRC received on a leg and sent on to the other: both directions of its SRTP state.

@@ -101,6 +101,28 @@ def a_flood_on_one_port_starves_nobody(scratch):
     expect(longest < 500, f"a stream paused for {longest} ms")
 
 
+@case
+def a_flood_that_is_there_before_the_call_takes_nothing_of_it(scratch):
+    scratch.enter(topology())
+    daemon = Turnpiked(scratch, {})
+    outside, inside = Peer(scratch, OUTSIDE), Peer(scratch, INSIDE)
+    call = Call(daemon.ng, Side(OUTSIDE, 30000, (CM,)), Side(INSIDE, 20000)).set_up()
+    connect(call, outside, inside)
+    floods = [scratch.spawn(*place.command(sys.executable, FLOOD, *side.given.rtp, 8, "junk", 182,
+                                           20000))
+              for place, side in ((STRANGER, call.a), (INSIDE, call.b))]
+    eventually(lambda: daemon.dropped() > 20000, "the floods reach the relay")
+    for peer in (outside, inside):
+        peer.start()
+    eventually(lambda: all(peer.report()[peer.legs[0]]["received"] >= 250
+                           for peer in (outside, inside)), "media for 5 s", timeout=10)
+    expect(all(flood.poll() is None for flood in floods), "the floods went on meanwhile")
+    for peer in (outside, inside):
+        counts = peer.report()[peer.legs[0]]
+        note(f"{counts['lost']} of {counts['lost'] + counts['received']} packets lost")
+        expect(counts["lost"] <= 0.01 * counts["received"], f"{counts['lost']} packets lost")
+
+
 # At 50 packets a second a socket's buffer holds about 5 s: packets are lost and sequences jump.
 # Longer than a live migration of a virtual machine stops it, too.
 FREEZE_SECONDS = 10.0

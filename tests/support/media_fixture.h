@@ -119,6 +119,7 @@ class MediaFixture {
   }
   /// The I/O layer threw away so many datagrams behind the last one queued.
   void shed_behind_last(std::uint32_t count) { batch_[batch_.size() - 1].shed_behind = count; }
+  void overflowed_before_last(std::uint32_t n) { batch_[batch_.size() - 1].overflowed = n; }
   std::vector<Sent> deliver() {
     engine_.handle(now_, batch_, outbox_, notices_);
     batch_.clear();

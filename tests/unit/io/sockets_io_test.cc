@@ -144,6 +144,72 @@ TEST_F(SocketsIoTest, a_twin_waits_until_what_came_before_it_was_read) {
   expect_hears(peer_, "2");
 }
 
+TEST_F(SocketsIoTest, a_port_in_a_flood_gets_its_twin_early_and_without_waiting_for_ever) {
+  io_ = make_sockets_io(4, 1000);
+  ASSERT_TRUE(io_->add(port_.fd(), kTag));
+  const std::size_t before = open_descriptors();
+  for (int i = 0; i < 8; ++i) stranger_.send({'f'}, local_);
+  io_->begin_turn();
+  Waiting left = Waiting::kNothing;
+  for (int round = 0; round < 4; ++round) {
+    EXPECT_NE(left, Waiting::kBacklog) << round;
+    Batch batch;
+    left = io_->receive(batch, false);
+    EXPECT_EQ(batch.size(), 1U);
+  }
+  EXPECT_EQ(left, Waiting::kBacklog);
+  int sends = 0;
+  for (; open_descriptors() == before && sends < 100; ++sends) {
+    EXPECT_EQ(send(peer_.local()), SendResult::kSent);
+    EXPECT_EQ(text_of(peer_.receive()), "media");
+  }
+  EXPECT_EQ(sends, 8 + 32) << "eight in a row, and it was put off while the flood waited";
+  expect_hears(stranger_, "f");
+}
+
+TEST_F(SocketsIoTest, a_few_datagrams_in_each_of_several_turns_are_no_backlog) {
+  for (int turn = 0; turn < 6; ++turn) {
+    io_->begin_turn();
+    for (int i = 0; i < 3; ++i) {
+      peer_.send({'m'}, local_);
+      Batch batch;
+      EXPECT_EQ(io_->receive(batch, false), Waiting::kLittle);
+      EXPECT_EQ(batch.size(), 1U);
+    }
+  }
+}
+
+TEST_F(SocketsIoTest, what_finds_no_room_is_counted_once_and_only_of_this_session) {
+  const auto flood = [&] {
+    int buffer = 0;
+    socklen_t size = sizeof buffer;
+    ASSERT_EQ(getsockopt(port_.fd(), SOL_SOCKET, SO_RCVBUF, &buffer, &size), 0);
+    // A datagram costs more of the buffer than it is long.
+    for (int i = 0; i < buffer / 500; ++i) stranger_.send({'f'}, local_);
+  };
+  flood();
+  io_->remove(port_.fd(), kTag);
+  ASSERT_TRUE(io_->add(port_.fd(), kTag));  // as the next session: what was lost before is not its
+  std::uint32_t overflowed = 0;
+  const auto read_all = [&] {
+    Batch batch;
+    io_->begin_turn();
+    while (io_->receive(batch, false) != Waiting::kNothing) {
+      overflowed += batch[batch.size() - 1].overflowed;
+      batch.clear();
+    }
+  };
+  read_all();
+  EXPECT_EQ(overflowed, 0U);
+  flood();
+  read_all();
+  EXPECT_GT(overflowed, 0U);
+  const std::uint32_t once = overflowed;
+  for (int i = 0; i < 8; ++i) stranger_.send({'f'}, local_);
+  read_all();
+  EXPECT_EQ(overflowed, once);
+}
+
 TEST_F(SocketsIoTest, unreachable_ports_cost_no_later_datagram) {
   SocketAddress gone;
   {

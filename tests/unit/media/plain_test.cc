@@ -33,6 +33,16 @@ TEST_F(Plain, forwards_rtp_unchanged_from_the_other_legs_socket) {
   EXPECT_EQ(stats.legs[1].packets_received, 0U);
 }
 
+TEST_F(Plain, what_found_no_room_is_counted_at_the_leg_that_sent_it) {
+  media.queue(Side::kB, rtp_packet(1), MediaFixture::remote(Side::kB));
+  media.overflowed_before_last(5);
+  EXPECT_EQ(media.deliver().size(), 1U);
+  EXPECT_EQ(media.drops(DropReason::kQueueFull), 5U);
+  EXPECT_EQ(media.drops(DropReason::kOverload), 0U);
+  const auto stats = media.stats();
+  EXPECT_EQ(stats.legs[1].drops[static_cast<std::size_t>(DropReason::kQueueFull)], 5U);
+}
+
 TEST_F(Plain, what_was_shed_is_counted_at_the_leg_that_sent_it) {
   media.queue(Side::kA, rtp_packet(1), MediaFixture::remote(Side::kA));
   media.shed_behind_last(3);

@@ -30,6 +30,7 @@ class FakeIo final : public UdpIo {
  public:
   bool add(int, const SocketTag&) override { return true; }
   void remove(int, const SocketTag&) override {}
+  void begin_turn() override {}
   int poll_fd() const override { return -1; }
   Waiting receive(Batch&, bool) override { return Waiting::kNothing; }
   bool readable() const override { return false; }
