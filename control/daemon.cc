@@ -293,6 +293,7 @@ metrics::Figures Daemon::figures() const {
   figures.call_adoption = call_adoption_;
   figures.calls = calls_->call_count();
   figures.calls_max = settings_.media.calls_max;
+  figures.ice_candidates_skipped = calls_->ice_candidates_skipped();
   figures.draining = draining_;
   figures.ng = &ng_->counters();
   for (const auto& entry : ng_->ignored().entries()) figures.ng_ignored += entry.count;

@@ -60,6 +60,17 @@ class Families {
     fill(labelled(label, text).histogram, ng::kDurationBounds, durations.buckets,
          seconds(durations.sum));
   }
+  void add_connect_times(const std::vector<const ShardCounters*>& shards) {
+    std::array<std::uint64_t, kIceConnectDurations.size() + 1> buckets{};
+    std::uint64_t sum_us = 0;
+    for (const ShardCounters* shard : shards) {
+      for (std::size_t i = 0; i < buckets.size(); ++i) {
+        buckets[i] += shard->ice_connect_durations[i].value();
+      }
+      sum_us += shard->ice_connect_us.value();
+    }
+    fill(labelled(nullptr, {}).histogram, kIceConnectDurations, buckets, number(sum_us) / 1e6);
+  }
   void add(const HandshakeCounters& handshakes) {
     std::array<std::uint64_t, kHandshakeDurations.size() + 1> buckets{};
     for (std::size_t i = 0; i < buckets.size(); ++i) buckets[i] = handshakes.durations[i].value();
@@ -149,6 +160,13 @@ void add_transports(const Figures& figures, Families& families) {
     for (const ShardCounters* shard : figures.shards) total += (shard->*metric.counter).value();
     families.counter(metric.name, metric.help).add(total);
   }
+  families
+      .counter("turnpike_ice_candidates_skipped_total",
+               "Candidates in SDP that were passed over: TCP, host names, what is no candidate.")
+      .add(figures.ice_candidates_skipped)
+      .histogram("turnpike_relay_ice_connect_duration_seconds",
+                 "Time from the remote end's first ICE credentials to a pair for each component.")
+      .add_connect_times(figures.shards);
 }
 
 void add_shards(const Figures& figures, Families& families) {

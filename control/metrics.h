@@ -36,6 +36,7 @@ struct Figures {
   call::CallAdoption call_adoption;
   std::uint64_t calls = 0;
   std::uint64_t calls_max = 0;
+  std::uint64_t ice_candidates_skipped = 0;
   bool draining = false;
   const ng::ServerCounters* ng = nullptr;
   std::uint64_t ng_ignored = 0;  ///< keys, flags and values without effect

@@ -163,6 +163,8 @@ class CallService {
   virtual void set_draining(bool draining) = 0;
 
   virtual std::size_t call_count() const = 0;
+  /// a=candidate lines so far that were passed over: see sdp::IceDescription::skipped.
+  virtual std::uint64_t ice_candidates_skipped() const { return 0; }
   virtual std::vector<CallSummary> calls() const = 0;
   /// Rebuilds calls from the relay's adopted records, closes sessions without a call.
   virtual CallAdoption adopt() = 0;

@@ -34,7 +34,7 @@ SourceRules Negotiation::source_rules() const {
 }
 
 Result<RemoteMedia> Negotiation::read_remote(Side side, const sdp::Session& description,
-                                             const sdp::Media& line, bool with_ice) const {
+                                             const sdp::Media& line, bool with_ice) {
   RemoteMedia remote;
   if (with_ice && config_.ice_mode != IceMode::kOff) {
     if (auto read = read_ice(side, description, line, remote); !read) return read.error();
@@ -74,9 +74,10 @@ Result<RemoteMedia> Negotiation::read_remote(Side side, const sdp::Session& desc
 }
 
 Result<void> Negotiation::read_ice(Side side, const sdp::Session& description,
-                                   const sdp::Media& line, RemoteMedia& remote) const {
+                                   const sdp::Media& line, RemoteMedia& remote) {
   auto ice = sdp::ice_of(description, line);
   if (!ice) return ice.error();
+  candidates_skipped_ += ice->skipped;
   remote.ice = ice->credentials;
   remote.ice_lite = ice->lite;
   const Destinations destinations(config_);

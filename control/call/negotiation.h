@@ -41,6 +41,9 @@ class Negotiation {
   /// open offer of the other side is void: it was made before this one took effect.
   Result<void> answer(Side offerer, sdp::Session& description);
 
+  /// Candidates in the description that were passed over.
+  std::uint32_t candidates_skipped() const { return candidates_skipped_; }
+
  private:
   // Offer
   Result<void> choose_interfaces(Side from);
@@ -71,7 +74,7 @@ class Negotiation {
                             const sdp::Session& description, const sdp::Media& line);
   Result<RemoteMedia> read_answer(const MediaSide& receiver, Side answerer,
                                   const OfferedMedia& offered, const sdp::Session& description,
-                                  const sdp::Media& line) const;
+                                  const sdp::Media& line);
   void settle_receiver(MediaSide& receiver, const OfferedMedia& offered, RemoteMedia remote) const;
   void settle_sender(MediaSide& sender, const OfferedMedia& offered) const;
   void settle_sender_transport(MediaSide& sender, const OfferedMedia& offered) const;
@@ -82,9 +85,9 @@ class Negotiation {
   /// What the end on `side` says; an address that media must not go to is an error, unless ICE
   /// finds the end (`with_ice`: it may be used).
   Result<RemoteMedia> read_remote(Side side, const sdp::Session& description,
-                                  const sdp::Media& line, bool with_ice) const;
+                                  const sdp::Media& line, bool with_ice);
   Result<void> read_ice(Side side, const sdp::Session& description, const sdp::Media& line,
-                        RemoteMedia& remote) const;
+                        RemoteMedia& remote);
   Result<void> read_dtls(const sdp::Session& description, const sdp::Media& line,
                          RemoteMedia& remote) const;
   /// Whether we are ICE lite towards the receiver of the request, or its sender.
@@ -102,6 +105,7 @@ class Negotiation {
   SessionChanges& changes_;
   Call& call_;
   const CallRequest& request_;
+  std::uint32_t candidates_skipped_ = 0;
 };
 
 }  // namespace turnpike::call

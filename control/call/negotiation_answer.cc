@@ -78,7 +78,7 @@ Result<void> Negotiation::answer_media(CallMedia& media, Side offerer, const Off
 Result<RemoteMedia> Negotiation::read_answer(const MediaSide& receiver, Side answerer,
                                              const OfferedMedia& offered,
                                              const sdp::Session& description,
-                                             const sdp::Media& line) const {
+                                             const sdp::Media& line) {
   auto remote = read_remote(answerer, description, line, offered.receiver_ice.in_use);
   if (!remote) return remote;
   if (offered.receiver_keying == Keying::kSdes) {

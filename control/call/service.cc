@@ -192,6 +192,7 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
   Negotiation negotiation(config_, environment_.random_bytes, relay_.dtls_identity(), changes, next,
                           request);
   const auto done = negotiation.offer(*from, description.value);
+  ice_candidates_skipped_ += negotiation.candidates_skipped();
   if (!done) {
     log(next, "offer refused: " + done.error().message);
     if (changes.at_session_limit()) return refuse_for_load(request, kLimitReached, reply);
@@ -232,6 +233,7 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
   Negotiation negotiation(config_, environment_.random_bytes, relay_.dtls_identity(), changes, next,
                           request);
   const auto done = negotiation.answer(offerer, description.value);
+  ice_candidates_skipped_ += negotiation.candidates_skipped();
   if (!done) {
     log(known->second, "answer refused: " + done.error().message);
     return reply(error_reply(done.error().message));

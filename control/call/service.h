@@ -27,6 +27,7 @@ class Service final : public CallService {
   void on_tick() override;
   void set_draining(bool draining) override { draining_ = draining; }
   std::size_t call_count() const override { return call_by_id_.size(); }
+  std::uint64_t ice_candidates_skipped() const override { return ice_candidates_skipped_; }
   std::vector<CallSummary> calls() const override;
   CallAdoption adopt() override;
 
@@ -63,6 +64,7 @@ class Service final : public CallService {
   std::map<SessionId, std::string> call_id_by_session_;
   /// The latest calls that were refused for want of room, oldest first.
   std::deque<std::string> refused_for_load_;
+  std::uint64_t ice_candidates_skipped_ = 0;
   bool draining_ = false;
 };
 

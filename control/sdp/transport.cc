@@ -59,33 +59,26 @@ std::string_view refusal_of(std::string_view value, std::size_t bytes_min) {
   return is_ice_text(value) ? "" : "holds a character that RFC 8839 does not allow";
 }
 
-/// Nothing when it is none that we can use; an error when it is not even a candidate.
-Result<std::optional<IceCandidate>> parse_candidate(const Media& media, std::string_view value) {
+/// Nothing when it is none that we can use, or not even a candidate.
+std::optional<IceCandidate> parse_candidate(std::string_view value) {
   const auto words = words_of(value);
-  if (words.size() < 8 || words[6] != "typ") {
-    return error_at(media, "a=candidate is not of the form of RFC 8839 section 5.1");
-  }
-  // The foundation is of no use to us: we have one candidate for each component.
+  if (words.size() < 8 || words[6] != "typ") return std::nullopt;
+  // The foundation is of no use to us: nothing is frozen.
   const auto component = number_of<std::uint16_t>(words[1]);
-  if (!component || *component == 0 || *component > 256) {
-    return error_at(media, "component in a=candidate is not a number from 1 to 256");
-  }
   const auto priority = number_of<std::uint32_t>(words[3]);
-  if (!priority) return error_at(media, "priority in a=candidate is not a number of 32 bits");
   const auto port = number_of<std::uint16_t>(words[5]);
-  if (!port) return error_at(media, "port in a=candidate is not a number from 0 to 65535");
   const auto* type = std::find(kTypeNames.begin(), kTypeNames.end(), words[7]);
   const auto ip = parse_ip(words[4]);
-  if (!equal_fold(words[2], "udp") || *component > 2 || *port == 0 || !ip ||
-      type == kTypeNames.end()) {
-    return std::optional<IceCandidate>{};
+  if (!equal_fold(words[2], "udp") || !component || *component == 0 || *component > 2 ||
+      !priority || !port || *port == 0 || !ip || type == kTypeNames.end()) {
+    return std::nullopt;
   }
   IceCandidate candidate;
   candidate.address = {*ip, *port};
   candidate.priority = *priority;
   candidate.component = *component == 1 ? Component::kRtp : Component::kRtcp;
   candidate.type = static_cast<CandidateType>(type - kTypeNames.begin());
-  return std::optional<IceCandidate>{candidate};
+  return candidate;
 }
 
 std::optional<unsigned> hex_digit(char c) {
@@ -175,10 +168,11 @@ Result<IceDescription> ice_of(const Session& session, const Media& media) {
   ice.lite = has(session.attributes, "ice-lite");
   for (const Attribute& attribute : media.attributes) {
     if (attribute.name != "candidate") continue;
-    const auto candidate = parse_candidate(media, attribute.value);
-    if (!candidate) return candidate.error();
-    if (*candidate && ice.candidates.size() < kCandidatesReadMax) {
-      ice.candidates.push_back(**candidate);
+    const auto candidate = parse_candidate(attribute.value);
+    if (candidate && ice.candidates.size() < kCandidatesReadMax) {
+      ice.candidates.push_back(*candidate);
+    } else {
+      ++ice.skipped;
     }
   }
   return ice;

@@ -40,16 +40,18 @@ constexpr std::size_t kCandidatesReadMax = 64;
 struct IceDescription {
   SecretIceCredentials credentials;  ///< unset: it does no ICE
   bool lite = false;
-  /// In its order: UDP with a literal address, of RTP or RTCP. Others are passed over: TCP
-  /// (RFC 6544), host names (mDNS among them), unknown types, port 0.
+  /// In its order: UDP with a literal address, of RTP or RTCP.
   std::vector<IceCandidate> candidates;
+  /// The other a=candidate lines, which RFC 8839 section 5.1 says to pass over: TCP (RFC 6544),
+  /// host names (mDNS among them), unknown types, port 0, what breaks the grammar, too many.
+  std::uint32_t skipped = 0;
 
   bool is_set() const { return credentials.is_set(); }
 };
 /// Reads user name fragment and password at media level, else at session level. Without either,
 /// the section does no ICE and nothing else of it is looked at.
-/// Errors: one without the other, characters or sizes that RFC 8839 section 5.4 or transport.h
-/// does not allow, a candidate that breaks the grammar of section 5.1. They quote nothing.
+/// Errors: one without the other, characters or sizes that RFC 8839 section 5.4 does not allow.
+/// They quote nothing.
 Result<IceDescription> ice_of(const Session& session, const Media& media);
 
 /// a=setup (RFC 4145 section 4), as its writer says it of itself.

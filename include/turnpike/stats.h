@@ -78,6 +78,12 @@ class Counter {
   std::atomic<std::uint64_t> value_{0};
 };
 
+/// Upper bounds of how long ICE took; what took longer stands in one more bucket.
+constexpr std::array<Milliseconds, 9> kIceConnectDurations = {
+    Milliseconds{20},   Milliseconds{50},   Milliseconds{100},
+    Milliseconds{200},  Milliseconds{500},  Milliseconds{1000},
+    Milliseconds{2000}, Milliseconds{5000}, Milliseconds{15000}};
+
 /// What one shard has done since it started. Read from any thread.
 struct ShardCounters {
   Counter packets_received;
@@ -92,11 +98,15 @@ struct ShardCounters {
   Counter sessions_closed;
   Counter media_timeouts;
   Counter commands;
-  Counter cpu_us;              ///< CPU time of the thread in microseconds, ten times a second
-  Counter events_dropped;      ///< event mailbox full: an event was lost
-  Counter ice_connected;       ///< legs that came to a selected pair, or back to one
-  Counter ice_failed;          ///< legs whose last pair has failed
-  Counter ice_consent_lost;    ///< legs that were sent nothing any more (RFC 7675 section 5.1)
+  Counter cpu_us;            ///< CPU time of the thread in microseconds, ten times a second
+  Counter events_dropped;    ///< event mailbox full: an event was lost
+  Counter ice_connected;     ///< legs that came to a selected pair, or back to one
+  Counter ice_failed;        ///< legs whose last pair has failed
+  Counter ice_consent_lost;  ///< legs that were sent nothing any more (RFC 7675 section 5.1)
+  /// By kIceConnectDurations, not cumulative: once for each leg, from the first credentials of its
+  /// remote end to a selected pair for each component in use.
+  std::array<Counter, kIceConnectDurations.size() + 1> ice_connect_durations;
+  Counter ice_connect_us;      ///< sum of them
   Counter transport_received;  ///< STUN and DTLS datagrams that were taken: neither forwarded nor
                                ///< dropped
   Counter transport_send_failures;  ///< STUN and DTLS datagrams that the kernel did not take

@@ -19,15 +19,15 @@ namespace turnpike {
 /// A short text in place, without allocation.
 template <std::size_t kBytesMax>
 struct ShortText {
-  static_assert(kBytesMax <= 255);
-  std::uint8_t size = 0;
+  static_assert(kBytesMax <= 65535);
+  std::uint16_t size = 0;
   std::array<char, kBytesMax> text{};
 
   /// False, and empty then, when it does not fit.
   bool assign(std::string_view value) {
     *this = ShortText{};
     if (value.size() > kBytesMax) return false;
-    size = static_cast<std::uint8_t>(value.size());
+    size = static_cast<std::uint16_t>(value.size());
     std::copy(value.begin(), value.end(), text.begin());
     return true;
   }
@@ -44,9 +44,9 @@ enum class IceMode : std::uint8_t {
   kFull = 2,
 };
 
-/// RFC 8839 section 5.4 allows 256 of each; longer ones than these are refused in signalling.
-constexpr std::size_t kIceUfragBytesMax = 64;
-constexpr std::size_t kIcePasswordBytesMax = 128;
+/// RFC 8839 section 5.4.
+constexpr std::size_t kIceUfragBytesMax = 256;
+constexpr std::size_t kIcePasswordBytesMax = 256;
 
 /// RFC 8445 section 5.3. The password is a secret.
 struct IceCredentials {

@@ -1,6 +1,7 @@
 #include "relay/ice/agent.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "relay/core/bytes.h"
 
@@ -54,6 +55,7 @@ void Agent::update(const IceConfig& config, const LegFacts& facts, const Turn& t
                        keys_.remote.inner == previous_.remote.inner;
     remote_ready_ = !stale;
     if (remote_ready_) patience_until_ = turn.now + kPatience;
+    if (known_since_ == Instant{}) known_since_ = turn.now;
   }
   if (rtcp_mux_) leave_rtcp(turn);
   add_candidates(config, facts.family, turn);
@@ -89,6 +91,7 @@ void Agent::restart(const IceConfig& config, const Turn& turn) {
 void Agent::adopt(const LegFacts& facts, const Turn& turn) {
   for (unsigned c = 0; c < components(); ++c) {
     if (!facts.present[c].is_set()) continue;
+    timed_ = true;  // by a process before this one
     Selection& selection = streams_[c].selection;
     selection.remote = facts.present[c];
     selection.active = true;
@@ -132,6 +135,7 @@ void Agent::run(const Turn& turn) {
   if (may_check() && turn.now >= next_slot_ && send_one(turn)) next_slot_ = turn.now + kPace;
   judge_failure(turn);
   settle_state(turn);
+  note_connect_time(turn.now);
 }
 
 void Agent::judge_failure(const Turn& turn) {
@@ -168,6 +172,16 @@ void Agent::settle_state(const Turn& turn) {
   if (state == state_) return;
   state_ = state;
   turn.sink.changed(id_, state);
+}
+
+void Agent::note_connect_time(Instant now) {
+  if (timed_ || state_ != IceState::kConnected || known_since_ == Instant{}) return;
+  timed_ = true;
+  connect_time_ = now - known_since_;
+}
+
+std::optional<Nanoseconds> Agent::take_connect_time() {
+  return std::exchange(connect_time_, std::nullopt);
 }
 
 Instant Agent::deadline_of(const Stream& stream) const {

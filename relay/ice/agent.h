@@ -45,6 +45,8 @@ class Agent {
   Instant deadline() const;
   bool is_validated(Component component, const SocketAddress& source) const;
   void report(TransportReport& out) const;
+  /// How long it took to connect, told once: see ShardCounters::ice_connect_durations.
+  std::optional<Nanoseconds> take_connect_time();
 
  private:
   // Where media goes, and the consent for it.
@@ -70,6 +72,7 @@ class Agent {
   void add_candidates(const IceConfig& config, AddressFamily family, const Turn& turn);
   void leave_rtcp(const Turn& turn);
   void settle_state(const Turn& turn);
+  void note_connect_time(Instant now);
   IceState state_now() const;
   void judge_failure(const Turn& turn);
   bool is_full() const { return config_.mode == IceMode::kFull; }
@@ -141,6 +144,9 @@ class Agent {
   bool lost_ = false;
   bool failed_ = false;
   IceState state_ = IceState::kOff;
+  Instant known_since_{};  // first credentials of the remote end
+  std::optional<Nanoseconds> connect_time_;
+  bool timed_ = false;  // connect_time_ was set, or does not count
 };
 
 }  // namespace turnpike::ice

@@ -41,7 +41,7 @@ void Engine::update(const SocketTag& leg, const IceConfig& config, const LegFact
     agent = agents_[index].get();
   }
   agent->update(config, facts, {now, sink});
-  set_deadline(index, now);
+  settle(index, now);
 }
 
 void Engine::close(const SocketTag& leg) {
@@ -60,7 +60,7 @@ bool Engine::handle(Instant now, const Packet& packet, Sink& sink) {
     last_drop_ = *reason;
     return false;
   }
-  set_deadline(index_of_leg(packet.tag), now);
+  settle(index_of_leg(packet.tag), now);
   return true;
 }
 
@@ -73,7 +73,16 @@ void Engine::report(const SocketTag& leg, TransportReport& out) const {
   if (const Agent* agent = find(leg); agent != nullptr) agent->report(out);
 }
 
-void Engine::set_deadline(std::uint32_t index, Instant now) {
+void Engine::count_connect_time(Nanoseconds took) {
+  std::size_t bucket = 0;
+  while (bucket < kIceConnectDurations.size() && took > kIceConnectDurations[bucket]) ++bucket;
+  counters_.ice_connect_durations[bucket].add();
+  counters_.ice_connect_us.add(static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(took).count()));
+}
+
+void Engine::settle(std::uint32_t index, Instant now) {
+  if (const auto took = agents_[index]->take_connect_time()) count_connect_time(*took);
   const Instant due = agents_[index]->deadline();
   // Never at once again: what was due has been done, or waits for something else.
   deadlines_.set(index, due == Instant::max() ? due : std::max(due, now + Nanoseconds(1)));
@@ -83,7 +92,7 @@ void Engine::on_deadline(Instant now, Sink& sink) {
   std::uint32_t index = 0;
   while (deadlines_.pop_due(now, index)) {
     agents_[index]->run({now, sink});
-    set_deadline(index, now);
+    settle(index, now);
   }
 }
 

@@ -84,7 +84,9 @@ class Engine {
  private:
   std::uint32_t index_of_leg(const SocketTag& leg) const;
   Agent* find(const SocketTag& leg) const;
-  void set_deadline(std::uint32_t index, Instant now);
+  /// After every turn of an agent.
+  void settle(std::uint32_t index, Instant now);
+  void count_connect_time(Nanoseconds took);
 
   RandomBytes random_;
   ShardCounters& counters_;

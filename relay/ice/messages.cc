@@ -42,7 +42,7 @@ stun::Bytes write_check(MessageBuffer& buffer, const Keys& keys, const CheckFiel
   auto end = std::copy(remote.begin(), remote.end(), username.text.begin());
   *end++ = ':';
   std::copy(local.begin(), local.end(), end);
-  username.size = static_cast<std::uint8_t>(remote.size() + 1 + local.size());
+  username.size = static_cast<std::uint16_t>(remote.size() + 1 + local.size());
   writer.add_text(stun::kUsername, username.view());
   writer.add_u32(stun::kPriority, fields.priority);
   writer.add_u64(fields.controlling ? stun::kIceControlling : stun::kIceControlled,

@@ -209,6 +209,7 @@ class IceFixture {
         sink.sent.begin(), sink.sent.end(),
         [&](const auto& sent) { return sent.to == to && sent.is(stun::Class::kRequest); }));
   }
+  const ShardCounters& counters() const { return counters_; }
   std::uint64_t drops(DropReason reason) const {
     return counters_.drops[static_cast<std::size_t>(reason)].value();
   }

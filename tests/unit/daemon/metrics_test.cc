@@ -96,9 +96,15 @@ TEST(Metrics, figures_reach_their_series) {
   offers.errors = 1;
   offers.duration.add(std::chrono::microseconds(300));
   offers.duration.add(std::chrono::seconds(2));
+  shard.ice_connect_durations[3].add(2);
+  shard.ice_connect_us.add(250'000);
+  ShardCounters other;
+  other.ice_connect_durations[9].add();
+  other.ice_connect_us.add(20'000'000);
   Figures figures;
-  figures.shards = {&shard};
+  figures.shards = {&shard, &other};
   figures.ng = &ng;
+  figures.ice_candidates_skipped = 5;
   const std::string text = render(figures);
   EXPECT_THAT(text, HasSubstr("turnpike_relay_packets_forwarded_total{shard=\"0\"} 41\n"));
   EXPECT_THAT(text, HasSubstr("turnpike_relay_packets_dropped_total{reason=\"replayed\"} 7\n"));
@@ -109,6 +115,12 @@ TEST(Metrics, figures_reach_their_series) {
   EXPECT_THAT(text, HasSubstr(duration + "_bucket{command=\"offer\",le=\"1\"} 1\n"));
   EXPECT_THAT(text, HasSubstr(duration + "_bucket{command=\"offer\",le=\"+Inf\"} 2\n"));
   EXPECT_THAT(text, HasSubstr(duration + "_count{command=\"offer\"} 2\n"));
+  const std::string connect = "turnpike_relay_ice_connect_duration_seconds";
+  EXPECT_THAT(text, HasSubstr(connect + "_bucket{le=\"0.1\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr(connect + "_bucket{le=\"0.2\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr(connect + "_bucket{le=\"+Inf\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr(connect + "_sum 20.25\n"));
+  EXPECT_THAT(text, HasSubstr("turnpike_ice_candidates_skipped_total 5\n"));
 }
 
 TEST(Metrics, number_of_series_is_bounded) {

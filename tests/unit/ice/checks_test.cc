@@ -314,5 +314,20 @@ TEST_F(Ice, long_passwords_and_fragments_fit) {
   EXPECT_TRUE(ice::is_authentic(*last().message(), ice_key(config.remote)));
 }
 
+TEST_F(Ice, the_longest_credentials_work) {
+  const IceCredentials longest = ice_credentials(std::string(256, 'u'), std::string(256, 'p'));
+  config.remote = longest;
+  candidate(near, 100);
+  update();
+  ASSERT_EQ(checks_to(near), 1U);
+  EXPECT_EQ(last().message()->username(), std::string(256, 'u') + ":ours");
+  EXPECT_TRUE(deliver(write_ice_answer(last().bytes, longest, local), near));
+  IceCheck nomination = check();
+  nomination.from = longest;
+  nomination.use_candidate = true;
+  EXPECT_TRUE(deliver(write_ice_check(nomination), near));
+  EXPECT_EQ(selected(), near);
+}
+
 }  // namespace
 }  // namespace turnpike::test
