@@ -112,7 +112,8 @@ struct Owner {
 TEST(Tidy, libraries_stay_with_their_owners) {
   const std::vector<Owner> owners = {
       {"uv.h", {"relay/io", "relay/shard.", "control/loop", "control/loop."}},
-      {"openssl/", {"relay/crypto", "control/pki"}},
+      {"openssl/", {"relay/crypto", "control/pki", "control/tls"}},
+      {"nghttp2/", {"control/zone"}},
       {"srtp2/", {"relay/crypto"}},
       {"intel-ipsec-mb.h", {"relay/crypto"}},
       {"prometheus/", {"control/metrics", "control/metrics."}},

@@ -1,4 +1,4 @@
-// Owning handles of OpenSSL's objects. Private to this folder.
+// Owning handles of OpenSSL's objects. Private to this folder and control/tls.
 #pragma once
 
 #include <memory>

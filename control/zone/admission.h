@@ -1,0 +1,58 @@
+// Which connections may wait for their handshake: limits in all and by source address, and a pause
+// for sources that gave a wrong password. An engine: it is given the time.
+//
+// A source is an IPv4 address or an IPv6 /64, because who has one address of those has them all.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <unordered_map>
+
+#include "control/zone/reason.h"
+#include "turnpike/address.h"
+#include "turnpike/time.h"
+
+namespace turnpike::zone {
+
+struct AdmissionLimits {
+  std::uint32_t waiting_max = 64;
+  std::uint32_t waiting_per_source_max = 16;
+  std::uint32_t arrivals_burst = 20;      ///< connections of one source at once, …
+  std::uint32_t arrivals_per_second = 2;  ///< … and in the long run
+  std::size_t sources_max = 1024;         ///< remembered at a time
+  Milliseconds password_pause_min{1000};  ///< after one wrong password; doubles with each
+  Milliseconds password_pause_max{60000};
+};
+
+class Admission {
+ public:
+  explicit Admission(const AdmissionLimits& limits) : limits_(limits) {}
+
+  /// A connection has come. kNone: it may wait, and settled() is due for it.
+  Reason arrive(const IpAddress& from, Instant now);
+  /// A connection that arrive() let in is through its handshake, or gone.
+  void settled(const IpAddress& from);
+  void passed_password(const IpAddress& from);
+  void gave_wrong_password(const IpAddress& from, Instant now);
+
+  std::size_t waiting() const { return waiting_; }
+  std::size_t sources() const { return sources_.size(); }
+
+ private:
+  struct Source {
+    std::uint32_t waiting = 0;
+    double arrivals_left = 0;
+    Instant counted{};
+    std::uint32_t wrong_passwords = 0;
+    Instant paused_until{};
+  };
+
+  void refill(Source& source, Instant now) const;
+  bool make_room(Instant now);
+
+  AdmissionLimits limits_;
+  std::size_t waiting_ = 0;
+  std::unordered_map<IpAddress, Source> sources_;
+};
+
+}  // namespace turnpike::zone

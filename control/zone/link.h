@@ -1,0 +1,89 @@
+// One connection of a zone on its socket, and the local TCP connections that its streams stand for.
+// Hides: who drives whom: socket, timer, engine, streams. Is not: which links there should be
+// (zone.h).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "control/loop/tcp_connection.h"
+#include "control/loop/watchers.h"
+#include "control/zone/connection.h"
+
+namespace turnpike::zone {
+
+class Link {
+ public:
+  struct Handlers {
+    std::function<void(Link&)> on_open;
+    /// Once; the link is of no use any more and may be destroyed inside the call. It still flushes
+    /// its last bytes while it is kept.
+    std::function<void(Link&)> on_closed;
+    /// Where streams for `target` are to be connected to; unset: nowhere.
+    std::function<SocketAddress(Link&, const std::string& target)> find_target;
+    std::function<void()> on_unknown_target;
+    std::function<void()> on_not_connected;
+  };
+
+  Link(loop::EventLoop& loop, std::unique_ptr<loop::TcpConnection> tcp, ConnectionOptions options,
+       const Credentials& credentials, Handlers handlers);
+  ~Link();
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
+
+  /// Begins; call once, outside of the constructor because it may call back.
+  void start();
+  /// Carries a local connection to the other end. False: no more streams are possible now.
+  bool carry(std::unique_ptr<loop::TcpConnection> local, const char* target);
+  void close(Reason reason);
+
+  const Connection& connection() const { return connection_; }
+  const SocketAddress& remote() const { return remote_; }
+  std::size_t stream_count() const { return bridges_.size(); }
+  bool is_open() const { return connection_.phase() == Connection::Phase::kOpen; }
+  /// TCP could not be had; then connection().reason() says less than this.
+  const std::string& tcp_trouble() const { return tcp_trouble_; }
+  bool was_connected() const { return was_connected_; }
+  bool was_open() const { return was_open_; }
+  /// Whether the last bytes are out and the other end has gone, so that nothing is cut off.
+  bool is_done() const { return done_; }
+
+ private:
+  struct Bridge;
+
+  void on_bytes(std::string_view bytes);
+  void on_timer();
+  void pump();
+  bool take_events();
+  void take(StreamEvent& event);
+  void accept(StreamId stream, const std::string& target);
+  void join(StreamId stream, std::unique_ptr<loop::TcpConnection> local, bool dialled);
+  void on_local_data(StreamId stream, std::string_view bytes);
+  void on_local_end(StreamId stream);
+  void on_local_drained(StreamId stream);
+  void on_local_broken(StreamId stream);
+  void drop(StreamId stream, bool reset_local);
+  void drop_when_done(StreamId stream);
+  void finish();
+  Bridge* find(StreamId stream);
+
+  loop::EventLoop& loop_;
+  Handlers handlers_;
+  std::unique_ptr<loop::TcpConnection> tcp_;
+  SocketAddress remote_;
+  Connection connection_;
+  loop::Timer timer_;
+  std::map<StreamId, std::unique_ptr<Bridge>> bridges_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::string tcp_trouble_;
+  bool was_connected_ = false;
+  bool was_open_ = false;
+  bool told_closed_ = false;
+  bool pumping_ = false;
+  bool pump_again_ = false;
+  bool done_ = false;
+};
+
+}  // namespace turnpike::zone

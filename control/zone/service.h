@@ -1,0 +1,37 @@
+// All zones of this node.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "control/zone/zone.h"
+
+namespace turnpike::zone {
+
+class Service {
+ public:
+  struct Callbacks {
+    std::function<void(const Note&)> note;
+    std::function<void(void* buffer, std::size_t size)> random_bytes;
+    std::function<Result<Secret>(const std::string& path)> read_secret;
+  };
+
+  /// `loop` outlives the service. Fails when an address cannot be listened on.
+  static Result<std::unique_ptr<Service>> start(loop::EventLoop& loop, const ServiceConfig& config,
+                                                Callbacks callbacks);
+  ~Service();
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  /// Reads certificates, keys, trust and passwords anew; what is up stays up.
+  void reload();
+  std::vector<ZoneReport> report() const;
+
+ private:
+  explicit Service(Environment environment) : environment_(std::move(environment)) {}
+
+  Environment environment_;
+  std::vector<std::unique_ptr<Zone>> zones_;
+};
+
+}  // namespace turnpike::zone

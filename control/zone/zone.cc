@@ -1,0 +1,456 @@
+#include "control/zone/zone.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include "control/zone/socket_owner.h"
+
+namespace turnpike::zone {
+namespace {
+
+constexpr Milliseconds kTick{500};
+constexpr Milliseconds kFirstRedial{500};
+constexpr Milliseconds kLongestRedial{30000};
+constexpr Milliseconds kRedialWhenRefused{10000};  // what does not mend itself in a moment
+constexpr Milliseconds kStableAfter{10000};        // up for so long: the next failure is a new one
+constexpr Seconds kFlushTime{2};
+constexpr Seconds kLoadAgainAfter{10};
+constexpr Seconds kNotePause{10};  // between two lines of the log for one reason
+
+Instant now() {
+  return loop::EventLoop::now();
+}
+
+std::string words(const Trouble& trouble) {
+  return std::string(info_of(trouble.reason).text) +
+         (trouble.detail.empty() ? "" : " (" + trouble.detail + ")");
+}
+
+std::optional<uid_t> uid_of(const std::string& account) {
+  const passwd* const entry = ::getpwnam(account.c_str());
+  return entry == nullptr ? std::nullopt : std::optional<uid_t>(entry->pw_uid);
+}
+
+}  // namespace
+
+/// One connection to a peer, by its purpose: there or not.
+struct Zone::Slot {
+  Purpose purpose = Purpose::kSignallingByCore;
+  std::unique_ptr<Link> link;  // on the core also while it is being dialled
+  Backoff backoff{kFirstRedial, kLongestRedial};
+  loop::Timer redial;
+  bool up = false;
+  Instant since{};
+  std::uint64_t connected = 0;
+  std::uint64_t bytes_received = 0;  // of links that are gone
+  std::uint64_t bytes_sent = 0;
+  Trouble last_trouble;
+};
+
+struct Zone::Peer {
+  PeerConfig config;
+  std::array<Slot, kPurposeCount> slots;
+  loop::TcpListener sip_listener;
+  pki::CertificateFacts certificate;
+  std::string node;
+  std::uint64_t epoch = 0;
+
+  Slot& slot(Purpose purpose) { return slots.at(static_cast<std::size_t>(purpose) - 1); }
+};
+
+/// A link that is closed and has last bytes to flush.
+struct Zone::Leaving {
+  std::unique_ptr<Link> link;
+  Instant until{};
+  bool counted_as_waiting = false;
+};
+
+Zone::Zone(const Environment& environment, ZoneConfig config)
+    : environment_(environment),
+      config_(std::move(config)),
+      admission_(config_.admission),
+      tick_(*environment.loop, [this] { on_tick(); }) {
+  for (const PeerConfig& peer_config : config_.peers) {
+    auto peer = std::make_unique<Peer>();
+    peer->config = peer_config;
+    for (std::size_t i = 0; i < kPurposeCount; ++i) {
+      Slot& slot = peer->slots[i];
+      slot.purpose = static_cast<Purpose>(i + 1);
+      slot.since = now();
+      slot.redial = loop::Timer(*environment.loop,
+                                [this, raw = peer.get(), i] { dial(*raw, raw->slots[i]); });
+    }
+    peers_.push_back(std::move(peer));
+  }
+}
+
+Zone::~Zone() = default;
+
+bool Zone::load_files() {
+  load_again_at_ = now() + kLoadAgainAfter;
+  sip_uid_ = uid_of(environment_.sip_user);
+  auto context = tls::Context::load(config_.tls);
+  auto password = environment_.read_secret(config_.password_file);
+  files_trouble_.clear();
+  if (!context) files_trouble_ = context.error().message;
+  if (!password) {
+    files_trouble_ += (files_trouble_.empty() ? "" : "; ") + password.error().message;
+  }
+  if (!files_trouble_.empty()) {
+    environment_.note({"zone_files", true, config_.name, "", "", files_trouble_});
+    return false;
+  }
+  credentials_ = Credentials{*context, std::make_shared<const Secret>(*password)};
+  return true;
+}
+
+Result<void> Zone::start() {
+  if (peers_.empty()) return Error{"zone " + config_.name + " has no peers; name at least one"};
+  load_files();
+  if (environment_.role == Role::kEdge) {
+    auto listener = loop::TcpListener::listen(*environment_.loop, config_.listen,
+                                              [this](int fd) { on_arrival(fd); });
+    if (!listener) return Error{"zone " + config_.name + ": " + listener.error().message};
+    listener_ = std::move(*listener);
+  }
+  for (const auto& peer : peers_) {
+    if (auto listening = listen_for(*peer); !listening) return listening;
+    if (environment_.role == Role::kEdge) continue;
+    for (Slot& slot : peer->slots) slot.redial.start(Milliseconds{random_number() % 50});
+  }
+  tick_.start(kTick, kTick);
+  return {};
+}
+
+Result<void> Zone::listen_for(Peer& peer) {
+  if (!peer.config.sip_listen.is_set()) return {};
+  auto listener =
+      loop::TcpListener::listen(*environment_.loop, peer.config.sip_listen,
+                                [this, raw = &peer](int fd) { on_local_arrival(*raw, fd); });
+  if (!listener) return Error{"zone " + config_.name + ": " + listener.error().message};
+  peer.sip_listener = std::move(*listener);
+  return {};
+}
+
+void Zone::reload() {
+  if (!load_files()) return;
+  environment_.note({"zone_files_loaded", false, config_.name, "", "",
+                     "new connections show " + credentials_->tls->own().subject});
+}
+
+void Zone::stop() {
+  stopping_ = true;
+  listener_ = {};
+  for (const auto& peer : peers_) {
+    peer->sip_listener = {};
+    for (Slot& slot : peer->slots) {
+      slot.redial.stop();
+      if (slot.link) slot.link->close(Reason::kStopped);
+    }
+  }
+  // Each takes itself off the list.
+  while (!arriving_.empty()) arriving_.front()->close(Reason::kStopped);
+}
+
+void Zone::on_tick() {
+  const Instant at = now();
+  if (!credentials_ && at >= load_again_at_) load_files();
+  for (auto entry = leaving_.begin(); entry != leaving_.end();) {
+    const bool gone = entry->link->is_done() || at >= entry->until;
+    if (gone && entry->counted_as_waiting) admission_.settled(entry->link->remote().ip);
+    entry = gone ? leaving_.erase(entry) : std::next(entry);
+  }
+  for (const auto& peer : peers_) {
+    for (Slot& slot : peer->slots) {
+      if (slot.up && at - slot.since >= kStableAfter) slot.backoff.reset();
+    }
+  }
+}
+
+// The edge's side.
+
+void Zone::on_arrival(int fd) {
+  auto tcp = loop::TcpConnection::adopt(*environment_.loop, fd);
+  const SocketAddress from = tcp->remote_address();
+  Reason reason = credentials_ ? admission_.arrive(from.ip, now()) : Reason::kNoFiles;
+  if (!from.is_set()) reason = Reason::kBroken;  // it has gone already
+  if (reason != Reason::kNone) {
+    tcp->reset_on_close();
+    ++refused_.at(static_cast<std::size_t>(reason));
+    return note_refusal({reason, "", to_string(from), now()}, "");
+  }
+  arriving_.push_back(std::make_unique<Link>(*environment_.loop, std::move(tcp),
+                                             options_for(nullptr, Purpose::kSignallingByCore),
+                                             *credentials_, handlers_for(nullptr, nullptr)));
+  arriving_.back()->start();
+}
+
+ConnectionOptions Zone::options_for(const Peer* peer, Purpose purpose) const {
+  ConnectionOptions options;
+  options.dials = environment_.role == Role::kCore;
+  options.hello.purpose = purpose;
+  options.hello.role = environment_.role;
+  options.hello.epoch = environment_.epoch;
+  environment_.random_bytes(options.hello.nonce.data(), options.hello.nonce.size());
+  options.hello.zone = config_.name;
+  options.hello.node = environment_.node;
+  options.hello.user = config_.user;
+  options.peer_rule.subject = config_.tls_verify_subject;
+  options.peer_rule.accept_common_name = config_.accept_common_name;
+  for (const auto& one : peers_) {
+    if (peer == nullptr || peer == one.get()) {
+      options.peer_rule.names.push_back(one->config.tls_name);
+    }
+  }
+  if (peer != nullptr) options.server_name = peer->config.tls_name;
+  options.handshake_timeout = config_.handshake_timeout;
+  options.keepalive = config_.keepalive;
+  options.http2 = config_.http2;
+  return options;
+}
+
+Link::Handlers Zone::handlers_for(Peer* peer, Slot* slot) {
+  return {.on_open = [this, peer, slot](Link& link) { on_open(link, peer, slot); },
+          .on_closed = [this, peer, slot](Link& link) { on_closed(link, peer, slot); },
+          .find_target =
+              [this](Link& link, const std::string& target) {
+                Peer* of = nullptr;
+                const bool known = slot_of(link, &of) != nullptr && target == kSipTarget;
+                if (known && of->config.sip_target.is_set()) ++streams_opened_;
+                return known ? of->config.sip_target : SocketAddress{};
+              },
+          .on_unknown_target = [this] { ++stream_refusals_.unknown_target; },
+          .on_not_connected = [this] { ++stream_refusals_.not_connected; }};
+}
+
+Zone::Slot* Zone::slot_of(const Link& link, Peer** peer) {
+  for (const auto& one : peers_) {
+    for (Slot& slot : one->slots) {
+      if (slot.link.get() != &link) continue;
+      *peer = one.get();
+      return &slot;
+    }
+  }
+  return nullptr;
+}
+
+Zone::Peer* Zone::peer_named(const std::string& tls_name) {
+  const auto found = std::find_if(peers_.begin(), peers_.end(), [&tls_name](const auto& peer) {
+    return peer->config.tls_name == tls_name;
+  });
+  return found == peers_.end() ? nullptr : found->get();
+}
+
+std::unique_ptr<Link> Zone::take_arriving(const Link& link) {
+  const auto found = std::find_if(arriving_.begin(), arriving_.end(),
+                                  [&link](const auto& one) { return one.get() == &link; });
+  if (found == arriving_.end()) return nullptr;
+  auto taken = std::move(*found);
+  arriving_.erase(found);
+  return taken;
+}
+
+void Zone::on_open(Link& link, Peer* peer, Slot* slot) {
+  if (slot == nullptr) {
+    auto taken = take_arriving(link);
+    admission_.settled(link.remote().ip);
+    admission_.passed_password(link.remote().ip);
+    peer = peer_named(link.connection().peer_name());
+    slot = &peer->slot(link.connection().peer_hello().purpose);
+    // The core makes one only when it holds the older one for dead.
+    auto older = std::exchange(slot->link, std::move(taken));
+    if (older) {
+      Link& closing = *older;
+      slot->bytes_received += closing.connection().bytes_received();
+      slot->bytes_sent += closing.connection().bytes_sent();
+      went_down(*peer, *slot, {Reason::kReplaced, "", to_string(older->remote()), now()});
+      put_away(std::move(older), false);
+      closing.close(Reason::kReplaced);
+    }
+  }
+  came_up(*peer, *slot);
+}
+
+void Zone::came_up(Peer& peer, Slot& slot) {
+  const Connection& connection = slot.link->connection();
+  slot.up = true;
+  slot.since = now();
+  ++slot.connected;
+  peer.certificate = connection.peer_certificate();
+  peer.node = connection.peer_hello().node;
+  peer.epoch = connection.peer_hello().epoch;
+  environment_.note({"zone_up", false, config_.name, peer.config.name,
+                     to_string(slot.link->remote()), connection.tls_description()});
+}
+
+void Zone::went_down(Peer& peer, Slot& slot, const Trouble& trouble) {
+  slot.up = false;
+  slot.since = now();
+  slot.last_trouble = trouble;
+  ++ended_.at(static_cast<std::size_t>(trouble.reason));
+  environment_.note({"zone_down", trouble.reason != Reason::kStopped, config_.name,
+                     peer.config.name, trouble.address, words(trouble)});
+}
+
+void Zone::on_closed(Link& link, Peer* peer, Slot* slot) {
+  const Connection& connection = link.connection();
+  Trouble trouble{connection.reason(), connection.detail(), to_string(link.remote()), now()};
+  Peer* of = nullptr;
+  if (Slot* held = slot_of(link, &of)) {
+    peer = of;
+    slot = held;
+  } else if (slot != nullptr || link.was_open()) {
+    return;  // put away already
+  }
+  if (link.was_open()) {
+    went_down(*peer, *slot, trouble);
+  } else {
+    on_refused(link, peer, slot, trouble);
+  }
+  if (slot == nullptr) return put_away(take_arriving(link), true);
+  slot->bytes_received += connection.bytes_received();
+  slot->bytes_sent += connection.bytes_sent();
+  put_away(std::move(slot->link), false);
+  if (environment_.role == Role::kCore) dial_later(*peer, *slot, trouble.reason);
+}
+
+void Zone::on_refused(Link& link, Peer* peer, Slot* slot, Trouble trouble) {
+  if (environment_.role == Role::kCore && !link.was_connected()) {
+    trouble.reason = Reason::kUnreachable;
+    trouble.detail = link.tcp_trouble().empty() ? "no answer" : link.tcp_trouble();
+  }
+  if (environment_.role == Role::kEdge && trouble.reason == Reason::kWrongPassword) {
+    admission_.gave_wrong_password(link.remote().ip, now());
+  }
+  ++refused_.at(static_cast<std::size_t>(trouble.reason));
+  if (slot != nullptr) slot->last_trouble = trouble;
+  note_refusal(trouble, peer == nullptr ? "" : peer->config.name);
+}
+
+void Zone::note_refusal(const Trouble& trouble, const std::string& peer) {
+  last_refusal_ = trouble;
+  Instant& noted = noted_at_[trouble.reason];
+  if (noted != Instant{} && trouble.at - noted < kNotePause) return;
+  noted = trouble.at;
+  environment_.note({"zone_refused", true, config_.name, peer, trouble.address, words(trouble)});
+}
+
+void Zone::put_away(std::unique_ptr<Link> link, bool counted_as_waiting) {
+  if (link) leaving_.push_back({std::move(link), now() + kFlushTime, counted_as_waiting});
+}
+
+// The core's side.
+
+void Zone::dial(Peer& peer, Slot& slot) {
+  if (slot.link || stopping_) return;
+  if (!credentials_) return dial_later(peer, slot, Reason::kNoFiles);
+  auto tcp = loop::TcpConnection::dial(*environment_.loop, peer.config.address);
+  if (!tcp) {
+    const Trouble trouble{Reason::kUnreachable, tcp.error().message, to_string(peer.config.address),
+                          now()};
+    ++refused_.at(static_cast<std::size_t>(trouble.reason));
+    slot.last_trouble = trouble;
+    note_refusal(trouble, peer.config.name);
+    return dial_later(peer, slot, trouble.reason);
+  }
+  slot.link =
+      std::make_unique<Link>(*environment_.loop, std::move(*tcp), options_for(&peer, slot.purpose),
+                             *credentials_, handlers_for(&peer, &slot));
+  slot.link->start();
+}
+
+void Zone::dial_later(Peer&, Slot& slot, Reason reason) {
+  if (stopping_) return;
+  if (reason == Reason::kWrongPassword || reason == Reason::kAfterWrongPassword) {
+    slot.backoff.at_least(kRedialWhenRefused);
+  }
+  slot.redial.start(slot.backoff.next(random_number()));
+}
+
+std::uint64_t Zone::random_number() const {
+  std::uint64_t value = 0;
+  environment_.random_bytes(&value, sizeof value);
+  return value;
+}
+
+// Local programs that want to reach a peer.
+
+void Zone::on_local_arrival(Peer& peer, int fd) {
+  auto local = loop::TcpConnection::adopt(*environment_.loop, fd);
+  const SocketAddress from = local->remote_address();
+  if (!sip_uid_) sip_uid_ = uid_of(environment_.sip_user);
+  const auto owner = owner_of(from, local->local_address());
+  if (!from.ip.is_loopback() || !owner || !sip_uid_ || *owner != *sip_uid_) {
+    ++stream_refusals_.wrong_account;
+    return local->reset_on_close();
+  }
+  const bool is_core = environment_.role == Role::kCore;
+  Slot& slot = peer.slot(is_core ? Purpose::kSignallingByCore : Purpose::kSignallingByEdge);
+  if (!slot.up) {
+    ++stream_refusals_.peer_down;
+    local->reset_on_close();
+  } else if (!slot.link->carry(std::move(local), kSipTarget)) {
+    ++stream_refusals_.too_many;
+  } else {
+    ++streams_opened_;
+  }
+}
+
+ZoneReport Zone::report() const {
+  ZoneReport report;
+  report.name = config_.name;
+  report.kind = config_.kind;
+  report.role = environment_.role;
+  if (config_.listen.is_set()) report.listen = to_string(config_.listen);
+  report.domains = config_.domains;
+  if (credentials_) report.certificate = credentials_->tls->own();
+  report.files_trouble = files_trouble_;
+  report.waiting = admission_.waiting();
+  report.streams_opened = streams_opened_;
+  report.stream_refusals = stream_refusals_;
+  report.refused = refused_;
+  report.ended = ended_;
+  report.last_refusal = last_refusal_;
+  for (const auto& peer : peers_) report.peers.push_back(report_of(*peer));
+  return report;
+}
+
+PeerReport Zone::report_of(const Peer& peer) const {
+  PeerReport report;
+  report.name = peer.config.name;
+  report.tls_name = peer.config.tls_name;
+  if (peer.config.address.is_set()) report.address = to_string(peer.config.address);
+  report.node = peer.node;
+  report.epoch = peer.epoch;
+  report.certificate = peer.certificate;
+  report.up = true;
+  for (std::size_t i = 0; i < kPurposeCount; ++i) {
+    const Slot& slot = peer.slots[i];
+    ConnectionReport& one = report.connections[i];
+    one.purpose = slot.purpose;
+    one.up = slot.up;
+    one.connecting = !slot.up && slot.link != nullptr;
+    one.since = slot.since;
+    one.connected = slot.connected;
+    one.bytes_received = slot.bytes_received;
+    one.bytes_sent = slot.bytes_sent;
+    one.last_trouble = slot.last_trouble;
+    report.up = report.up && slot.up;
+    report.since = std::max(report.since, slot.since);
+    if (!slot.link) continue;
+    const Connection& connection = slot.link->connection();
+    one.bytes_received += connection.bytes_received();
+    one.bytes_sent += connection.bytes_sent();
+    if (!slot.up) continue;
+    one.address = to_string(slot.link->remote());
+    one.tls = connection.tls_description();
+    one.round_trip = connection.round_trip();
+    one.streams = slot.link->stream_count();
+  }
+  return report;
+}
+
+}  // namespace turnpike::zone

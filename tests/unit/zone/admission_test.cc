@@ -1,0 +1,112 @@
+#include "control/zone/admission.h"
+
+#include <gtest/gtest.h>
+
+#include "control/zone/backoff.h"
+
+namespace turnpike::zone {
+namespace {
+
+const IpAddress kSource = IpAddress::v4(192, 0, 2, 1);
+
+IpAddress nth(unsigned i) {
+  return IpAddress::v4(10, 0, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i));
+}
+
+TEST(ZoneAdmission, waiting_connections_are_limited_by_source) {
+  Admission admission({.waiting_per_source_max = 2});
+  const Instant now{Seconds{1}};
+  EXPECT_EQ(admission.arrive(kSource, now), Reason::kNone);
+  EXPECT_EQ(admission.arrive(kSource, now), Reason::kNone);
+  EXPECT_EQ(admission.arrive(kSource, now), Reason::kTooManyFromSource);
+  EXPECT_EQ(admission.arrive(nth(1), now), Reason::kNone);
+  admission.settled(kSource);
+  EXPECT_EQ(admission.arrive(kSource, now), Reason::kNone);
+  EXPECT_EQ(admission.waiting(), 3U);
+}
+
+TEST(ZoneAdmission, waiting_connections_are_limited_in_all) {
+  Admission admission({.waiting_max = 3});
+  const Instant now{Seconds{1}};
+  for (unsigned i = 0; i < 3; ++i) EXPECT_EQ(admission.arrive(nth(i), now), Reason::kNone);
+  EXPECT_EQ(admission.arrive(nth(9), now), Reason::kTooManyWaiting);
+}
+
+TEST(ZoneAdmission, a_source_that_comes_too_often_waits) {
+  Admission admission({.arrivals_burst = 3, .arrivals_per_second = 1});
+  Instant now{Seconds{1}};
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(admission.arrive(kSource, now), Reason::kNone);
+    admission.settled(kSource);
+  }
+  EXPECT_EQ(admission.arrive(kSource, now), Reason::kTooOften);
+  now += Seconds{1};
+  EXPECT_EQ(admission.arrive(kSource, now), Reason::kNone);
+}
+
+TEST(ZoneAdmission, one_host_with_many_ipv6_addresses_is_one_source) {
+  Admission admission({.waiting_per_source_max = 1});
+  const Instant now{Seconds{1}};
+  EXPECT_EQ(admission.arrive(*parse_ip("2001:db8::1"), now), Reason::kNone);
+  EXPECT_EQ(admission.arrive(*parse_ip("2001:db8::ffff"), now), Reason::kTooManyFromSource);
+  EXPECT_EQ(admission.arrive(*parse_ip("2001:db8:0:1::1"), now), Reason::kNone);
+}
+
+TEST(Security, T18_wrong_zone_passwords_cost_longer_and_longer) {
+  Admission admission({});
+  Instant now{Seconds{1}};
+  ASSERT_EQ(admission.arrive(kSource, now), Reason::kNone);
+  admission.gave_wrong_password(kSource, now);
+  admission.settled(kSource);
+  EXPECT_EQ(admission.arrive(kSource, now), Reason::kAfterWrongPassword);
+  now += Milliseconds{1001};
+  ASSERT_EQ(admission.arrive(kSource, now), Reason::kNone);
+  admission.gave_wrong_password(kSource, now);
+  now += Milliseconds{1001};
+  EXPECT_EQ(admission.arrive(kSource, now), Reason::kAfterWrongPassword);
+  now += Milliseconds{1000};
+  ASSERT_EQ(admission.arrive(kSource, now), Reason::kNone);
+  for (int i = 0; i < 40; ++i) admission.gave_wrong_password(kSource, now);
+  now += Seconds{61};
+  ASSERT_EQ(admission.arrive(kSource, now), Reason::kNone);
+  admission.passed_password(kSource);
+  admission.gave_wrong_password(kSource, now);
+  now += Milliseconds{1001};
+  EXPECT_EQ(admission.arrive(kSource, now), Reason::kNone);
+}
+
+TEST(Security, T12_sources_that_prove_nothing_take_bounded_memory) {
+  Admission admission({.waiting_max = 100000, .sources_max = 50});
+  Instant now{Seconds{1}};
+  for (unsigned i = 0; i < 50; ++i) {
+    ASSERT_EQ(admission.arrive(nth(i), now), Reason::kNone);
+    if (i != 7) admission.settled(nth(i));
+  }
+  EXPECT_EQ(admission.arrive(nth(100), now), Reason::kTooManyWaiting);
+  now += Seconds{60};
+  EXPECT_EQ(admission.arrive(nth(100), now), Reason::kNone);
+  EXPECT_EQ(admission.sources(), 2U);  // the one that waits, and the new one
+  for (unsigned i = 200; i < 2000; ++i) {
+    admission.arrive(nth(i), now);
+    EXPECT_LE(admission.sources(), 50U);
+  }
+}
+
+TEST(ZoneBackoff, doubles_with_jitter_up_to_the_longest) {
+  Backoff backoff(Milliseconds{1000}, Milliseconds{8000});
+  EXPECT_EQ(backoff.next(0), Milliseconds{500});
+  EXPECT_EQ(backoff.next(1000), Milliseconds{2000});
+  EXPECT_EQ(backoff.next(5), Milliseconds{2005});
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    const Milliseconds wait = backoff.next(i * 0x9e3779b97f4a7c15U);
+    EXPECT_GE(wait, Milliseconds{4000});
+    EXPECT_LE(wait, Milliseconds{8000});
+  }
+  backoff.reset();
+  EXPECT_EQ(backoff.next(0), Milliseconds{500});
+  backoff.at_least(Milliseconds{100000});
+  EXPECT_EQ(backoff.next(0), Milliseconds{4000});
+}
+
+}  // namespace
+}  // namespace turnpike::zone
