@@ -202,9 +202,12 @@ void add_handshakes(const HandshakeCounters& handshakes, Families& families) {
   }
   families
       .histogram("turnpike_relay_dtls_handshake_duration_seconds",
-                 "Time from the first ClientHello to the keys.")
+                 "Time from the first ClientHello to the last Finished.")
       .add(handshakes);
   families
+      .counter("turnpike_relay_dtls_closed_total",
+               "DTLS associations that their remote end has ended (close_notify, fatal alert).")
+      .add(handshakes.closed.value())
       .counter("turnpike_relay_dtls_cookies_sent_total",
                "HelloVerifyRequests to sources that ICE has not validated.")
       .add(handshakes.cookies_sent.value())

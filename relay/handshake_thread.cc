@@ -22,6 +22,12 @@ LegKey key_of(std::size_t shard, const SocketTag& leg) {
 
 }  // namespace
 
+std::vector<Goodbye> goodbyes_of(const HandshakeResult& result) {
+  std::vector<Goodbye> all(result.length / sizeof(Goodbye));
+  if (!all.empty()) std::memcpy(all.data(), result.data.data(), all.size() * sizeof(Goodbye));
+  return all;
+}
+
 // Hands what the handshakes decide to the shard whose leg it is.
 class HandshakeThread::ToShards final : public HandshakeSink {
  public:
@@ -56,6 +62,15 @@ class HandshakeThread::ToShards final : public HandshakeSink {
     result.association = association;
     result.state = state;
     result.failure = failure;
+    deliver(leg.shard);
+  }
+
+  void goodbyes(const LegKey& leg, std::span<const Goodbye> all) override {
+    static_assert(std::is_trivially_copyable_v<Goodbye>);
+    static_assert(kGoodbyesMax * sizeof(Goodbye) <= kDtlsDatagramBytesMax);
+    HandshakeResult& result = begin(HandshakeAnswer::kGoodbyes, leg);
+    result.length = static_cast<std::uint32_t>(all.size_bytes());
+    if (!all.empty()) std::memcpy(result.data.data(), all.data(), all.size_bytes());
     deliver(leg.shard);
   }
 

@@ -33,7 +33,7 @@ struct HandshakeRequest {
   std::array<std::uint8_t, kDtlsDatagramBytesMax> data;
 };
 
-enum class HandshakeAnswer : std::uint8_t { kNone, kDatagram, kEstablished, kChanged };
+enum class HandshakeAnswer : std::uint8_t { kNone, kDatagram, kEstablished, kChanged, kGoodbyes };
 
 struct HandshakeResult {
   HandshakeAnswer answer = HandshakeAnswer::kNone;
@@ -44,9 +44,11 @@ struct HandshakeResult {
   SrtpKeying send;
   DtlsState state = DtlsState::kOff;  ///< kChanged
   DtlsFailure failure = DtlsFailure::kNone;
-  std::uint32_t length = 0;
+  std::uint32_t length = 0;  ///< bytes of `data`
+  /// kDatagram: what to send; kGoodbyes: an array of Goodbye, see goodbyes_of().
   std::array<std::uint8_t, kDtlsDatagramBytesMax> data;
 };
+std::vector<Goodbye> goodbyes_of(const HandshakeResult& result);
 
 class HandshakeThread {
  public:

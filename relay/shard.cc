@@ -145,6 +145,7 @@ void Shard::close_session(const Command& command) {
   event_.kind = EventKind::kSessionClosed;
   event_.session = {command.id.slot, command.id.generation, setup_.index};
   event_.token = command.token;
+  transport_.say_goodbye(command.id);
   if (!engine_.close(command.id, event_.stats)) return;
   transport_.report(command.id, event_.stats);
   transport_.close(command.id);

@@ -93,10 +93,11 @@ void ShardTransport::refresh_dtls(Leg& leg) {
   const DtlsConfig& config = leg.config.dtls;
   if (!state->config.dtls || !config.enabled) return forget_dtls(leg);
   if (!leg.told && media::is_keyed(state->receive) &&
-      (leg.dtls == DtlsState::kOff || leg.dtls == DtlsState::kAdopted)) {
+      (leg.dtls == DtlsState::kOff || leg.dtls == DtlsState::kAdopted ||
+       leg.dtls == DtlsState::kClosed)) {
     // Keys of a process before this one; its association cannot be carried on.
     if (leg.dtls == DtlsState::kOff) leg.told_config = config;
-    leg.dtls = DtlsState::kAdopted;
+    leg.dtls = state->closed ? DtlsState::kClosed : DtlsState::kAdopted;
     if (leg.told_config.association == config.association) return;
   }
   // Nothing is sent on the word of signalling where that does not do for media either.
@@ -116,8 +117,31 @@ void ShardTransport::refresh_dtls(Leg& leg) {
   leg.told_peer = peer;
 }
 
+void ShardTransport::say_goodbye(const SocketTag& session) {
+  for (const Side side : {Side::kA, Side::kB}) {
+    if (Leg* leg = find(with_side(session, side)); leg != nullptr) say_goodbye(*leg);
+  }
+}
+
+// The association lives on another thread, which has no socket: it has written these beforehand.
+void ShardTransport::say_goodbye(Leg& leg) {
+  const media::LegState* state = media_.find_leg(leg.tag);
+  if (state == nullptr) return;
+  for (const Goodbye& goodbye : leg.goodbyes) {
+    const SocketAddress& media_goes_to = state->component[0].destination;
+    const bool follows = goodbye.has_keys && media_goes_to.is_set();
+    const SocketAddress& to = follows ? media_goes_to : goodbye.to;
+    // Where nothing may be sent any more, not even this is.
+    if (!may_send_dtls(leg, *state)) continue;
+    if (!goodbye.has_keys && !may_handshake(leg, *state, to)) continue;
+    send({goodbye.data.data(), goodbye.length, leg.tag, to, false, false});
+  }
+  leg.goodbyes.clear();
+}
+
 void ShardTransport::forget_dtls(Leg& leg) {
   leg.dtls = DtlsState::kOff;
+  say_goodbye(leg);
   if (!leg.told) return;
   request_.ask = HandshakeAsk::kClose;
   request_.leg = leg.tag;
@@ -232,8 +256,7 @@ void ShardTransport::take_result(const HandshakeResult& result) {
   const bool is_present = result.association == leg->told_config.association;
   switch (result.answer) {
     case HandshakeAnswer::kDatagram:
-      // Without consent nothing but checks is sent (RFC 7675 section 5.1).
-      if (state->config.ice && leg->ice == IceState::kLost) break;
+      if (!may_send_dtls(*leg, *state)) break;
       send({result.data.data(), result.length, result.leg, result.address, false, false});
       break;
     case HandshakeAnswer::kEstablished:
@@ -242,9 +265,17 @@ void ShardTransport::take_result(const HandshakeResult& result) {
     case HandshakeAnswer::kChanged:
       if (is_present) set_dtls_state(*leg, result.state, result.failure);
       break;
+    case HandshakeAnswer::kGoodbyes:
+      leg->goodbyes = goodbyes_of(result);
+      break;
     case HandshakeAnswer::kNone:
       break;
   }
+}
+
+// Without consent nothing but checks is sent (RFC 7675 section 5.1).
+bool ShardTransport::may_send_dtls(const Leg& leg, const media::LegState& state) const {
+  return !state.config.ice || leg.ice != IceState::kLost;
 }
 
 void ShardTransport::take_keys(const Leg& leg, const media::LegState& state,
@@ -258,6 +289,7 @@ void ShardTransport::take_keys(const Leg& leg, const media::LegState& state,
 
 void ShardTransport::set_dtls_state(Leg& leg, DtlsState state, DtlsFailure failure) {
   leg.dtls = state;
+  if (state == DtlsState::kClosed) media_.close_leg(leg.tag);
   if (failure != DtlsFailure::kNone) leg.failure = failure;
   event_ = Event{};
   event_.kind = EventKind::kDtlsState;

@@ -31,6 +31,9 @@ class ShardTransport final : private ice::Sink {
   void update(const SocketTag& leg, const TransportConfig& config, Instant now);
   /// The media configuration of a leg has changed.
   void leg_updated(const SocketTag& leg, Instant now);
+  /// Sends what the remote ends of DTLS are told when it is over. Before the session is closed in
+  /// the media engine, which knows where they are.
+  void say_goodbye(const SocketTag& session);
   void close(const SocketTag& session);
   /// Adds how ICE and DTLS stand.
   void report(const SocketTag& session, SessionStats& stats) const;
@@ -53,6 +56,7 @@ class ShardTransport final : private ice::Sink {
     IceState ice = IceState::kOff;
     DtlsState dtls = DtlsState::kOff;
     DtlsFailure failure = DtlsFailure::kNone;
+    std::vector<Goodbye> goodbyes;  // not said yet
     // The budget of DTLS datagrams, for the address that signalling or ICE names and for others:
     // those cannot use up what is the client's.
     Instant window_begin{};
@@ -69,10 +73,12 @@ class ShardTransport final : private ice::Sink {
   void refresh_ice(Leg& leg, Instant now);
   void refresh_dtls(Leg& leg);
   void forget_dtls(Leg& leg);
+  void say_goodbye(Leg& leg);
   bool ask(Leg& leg);
   void ask_again();
   bool may_handshake(const Leg& leg, const media::LegState& state,
                      const SocketAddress& source) const;
+  bool may_send_dtls(const Leg& leg, const media::LegState& state) const;
   void handle_dtls(Leg& leg, const Packet& packet, Instant now);
   void take_result(const HandshakeResult& result);
   void take_keys(const Leg& leg, const media::LegState& state, const HandshakeResult& result);

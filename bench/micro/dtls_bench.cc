@@ -38,6 +38,7 @@ class End final : public HandshakeSink {
     ++completed;
   }
   void changed(const LegKey&, std::uint32_t, DtlsState, DtlsFailure) override {}
+  void goodbyes(const LegKey&, std::span<const Goodbye>) override {}
 
   void open(const LegKey& leg, const SocketAddress& peer) {
     const double begin = thread_cpu_seconds();

@@ -362,11 +362,16 @@ void Service::on_transport_state(const Event& event) {
   if (index == call_id_by_session_.end()) return;
   const bool ice = event.kind == EventKind::kIceState;
   if (ice && event.ice != IceState::kFailed && event.ice != IceState::kLost) return;
-  if (!ice && event.dtls != DtlsState::kFailed) return;
+  const bool closed = !ice && event.dtls == DtlsState::kClosed;
+  if (!ice && !closed && event.dtls != DtlsState::kFailed) return;
   std::string what = std::string(ice ? "ICE " : "DTLS ");
   what += ice ? name_of(event.ice) : name_of(event.dtls);
   what += event.side == Side::kA ? " on leg a" : " on leg b";
-  if (!ice) what += ": " + std::string(info_of(event.dtls_failure).text);
+  if (closed) {
+    what += ": its remote end has left, and is sent nothing more";
+  } else if (!ice) {
+    what += ": " + std::string(info_of(event.dtls_failure).text);
+  }
   log(call_by_id_.at(index->second), what);
 }
 
@@ -398,7 +403,8 @@ void Service::end_if_silent(const std::string& call_id, const StatsBySession& st
       if (!media.has_session() || !expects_media(media, side)) continue;
       Instant& silent_since = media.silent_since[index_of(side)];
       if (found == stats.end()) return;  // no figures: on_tick asks again
-      if (found->second.legs[index_of(side)].last_packet > silent_since) silent_since = Instant{};
+      // What is said to nobody is no media of the call.
+      if (found->second.legs[index_of(side)].last_carried > silent_since) silent_since = Instant{};
     }
   }
   if (!is_silent(known->second)) return;

@@ -13,10 +13,12 @@ namespace turnpike {
 enum class EventKind : std::uint8_t {
   kSessionStats,   ///< answer to Relay::query_session
   kSessionClosed,  ///< last figures of a session; its ports are already on their way to quarantine
-  kMediaTimeout,   ///< nothing from `side` for RelayConfig::media_timeout, though it expects_media
-  kSourceMoved,    ///< leg `side` follows its remote end to `source`
-  kIceState,       ///< of leg `side` is `ice` now
-  kDtlsState,      ///< of leg `side` is `dtls` now; with kFailed `dtls_failure` says why
+  /// Nothing from `side` that could go on to the other one's remote end for
+  /// RelayConfig::media_timeout, though it expects_media.
+  kMediaTimeout,
+  kSourceMoved,  ///< leg `side` follows its remote end to `source`
+  kIceState,     ///< of leg `side` is `ice` now
+  kDtlsState,    ///< of leg `side` is `dtls` now; with kFailed `dtls_failure` says why
 };
 
 struct Event {

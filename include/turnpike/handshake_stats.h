@@ -23,10 +23,11 @@ struct HandshakeCounters {
   /// Associations that ended without keys, by reason; candidates that lost to another count with
   /// none of them.
   std::array<Counter, kDtlsFailureCount> failed;
+  Counter closed;             ///< associations with keys that their remote end has ended
   Counter cookies_sent;       ///< HelloVerifyRequests (RFC 6347 section 4.2.1)
   Counter datagrams_dropped;  ///< malformed, from strangers, or for no association
   Counter alerts_ignored;     ///< plaintext alerts, which anybody can send
-  /// By kHandshakeDurations, not cumulative: from the first ClientHello to the keys.
+  /// By kHandshakeDurations, not cumulative: from the first ClientHello to the last Finished.
   std::array<Counter, kHandshakeDurations.size() + 1> durations;
   Counter duration_us;  ///< sum of them
 };

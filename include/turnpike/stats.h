@@ -29,6 +29,7 @@ namespace turnpike {
   X(kUnexpectedComponent, "unexpected_component", "RTP on the RTCP port or the reverse")          \
   X(kReservedSourcePort, "reserved_source_port", "source port below 1024")                        \
   X(kWrongSource, "wrong_source", "source is not the one that the leg's policy allows")           \
+  X(kPeerClosed, "peer_closed", "from or to a remote end that has ended its DTLS association")    \
   X(kNotKeyed, "not_keyed", "leg must be SRTP and has no key yet")                                \
   X(kAuthFailed, "auth_failed", "SRTP or SRTCP tag does not verify")                              \
   X(kWrongMki, "wrong_mki", "packet names another master key")                                    \
@@ -142,6 +143,7 @@ struct LegStats {
   std::uint32_t source_moves = 0;
   std::array<std::uint32_t, kDropReasonCount> drops{};
   Instant last_packet{};
+  Instant last_carried{};  ///< newest packet that could go on to the other leg's remote end
   TransportReport transport;
   std::uint32_t stream_count = 0;
   std::array<StreamStats, kStreamsPerLegMax> streams{};

@@ -144,7 +144,7 @@ enum class DtlsState : std::uint8_t {
   kHandshaking = 2,
   kEstablished = 3,
   kFailed = 4,
-  kClosed = 5,   ///< by the remote end's close_notify; SRTP goes on with its keys
+  kClosed = 5,   ///< the remote end has ended it; it is sent nothing more, nor heard
   kAdopted = 6,  ///< SRTP goes on with the keys of a process before this one
 };
 std::string_view name_of(DtlsState state);
@@ -160,7 +160,9 @@ std::string_view name_of(DtlsState state);
   X(kAlert, "alert", "remote end refused with an alert")                                         \
   X(kTimeout, "timeout", "no answer to our flights")                                             \
   X(kProtocol, "protocol", "handshake messages that do not add up")                              \
-  X(kBusy, "busy", "too many handshakes at a time")
+  X(kBusy, "busy", "too many handshakes at a time")                                              \
+  X(kNoClientHello, "no_client_hello", "remote end has not begun its handshake")                 \
+  X(kNoIdentity, "certificate_gone", "our certificate of this call is gone")
 
 enum class DtlsFailure : std::uint8_t {
 #define X(name, label, help) name,

@@ -76,6 +76,22 @@ unsigned int retransmit_after(SSL*, unsigned int previous_us) {
   return previous_us == 0 ? kFirst.count() : std::min(previous_us * 2, kMax.count());
 }
 
+/// Keeps the first datagram, if it fits.
+class OneDatagram final : public DatagramOut {
+ public:
+  explicit OneDatagram(std::span<std::uint8_t> room) : room_(room) {}
+  void datagram(std::span<const std::uint8_t> bytes) override {
+    if (bytes_ != 0 || bytes.size() > room_.size()) return;
+    std::copy(bytes.begin(), bytes.end(), room_.begin());
+    bytes_ = bytes.size();
+  }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::span<std::uint8_t> room_;
+  std::size_t bytes_ = 0;
+};
+
 }  // namespace
 
 struct DtlsAssociation::Library {
@@ -84,16 +100,19 @@ struct DtlsAssociation::Library {
   OpensslPtr<SSL> ssl;  // goes first: it still reaches for the others
 };
 
-/// The surroundings of one call into the library.
+/// The surroundings of one call into the library. An association that is complete has buffers only
+/// here: it has next to nothing to say any more, for as long as its call lasts.
 class DtlsAssociation::Scope {
  public:
   Scope(Library& library, std::span<const std::uint8_t> in, Instant now, DatagramOut* out)
-      : datagrams_(library.datagrams), clock_(now) {
+      : datagrams_(library.datagrams), ssl_(library.ssl.get()), clock_(now) {
+    if (SSL_is_init_finished(ssl_) == 1) CHECK(SSL_alloc_buffers(ssl_) == 1);
     datagrams_.in = in;
     datagrams_.out = out;
     ERR_clear_error();
   }
   ~Scope() {
+    if (SSL_is_init_finished(ssl_) == 1) static_cast<void>(SSL_free_buffers(ssl_));
     datagrams_.in = {};
     datagrams_.out = nullptr;
     ERR_clear_error();
@@ -101,6 +120,7 @@ class DtlsAssociation::Scope {
 
  private:
   DtlsDatagrams& datagrams_;
+  SSL* ssl_;
   DtlsClock clock_;
 };
 
@@ -168,12 +188,17 @@ void DtlsAssociation::resend(Instant now, DatagramOut& out) {
   note_deadline(now);
 }
 
-void DtlsAssociation::shut_down(Instant now, DatagramOut& out) {
-  if (phase_ != Phase::kComplete || deaf_) return;
-  const Scope scope(*library_, {}, now, &out);
-  static_cast<void>(SSL_shutdown(library_->ssl.get()));
-  phase_ = Phase::kClosed;
-  deadline_ = Instant::max();
+std::size_t DtlsAssociation::write_goodbye(Instant now,
+                                           std::span<std::uint8_t, kGoodbyeBytesMax> out) {
+  if (phase_ != Phase::kComplete || deaf_) return 0;
+  SSL* ssl = library_->ssl.get();
+  OneDatagram goodbye(out);
+  const Scope scope(*library_, {}, now, &goodbye);
+  const int before = SSL_get_shutdown(ssl);
+  static_cast<void>(SSL_shutdown(ssl));
+  // It has not been sent. Its record number is used up all the same, and with it its nonce.
+  SSL_set_shutdown(ssl, before);
+  return goodbye.bytes();
 }
 
 void DtlsAssociation::advance(Instant now) {
@@ -202,8 +227,8 @@ void DtlsAssociation::read_on() {
   secure_wipe(data.data(), data.size());
   const int error = SSL_get_error(ssl, result);
   if (error == SSL_ERROR_WANT_READ) return;
-  const bool by_alert = ERR_GET_REASON(ERR_peek_error()) > SSL_AD_REASON_OFFSET;
-  if (error == SSL_ERROR_ZERO_RETURN || by_alert) {
+  closed_by_alert_ = ERR_GET_REASON(ERR_peek_error()) > SSL_AD_REASON_OFFSET;
+  if (error == SSL_ERROR_ZERO_RETURN || closed_by_alert_) {
     phase_ = Phase::kClosed;
   } else {
     deaf_ = true;
@@ -249,16 +274,18 @@ bool DtlsAssociation::is_past_first_flight() const {
           state != DTLS_ST_SW_HELLO_VERIFY_REQUEST && state != TLS_ST_SW_SRVR_DONE);
 }
 
+bool DtlsAssociation::is_of(const Fingerprint& remote) const {
+  if (phase_ != Phase::kComplete || !remote.is_set()) return false;
+  const X509* certificate = SSL_get0_peer_certificate(library_->ssl.get());
+  const Fingerprint shown = fingerprint_of(*certificate, remote.hash);
+  return shown.is_set() &&
+         equal_constant_time(shown.bytes.data(), remote.bytes.data(), bytes_of(remote.hash));
+}
+
 bool DtlsAssociation::export_keys(const Fingerprint& remote, SrtpKeying& receive,
                                   SrtpKeying& send) const {
-  if (phase_ != Phase::kComplete || !remote.is_set()) return false;
+  if (!is_of(remote)) return false;
   SSL* ssl = library_->ssl.get();
-  const X509* certificate = SSL_get0_peer_certificate(ssl);
-  const Fingerprint shown = fingerprint_of(*certificate, remote.hash);
-  if (!shown.is_set() ||
-      !equal_constant_time(shown.bytes.data(), remote.bytes.data(), bytes_of(remote.hash))) {
-    return false;
-  }
   // client_write_key, server_write_key, client_write_salt, server_write_salt.
   constexpr std::string_view kLabel = "EXTRACTOR-dtls_srtp";
   const SrtpSuite suite = suite_of(SSL_get_selected_srtp_profile(ssl)->id);

@@ -21,6 +21,8 @@ namespace turnpike {
 /// Flights are cut into datagrams of at most this many bytes: what passes every path with IPv6,
 /// tunnels and TURN's headers.
 constexpr std::size_t kDtlsMtuBytes = 1200;
+/// A close_notify has at most so many: header, explicit nonce, alert, tag.
+constexpr std::size_t kGoodbyeBytesMax = 64;
 
 /// An ECDSA P-256 key and a self-signed certificate, in memory only. Immutable; associations of
 /// one thread may share it.
@@ -91,18 +93,24 @@ class DtlsAssociation {
   void on_deadline(Instant now, DatagramOut& out);
   /// Handshaking: sends the last flight once more, before its time.
   void resend(Instant now, DatagramOut& out);
-  /// Complete: sends close_notify.
-  void shut_down(Instant now, DatagramOut& out);
+  /// Complete: writes close_notify, to be sent once the association is over, perhaps when it is no
+  /// longer there. Until then it goes on as if nothing had been written. Returns the bytes; 0 when
+  /// the library cannot.
+  std::size_t write_goodbye(Instant now, std::span<std::uint8_t, kGoodbyeBytesMax> out);
 
   Phase phase() const { return phase_; }
   /// Why it failed.
   DtlsFailure failure() const { return failure_; }
+  /// kClosed: by a fatal alert, not by close_notify.
+  bool closed_by_alert() const { return closed_by_alert_; }
   /// Passive: an answer to our first flight has been taken.
   bool is_past_first_flight() const;
 
-  /// Complete: the keys of both directions (RFC 5764 section 4.2), if `remote` is the fingerprint
-  /// of the certificate that the remote end has proven to hold; else false, and nothing is written.
-  /// The caller wipes them.
+  /// Complete: `remote` is the fingerprint of the certificate that the remote end has proven to
+  /// hold.
+  bool is_of(const Fingerprint& remote) const;
+  /// Complete: the keys of both directions (RFC 5764 section 4.2), if it is of `remote`; else
+  /// false, and nothing is written. The caller wipes them.
   bool export_keys(const Fingerprint& remote, SrtpKeying& receive, SrtpKeying& send) const;
 
  private:
@@ -119,6 +127,7 @@ class DtlsAssociation {
   std::unique_ptr<Library> library_;
   Phase phase_ = Phase::kHandshaking;
   DtlsFailure failure_ = DtlsFailure::kNone;
+  bool closed_by_alert_ = false;
   bool deaf_ = false;  // complete, but the library cannot go on
   unsigned early_records_ = 0;
   Instant deadline_ = Instant::max();

@@ -23,25 +23,28 @@ class Handshakes::Table {
     Entry(const LegKey& key, HandshakesShared& common) : leg(key, common) {}
     HandshakeLeg leg;
     Instant deadline = Instant::max();       // as in deadlines_
-    Instant lingers_until = Instant::max();  // as in lingering_
+    Instant lingers_since = Instant::max();  // as in lingering_
   };
   using Entries = std::map<LegKey, Entry>;
   using Queue = std::set<std::pair<Instant, LegKey>>;
 
   /// After every call into a leg: brings the queues up to date.
-  void file(Entries::iterator at) {
-    move(lingering, at->first, at->second.lingers_until, at->second.leg.lingers_until());
+  void file(Entries::iterator at, HandshakeSink& sink) {
+    move(lingering, at->first, at->second.lingers_since, at->second.leg.lingers_since());
     while (lingering.size() > shared.limits.lingering_max) {
       const auto oldest = entries.find(lingering.begin()->second);
-      oldest->second.leg.stop_lingering();
-      move(lingering, oldest->first, oldest->second.lingers_until, Instant::max());
-      if (oldest != at) refile_deadline(oldest);
+      oldest->second.leg.stop_lingering(sink);
+      move(lingering, oldest->first, oldest->second.lingers_since, Instant::max());
+      if (oldest == at) continue;
+      oldest->second.leg.tell_goodbyes(sink);
+      refile_deadline(oldest);
     }
+    at->second.leg.tell_goodbyes(sink);
     refile_deadline(at);
   }
   void remove(Entries::iterator at) {
     move(deadlines, at->first, at->second.deadline, Instant::max());
-    move(lingering, at->first, at->second.lingers_until, Instant::max());
+    move(lingering, at->first, at->second.lingers_since, Instant::max());
     entries.erase(at);
   }
 
@@ -119,7 +122,7 @@ void Handshakes::update(const LegKey& leg, const DtlsConfig& config, const Socke
     at = table_->entries.try_emplace(leg, leg, table_->shared).first;
   }
   at->second.leg.update(config, peer, now, sink);
-  table_->file(at);
+  table_->file(at, sink);
 }
 
 void Handshakes::close(const LegKey& leg, HandshakeSink& sink) {
@@ -137,7 +140,7 @@ void Handshakes::handle(const LegKey& leg, const SocketAddress& source, bool ice
     return;
   }
   at->second.leg.handle(source, ice_validated, datagram, now, sink);
-  table_->file(at);
+  table_->file(at, sink);
 }
 
 Handshakes::Report Handshakes::report(const LegKey& leg) const {
@@ -156,7 +159,7 @@ void Handshakes::on_deadline(Instant now, HandshakeSink& sink) {
   while (due-- > 0 && next_deadline() <= now) {
     const auto at = table_->entries.find(table_->deadlines.begin()->second);
     at->second.leg.on_deadline(now, sink);
-    table_->file(at);
+    table_->file(at, sink);
   }
 }
 

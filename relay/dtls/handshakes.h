@@ -5,6 +5,7 @@
 // at all, which is the shard's; a socket, a thread.
 #pragma once
 
+#include <array>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "relay/crypto/dtls.h"
 #include "turnpike/address.h"
 #include "turnpike/handshake_stats.h"
 #include "turnpike/ids.h"
@@ -33,6 +35,17 @@ struct LegKey {
 /// Longer datagrams are dropped.
 constexpr std::size_t kDtlsDatagramBytesMax = 2048;
 
+/// What the remote end of an association is told when it is over: close_notify (RFC 5246 section
+/// 7.2.1) in one datagram, sent once.
+struct Goodbye {
+  SocketAddress to;
+  bool has_keys = false;  ///< of the association whose keys the leg has: goes where its media goes
+  std::uint8_t length = 0;
+  std::array<std::uint8_t, kGoodbyeBytesMax> data{};
+};
+/// Of one leg.
+constexpr std::size_t kGoodbyesMax = 8;
+
 /// What the engine wants done. It is called from within update, close, handle and on_deadline, and
 /// must not call back into the engine. Spans and references are good until it returns.
 class HandshakeSink {
@@ -46,6 +59,9 @@ class HandshakeSink {
   /// The state, or the last failure, is another one now.
   virtual void changed(const LegKey& leg, std::uint32_t association, DtlsState state,
                        DtlsFailure last_failure) = 0;
+  /// Replaces what it said before: what is to be sent when the leg ends. Whoever ends it has the
+  /// leg's socket and the engine has not.
+  virtual void goodbyes(const LegKey& leg, std::span<const Goodbye> all) = 0;
 
  protected:
   ~HandshakeSink() = default;
@@ -54,18 +70,22 @@ class HandshakeSink {
 struct HandshakeLimits {
   std::size_t half_open_max = 1000;  ///< associations without keys, of all legs
   std::size_t half_open_per_leg_max = 3;
-  /// Associations that are kept after their keys were handed out, for kLinger; above this the
-  /// oldest goes first.
-  std::size_t lingering_max = 1000;
+  /// Legs whose associations are kept after the handshake; above this those that have been so for
+  /// the longest are forgotten: an end that they bring is not understood any more.
+  std::size_t lingering_max = 4000;
 };
 
 /// Not thread-safe; counters() may be read from any thread.
 class Handshakes {
  public:
-  /// From the first ClientHello to giving up.
+  /// From the first ClientHello to giving up; and for a ClientHello, once everything is known: one
+  /// that was lost has been repeated four times by then (RFC 6347 section 4.2.4.1: after 1, 3, 7
+  /// and 15 seconds).
   static constexpr Seconds kPatience{30};
-  /// A lost last flight is repaired, and close_notify understood, for so long.
-  static constexpr Seconds kLinger{120};
+  /// An association that is complete but not of the certificate in the SDP, or not any more: the
+  /// call may have forked, and the fork that answers last has the media. So long it may do so.
+  static constexpr Seconds kReserve{120};
+  static constexpr std::size_t kReserveMax = 3;
 
   explicit Handshakes(const HandshakeLimits& limits = {});
   ~Handshakes();
@@ -81,7 +101,7 @@ class Handshakes {
   DtlsIdentity add_identity(std::span<const std::uint8_t> kept);
   /// An identity as bytes, to be kept in memory: a secret. Empty when there is none with this id.
   std::vector<std::uint8_t> kept_identity(std::uint32_t id) const;
-  /// Associations that use it go on. New ones with this id fail (kProtocol).
+  /// Associations that use it go on. New ones with this id fail (kNoIdentity).
   void remove_identity(std::uint32_t id);
 
   /// What signalling knows of a leg; the first call makes it known here. `peer`: where an active
@@ -90,11 +110,13 @@ class Handshakes {
   /// Another association number, role, identity or remote fingerprint (RFC 8842 section 4) starts
   /// a new association; the fingerprint of an answer, or its passive role, where there was none
   /// yet, continues the present one. An established association that is replaced lives until the
-  /// new one is established. Config without `enabled` forgets the leg.
+  /// new one is established. Where only the fingerprint is another one, an end that has it already
+  /// and has finished its handshake as a fork, within kReserve, is the new association at once.
+  /// Config without `enabled` forgets the leg.
   void update(const LegKey& leg, const DtlsConfig& config, const SocketAddress& peer, Instant now,
               HandshakeSink& sink);
-  /// The leg is gone. An established remote end gets close_notify, if whoever sends for the sink
-  /// still has the leg's socket (a shard does not); changed() is not called.
+  /// The leg is gone. What goodbyes() said is sent, for a sink that still has the leg's socket (a
+  /// shard's has not); changed() is not called.
   void close(const LegKey& leg, HandshakeSink& sink);
 
   /// A datagram that is DTLS by its first byte (RFC 7983). `ice_validated`: a check with the

@@ -33,41 +33,36 @@ bool may_be_forged(DtlsFailure failure) {
 
 }  // namespace
 
-/// Sends where the candidate is. A candidate that is not the last chance keeps its plaintext alerts
-/// to itself: they would end the remote end's part in another one.
-class HandshakeLeg::Out final : public DatagramOut {
- public:
-  Out(const LegKey& key, const SocketAddress& to, bool is_last, HandshakeSink& sink)
-      : key_(key), to_(to), is_last_(is_last), sink_(sink) {}
-
-  void datagram(std::span<const std::uint8_t> bytes) override {
-    std::span<const std::uint8_t> rest = bytes;
-    DtlsRecord record;
-    const bool is_alert =
-        take_record(rest, record) && judge(record, DtlsRole::kUndecided) == RecordVerdict::kAlert;
-    if (to_.is_set() && (is_last_ || !is_alert)) sink_.send(key_, to_, bytes);
-  }
-
- private:
-  const LegKey& key_;
-  SocketAddress to_;
-  bool is_last_;
-  HandshakeSink& sink_;
-};
+void HandshakeLeg::Out::datagram(std::span<const std::uint8_t> bytes) {
+  std::span<const std::uint8_t> rest = bytes;
+  DtlsRecord record;
+  const bool is_alert =
+      take_record(rest, record) && judge(record, DtlsRole::kUndecided) == RecordVerdict::kAlert;
+  if (to_.is_set() && (is_last_ || !is_alert)) sink_.send(key_, to_, bytes);
+}
 
 bool HandshakeLeg::is_for(const Candidate& candidate, const SocketAddress& source,
                           bool ice_validated) const {
-  if (ice_validated && candidate.ice_validated) return true;
-  if (is_active()) return ice_validated || source == peer_;
-  return source == candidate.source;
+  if (candidate.active) return ice_validated || source == peer_;
+  if (source == candidate.source) return true;
+  // An end may move to another address that ICE has validated, but not to one of another fork.
+  return ice_validated && candidate.ice_validated && !is_taken(source);
+}
+
+bool HandshakeLeg::is_taken(const SocketAddress& source) const {
+  const auto is_there = [&](const CandidatePtr& candidate) { return candidate->source == source; };
+  return std::any_of(candidates_.begin(), candidates_.end(), is_there) ||
+         std::any_of(reserve_.begin(), reserve_.end(), is_there) ||
+         (established_ != nullptr && is_there(established_));
 }
 
 SocketAddress HandshakeLeg::address_of(const Candidate& candidate) const {
-  return is_active() ? peer_ : candidate.source;
+  return candidate.active ? peer_ : candidate.source;
 }
 
 HandshakeLeg::Out HandshakeLeg::out_of(const Candidate& candidate, HandshakeSink& sink) const {
-  const bool is_last = candidates_.size() <= 1 && (!is_active() || attempts_ >= kAttemptsMax);
+  const bool is_last =
+      candidates_.size() <= 1 && !has_present_keys() && (!is_active() || attempts_ >= kAttemptsMax);
   return {key_, address_of(candidate), is_last, sink};
 }
 
@@ -84,12 +79,17 @@ void HandshakeLeg::update(DtlsConfig config, const SocketAddress& peer, Instant 
   const bool is_new = !same_number || role_changed || config.identity != config_.identity ||
                       (config_.remote.is_set() && config.remote != config_.remote);
   const bool peer_moved = peer.is_set() && peer != peer_;
-  config_ = config;
+  const DtlsConfig before = std::exchange(config_, config);
   if (peer.is_set()) peer_ = peer;
   if (is_new) {
-    begin_anew(now, sink);
-    return;
+    begin_anew(before, now, sink);
+  } else {
+    go_on(peer_moved, now, sink);
   }
+  expect_hello(now);
+}
+
+void HandshakeLeg::go_on(bool peer_moved, Instant now, HandshakeSink& sink) {
   for (std::size_t i = 0; i < candidates_.size();) {
     const bool held = candidates_[i]->association->phase() == DtlsAssociation::Phase::kComplete;
     const Fate fate = held ? settle(i, now, sink) : Fate::kStays;
@@ -110,27 +110,55 @@ void HandshakeLeg::update(DtlsConfig config, const SocketAddress& peer, Instant 
   }
 }
 
-void HandshakeLeg::begin_anew(Instant now, HandshakeSink& sink) {
-  drop_candidates();
+void HandshakeLeg::begin_anew(const DtlsConfig& before, Instant now, HandshakeSink& sink) {
+  const bool same_identity = config_.identity == before.identity;
+  // Another fork has been answered, it seems: what the forks have done so far counts.
+  const bool fork = same_identity && before.remote.is_set() && config_.remote.is_set() &&
+                    before.remote != config_.remote;
+  const bool both_passive = before.role == DtlsRole::kPassive && config_.role == DtlsRole::kPassive;
+  if (!fork || !both_passive) part_with_candidates(sink);
+  if (!same_identity) empty_reserve(sink);
+  goodbyes_changed_ = goodbyes_changed_ || keys_are_present_;
   keys_are_present_ = false;
   attempts_ = 0;
   retry_at_ = Instant::max();
+  hello_due_ = Instant::max();
   earlier_failure_ = DtlsFailure::kNone;
   has_alert_ = false;
-  if (shared_.certificates.find(config_.identity) == shared_.certificates.end()) {
-    shared_.counters.failed[static_cast<std::size_t>(DtlsFailure::kProtocol)].add();
-    note(DtlsState::kFailed, DtlsFailure::kProtocol, sink);
+  if (fork && reinstate(now, sink)) return;
+  if (certificate() == nullptr) {
+    fail(DtlsFailure::kNoIdentity, sink);
     return;
   }
-  note(DtlsState::kWaiting, report_.last_failure, sink);
+  note(candidates_.empty() ? DtlsState::kWaiting : DtlsState::kHandshaking, report_.last_failure,
+       sink);
   if (is_active()) start_active(now, sink);
+}
+
+/// From when on a passive leg lacks nothing but the ClientHello.
+void HandshakeLeg::expect_hello(Instant now) {
+  const bool waits = config_.role == DtlsRole::kPassive && config_.remote.is_set() &&
+                     peer_.is_set() && candidates_.empty() && report_.state == DtlsState::kWaiting;
+  if (!waits) {
+    hello_due_ = Instant::max();
+  } else if (hello_due_ == Instant::max()) {
+    hello_due_ = now + Handshakes::kPatience;
+  }
+}
+
+std::shared_ptr<const DtlsCertificate> HandshakeLeg::certificate() const {
+  const auto found = shared_.certificates.find(config_.identity);
+  return found == shared_.certificates.end() ? nullptr : found->second;
 }
 
 void HandshakeLeg::start_active(Instant now, HandshakeSink& sink) {
   retry_at_ = Instant::max();
   if (!peer_.is_set()) return;
-  const auto certificate = shared_.certificates.find(config_.identity);
-  if (certificate == shared_.certificates.end()) return;
+  auto ours = certificate();
+  if (ours == nullptr) {
+    fail(DtlsFailure::kNoIdentity, sink);
+    return;
+  }
   if (shared_.half_open >= shared_.limits.half_open_max) {
     shared_.counters.failed[static_cast<std::size_t>(DtlsFailure::kBusy)].add();
     retry_at_ = now + kRetryAfter;
@@ -142,8 +170,8 @@ void HandshakeLeg::start_active(Instant now, HandshakeSink& sink) {
     shared_.counters.started.add();
   }
   auto candidate = std::make_unique<Candidate>();
-  candidate->association =
-      std::make_unique<DtlsAssociation>(certificate->second, DtlsRole::kActive);
+  candidate->association = std::make_unique<DtlsAssociation>(std::move(ours), DtlsRole::kActive);
+  candidate->active = true;
   candidate->started = first_attempt_;
   candidate->gives_up = first_attempt_ + Handshakes::kPatience;
   candidates_.push_back(std::move(candidate));
@@ -154,11 +182,10 @@ void HandshakeLeg::start_active(Instant now, HandshakeSink& sink) {
 }
 
 void HandshakeLeg::close(HandshakeSink& sink) {
-  drop_candidates();
-  if (established_ == nullptr) return;
-  Out out = out_of(*established_, sink);
-  established_->association->shut_down(Instant{}, out);
-  stop_lingering();
+  part_with_candidates(sink);
+  empty_reserve(sink);
+  if (established_ != nullptr) part_with(*established_, sink);
+  established_.reset();
 }
 
 // ---- What comes in
@@ -183,13 +210,20 @@ void HandshakeLeg::handle(const SocketAddress& source, bool ice_validated,
     Fate fate = Fate::kStays;
     if (is_for(*candidates_[i], source, ice_validated)) {
       taken = true;
-      if (ice_validated) candidates_[i]->source = source;
+      // Whose it is of several only the records of each could tell.
+      if (ice_validated && candidates_.size() == 1) candidates_[i]->source = source;
       fate = feed(i, datagram, now, sink);
     }
     if (fate == Fate::kWon) return;
     if (fate == Fate::kStays) ++i;
   }
-  if (!taken) handle_late(source, ice_validated, datagram, now, sink);
+  const bool late = handle_finished(source, ice_validated, datagram, now, sink);
+  if (taken) return;
+  if (late) {
+    note_plain_alerts(datagram);
+  } else {
+    drop_datagram();
+  }
 }
 
 void HandshakeLeg::handle_hello(const DtlsRecord& record, const HelloStart& hello,
@@ -241,9 +275,9 @@ void HandshakeLeg::ask_for_cookie(const DtlsRecord& record, const HelloStart& he
 
 HandshakeLeg::Candidate* HandshakeLeg::add_passive(const SocketAddress& source, Instant now,
                                                    HandshakeSink& sink) {
-  const auto certificate = shared_.certificates.find(config_.identity);
-  if (certificate == shared_.certificates.end()) return nullptr;
-  if (!make_room(source, now)) return nullptr;
+  auto ours = certificate();
+  if (ours == nullptr || !make_room(source, now)) return nullptr;
+  hello_due_ = Instant::max();
   if (shared_.half_open >= shared_.limits.half_open_max) {
     shared_.counters.failed[static_cast<std::size_t>(DtlsFailure::kBusy)].add();
     note(report_.state, DtlsFailure::kBusy, sink);
@@ -251,8 +285,7 @@ HandshakeLeg::Candidate* HandshakeLeg::add_passive(const SocketAddress& source, 
   }
   if (candidates_.empty()) has_alert_ = false;
   auto candidate = std::make_unique<Candidate>();
-  candidate->association =
-      std::make_unique<DtlsAssociation>(certificate->second, DtlsRole::kPassive);
+  candidate->association = std::make_unique<DtlsAssociation>(std::move(ours), DtlsRole::kPassive);
   candidate->source = source;
   candidate->started = now;
   candidate->gives_up = now + Handshakes::kPatience;
@@ -272,36 +305,11 @@ bool HandshakeLeg::make_room(const SocketAddress& source, Instant now) {
                        candidate.association->phase() == DtlsAssociation::Phase::kHandshaking;
     if (stale || source == peer_) {
       shared_.counters.failed[static_cast<std::size_t>(DtlsFailure::kBusy)].add();
-      drop_candidate(i);
+      take_candidate(i);
       return true;
     }
   }
   return false;
-}
-
-/// Records for the association that has keys: only what is encrypted can be from its remote end.
-void HandshakeLeg::handle_late(const SocketAddress& source, bool ice_validated,
-                               std::span<const std::uint8_t> datagram, Instant now,
-                               HandshakeSink& sink) {
-  if (established_ == nullptr || !is_for(*established_, source, ice_validated)) {
-    drop_datagram();
-    return;
-  }
-  DtlsAssociation& association = *established_->association;
-  const bool was_closed = association.phase() == DtlsAssociation::Phase::kClosed;
-  Out out(key_, is_active() ? peer_ : source, true, sink);
-  DtlsRecord record;
-  while (take_record(datagram, record)) {
-    if (record.epoch == 1) {
-      association.handle(record.whole, now, out);
-    } else if (judge(record, config_.role) == RecordVerdict::kAlert) {
-      shared_.counters.alerts_ignored.add();
-    }
-  }
-  const bool is_closed = association.phase() == DtlsAssociation::Phase::kClosed;
-  if (is_closed && !was_closed && has_present_keys()) {
-    note(DtlsState::kClosed, report_.last_failure, sink);
-  }
 }
 
 // ---- What becomes of a candidate
@@ -342,60 +350,51 @@ HandshakeLeg::Fate HandshakeLeg::feed(std::size_t index, std::span<const std::ui
 
 /// The remote end of a complete association is the one of the SDP, or it is not, or nobody knows.
 HandshakeLeg::Fate HandshakeLeg::settle(std::size_t index, Instant now, HandshakeSink& sink) {
-  Candidate& candidate = *candidates_[index];
+  note_completion(*candidates_[index], now);
   if (!config_.remote.is_set()) {
+    Candidate& candidate = *candidates_[index];
     candidate.gives_up = std::max(candidate.gives_up, candidate.started + kHold);
     return Fate::kStays;
   }
-  SrtpKeying receive;
-  SrtpKeying send;
-  const bool matches = candidate.association->export_keys(config_.remote, receive, send);
-  if (matches) {
-    win(index, receive, send, now, sink);
-  } else {
-    Out out = out_of(candidate, sink);
-    candidate.association->shut_down(now, out);
-    end(index, DtlsFailure::kFingerprint, now, sink);
+  CandidatePtr candidate = take_candidate(index);
+  if (has_present_keys()) {
+    put_aside(std::move(candidate), now, sink);
+    return Fate::kGone;
   }
-  secure_wipe(&receive, sizeof receive);
-  secure_wipe(&send, sizeof send);
-  return matches ? Fate::kWon : Fate::kGone;
-}
-
-void HandshakeLeg::win(std::size_t index, const SrtpKeying& receive, const SrtpKeying& send,
-                       Instant now, HandshakeSink& sink) {
-  established_ = std::move(candidates_[index]);
-  drop_candidates();
-  keys_are_present_ = true;
-  lingers_until_ = now + Handshakes::kLinger;
-  retry_at_ = Instant::max();
-  HandshakeCounters& counters = shared_.counters;
-  const Nanoseconds took = now - established_->started;
-  const auto bucket =
-      std::lower_bound(kHandshakeDurations.begin(), kHandshakeDurations.end(), took);
-  counters.completed.add();
-  counters.durations[static_cast<std::size_t>(bucket - kHandshakeDurations.begin())].add();
-  counters.duration_us.add(static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(took).count()));
-  sink.established(key_, config_.association, address_of(*established_), receive, send);
-  note(DtlsState::kEstablished, report_.last_failure, sink);
+  if (try_to_win(candidate, now, sink)) return Fate::kWon;
+  if (candidate->active) {
+    part_with(*candidate, sink);
+  } else {
+    put_aside(std::move(candidate), now, sink);
+  }
+  fail(DtlsFailure::kFingerprint, sink);
+  return Fate::kGone;
 }
 
 void HandshakeLeg::end(std::size_t index, DtlsFailure failure, Instant now, HandshakeSink& sink) {
-  drop_candidate(index);
-  if (is_active() && may_be_forged(failure) && attempts_ < kAttemptsMax &&
+  const CandidatePtr ended = take_candidate(index);
+  if (ended->active && may_be_forged(failure) && attempts_ < kAttemptsMax &&
       now + kRetryAfter < first_attempt_ + Handshakes::kPatience) {
     retry_at_ = now + kRetryAfter;
     earlier_failure_ = failure;
     return;
   }
+  fail(failure, sink);
+}
+
+/// Those that lost to another do not count.
+void HandshakeLeg::fail(DtlsFailure failure, HandshakeSink& sink) {
+  if (has_present_keys()) return;
   shared_.counters.failed[static_cast<std::size_t>(failure)].add();
   if (candidates_.empty()) note(DtlsState::kFailed, failure, sink);
 }
 
-void HandshakeLeg::drop_candidate(std::size_t index) {
+HandshakeLeg::CandidatePtr HandshakeLeg::take_candidate(std::size_t index) {
+  CandidatePtr taken = std::move(candidates_[index]);
   candidates_.erase(candidates_.begin() + static_cast<std::ptrdiff_t>(index));
   --shared_.half_open;
+  goodbyes_changed_ = goodbyes_changed_ || taken->goodbye.length != 0;
+  return taken;
 }
 
 void HandshakeLeg::drop_candidates() {
@@ -418,32 +417,36 @@ void HandshakeLeg::note(DtlsState state, DtlsFailure failure, HandshakeSink& sin
 // ---- Time
 
 Instant HandshakeLeg::next_deadline() const {
-  Instant next = std::min(retry_at_, lingers_until_);
+  Instant next = std::min(retry_at_, hello_due_);
   for (const auto& candidate : candidates_) {
     next = std::min({next, candidate->gives_up, candidate->association->next_deadline()});
   }
+  for (const auto& candidate : reserve_) next = std::min(next, candidate->gives_up);
   return next;
 }
 
 void HandshakeLeg::on_deadline(Instant now, HandshakeSink& sink) {
   if (retry_at_ <= now) start_active(now, sink);
+  if (hello_due_ <= now) {
+    hello_due_ = Instant::max();
+    fail(DtlsFailure::kNoClientHello, sink);
+  }
   for (std::size_t i = 0; i < candidates_.size();) {
     Candidate& candidate = *candidates_[i];
     Out out = out_of(candidate, sink);
     candidate.association->on_deadline(now, out);
     const bool failed = candidate.association->phase() == DtlsAssociation::Phase::kFailed;
     if (failed || candidate.gives_up <= now) {
+      part_with(candidate, sink);
       end(i, why_it_timed_out(), now, sink);
     } else {
       ++i;
     }
   }
-  if (lingers_until_ <= now) stop_lingering();
-}
-
-void HandshakeLeg::stop_lingering() {
-  established_.reset();
-  lingers_until_ = Instant::max();
+  while (!reserve_.empty() && reserve_.front()->gives_up <= now) {
+    part_with(*reserve_.front(), sink);
+    reserve_.erase(reserve_.begin());
+  }
 }
 
 }  // namespace turnpike

@@ -1,5 +1,6 @@
-// The handshakes of one leg: the association that has keys, and those that compete for the next.
-// Hides: which of them a datagram is for, and who wins. Part of relay/dtls/handshakes.h.
+// The handshakes of one leg: the association that has keys, those that compete for the next, and
+// those of forks that may be answered last. Hides: which of them a datagram is for, and who wins.
+// Part of relay/dtls/handshakes.h.
 #pragma once
 
 #include <array>
@@ -50,30 +51,55 @@ class HandshakeLeg {
   Instant next_deadline() const;
 
   const Handshakes::Report& report() const { return report_; }
-  /// Instant::max() when no association is kept after its keys were handed out.
-  Instant lingers_until() const { return lingers_until_; }
-  void stop_lingering();
+  /// Instant::max() when no association is kept after its handshake.
+  Instant lingers_since() const { return lingers_since_; }
+  void stop_lingering(HandshakeSink& sink);
+  /// Says what has changed of the goodbyes.
+  void tell_goodbyes(HandshakeSink& sink);
 
  private:
   /// An association, and where its remote end is.
   struct Candidate {
-    std::unique_ptr<DtlsAssociation> association;
-    SocketAddress source;                   ///< passive: where it was heard from last
+    std::unique_ptr<DtlsAssociation> association;  ///< null: established, and forgotten
+    bool active = false;                           ///< we sent the ClientHello
+    SocketAddress source;                          ///< passive: where it was heard from last
     bool ice_validated = false;             ///< and may be heard from everywhere that is validated
     std::array<std::uint8_t, 32> random{};  ///< passive: of its ClientHello
     Instant started{};
+    Instant completed{};
     Instant gives_up{};
+    bool had_keys = false;
+    Goodbye goodbye;  ///< once it is complete and until it is said
   };
+  using CandidatePtr = std::unique_ptr<Candidate>;
   enum class Fate : std::uint8_t { kStays, kGone, kWon };
-  class Out;
+  /// Sends where the candidate is. A candidate that is not the last chance keeps its plaintext
+  /// alerts to itself: they would end the remote end's part in another one.
+  class Out final : public DatagramOut {
+   public:
+    Out(const LegKey& key, const SocketAddress& to, bool is_last, HandshakeSink& sink)
+        : key_(key), to_(to), is_last_(is_last), sink_(sink) {}
+    void datagram(std::span<const std::uint8_t> bytes) override;
+
+   private:
+    const LegKey& key_;
+    SocketAddress to_;
+    bool is_last_;
+    HandshakeSink& sink_;
+  };
 
   bool is_active() const { return config_.role == DtlsRole::kActive; }
   bool has_present_keys() const { return keys_are_present_; }
   bool is_for(const Candidate& candidate, const SocketAddress& source, bool ice_validated) const;
+  bool is_taken(const SocketAddress& source) const;
   SocketAddress address_of(const Candidate& candidate) const;
   Out out_of(const Candidate& candidate, HandshakeSink& sink) const;
 
-  void begin_anew(Instant now, HandshakeSink& sink);
+  void begin_anew(const DtlsConfig& before, Instant now, HandshakeSink& sink);
+  void go_on(bool peer_moved, Instant now, HandshakeSink& sink);
+  bool reinstate(Instant now, HandshakeSink& sink);
+  std::shared_ptr<const DtlsCertificate> certificate() const;
+  void expect_hello(Instant now);
   void start_active(Instant now, HandshakeSink& sink);
   void handle_hello(const DtlsRecord& record, const HelloStart& hello, const SocketAddress& source,
                     bool ice_validated, std::span<const std::uint8_t> datagram, Instant now,
@@ -82,17 +108,31 @@ class HandshakeLeg {
                       const SocketAddress& source, Instant now, HandshakeSink& sink);
   Candidate* add_passive(const SocketAddress& source, Instant now, HandshakeSink& sink);
   bool make_room(const SocketAddress& source, Instant now);
-  void handle_late(const SocketAddress& source, bool ice_validated,
-                   std::span<const std::uint8_t> datagram, Instant now, HandshakeSink& sink);
+  bool handle_finished(const SocketAddress& source, bool ice_validated,
+                       std::span<const std::uint8_t> datagram, Instant now, HandshakeSink& sink);
+  void feed_finished(Candidate& candidate, const SocketAddress& source,
+                     std::span<const std::uint8_t> datagram, Instant now, HandshakeSink& sink);
+  void note_plain_alerts(std::span<const std::uint8_t> datagram);
 
   Fate feed(std::size_t index, std::span<const std::uint8_t> datagram, Instant now,
             HandshakeSink& sink);
   Fate settle(std::size_t index, Instant now, HandshakeSink& sink);
-  void win(std::size_t index, const SrtpKeying& receive, const SrtpKeying& send, Instant now,
-           HandshakeSink& sink);
+  bool try_to_win(CandidatePtr& candidate, Instant now, HandshakeSink& sink);
+  void win(CandidatePtr winner, Instant now, HandshakeSink& sink);
+  void count(const Candidate& winner);
+  void release_losers(Instant now, HandshakeSink& sink);
   void end(std::size_t index, DtlsFailure failure, Instant now, HandshakeSink& sink);
-  void drop_candidate(std::size_t index);
+  void fail(DtlsFailure failure, HandshakeSink& sink);
+  CandidatePtr take_candidate(std::size_t index);
   void drop_candidates();
+  void part_with_candidates(HandshakeSink& sink);
+
+  // What is complete.
+  void note_completion(Candidate& candidate, Instant now);
+  void part_with(Candidate& candidate, HandshakeSink& sink);
+  void put_aside(CandidatePtr candidate, Instant now, HandshakeSink& sink);
+  void empty_reserve(HandshakeSink& sink);
+  void note_end(HandshakeSink& sink);
   DtlsFailure why_it_timed_out() const;
   void note(DtlsState state, DtlsFailure failure, HandshakeSink& sink);
   void drop_datagram() { shared_.counters.datagrams_dropped.add(); }
@@ -103,10 +143,13 @@ class HandshakeLeg {
   SocketAddress peer_;
   Handshakes::Report report_;
 
-  std::vector<std::unique_ptr<Candidate>> candidates_;
-  std::unique_ptr<Candidate> established_;  // null: there was none, or it was forgotten
-  bool keys_are_present_ = false;           // of the association that is configured now
-  Instant lingers_until_ = Instant::max();
+  std::vector<CandidatePtr> candidates_;  // in their handshake, or complete before the SDP is
+  CandidatePtr established_;              // had keys last
+  std::vector<CandidatePtr> reserve_;     // complete, not of the SDP's certificate; oldest first
+  bool keys_are_present_ = false;         // of the association that is configured now
+  bool goodbyes_changed_ = false;
+  Instant lingers_since_ = Instant::max();
+  Instant hello_due_ = Instant::max();  // passive: everything is known, only it has not come
 
   unsigned attempts_ = 0;  // active
   Instant first_attempt_{};

@@ -151,6 +151,7 @@ bool Engine::admit_source(Work& work, Instant now) {
   const Packet& packet = *work.packet;
   LegState& leg = *work.from;
   const Component expected = work.rtcp ? rtcp_component(leg) : Component::kRtp;
+  if (leg.closed) return drop(work, DropReason::kPeerClosed), false;
   if (packet.tag.component != expected) {
     return drop(work, DropReason::kUnexpectedComponent), false;
   }
@@ -235,9 +236,12 @@ bool Engine::accept(Work& work, std::uint64_t index, Instant now, Notices& notic
     }
   }
   leg.last_packet = now;
-  if (leg.timed_out) {
-    leg.timed_out = false;
-    set_timer(packet.tag.slot, now);
+  if (is_reachable(*work.to)) {
+    leg.last_carried = now;
+    if (leg.timed_out) {
+      leg.timed_out = false;
+      set_timer(packet.tag.slot, now);
+    }
   }
   if (work.rtcp) {
     ++leg.rtcp_received;
@@ -267,6 +271,7 @@ bool Engine::note_index(StreamState& stream, bool rtcp, std::uint64_t index) con
 
 bool Engine::route(Work& work) {
   LegState& to = *work.to;
+  if (to.closed) return drop(work, DropReason::kPeerClosed), false;
   work.to_component = work.rtcp ? rtcp_component(to) : Component::kRtp;
   work.destination = to.component[index_of(work.to_component)].destination;
   if (!work.destination.is_set()) return drop(work, DropReason::kNoDestination), false;

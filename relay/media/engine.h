@@ -65,6 +65,9 @@ class Engine {
   void set_destination(const SocketTag& leg, const SocketAddress& destination);
   /// The keys that a DTLS handshake gave to a leg with LegConfig::dtls.
   void set_keys(const SocketTag& leg, const SrtpKeying& receive, const SrtpKeying& send);
+  /// The remote end has ended its DTLS association: nothing goes there and nothing is taken from
+  /// there until set_keys, or until the leg is not keyed by DTLS any more.
+  void close_leg(const SocketTag& leg);
   /// The leg, or null when it is gone.
   const LegState* find_leg(const SocketTag& leg);
   bool stats(const SocketTag& id, SessionStats& out) const;

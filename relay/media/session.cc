@@ -17,7 +17,8 @@ std::uint32_t cache_slot_of(std::uint32_t slot, Side side, bool receive) {
 
 // ICE keeps its pairs alive itself.
 bool needs_keepalive(const LegState& leg, Component component) {
-  if (leg.config.ice || !leg.component[index_of(component)].destination.is_set()) return false;
+  if (leg.config.ice || leg.closed) return false;
+  if (!leg.component[index_of(component)].destination.is_set()) return false;
   return component == Component::kRtp || !leg.config.rtcp_mux;
 }
 
@@ -40,6 +41,7 @@ LegStats leg_stats(Arena& arena, const LegState& leg) {
   stats.source_moves = leg.source_moves;
   stats.drops = leg.drops;
   stats.last_packet = leg.last_packet;
+  stats.last_carried = leg.last_carried;
   stats.transport.suite = leg.receive.suite;
   for (std::uint32_t i = leg.first_stream; i != kNoStream; i = arena.stream(i).next) {
     if (stats.stream_count == stats.streams.size()) break;
@@ -72,6 +74,7 @@ void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config,
   LegConfig previous = leg.config;
   const SessionEdit edit(*session);
   leg.config = config;
+  leg.closed = leg.closed && config.dtls;
   if (config.dtls) take_over_keys(leg.config, previous);
   // What was an SRTP leg stays one, whatever a later offer says (docs/security.md, M6).
   leg.config.must_encrypt = config.must_encrypt || previous.must_encrypt;
@@ -81,6 +84,13 @@ void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config,
   leg.expects_since = now;
   leg.timed_out = false;
   set_timer(id.slot, now);
+}
+
+void Engine::close_leg(const SocketTag& leg) {
+  SessionState* session = arena_.find(leg.slot, leg.generation);
+  if (session == nullptr) return;
+  LegState& state = session->legs[index_of(leg.side)];
+  state.closed = state.config.dtls;
 }
 
 const LegState* Engine::find_leg(const SocketTag& leg) {
@@ -104,6 +114,7 @@ void Engine::set_keys(const SocketTag& leg, const SrtpKeying& receive, const Srt
   const SessionEdit edit(*session);
   state.config.receive = receive;
   state.config.send = send;
+  state.closed = false;
   rekey(*session, leg.slot, leg.side, previous);
   secure_wipe(&previous, sizeof previous);
 }
@@ -167,6 +178,7 @@ void Engine::resume(LegState& leg, Instant now) {
   leg.timed_out = false;
   // A time that is still to come would hold what waits for it up until then.
   leg.last_packet = std::min(leg.last_packet, now);
+  leg.last_carried = std::min(leg.last_carried, now);
   for (ComponentState& state : leg.component) {
     if (state.last_from_destination != Instant{}) state.last_from_destination = now;
     for (Instant* time : {&state.candidate_since, &state.candidate_last, &state.contested,
@@ -192,7 +204,7 @@ void Engine::set_timer(std::uint32_t slot, Instant now) {
   Instant due = Instant::max();
   for (const LegState& leg : arena_.session(slot).legs) {
     if (limits_.media_timeout.count() != 0 && leg.config.expects_media && !leg.timed_out) {
-      due = std::min(due, std::max(leg.last_packet, leg.expects_since) + limits_.media_timeout);
+      due = std::min(due, std::max(leg.last_carried, leg.expects_since) + limits_.media_timeout);
     }
     if (limits_.keepalive_interval.count() == 0) continue;
     for (const Component component : {Component::kRtp, Component::kRtcp}) {
@@ -223,9 +235,9 @@ void Engine::on_deadline(Instant now, Outbox& out, Notices& notices) {
 void Engine::check_leg(std::uint32_t slot, Side side, Instant now, Outbox& out, Notices& notices) {
   SessionState& session = arena_.session(slot);
   LegState& leg = session.legs[index_of(side)];
-  const Instant heard = std::max(leg.last_packet, leg.expects_since);
+  const Instant carried = std::max(leg.last_carried, leg.expects_since);
   if (limits_.media_timeout.count() != 0 && leg.config.expects_media && !leg.timed_out &&
-      now - heard >= limits_.media_timeout) {
+      now - carried >= limits_.media_timeout) {
     leg.timed_out = true;
     counters_.media_timeouts.add();
     static_cast<void>(notices.push(

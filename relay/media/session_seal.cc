@@ -105,9 +105,10 @@ bool leg_holds_together(const LegState& leg) {
          is_context_of(leg.send, leg.config.send) && is_address(leg.local[0]) &&
          is_address(leg.local[1]) && leg.local[0].is_set() && leg.local[1].is_set() &&
          component_holds_together(leg.component[0]) && component_holds_together(leg.component[1]) &&
-         is_time(leg.last_packet) && is_time(leg.expects_since) && is_bool(leg.timed_out) &&
-         small(leg.packets_received) && small(leg.bytes_received) && small(leg.rtcp_received) &&
-         small(leg.packets_sent) && small(leg.bytes_sent) && small(leg.rtcp_sent);
+         is_time(leg.last_packet) && is_time(leg.last_carried) && is_bool(leg.closed) &&
+         is_time(leg.expects_since) && is_bool(leg.timed_out) && small(leg.packets_received) &&
+         small(leg.bytes_received) && small(leg.rtcp_received) && small(leg.packets_sent) &&
+         small(leg.bytes_sent) && small(leg.rtcp_sent);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@
 
 namespace turnpike::media {
 
-constexpr std::uint32_t kStateVersion = 9;
+constexpr std::uint32_t kStateVersion = 10;
 constexpr std::uint32_t kNoStream = 0xffffffff;
 
 /// One SSRC received on a leg and sent on to the other: both directions of its SRTP state.
@@ -76,6 +76,7 @@ struct ComponentState {
 
 struct LegState {
   LegConfig config;
+  bool closed = false;  ///< the remote end has said goodbye (DTLS): neither heard nor sent anything
   SrtpContext receive;  ///< suite kNone: plain, or not keyed yet
   SrtpContext send;
   std::array<SocketAddress, 2> local{};
@@ -85,7 +86,8 @@ struct LegState {
   TombstoneList tombstones;
 
   Instant last_packet{};
-  Instant expects_since{};  ///< the media timeout counts from here or from last_packet
+  Instant last_carried{};   ///< newest packet that could go on to the other leg's remote end
+  Instant expects_since{};  ///< the media timeout counts from here or from last_carried
   std::uint64_t packets_received = 0;
   std::uint64_t bytes_received = 0;
   std::uint64_t rtcp_received = 0;
@@ -108,6 +110,11 @@ struct SessionState {
 
 inline bool is_keyed(const SrtpContext& context) {
   return context.suite != SrtpSuite::kNone;
+}
+/// Media can go to its remote end.
+inline bool is_reachable(const LegState& leg) {
+  return !leg.closed && leg.component[0].destination.is_set() &&
+         (!leg.config.must_encrypt || is_keyed(leg.send));
 }
 
 static_assert(std::is_trivially_copyable_v<StreamState>);

@@ -44,6 +44,7 @@ struct End final : HandshakeSink {
     sending.push_back(send_keys);
   }
   void changed(const LegKey&, std::uint32_t, DtlsState, DtlsFailure) override {}
+  void goodbyes(const LegKey&, std::span<const Goodbye>) override {}
 
   void reset() {
     handshakes.close(kLeg, *this);

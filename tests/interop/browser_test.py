@@ -3,6 +3,7 @@ against another browser. The browser's own statistics, and tones at both ends, a
 """
 # time limit: 400 s
 
+import json
 import re
 import signal
 import subprocess
@@ -150,6 +151,44 @@ def an_ice_restart_and_an_ordinary_re_invite_keep_the_call(scratch):
         page.hears_tone("caller", FROM_INSIDE_HZ)
     expect(daemon.total("turnpike_relay_dtls_handshakes_total", result="established") == 1,
            "the association is the first one still")
+
+
+def leg_a(daemon):
+    """What the API says of the browser's leg of the only session."""
+    listed = json.loads(daemon.api("/v1/sessions"))["sessions"]
+    expect(len(listed) == 1, f"{len(listed)} sessions")
+    return json.loads(daemon.api(f"/v1/sessions/{listed[0]['id']}"))["legs"]["a"]
+
+
+@case
+def a_browser_that_is_closed_is_sent_nothing_more(scratch):
+    scratch.enter(topology())
+    daemon = Turnpiked(scratch)
+    page = Page(scratch)
+    call_from_browser(scratch, daemon, page)
+    page.hangs_up("caller")
+    eventually(lambda: leg_a(daemon)["dtls"]["state"] == "closed",
+               lambda: f"DTLS is closed, not {leg_a(daemon)['dtls']}")
+    sent = leg_a(daemon)["packets_sent"]
+    # The phone inside goes on talking.
+    eventually(lambda: daemon.drops().get("peer_closed", 0) > 100, "what it says goes nowhere")
+    expect(leg_a(daemon)["packets_sent"] == sent, "the browser was sent more")
+    expect(daemon.total("turnpike_relay_dtls_closed_total") == 1, "it is counted")
+    expect(daemon.log_text().count("DTLS closed on leg a") == 1, "it is logged once")
+    expect(daemon.sessions() == 1, "the SIP server has the last word")
+
+
+@case
+def a_browser_hears_that_the_call_is_over(scratch):
+    scratch.enter(topology())
+    daemon = Turnpiked(scratch)
+    page = Page(scratch)
+    call, _ = call_from_browser(scratch, daemon, page)
+    expect(page.dtls_state("caller") == "connected", f"DTLS is {page.dtls_state('caller')}")
+    call.delete()
+    # Long before the browser would miss our consent checks.
+    eventually(lambda: page.dtls_state("caller") == "closed",
+               lambda: f"DTLS is closed, not {page.dtls_state('caller')}", 4, every=0.1)
 
 
 @case

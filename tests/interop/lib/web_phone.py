@@ -90,6 +90,8 @@ await peers[a].setLocalDescription(await peers[a].createOffer({iceRestart: b}));
 return await gathered(peers[a]);
 """
 STATE = "return peers[a].connectionState"
+DTLS_STATE = "return peers[a].getSenders()[0].transport.state"
+HANG_UP = "peers[a].close()"
 STATISTICS = """
 const found = {};
 for (const report of (await peers[a].getStats()).values()) {
@@ -129,6 +131,13 @@ class Page:
 
     def state(self, name):
         return self.browser.run(STATE, name)
+
+    def dtls_state(self, name):
+        return self.browser.run(DTLS_STATE, name)
+
+    def hangs_up(self, name):
+        """As a tab that is closed does: without a word to signalling."""
+        self.browser.run(HANG_UP, name)
 
     def connects(self, name):
         eventually(lambda: self.state(name) == "connected",

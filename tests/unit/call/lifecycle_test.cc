@@ -305,11 +305,21 @@ TEST_F(Lifecycle, media_that_came_back_keeps_the_call) {
   silence(0, Side::kA);
   now_ += Seconds{10};
   relay_->session(0).stats.legs[0].last_packet = now_;
+  relay_->session(0).stats.legs[0].last_carried = now_;
   now_ += Seconds{60};
   silence(0, Side::kB);
   EXPECT_EQ(service_->call_count(), 1U);
   now_ += Seconds{60};
   silence(0, Side::kA);
+  expect_nothing_left();
+}
+
+TEST_F(Lifecycle, who_speaks_to_nobody_does_not_keep_the_call) {
+  connect();
+  silence(0, Side::kA);
+  now_ += Seconds{60};
+  relay_->session(0).stats.legs[1].last_packet = now_;
+  silence(0, Side::kB);
   expect_nothing_left();
 }
 

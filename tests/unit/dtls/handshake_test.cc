@@ -213,7 +213,7 @@ TEST(Identities, a_removed_one_serves_who_has_it_and_nobody_else) {
   pair.engine.config.association = 2;
   pair.engine.configure();
   EXPECT_EQ(pair.engine.state(), DtlsState::kFailed);
-  EXPECT_EQ(pair.engine.failure(), DtlsFailure::kProtocol);
+  EXPECT_EQ(pair.engine.failure(), DtlsFailure::kNoIdentity);
 }
 
 }  // namespace

@@ -43,13 +43,16 @@ TEST(Leg, says_each_state_once) {
                                             DtlsState::kEstablished}));
 }
 
-TEST(Leg, close_notify_closes_and_the_keys_go_on) {
+TEST(Leg, close_notify_closes) {
   for (const DtlsRole role : {DtlsRole::kPassive, DtlsRole::kActive}) {
     Session session(role);
     session.peer.close(session.engine.now);
     exchange(session.engine, {{kClient, &session.peer}});
     EXPECT_EQ(session.engine.state(), DtlsState::kClosed);
-    EXPECT_EQ(session.engine.recorder.keys.size(), 1U);
+    EXPECT_TRUE(session.peer.closed_by_peer());  // RFC 5246 section 7.2.1: answered in kind
+    EXPECT_EQ(session.engine.handshakes.counters().closed.value(), 1U);
+    EXPECT_EQ(session.engine.handshakes.usage().lingering, 0U);
+    EXPECT_TRUE(session.engine.recorder.unsaid[kLeg].empty());
     // Whoever closed comes back only by signalling.
     PlainPeer again({.server = role == DtlsRole::kActive});
     again.start(session.engine.now);
@@ -78,37 +81,32 @@ TEST(Leg, says_goodbye_when_it_is_closed) {
   }
 }
 
-TEST(Leg, repairs_a_lost_last_flight_for_two_minutes) {
-  for (const bool in_time : {true, false}) {
-    Engine engine;
-    PlainPeer peer({});
-    engine.config.remote = peer.fingerprint(FingerprintHash::kSha256);
-    engine.configure();
-    engine.deliver(hello_of(peer, engine.now), kClient);
-    for (const auto& sent : engine.recorder.take_sent()) peer.deliver(sent.bytes, engine.now);
-    for (const Bytes& bytes : peer.take_sent()) engine.deliver(bytes, kClient);
-    ASSERT_EQ(engine.state(), DtlsState::kEstablished);
-    ASSERT_FALSE(engine.recorder.take_sent().empty());  // and it is lost
-    EXPECT_EQ(engine.handshakes.usage().lingering, 1U);
-    engine.pass(in_time ? Seconds{110} : Seconds{121});
-    EXPECT_EQ(engine.handshakes.usage().lingering, in_time ? 1U : 0U);
-    peer.on_deadline(engine.now);
-    exchange(engine, {{kClient, &peer}});
-    EXPECT_EQ(peer.complete(), in_time);
-    EXPECT_EQ(engine.state(), DtlsState::kEstablished);
-    EXPECT_EQ(engine.recorder.keys.size(), 1U);
-  }
+TEST(Leg, repairs_a_lost_last_flight) {
+  Engine engine;
+  PlainPeer peer({});
+  engine.config.remote = peer.fingerprint(FingerprintHash::kSha256);
+  engine.configure();
+  engine.deliver(hello_of(peer, engine.now), kClient);
+  for (const auto& sent : engine.recorder.take_sent()) peer.deliver(sent.bytes, engine.now);
+  for (const Bytes& bytes : peer.take_sent()) engine.deliver(bytes, kClient);
+  ASSERT_EQ(engine.state(), DtlsState::kEstablished);
+  ASSERT_FALSE(engine.recorder.take_sent().empty());  // and it is lost
+  engine.pass(Seconds{110});
+  peer.on_deadline(engine.now);
+  exchange(engine, {{kClient, &peer}});
+  EXPECT_TRUE(peer.complete());
+  EXPECT_EQ(engine.state(), DtlsState::kEstablished);
+  EXPECT_EQ(engine.recorder.keys.size(), 1U);
 }
 
-TEST(Leg, nothing_lives_on_after_lingering) {
+TEST(Leg, an_association_lives_as_long_as_its_leg) {
   Session session;
-  session.engine.pass(Handshakes::kLinger);
-  EXPECT_EQ(session.engine.handshakes.usage().lingering, 0U);
+  session.engine.pass(Seconds{24 * 3600});
+  EXPECT_EQ(session.engine.handshakes.usage().lingering, 1U);
   EXPECT_EQ(session.engine.handshakes.next_deadline(), Instant::max());
   session.peer.close(session.engine.now);
   exchange(session.engine, {{kClient, &session.peer}});
-  EXPECT_EQ(session.engine.state(), DtlsState::kEstablished);
-  EXPECT_EQ(session.engine.recorder.keys.size(), 1U);
+  EXPECT_EQ(session.engine.state(), DtlsState::kClosed);
 }
 
 TEST(Leg, another_number_is_another_association) {
@@ -131,6 +129,23 @@ TEST(Leg, another_number_is_another_association) {
   }
 }
 
+TEST(Leg, an_association_that_is_replaced_hears_goodbye) {
+  Session session;
+  Engine& engine = session.engine;
+  PlainPeer next({});
+  engine.config.association = 2;
+  engine.configure(kClient);
+  next.start(engine.now);
+  // Not before there is another one.
+  EXPECT_TRUE(engine.recorder.sent.empty());
+  engine.config.remote = next.fingerprint(FingerprintHash::kSha256);
+  engine.configure(kClient);
+  exchange(engine, {{kClient, &next}, {kClient, &session.peer}});
+  ASSERT_EQ(engine.recorder.keys.size(), 2U);
+  EXPECT_TRUE(session.peer.closed_by_peer());
+  EXPECT_FALSE(next.closed_by_peer());
+}
+
 TEST(Leg, other_role_or_fingerprint_or_identity_is_another_association) {
   Session session;
   Engine& engine = session.engine;
@@ -140,7 +155,8 @@ TEST(Leg, other_role_or_fingerprint_or_identity_is_another_association) {
   EXPECT_EQ(engine.state(), DtlsState::kWaiting);
   engine.config = before;
   engine.configure();
-  EXPECT_EQ(engine.state(), DtlsState::kWaiting);
+  EXPECT_EQ(engine.state(), DtlsState::kEstablished);  // nobody has come between
+  EXPECT_EQ(engine.recorder.keys[1].send, engine.recorder.keys[0].send);
   engine.config.role = DtlsRole::kActive;
   engine.configure();
   EXPECT_EQ(engine.state(), DtlsState::kHandshaking);
@@ -148,7 +164,7 @@ TEST(Leg, other_role_or_fingerprint_or_identity_is_another_association) {
   engine.config.identity = engine.handshakes.add_identity().id;
   engine.configure();
   EXPECT_EQ(engine.state(), DtlsState::kWaiting);
-  EXPECT_EQ(engine.recorder.keys.size(), 1U);
+  EXPECT_EQ(engine.recorder.keys.size(), 2U);
 }
 
 TEST(Leg, an_offer_within_a_session_changes_nothing) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <deque>
 #include <functional>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -51,11 +52,15 @@ class Recorder final : public HandshakeSink {
                DtlsFailure failure) override {
     changes.push_back({leg, state, failure, association});
   }
+  void goodbyes(const LegKey& leg, std::span<const Goodbye> all) override {
+    unsaid[leg].assign(all.begin(), all.end());
+  }
   std::vector<Sent> take_sent() { return std::exchange(sent, {}); }
 
   std::vector<Sent> sent;
   std::vector<Keys> keys;
   std::vector<Change> changes;
+  std::map<LegKey, std::vector<Goodbye>> unsaid;
 };
 
 /// Tells what becomes of the n-th datagram on a line: how many copies arrive, and whether behind

@@ -6,6 +6,8 @@
 
 #include <openssl/ec.h>
 #include <openssl/err.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
 #include <openssl/rsa.h>
 #include <openssl/srtp.h>
 #include <openssl/x509.h>
@@ -146,6 +148,62 @@ bool PlainPeer::renegotiate(Instant now) {
   const bool willing = SSL_renegotiate(ssl_) == 1;
   SSL_do_handshake(ssl_);
   return willing;
+}
+
+// RFC 5246 section 6.3, RFC 5288 section 3.
+Bytes PlainPeer::sealed_alert(std::uint8_t level, std::uint8_t description) const {
+  constexpr std::size_t kKeyBytes = 16;
+  constexpr std::size_t kSaltBytes = 4;
+  const bool is_server = options_.server;
+  const Bytes block = key_block(2 * (kKeyBytes + kSaltBytes));
+  const std::uint8_t* key = block.data() + (is_server ? kKeyBytes : 0);
+  const std::uint8_t* salt = block.data() + 2 * kKeyBytes + (is_server ? kSaltBytes : 0);
+  const Bytes number = {0, 1, 0, 0, 0, 0, 0, 40};  // epoch 1, far ahead of the library's
+  Bytes nonce(salt, salt + kSaltBytes);
+  nonce.insert(nonce.end(), number.begin(), number.end());
+  Bytes associated = number;
+  associated.insert(associated.end(), {21, 0xfe, 0xfd, 0, 2});
+  const Bytes alert = {level, description};
+  Bytes sealed(alert.size() + 16);
+  EVP_CIPHER_CTX* context = EVP_CIPHER_CTX_new();
+  int length = 0;
+  CHECK(EVP_EncryptInit_ex(context, EVP_aes_128_gcm(), nullptr, key, nonce.data()) == 1);
+  CHECK(EVP_EncryptUpdate(context, nullptr, &length, associated.data(),
+                          static_cast<int>(associated.size())) == 1);
+  CHECK(EVP_EncryptUpdate(context, sealed.data(), &length, alert.data(),
+                          static_cast<int>(alert.size())) == 1);
+  CHECK(EVP_EncryptFinal_ex(context, sealed.data() + length, &length) == 1);
+  CHECK(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, 16, sealed.data() + alert.size()) == 1);
+  EVP_CIPHER_CTX_free(context);
+  Bytes record = {21, 0xfe, 0xfd};
+  record.insert(record.end(), number.begin(), number.end());
+  record.insert(record.end(), {0, static_cast<std::uint8_t>(number.size() + sealed.size())});
+  record.insert(record.end(), number.begin(), number.end());
+  record.insert(record.end(), sealed.begin(), sealed.end());
+  return record;
+}
+
+Bytes PlainPeer::key_block(std::size_t bytes) const {
+  std::array<unsigned char, 48> secret{};
+  CHECK(SSL_SESSION_get_master_key(SSL_get_session(ssl_), secret.data(), secret.size()) == 48);
+  const std::string label = "key expansion";
+  Bytes seed(label.begin(), label.end());
+  seed.resize(label.size() + 64);
+  SSL_get_server_random(ssl_, seed.data() + label.size(), 32);
+  SSL_get_client_random(ssl_, seed.data() + label.size() + 32, 32);
+  EVP_KDF* kdf = EVP_KDF_fetch(nullptr, "TLS1-PRF", nullptr);
+  EVP_KDF_CTX* context = EVP_KDF_CTX_new(kdf);
+  std::string digest = "SHA256";
+  const OSSL_PARAM parameters[] = {
+      OSSL_PARAM_construct_utf8_string("digest", digest.data(), 0),
+      OSSL_PARAM_construct_octet_string("secret", secret.data(), secret.size()),
+      OSSL_PARAM_construct_octet_string("seed", seed.data(), seed.size()),
+      OSSL_PARAM_construct_end()};
+  Bytes block(bytes);
+  CHECK(EVP_KDF_derive(context, block.data(), block.size(), parameters) == 1);
+  EVP_KDF_CTX_free(context);
+  EVP_KDF_free(kdf);
+  return block;
 }
 
 std::vector<Bytes> PlainPeer::take_sent() {

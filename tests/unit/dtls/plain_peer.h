@@ -26,6 +26,8 @@ struct PlainOptions {
   long mtu = 1200;
 };
 
+inline constexpr const char* kSealedAlertCipher = "ECDHE-ECDSA-AES128-GCM-SHA256";
+
 class PlainPeer {
  public:
   explicit PlainPeer(const PlainOptions& options);
@@ -40,6 +42,10 @@ class PlainPeer {
   void close(Instant now);
   /// Starts a handshake within the association; true when the library was willing.
   bool renegotiate(Instant now);
+
+  /// An alert within the association, such as the library sends only when it is in trouble. The
+  /// association must use kSealedAlertCipher.
+  Bytes sealed_alert(std::uint8_t level, std::uint8_t description) const;
 
   /// What it has sent since the last call.
   std::vector<Bytes> take_sent();
@@ -64,6 +70,7 @@ class PlainPeer {
   static BIO_METHOD* method();
   void turn(const Bytes& datagram, Instant now);
   SrtpKeying keying(bool of_client) const;
+  Bytes key_block(std::size_t bytes) const;
 
   PlainOptions options_;
   Io io_;

@@ -1,4 +1,7 @@
 // Legs whose destinations come from ICE and whose keys come from DTLS, as the media engine sees it.
+#include <algorithm>
+#include <vector>
+
 #include "tests/unit/media/secure_leg.h"
 
 namespace turnpike::test {
@@ -156,6 +159,96 @@ TEST_F(DtlsLeg, keys_for_a_leg_without_dtls_are_not_taken) {
   media.update(Side::kA, MediaFixture::secure(Side::kA, kCm, 3));
   media.engine().set_keys(kLegA, from_client, to_client);
   EXPECT_EQ(media.state().legs[0].receive.suite, kCm);
+}
+
+struct ClosedLeg : DtlsLeg {
+  ClosedLeg() {
+    media.engine().set_keys(kLegA, from_client, to_client);
+    media.engine().close_leg(kLegA);
+  }
+  void expect_silence() {
+    const std::uint64_t before = media.drops(DropReason::kPeerClosed);
+    EXPECT_TRUE(media.arrive(Side::kA, client.protect(rtp_packet(++sequence))).empty());
+    EXPECT_TRUE(media.arrive(Side::kB, rtp_packet(sequence)).empty());
+    EXPECT_TRUE(media
+                    .arrive(Side::kB, rtcp_packet(),
+                            MediaFixture::remote(Side::kB, Component::kRtcp), Component::kRtcp)
+                    .empty());
+    EXPECT_EQ(media.drops(DropReason::kPeerClosed), before + 3);
+  }
+  SrtpPeer client{from_client, to_client};
+  std::uint16_t sequence = 0;
+};
+
+TEST_F(ClosedLeg, is_neither_heard_nor_sent_anything) {
+  expect_silence();
+  EXPECT_EQ(media.stats().legs[0].packets_received, 0U);
+  for (int i = 0; i < 4; ++i) {
+    media.advance(Seconds{15});
+    for (const Sent& sent : media.deadline()) EXPECT_EQ(sent.tag.side, Side::kB);
+  }
+}
+
+TEST_F(ClosedLeg, stays_closed_until_there_are_other_keys) {
+  media.update(Side::kA, a);
+  expect_silence();
+  SrtpPeer next(keying(kGcm, 5), keying(kGcm, 6));
+  media.engine().set_keys(kLegA, keying(kGcm, 5), keying(kGcm, 6));
+  EXPECT_EQ(media.arrive(Side::kA, next.protect(rtp_packet(1))).size(), 1U);
+  EXPECT_EQ(media.arrive(Side::kB, rtp_packet(50)).size(), 1U);
+}
+
+TEST_F(ClosedLeg, is_no_matter_of_other_keying) {
+  const LegConfig sdes = MediaFixture::secure(Side::kA, kCm, 3);
+  media.update(Side::kA, sdes);
+  SrtpPeer next(sdes.receive, sdes.send);
+  EXPECT_EQ(media.arrive(Side::kA, next.protect(rtp_packet(1))).size(), 1U);
+  media.engine().close_leg(kLegA);
+  EXPECT_EQ(media.arrive(Side::kA, next.protect(rtp_packet(2))).size(), 1U);
+}
+
+/// Minutes in which B talks; the sides that a media timeout was told of.
+std::vector<Side> silent_sides(MediaFixture& media) {
+  std::vector<Side> sides;
+  for (std::uint16_t i = 0; i < 70; ++i) {
+    media.advance(Seconds{1});
+    media.arrive(Side::kB, rtp_packet(static_cast<std::uint16_t>(100 + i)));
+    media.deadline();
+    for (const media::Notice& notice : media.take_notices()) {
+      if (notice.kind == EventKind::kMediaTimeout) sides.push_back(notice.side);
+    }
+  }
+  std::sort(sides.begin(), sides.end());
+  return sides;
+}
+const std::vector<Side> kBoth = {Side::kA, Side::kB};
+
+TEST_F(ClosedLeg, who_talks_to_it_is_as_silent_as_it_is) {
+  EXPECT_EQ(silent_sides(media), kBoth);
+  EXPECT_EQ(media.stats().legs[1].last_packet, media.now());
+  EXPECT_EQ(media.stats().legs[1].last_carried, Instant{});
+}
+
+TEST_F(DtlsLeg, who_talks_to_one_that_hears_is_not_silent) {
+  media.engine().set_keys(kLegA, from_client, to_client);
+  EXPECT_EQ(silent_sides(media), std::vector<Side>{Side::kA});
+  EXPECT_EQ(media.stats().legs[1].last_carried, media.now());
+}
+
+TEST_F(DtlsLeg, who_talks_to_one_without_keys_is_silent) {
+  EXPECT_EQ(silent_sides(media), kBoth);
+}
+
+TEST_F(IceLeg, who_talks_to_one_without_consent_is_silent) {
+  media.engine().set_destination(kLegA, elsewhere(50));
+  EXPECT_EQ(sent_to_a(), 1U);
+  media.engine().set_destination(kLegA, SocketAddress{});
+  EXPECT_EQ(silent_sides(media), kBoth);
+  // Back again, it is told again.
+  media.engine().set_destination(kLegA, elsewhere(50));
+  EXPECT_TRUE(silent_sides(media).empty());
+  media.engine().set_destination(kLegA, SocketAddress{});
+  EXPECT_EQ(silent_sides(media), std::vector<Side>{Side::kB});
 }
 
 TEST_F(DtlsLeg, sets_dtls_aside) {

@@ -67,7 +67,10 @@ class Client final : public HandshakeSink {
     keys = {receive, sending};
     complete = true;
   }
-  void changed(const LegKey&, std::uint32_t, DtlsState, DtlsFailure) override {}
+  void changed(const LegKey&, std::uint32_t, DtlsState state, DtlsFailure) override {
+    is_closed = state == DtlsState::kClosed;
+  }
+  void goodbyes(const LegKey&, std::span<const Goodbye>) override {}
 
   Handshakes handshakes;
   DtlsIdentity identity;
@@ -75,6 +78,7 @@ class Client final : public HandshakeSink {
   std::vector<Bytes> out;
   std::array<SrtpKeying, 2> keys{};
   bool complete = false;
+  bool is_closed = false;
 };
 
 struct ShardTransportTest : ::testing::Test {
@@ -261,6 +265,102 @@ TEST_F(ShardTransportTest, a_held_leg_is_sent_nothing_when_its_handshake_ends) {
     return keyed();
   }));
   EXPECT_FALSE(media.state().legs[0].component[0].destination.is_set());
+}
+
+struct EstablishedTransport : ShardTransportTest {
+  /// False when there is no handshake.
+  bool establish() {
+    start();
+    client.begin(thread.identity().fingerprint, DtlsRole::kActive);
+    return shake_hands(source) && eventually([&] {
+             transport.take_results();
+             return report().dtls == DtlsState::kEstablished;
+           });
+  }
+  bool says_goodbye() {
+    io.sent.clear();
+    return eventually([&] {
+      transport.take_results();
+      transport.say_goodbye(kLeg);
+      return !io.sent.empty();
+    });
+  }
+  const SocketAddress source = MediaFixture::remote(Side::kA);
+};
+
+TEST_F(EstablishedTransport, says_goodbye_while_it_has_the_socket) {
+  ASSERT_TRUE(establish());
+  ASSERT_TRUE(says_goodbye());
+  ASSERT_EQ(io.sent.size(), 1U);
+  EXPECT_EQ(io.sent[0].to, source);
+  client_hears();
+  EXPECT_TRUE(client.is_closed);
+  transport.say_goodbye(kLeg);
+  transport.close(kLeg);
+  EXPECT_TRUE(io.sent.empty());
+}
+
+TEST_F(EstablishedTransport, goodbye_goes_where_media_goes) {
+  ASSERT_TRUE(establish());
+  const SocketAddress moved{IpAddress::v4(198, 51, 100, 10), 5050};
+  media.engine().set_destination(kLeg, moved);
+  ASSERT_TRUE(says_goodbye());
+  EXPECT_EQ(io.sent[0].to, moved);
+}
+
+TEST_F(EstablishedTransport, says_goodbye_when_the_leg_leaves_dtls) {
+  ASSERT_TRUE(establish());
+  ASSERT_TRUE(eventually([&] {
+    transport.take_results();
+    return thread.room(0) == HandshakeThread::kRequestsMax;
+  }));
+  io.sent.clear();
+  leg.dtls = false;
+  media.update(Side::kA, leg);
+  transport.leg_updated(kLeg, monotonic_now());
+  client_hears();
+  EXPECT_TRUE(client.is_closed);
+}
+
+TEST_F(EstablishedTransport, sends_nothing_to_a_remote_end_that_has_left) {
+  ASSERT_TRUE(establish());
+  ASSERT_EQ(media.arrive(Side::kB, rtp_packet(1)).size(), 1U);
+  SrtpPeer peer(client.keys[1], client.keys[0]);
+  client.handshakes.close(kClientLeg, client);
+  client_sends(source);
+  ASSERT_TRUE(eventually([&] {
+    transport.take_results();
+    return report().dtls == DtlsState::kClosed;
+  }));
+  EXPECT_EQ(events.back().kind, EventKind::kDtlsState);
+  EXPECT_EQ(events.back().dtls, DtlsState::kClosed);
+  EXPECT_TRUE(media.arrive(Side::kB, rtp_packet(2)).empty());
+  EXPECT_TRUE(media.arrive(Side::kA, peer.protect(rtp_packet(3)), source).empty());
+  EXPECT_EQ(media.drops(DropReason::kPeerClosed), 2U);
+  // Another association brings it back.
+  client.complete = false;
+  config.dtls.association = 2;
+  transport.update(kLeg, config, monotonic_now());
+  client.begin(thread.identity().fingerprint, DtlsRole::kActive);
+  ASSERT_TRUE(shake_hands(source));
+  EXPECT_TRUE(eventually([&] {
+    transport.take_results();
+    return !media.arrive(Side::kB, rtp_packet(4)).empty();
+  }));
+}
+
+TEST_F(ShardTransportTest, what_left_before_a_restart_is_still_gone) {
+  media.update(Side::kA, leg);
+  media.engine().set_keys(kLeg, keying(SrtpSuite::kAeadAes256Gcm, 1),
+                          keying(SrtpSuite::kAeadAes256Gcm, 2));
+  media.engine().close_leg(kLeg);
+  for (int i = 0; i < 2; ++i) {
+    transport.update(kLeg, config, monotonic_now());
+    EXPECT_EQ(report().dtls, DtlsState::kClosed);
+  }
+  client.begin(thread.identity().fingerprint, DtlsRole::kActive);
+  arrive(client.out.front(), MediaFixture::remote(Side::kA));
+  EXPECT_EQ(media.drops(DropReason::kDtlsRefused), 1U);
 }
 
 TEST_F(ShardTransportTest, goes_on_with_the_keys_of_a_process_before) {
