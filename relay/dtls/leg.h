@@ -119,6 +119,7 @@ class HandshakeLeg {
   Fate settle(std::size_t index, Instant now, HandshakeSink& sink);
   bool try_to_win(CandidatePtr& candidate, Instant now, HandshakeSink& sink);
   void win(CandidatePtr winner, Instant now, HandshakeSink& sink);
+  void replace(CandidatePtr before, Instant now, HandshakeSink& sink);
   void count(const Candidate& winner);
   void release_losers(Instant now, HandshakeSink& sink);
   void end(std::size_t index, DtlsFailure failure, Instant now, HandshakeSink& sink);

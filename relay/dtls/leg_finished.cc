@@ -31,19 +31,27 @@ void HandshakeLeg::win(CandidatePtr winner, Instant now, HandshakeSink& sink) {
     fail(DtlsFailure::kProtocol, sink);
     return;
   }
-  const CandidatePtr before = std::exchange(established_, std::move(winner));
-  // Its keys are used up: they do not come back, and neither does the association.
-  if (before != nullptr) part_with(*before, sink);
+  CandidatePtr before = std::exchange(established_, std::move(winner));
   if (!std::exchange(established_->had_keys, true)) count(*established_);
   keys_are_present_ = true;
   goodbyes_changed_ = true;
   lingers_since_ = now;
   retry_at_ = Instant::max();
   release_losers(now, sink);
+  if (before != nullptr) replace(std::move(before), now, sink);
   sink.established(key_, config_.association, address_of(*established_), receive, send);
   secure_wipe(&receive, sizeof receive);
   secure_wipe(&send, sizeof send);
   note(DtlsState::kEstablished, report_.last_failure, sink);
+}
+
+/// Another end's may be that of a fork that is answered again.
+void HandshakeLeg::replace(CandidatePtr before, Instant now, HandshakeSink& sink) {
+  if (before->association == nullptr || before->association->is_of(config_.remote)) {
+    part_with(*before, sink);
+  } else {
+    put_aside(std::move(before), now, sink);
+  }
 }
 
 void HandshakeLeg::count(const Candidate& winner) {

@@ -11,6 +11,7 @@
 #include "relay/core/timer_wheel.h"
 #include "relay/crypto/srtp.h"
 #include "relay/media/arena.h"
+#include "relay/media/past_keys.h"
 #include "relay/media/source.h"
 #include "relay/wire/rtp.h"
 #include "turnpike/event.h"
@@ -63,7 +64,8 @@ class Engine {
   /// ICE has selected the pair to this address, or DTLS has proven who is there; unset: media goes
   /// nowhere any more.
   void set_destination(const SocketTag& leg, const SocketAddress& destination);
-  /// The keys that a DTLS handshake gave to a leg with LegConfig::dtls.
+  /// The keys that a DTLS handshake gave to a leg with LegConfig::dtls. It may have had them before
+  /// (past_keys.h).
   void set_keys(const SocketTag& leg, const SrtpKeying& receive, const SrtpKeying& send);
   /// The remote end has ended its DTLS association: nothing goes there and nothing is taken from
   /// there until set_keys, or until the leg is not keyed by DTLS any more.
@@ -139,6 +141,12 @@ class Engine {
   void set_timer(std::uint32_t slot, Instant now);
   void check_leg(std::uint32_t slot, Side side, Instant now, Outbox& out, Notices& notices);
   void rekey(SessionState& session, std::uint32_t slot, Side side, const LegConfig& previous);
+  bool has_tombstones(const SessionState& session) const;
+  const PastKeys* find_past_keys(const SocketTag& leg, const SrtpKeying& receive,
+                                 const SrtpKeying& send) const;
+  bool can_restore(const PastKeys& past, const SessionState& session, Side side);
+  void remember_keys(const SocketTag& leg, const SessionState& session, const LegConfig& previous);
+  void restore_indices(const PastKeys& past, SessionState& session, Side side);
   void forget_received(LegState& leg);
   void forget_sent(LegState& leg);
   void drop_streams(LegState& leg);
@@ -148,6 +156,7 @@ class Engine {
   ShardCounters& counters_;
   SrtpTransform transform_;
   TimerWheel timers_;
+  PastKeysByLeg past_keys_;
 
   // Scratch of one batch.
   std::array<Work, kBatchPacketsMax> work_{};

@@ -105,20 +105,6 @@ void Engine::set_destination(const SocketTag& leg, const SocketAddress& destinat
   if (state.destination != destination) media::set_destination(state, destination);
 }
 
-void Engine::set_keys(const SocketTag& leg, const SrtpKeying& receive, const SrtpKeying& send) {
-  SessionState* session = arena_.find(leg.slot, leg.generation);
-  if (session == nullptr) return;
-  LegState& state = session->legs[index_of(leg.side)];
-  if (!state.config.dtls) return;
-  LegConfig previous = state.config;
-  const SessionEdit edit(*session);
-  state.config.receive = receive;
-  state.config.send = send;
-  state.closed = false;
-  rekey(*session, leg.slot, leg.side, previous);
-  secure_wipe(&previous, sizeof previous);
-}
-
 void Engine::rekey(SessionState& session, std::uint32_t slot, Side side,
                    const LegConfig& previous) {
   LegState& leg = session.legs[index_of(side)];
@@ -153,6 +139,7 @@ bool Engine::close(const SocketTag& id, SessionStats& out) {
   SessionState& session = arena_.session(id.slot);
   session.generation = 0;
   timers_.cancel(id.slot);
+  for (const unsigned side : {0U, 1U}) past_keys_.erase(id.slot * 2 + side);
   for (const Side side : {Side::kA, Side::kB}) {
     drop_streams(session.legs[index_of(side)]);
     transform_.forget(cache_slot_of(id.slot, side, true));

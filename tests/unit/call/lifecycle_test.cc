@@ -323,6 +323,19 @@ TEST_F(Lifecycle, who_speaks_to_nobody_does_not_keep_the_call) {
   expect_nothing_left();
 }
 
+TEST_F(Lifecycle, says_that_an_end_has_left_and_keeps_the_call) {
+  connect();
+  Event event;
+  event.kind = EventKind::kDtlsState;
+  event.session = relay_->id_of(0);
+  event.side = Side::kB;
+  event.dtls = DtlsState::kClosed;
+  service_->on_event(event);
+  EXPECT_EQ(log_.back(),
+            "call-1: DTLS closed on leg b: its remote end has left, and is sent nothing more");
+  EXPECT_EQ(service_->call_count(), 1U);
+}
+
 TEST_F(Lifecycle, silent_call_without_figures_is_asked_about_again) {
   connect();
   silence(0, Side::kA);

@@ -218,6 +218,22 @@ TEST(Forks, one_is_named_again_before_another_has_finished) {
   EXPECT_EQ(forks.engine.handshakes.counters().completed.value(), 1U);
 }
 
+TEST(Forks, one_that_had_the_media_has_it_again) {
+  Forks forks(2);
+  for (std::size_t i = 0; i < 2; ++i) forks.shake_hands(i);
+  for (const std::size_t i : {0U, 1U, 0U, 1U, 0U}) {
+    forks.answered_by(i);
+    forks.expect_keys_of(i);
+    forks.engine.pass(Seconds{100});  // for the other one, the two minutes begin again each time
+  }
+  EXPECT_FALSE(forks.peers[0]->closed_by_peer());
+  EXPECT_EQ(forks.engine.handshakes.counters().completed.value(), 2U);
+  forks.engine.pass(Handshakes::kReserve);
+  forks.talk();
+  EXPECT_TRUE(forks.peers[1]->closed_by_peer());
+  EXPECT_FALSE(forks.peers[0]->closed_by_peer());
+}
+
 TEST(Security, M4_a_fork_cannot_take_a_session_that_signalling_gave_to_another) {
   Forks forks(2);
   for (std::size_t i = 0; i < 2; ++i) forks.shake_hands(i);

@@ -74,7 +74,10 @@ BIO_METHOD* PlainPeer::method() {
   return made;
 }
 
-PlainPeer::PlainPeer(const PlainOptions& options) : options_(options) {
+PlainPeer::PlainPeer(const PlainPeer& other) : PlainPeer(other.options_, other.certificate_) {}
+
+PlainPeer::PlainPeer(const PlainOptions& options, X509* certificate)
+    : options_(options), certificate_(certificate) {
   context_ = SSL_CTX_new(options.server ? DTLS_server_method() : DTLS_client_method());
   SSL_CTX_set_min_proto_version(context_, options.version);
   SSL_CTX_set_max_proto_version(context_, options.version);
@@ -83,7 +86,8 @@ PlainPeer::PlainPeer(const PlainOptions& options) : options_(options) {
   SSL_CTX_set_verify(context_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, take_any);
   if (!options.key.empty()) {
     EVP_PKEY* key = key_of(options.key);
-    certificate_ = make_certificate(key);
+    if (certificate_ != nullptr) X509_up_ref(certificate_);
+    if (certificate_ == nullptr) certificate_ = make_certificate(key);
     CHECK(SSL_CTX_use_certificate(context_, certificate_) == 1);
     CHECK(SSL_CTX_use_PrivateKey(context_, key) == 1);
   }

@@ -30,9 +30,10 @@ inline constexpr const char* kSealedAlertCipher = "ECDHE-ECDSA-AES128-GCM-SHA256
 
 class PlainPeer {
  public:
-  explicit PlainPeer(const PlainOptions& options);
+  explicit PlainPeer(const PlainOptions& options) : PlainPeer(options, nullptr) {}
   ~PlainPeer();
-  PlainPeer(const PlainPeer&) = delete;
+  /// Has the certificate of `other`, and nothing else of it.
+  explicit PlainPeer(const PlainPeer& other);
   PlainPeer& operator=(const PlainPeer&) = delete;
 
   void start(Instant now) { turn({}, now); }
@@ -63,6 +64,7 @@ class PlainPeer {
   SrtpKeying receiving() const { return keying(options_.server); }
 
  private:
+  PlainPeer(const PlainOptions& options, X509* certificate);
   struct Io {
     const Bytes* in = nullptr;
     std::vector<Bytes> sent;

@@ -161,6 +161,89 @@ TEST_F(DtlsLeg, keys_for_a_leg_without_dtls_are_not_taken) {
   EXPECT_EQ(media.state().legs[0].receive.suite, kCm);
 }
 
+/// Two forks take turns.
+struct ForkedLeg : DtlsLeg {
+  ForkedLeg() { first_has_it(); }
+  void first_has_it() { media.engine().set_keys(kLegA, from_client, to_client); }
+  void second_has_it() { media.engine().set_keys(kLegA, keying(kGcm, 5), keying(kGcm, 6)); }
+  /// What B says arrives at the first.
+  bool first_hears(std::uint16_t number, std::uint32_t ssrc = 0x1111) {
+    const auto sent = media.arrive(Side::kB, rtp_packet(number, ssrc));
+    return sent.size() == 1 && !first.unprotect(sent[0].bytes).empty();
+  }
+  SrtpPeer first{from_client, to_client};
+};
+
+struct ForkSecurity : ForkedLeg {};
+
+TEST_F(ForkSecurity, M9_keys_that_come_back_go_on_where_they_were) {
+  // Around the first wrap of sequence numbers, so that the roll-over counter matters.
+  for (std::uint32_t i = 65530; i < 65545; ++i) {
+    EXPECT_TRUE(first_hears(static_cast<std::uint16_t>(i)));
+  }
+  auto recorded = first.protect(rtp_packet(65535));
+  const auto late = first.protect(rtp_packet(0));
+  EXPECT_EQ(media.arrive(Side::kA, recorded).size(), 1U);
+  EXPECT_EQ(media.arrive(Side::kA, late).size(), 1U);
+  second_has_it();
+  EXPECT_EQ(media.arrive(Side::kB, rtp_packet(9)).size(), 1U);
+  first_has_it();
+  // Sent: neither an index twice, nor another roll-over counter than the fork's.
+  EXPECT_FALSE(first_hears(8));
+  EXPECT_EQ(media.drops(DropReason::kSendIndexUsed), 1U);
+  EXPECT_TRUE(first_hears(10));
+  // Received: no replay, and its roll-over counter.
+  EXPECT_TRUE(media.arrive(Side::kA, recorded).empty());
+  EXPECT_TRUE(media.arrive(Side::kA, late).empty());
+  EXPECT_EQ(media.drops(DropReason::kReplayed), 2U);
+  EXPECT_EQ(media.arrive(Side::kA, first.protect(rtp_packet(1))).size(), 1U);
+}
+
+TEST_F(ForkSecurity, M9_keys_come_back_for_new_streams_too) {
+  EXPECT_TRUE(first_hears(1));
+  second_has_it();
+  EXPECT_EQ(media.arrive(Side::kB, rtp_packet(7, 0x2222)).size(), 1U);
+  first_has_it();
+  EXPECT_TRUE(first_hears(7, 0x2222));
+  EXPECT_TRUE(first_hears(2));
+}
+
+TEST_F(ForkSecurity, M9_keys_do_not_come_back_when_something_was_forgotten) {
+  // More SSRCs than there are streams for: some are given up.
+  for (std::uint32_t ssrc = 1; ssrc <= 9; ++ssrc) {
+    EXPECT_EQ(media.arrive(Side::kB, rtp_packet(1, ssrc)).size(), 1U);
+    media.advance(Seconds{10});
+  }
+  second_has_it();
+  EXPECT_EQ(media.arrive(Side::kB, rtp_packet(2, 9)).size(), 1U);
+  first_has_it();
+  EXPECT_TRUE(media.arrive(Side::kB, rtp_packet(3, 9)).empty());
+  EXPECT_EQ(media.drops(DropReason::kNotKeyed), 1U);
+  EXPECT_FALSE(media::is_keyed(media.state().legs[0].send));
+}
+
+TEST_F(ForkSecurity, M9_keys_do_not_come_back_when_a_stream_went_away_since) {
+  EXPECT_TRUE(first_hears(1, 1));
+  second_has_it();
+  for (std::uint32_t ssrc = 2; ssrc <= 9; ++ssrc) {
+    media.advance(Seconds{10});
+    EXPECT_EQ(media.arrive(Side::kB, rtp_packet(1, ssrc)).size(), 1U);
+  }
+  // Another key: its tombstones go.
+  media.engine().set_keys(kLegA, keying(kGcm, 7), keying(kGcm, 8));
+  EXPECT_EQ(media.state().legs[1].tombstones.count, 0U);
+  first_has_it();
+  EXPECT_FALSE(first_hears(1, 1));
+  EXPECT_EQ(media.drops(DropReason::kNotKeyed), 1U);
+}
+
+TEST_F(ForkedLeg, the_same_keys_again_change_nothing) {
+  EXPECT_TRUE(first_hears(1));
+  first_has_it();
+  EXPECT_FALSE(first_hears(1));
+  EXPECT_TRUE(first_hears(2));
+}
+
 struct ClosedLeg : DtlsLeg {
   ClosedLeg() {
     media.engine().set_keys(kLegA, from_client, to_client);
