@@ -296,35 +296,50 @@ void RelayImpl::adopt_sockets(Held& held) {
   pool_->settle(monotonic_now());
 }
 
+// False: a socket is gone, so the session cannot go on; what was claimed for it is given back.
+bool RelayImpl::claim_pairs(const media::SessionState& session, SessionPairs& pairs) {
+  std::vector<std::uint32_t> claimed;
+  const auto claim = [&](const SocketAddress& rtp_local) -> std::optional<PortPair> {
+    auto pair = pool_->claim(rtp_local);
+    if (!pair) return std::nullopt;
+    claimed.push_back(pair->handle);
+    return *pair;
+  };
+  bool whole = true;
+  for (unsigned side = 0; side < 2 && whole; ++side) {
+    const media::LegState& leg = session.legs[side];
+    const auto first = claim(leg.local[0]);
+    whole = first.has_value();
+    if (whole) pairs.first[side] = *first;
+    if (!whole || !leg.other_local[0].is_set()) continue;
+    pairs.other[side] = claim(leg.other_local[0]);
+    whole = pairs.other[side].has_value();
+  }
+  if (whole) return true;
+  for (const std::uint32_t handle : claimed) pool_->release(handle, monotonic_now());
+  return false;
+}
+
 void RelayImpl::adopt_session(std::size_t shard, std::uint32_t slot) {
   media::SessionState& session = arenas_[shard].session(slot);
   const SocketTag tag{slot, session.generation, Side::kA, Component::kRtp};
-  std::array<PortPair, 2> pairs;
-  for (unsigned side = 0; side < 2; ++side) {
-    auto pair = pool_->claim(session.legs[side].local[0]);
-    if (!pair) {
-      // Its socket is gone, so the session cannot go on: give back what was claimed for it.
-      if (side == 1) pool_->release(pairs[0].handle, monotonic_now());
-      arenas_[shard].discard(slot);
-      ++adoption_.sessions_without_sockets;
-      return;
-    }
-    pairs[side] = *pair;
+  SessionPairs pairs;
+  if (!claim_pairs(session, pairs)) {
+    arenas_[shard].discard(slot);
+    ++adoption_.sessions_without_sockets;
+    return;
   }
   SessionSlot& known = slots_[shard].slots[slot];
   known.generation = session.generation;
-  known.in_use = true;
-  known.port_handles = {pairs[0].handle, pairs[1].handle};
-  known.ports = ports_of(pairs);
-  ++slots_[shard].in_use;
-  ++sessions_;
+  occupy(known, shard, pairs);
   ++adoption_.sessions_adopted;
   adopted_sessions_.push_back(
       {SessionId{slot, session.generation, static_cast<std::uint16_t>(shard)}, known.ports});
   Command command;
   command.kind = CommandKind::kAdopt;
   command.id = tag;
-  command.fd = {pairs[0].fd, pairs[1].fd};
+  command.other_local = known.ports.other_local;
+  command.sockets = sockets_of(pairs);
   adopt_commands_.emplace_back(shard, command);
 }
 

@@ -32,6 +32,15 @@ std::vector<int> allowed_cores() {
 
 }  // namespace
 
+SessionSockets sockets_of(const SessionPairs& pairs) {
+  SessionSockets sockets;
+  for (unsigned side = 0; side < 2; ++side) {
+    sockets.fd[side] = pairs.first[side].fd;
+    if (pairs.other[side]) sockets.other_fd[side] = pairs.other[side]->fd;
+  }
+  return sockets;
+}
+
 RelayImpl::~RelayImpl() {
   for (auto& shard : shards_) shard->stop();
   if (handshakes_ != nullptr) handshakes_->stop();  // before the shards go that it wakes
@@ -172,15 +181,51 @@ SocketAddress RelayImpl::advertised(const SocketAddress& local) const {
   return local;
 }
 
-SessionPorts RelayImpl::ports_of(const std::array<PortPair, 2>& pairs) const {
+SessionPorts RelayImpl::ports_of(const SessionPairs& pairs) const {
   SessionPorts ports;
   for (unsigned side = 0; side < 2; ++side) {
-    ports.local[side] = pairs[side].local;
+    ports.local[side] = pairs.first[side].local;
+    if (pairs.other[side]) ports.other_local[side] = pairs.other[side]->local;
     for (unsigned component = 0; component < 2; ++component) {
-      ports.advertised[side][component] = advertised(pairs[side].local[component]);
+      ports.advertised[side][component] = advertised(ports.local[side][component]);
+      ports.other_advertised[side][component] = advertised(ports.other_local[side][component]);
     }
   }
   return ports;
+}
+
+Result<SessionPairs> RelayImpl::acquire_pairs(const SessionSpec& spec, std::size_t shard,
+                                              OpenFailure& failure) {
+  const Instant now = monotonic_now();
+  SessionPairs pairs;
+  for (unsigned side = 0; side < 2; ++side) {
+    auto pair = pool_->acquire(shard, spec.interface_index[side], spec.family[side],
+                               spec.dscp[side], now, failure);
+    if (!pair) {
+      if (side == 1) pool_->release(pairs.first[0].handle, now);
+      return pair.error();
+    }
+    pairs.first[side] = *pair;
+  }
+  for (unsigned side = 0; side < 2; ++side) {
+    if (!spec.both_families[side]) continue;
+    pairs.other[side] = pool_->acquire_beside(pairs.first[side], shard, spec.interface_index[side],
+                                              spec.dscp[side], now);
+  }
+  return pairs;
+}
+
+void RelayImpl::occupy(SessionSlot& slot, std::size_t shard, const SessionPairs& pairs) {
+  slot.in_use = true;
+  slot.closing = false;
+  for (unsigned side = 0; side < 2; ++side) {
+    slot.port_handles[side] = pairs.first[side].handle;
+    slot.other_handles[side].reset();
+    if (pairs.other[side]) slot.other_handles[side] = pairs.other[side]->handle;
+  }
+  slot.ports = ports_of(pairs);
+  ++slots_[shard].in_use;
+  ++sessions_;
 }
 
 Result<Relay::Opened> RelayImpl::open_session(const SessionSpec& spec, OpenFailure& failure) {
@@ -205,33 +250,21 @@ Result<Relay::Opened> RelayImpl::open_session(const SessionSpec& spec, OpenFailu
     failure = OpenFailure::kSessionLimit;
     return Error{"the shard does not keep up with its commands; the host is overloaded"};
   }
-  std::array<PortPair, 2> pairs;
-  for (unsigned side = 0; side < 2; ++side) {
-    auto pair = pool_->acquire(shard, spec.interface_index[side], spec.family[side],
-                               spec.dscp[side], monotonic_now(), failure);
-    if (!pair) {
-      if (side == 1) pool_->release(pairs[0].handle, monotonic_now());
-      return pair.error();
-    }
-    pairs[side] = *pair;
-  }
+  const auto pairs = acquire_pairs(spec, shard, failure);
+  if (!pairs) return pairs.error();
   const std::uint32_t index = slots_[shard].free.back();
   slots_[shard].free.pop_back();
   SessionSlot& slot = slots_[shard].slots[index];
   slot.generation = slot.generation == 0xffffffff ? 1 : slot.generation + 1;
-  slot.in_use = true;
-  slot.closing = false;
-  slot.port_handles = {pairs[0].handle, pairs[1].handle};
-  slot.ports = ports_of(pairs);
-  ++slots_[shard].in_use;
-  ++sessions_;
+  occupy(slot, shard, *pairs);
 
   Command command;
   command.kind = CommandKind::kOpen;
   command.id = {index, slot.generation, Side::kA, Component::kRtp};
   command.media = spec.kind;
   command.local = slot.ports.local;
-  command.fd = {pairs[0].fd, pairs[1].fd};
+  command.other_local = slot.ports.other_local;
+  command.sockets = sockets_of(*pairs);
   send(shard, command);
   return Opened{SessionId{index, slot.generation, static_cast<std::uint16_t>(shard)}, slot.ports};
 }
@@ -284,6 +317,10 @@ bool RelayImpl::query_session(SessionId id, std::uint64_t token) {
 void RelayImpl::release(std::size_t shard, std::uint32_t index) {
   SessionSlot& slot = slots_[shard].slots[index];
   for (const std::uint32_t handle : slot.port_handles) pool_->release(handle, monotonic_now());
+  for (auto& handle : slot.other_handles) {
+    if (handle) pool_->release(*handle, monotonic_now());
+    handle.reset();
+  }
   slot.in_use = false;
   slot.closing = false;
   slots_[shard].free.push_back(index);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -33,8 +34,17 @@ struct SessionSlot {
   bool in_use = false;
   bool closing = false;
   std::array<std::uint32_t, 2> port_handles{};
+  std::array<std::optional<std::uint32_t>, 2> other_handles{};  // of the second address family
   SessionPorts ports;
 };
+
+// The sockets of a session, by side.
+struct SessionPairs {
+  std::array<PortPair, 2> first;
+  std::array<std::optional<PortPair>, 2> other;  // of the second address family
+};
+
+SessionSockets sockets_of(const SessionPairs& pairs);
 
 struct ShardSlots {
   std::vector<SessionSlot> slots;
@@ -103,6 +113,7 @@ class RelayImpl final : public Relay {
   Result<void> make_memory();
   void adopt_sockets(Held& held);
   void adopt_session(std::size_t shard, std::uint32_t slot);
+  bool claim_pairs(const media::SessionState& session, SessionPairs& pairs);
   Result<void> start_shards();
   Result<void> keep_memory(HolderClient& holder);
   void mind_holder(Instant now);
@@ -114,7 +125,10 @@ class RelayImpl final : public Relay {
   bool is_busy(std::size_t shard) const;
   int choose_shard(int wanted) const;
   SocketAddress advertised(const SocketAddress& local) const;
-  SessionPorts ports_of(const std::array<PortPair, 2>& pairs) const;
+  SessionPorts ports_of(const SessionPairs& pairs) const;
+  Result<SessionPairs> acquire_pairs(const SessionSpec& spec, std::size_t shard,
+                                     OpenFailure& failure);
+  void occupy(SessionSlot& slot, std::size_t shard, const SessionPairs& pairs);
   void release(std::size_t shard, std::uint32_t slot);
 
   RelayConfig config_;

@@ -18,8 +18,6 @@ constexpr int kRoundsInBacklog = 64;
 // Before the shard ends; under load there is always something left.
 constexpr int kLastTurnsMax = 20;
 
-constexpr std::array<std::array<int, 2>, 2> kNoSockets{{{-1, -1}, {-1, -1}}};
-
 template <typename Call>
 void for_each_socket(const SocketTag& id, Call call) {
   for (const Side side : {Side::kA, Side::kB}) {
@@ -42,7 +40,7 @@ Shard::Shard(const ShardSetup& setup, media::Arena& arena, std::unique_ptr<UdpIo
                    if (!publish(event)) counters_.events_dropped.add();
                  }),
       on_event_(std::move(on_event)),
-      fds_(arena.session_capacity(), kNoSockets),
+      sockets_(arena.session_capacity()),
       loop_(io_->poll_fd(),
             {[this] { on_wake(); }, [this] { on_readable(); }, [this] { on_timer(); }}),
       thread_([this] { run(); }) {}
@@ -102,7 +100,7 @@ void Shard::apply(const Command& command, Instant now) {
   counters_.commands.add();
   switch (command.kind) {
     case CommandKind::kOpen:
-      engine_.open(command.id, command.media, command.local, now);
+      engine_.open(command.id, command.media, command.local, now, command.other_local);
       open_sockets(command);
       break;
     case CommandKind::kAdopt:
@@ -133,10 +131,17 @@ void Shard::apply(const Command& command, Instant now) {
 }
 
 void Shard::open_sockets(const Command& command) {
-  fds_[command.id.slot] = command.fd;
+  const SessionSockets& sockets = sockets_[command.id.slot] = command.sockets;
   for_each_socket(command.id, [&](const SocketTag& tag) {
-    const int fd = command.fd[index_of(tag.side)][index_of(tag.component)];
-    if (fd >= 0 && !io_->add(fd, tag)) engine_.drop_unowned(DropReason::kNoSession);
+    const unsigned side = index_of(tag.side);
+    const unsigned component = index_of(tag.component);
+    const int fd = sockets.fd[side][component];
+    bool watched = fd < 0 || io_->add(fd, tag);
+    if (const int other = sockets.other_fd[side][component]; other >= 0) {
+      const AddressFamily family = command.other_local[side][component].ip.family;
+      watched = io_->add_other_family(other, tag, family) && watched;
+    }
+    if (!watched) engine_.drop_unowned(DropReason::kNoSession);
   });
 }
 
@@ -149,11 +154,14 @@ void Shard::close_session(const Command& command) {
   if (!engine_.close(command.id, event_.stats)) return;
   transport_.report(command.id, event_.stats);
   transport_.close(command.id);
+  SessionSockets& sockets = sockets_[command.id.slot];
   for_each_socket(command.id, [&](const SocketTag& tag) {
-    const int fd = fds_[tag.slot][index_of(tag.side)][index_of(tag.component)];
-    if (fd >= 0) io_->remove(fd, tag);
+    for (const auto& fds : {sockets.other_fd, sockets.fd}) {
+      const int fd = fds[index_of(tag.side)][index_of(tag.component)];
+      if (fd >= 0) io_->remove(fd, tag);
+    }
   });
-  fds_[command.id.slot] = kNoSockets;
+  sockets = SessionSockets{};
   CHECK(publish(event_));  // on_wake applies commands only while there is room
 }
 

@@ -33,16 +33,23 @@ enum class CommandKind : std::uint8_t {
   kClose
 };
 
+/// The sockets of a session, by side and component; -1: none.
+struct SessionSockets {
+  std::array<std::array<int, 2>, 2> fd{{{-1, -1}, {-1, -1}}};
+  std::array<std::array<int, 2>, 2> other_fd{{{-1, -1}, {-1, -1}}};  ///< of the second family
+};
+
 /// What crosses the mailbox to a shard. One type for all kinds: the mailbox allocates nothing.
 struct Command {
   CommandKind kind = CommandKind::kNone;
   SocketTag id;  ///< slot and generation; side for updates
   std::uint64_t token = 0;
   MediaKind media = MediaKind::kAudio;
-  std::array<std::array<SocketAddress, 2>, 2> local{};  ///< kOpen
-  std::array<std::array<int, 2>, 2> fd{};               ///< kOpen, kAdopt
-  LegConfig leg;                                        ///< kUpdateLeg
-  TransportConfig transport;                            ///< kUpdateTransport
+  std::array<std::array<SocketAddress, 2>, 2> local{};        ///< kOpen
+  std::array<std::array<SocketAddress, 2>, 2> other_local{};  ///< kOpen, kAdopt
+  SessionSockets sockets;                                     ///< kOpen, kAdopt
+  LegConfig leg;                                              ///< kUpdateLeg
+  TransportConfig transport;                                  ///< kUpdateTransport
 };
 
 struct ShardSetup {
@@ -123,7 +130,7 @@ class Shard {
   Mailbox<Command> commands_{kCommandsMax};
   std::atomic<bool> room_wanted_{false};
   Mailbox<Event> events_{kEventsMax};
-  std::vector<std::array<std::array<int, 2>, 2>> fds_;  // by slot
+  std::vector<SessionSockets> sockets_;  // by slot
   Batch batch_;
   Outbox outbox_;
   media::Notices notices_;

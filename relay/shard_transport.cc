@@ -82,6 +82,7 @@ void ShardTransport::refresh_ice(Leg& leg, Instant now) {
   if (state == nullptr) return;
   if (!state->config.ice) return ice_.close(leg.tag);
   const ice::LegFacts facts{state->local[0].ip.family,
+                            state->other_local[0].is_set(),
                             state->config.rtcp_mux,
                             {state->component[0].destination, state->component[1].destination}};
   ice_.update(leg.tag, leg.config.ice, facts, now, *this);
@@ -186,8 +187,21 @@ void ShardTransport::report(const SocketTag& session, SessionStats& stats) const
     if (leg == nullptr || leg->tag.generation != tag.generation) continue;
     TransportReport& report = stats.legs[index_of(side)].transport;
     ice_.report(tag, report);
+    name_local_candidates(tag, report);
     report.dtls = leg->dtls;
     report.dtls_failure = leg->failure;
+  }
+}
+
+// Of each family a leg has one socket for each component: the remote candidate says which.
+void ShardTransport::name_local_candidates(const SocketTag& tag, TransportReport& report) const {
+  const media::LegState* state = media_.find_leg(tag);
+  if (state == nullptr) return;
+  for (std::size_t i = 0; i < report.pair_count; ++i) {
+    IcePairReport& pair = report.pairs[i];
+    const SocketAddress& first = state->local[index_of(pair.component)];
+    const bool is_first = first.ip.family == pair.remote.ip.family;
+    pair.local = is_first ? first : state->other_local[index_of(pair.component)];
   }
 }
 

@@ -75,6 +75,7 @@ class ShardTransport final : private ice::Sink {
   void forget_dtls(Leg& leg);
   void say_goodbye(Leg& leg);
   bool ask(Leg& leg);
+  void name_local_candidates(const SocketTag& tag, TransportReport& report) const;
   void ask_again();
   bool may_handshake(const Leg& leg, const media::LegState& state,
                      const SocketAddress& source) const;

@@ -73,7 +73,8 @@ Json ice_json(const TransportReport& transport, Instant now) {
   Json pairs = Json::array();
   for (std::size_t i = 0; i < transport.pair_count && i < transport.pairs.size(); ++i) {
     const IcePairReport& pair = transport.pairs[i];
-    pairs.push_back({{"remote", address_json(pair.remote)},
+    pairs.push_back({{"local", address_json(pair.local)},
+                     {"remote", address_json(pair.remote)},
                      {"component", pair.component == Component::kRtp ? "rtp" : "rtcp"},
                      {"type", name_of(pair.type)},
                      {"state", name_of(pair.state)},
@@ -105,9 +106,11 @@ Json leg_json(const call::LegSummary& summary, const LegStats& leg, Instant now)
       leg.transport.suite != SrtpSuite::kNone ? leg.transport.suite : summary.suite;
   // With ICE the first pair reported is the selected one of RTP, if there is one.
   const bool selected = leg.transport.pair_count != 0 && leg.transport.pairs[0].selected;
-  const SocketAddress& remote = selected ? leg.transport.pairs[0].remote : summary.remote;
+  const IcePairReport& pair = leg.transport.pairs[0];
+  const SocketAddress& remote = selected ? pair.remote : summary.remote;
+  const SocketAddress& local = selected && pair.local.is_set() ? pair.local : summary.local;
   return {{"interface", summary.interface},
-          {"local", address_json(summary.local)},
+          {"local", address_json(local)},
           {"remote", address_json(remote)},
           {"keying", summary.keying},
           {"suite", info_of(suite).name},

@@ -96,6 +96,8 @@ struct CallMedia {
   SessionId session;
   SessionPorts ports;
   SessionSpec spec;
+  /// Of our two candidates, where there are two: stays as ends were told.
+  AddressFamily preferred_family = AddressFamily::kIpv6;
   std::array<MediaSide, 2> sides;
   /// When the relay last reported silence, by side; Instant{} = not silent.
   std::array<Instant, 2> silent_since{};

@@ -86,6 +86,7 @@ struct CallServiceConfig {
   SourcePolicy source_policy = SourcePolicy::kStrict;
   /// Our part in ICE where NG does not say; kOff: ICE is neither offered nor accepted.
   IceMode ice_mode = IceMode::kFull;
+  AddressFamily ice_preferred_family = AddressFamily::kIpv6;  ///< of our candidates
   Seconds delete_delay{0};
   Seconds offer_timeout{180};  ///< of a call that nobody answered; 0 = never
   Seconds hold_timeout{3600};  ///< of an answered call that expects no media; 0 = never

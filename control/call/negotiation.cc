@@ -117,6 +117,11 @@ sdp::LocalIce Negotiation::local_ice(const CallMedia& media, Side side, const Ow
   ice.rtp = advertised(media, side);
   const auto& ports = media.ports.advertised[index_of(side)];
   if (with_rtcp) ice.rtcp = {ice.rtp.ip, ports[index_of(Component::kRtcp)].port};
+  if (!media.ports.has_both_families(side) || request_.media_address.is_set()) return ice;
+  const auto& others = media.ports.other_advertised[index_of(side)];
+  ice.other_rtp = others[index_of(Component::kRtp)];
+  if (with_rtcp) ice.other_rtcp = others[index_of(Component::kRtcp)];
+  ice.other_first = ice.other_rtp.ip.family == media.preferred_family;
   return ice;
 }
 

@@ -58,6 +58,8 @@ class Negotiation {
   /// Protocol and keying towards the receiver.
   Result<void> choose_towards(const CallMedia& media, Side to, sdp::Profile sender_profile,
                               const sdp::Media& line, OfferedMedia& offered) const;
+  /// Whether the receiver is offered ICE.
+  bool offers_ice(const CallMedia& media, Side from, const OfferedMedia& offered) const;
   /// What ICE and DTLS say of us to the receiver.
   void choose_transport(const CallMedia& media, Side from, OfferedMedia& offered) const;
   Result<void> ensure_session(CallMedia& media, Side from, const OfferedMedia& offered,

@@ -201,14 +201,17 @@ Result<void> Negotiation::choose_towards(const CallMedia& media, Side to,
   return {};
 }
 
+bool Negotiation::offers_ice(const CallMedia& media, Side from, const OfferedMedia& offered) const {
+  if (config_.ice_mode == IceMode::kOff || request_.ice == IceWish::kRemove) return false;
+  const bool by_default =
+      offered.sender.ice.is_set() || media.sides[index_of(other(from))].ice.in_use;
+  return request_.ice == IceWish::kForce || by_default;
+}
+
 void Negotiation::choose_transport(const CallMedia& media, Side from, OfferedMedia& offered) const {
   const MediaSide& receiver = media.sides[index_of(other(from))];
   offered.sender_ice_lite = is_ice_lite(media.sides[index_of(from)], false);
-  const bool by_default = offered.sender.ice.is_set() || receiver.ice.in_use;
-  const bool ice =
-      config_.ice_mode != IceMode::kOff &&
-      (request_.ice == IceWish::kForce || (request_.ice == IceWish::kDefault && by_default));
-  if (ice) {
+  if (offers_ice(media, from, offered)) {
     offered.receiver_ice = own_ice(receiver, random_bytes_);
     offered.receiver_ice.lite = is_ice_lite(receiver, true);
   }
@@ -264,6 +267,11 @@ Result<SessionSpec> Negotiation::wanted_session(const CallMedia& media, Side fro
   }
   spec.family[index_of(from)] = sender;
   spec.family[index_of(to)] = receiver;
+  // Who names the address names all of it.
+  if (!request_.media_address.is_set()) {
+    spec.both_families[index_of(from)] = offered.sender.ice.is_set();
+    spec.both_families[index_of(to)] = offers_ice(media, from, offered);
+  }
   const auto dscp = request_.tos >= 0 ? static_cast<std::uint8_t>((request_.tos & 0xff) >> 2)
                                       : config_.dscp[static_cast<std::size_t>(spec.kind)];
   spec.dscp = {dscp, dscp};
@@ -303,6 +311,7 @@ Result<void> Negotiation::ensure_session(CallMedia& media, Side from, const Offe
   media.session = opened->id;
   media.ports = opened->ports;
   media.spec = *spec;
+  media.preferred_family = config_.ice_preferred_family;
   return {};
 }
 

@@ -132,12 +132,15 @@ template <typename V, Is<SessionPorts> T>
 void visit(V& v, T& x) {
   v.field(x.local);
   v.field(x.advertised);
+  v.field(x.other_local);
+  v.field(x.other_advertised);
 }
 template <typename V, Is<SessionSpec> T>
 void visit(V& v, T& x) {
   v.field(x.interface_index);
   v.field(x.family);
   v.field(x.dscp);
+  v.field(x.both_families);
   v.field(x.kind);
   v.field(x.shard);
 }
@@ -149,6 +152,7 @@ void visit(V& v, T& x) {
   v.field(x.session);
   v.field(x.ports);
   v.field(x.spec);
+  v.field(x.preferred_family);
   v.field(x.sides);
   v.field(x.silent_since);
 }

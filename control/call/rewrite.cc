@@ -73,7 +73,7 @@ void rewrite_media(sdp::Media& media, const OutgoingMedia& outgoing) {
   sdp::set_direction(media, outgoing.direction);
   auto& attributes = media.attributes;
   // Growing later would leave copies of keys in freed memory.
-  attributes.reserve(attributes.size() + 12 + outgoing.crypto.size());
+  attributes.reserve(attributes.size() + 14 + outgoing.crypto.size());
   attributes.push_back(sdp::Attribute::with("rtcp", std::to_string(outgoing.rtcp_port)));
   if (outgoing.rtcp_mux) attributes.push_back(sdp::Attribute::flag("rtcp-mux"));
   for (const OutgoingCrypto& line : outgoing.crypto) {

@@ -143,12 +143,14 @@ TransportConfig transport_of(const CallMedia& media, Side which) {
     IceConfig& ice = config.ice;
     ice.mode = side.ice.lite && !remote.ice_lite ? IceMode::kLite : IceMode::kFull;
     ice.controlling = side.ice.controlling;
+    ice.preferred_family = media.preferred_family;
     ice.local = side.ice.credentials.value;
     // Before the answer the offerer does not know us: no check of ours would be understood.
     if (media.answered) ice.remote = remote.ice.value;
     for (const IceCandidate& candidate : remote.candidates) {
       if (!media.answered || ice.candidate_count == kRemoteCandidatesMax) break;
-      if (candidate.address.ip.family != media.spec.family[index_of(which)]) continue;
+      const bool is_first = candidate.address.ip.family == media.spec.family[index_of(which)];
+      if (!is_first && !media.ports.has_both_families(which)) continue;
       if (side.rtcp_mux && candidate.component == Component::kRtcp) continue;
       ice.candidates[ice.candidate_count++] = candidate;
     }

@@ -60,6 +60,14 @@ bool has_address(const Host& host, const IpAddress& ip) {
   return known || (ip.is_v4() && ip.is_loopback());  // all of 127.0.0.0/8 can be bound
 }
 
+bool has_both_families(const InterfaceSection& interface) {
+  const auto has = [&](AddressFamily family) {
+    return std::any_of(interface.addresses.begin(), interface.addresses.end(),
+                       [&](const IpAddress& ip) { return ip.family == family; });
+  };
+  return has(AddressFamily::kIpv4) && has(AddressFamily::kIpv6);
+}
+
 }  // namespace
 
 Host Host::read(const Settings& settings) {
@@ -79,15 +87,18 @@ Host Host::read(const Settings& settings) {
 std::uint64_t open_files_needed(const Settings& settings) {
   const MediaSection& media = settings.media;
   std::uint64_t addresses = 0;
+  std::uint64_t per_session = kSocketsPerSession;
   for (const InterfaceSection& interface : settings.interfaces) {
     addresses += interface.addresses.size();
+    // With ICE both legs may be of an interface of both families, and have sockets of each.
+    if (has_both_families(interface)) per_session = 2 * kSocketsPerSession;
   }
   // No more than there are ports, however many sessions are allowed and pairs are kept in stock.
   const std::uint64_t ports =
       media.port_max < media.port_min
           ? 0
           : addresses * (std::uint64_t{media.port_max} - media.port_min + 1);
-  const std::uint64_t sockets = std::uint64_t{media.sessions_max} * kSocketsPerSession +
+  const std::uint64_t sockets = std::uint64_t{media.sessions_max} * per_session +
                                 addresses * kPortPairsInStock * kSocketsPerPair;
   const std::uint64_t twins =
       media.connect_after == 0 ? 0 : std::uint64_t{media.sessions_max} * kTwinsPerSession;

@@ -84,6 +84,8 @@ call::CallServiceConfig call_config(const Settings& settings, const Host& host) 
   config.offer_timeout = media.offer_timeout;
   config.hold_timeout = media.hold_timeout;
   config.source_policy = media.source_policy;
+  config.ice_preferred_family =
+      media.ice_prefer == IcePreference::kIpv4 ? AddressFamily::kIpv4 : AddressFamily::kIpv6;
   config.delete_delay = media.delete_delay;
   return config;
 }

@@ -62,8 +62,22 @@ Section interface_section() {
       .done();
 }
 
+/// How the media section's packets find their way, and what marks they bear.
+SectionOf<MediaSection>& add_network_keys(SectionOf<MediaSection>& section) {
+  return section
+      .word("ice_prefer", &MediaSection::ice_prefer, "ipv6", {"ipv6", "ipv4"},
+            "With ICE, an interface that has addresses of both families offers both; this one is "
+            "tried first.")
+      .integer("dscp_audio", &MediaSection::dscp_audio, 46, kDscp,
+               "DSCP of audio packets (46 is EF).")
+      .integer("dscp_video", &MediaSection::dscp_video, 34, kDscp,
+               "DSCP of video packets (34 is AF41).")
+      .integer("dscp_other", &MediaSection::dscp_other, 0, kDscp, "DSCP of other media.");
+}
+
 Section media_section() {
-  return SectionOf<MediaSection>("media", "The relay of RTP and RTCP.", single(&Settings::media))
+  SectionOf<MediaSection> section("media", "The relay of RTP and RTCP.", single(&Settings::media));
+  section
       .integer("port_min", &MediaSection::port_min, 36000, kPorts,
                "First UDP port for media; even. RTP uses even ports, RTCP the next odd one.")
       .integer("port_max", &MediaSection::port_max, 59999, {1025, 65535},
@@ -75,8 +89,9 @@ Section media_section() {
                "core that the process may use.")
       .boolean("pin", &MediaSection::pin_shards, true, "Bind each shard to its own core.")
       .integer("sessions_max", &MediaSection::sessions_max, 4000, {1, 1000000},
-               "Relayed media (m-lines of calls) at a time; more are refused. Each needs up to "
-               "four ports and file descriptors.")
+               "Relayed media (m-lines of calls) at a time; more are refused. Each needs four "
+               "ports and file descriptors; with ICE on interfaces of both address families up "
+               "to eight.")
       .integer("calls_max", &MediaSection::calls_max, 4000, {1, 1000000},
                "Calls at a time; more are refused.")
       .integer("streams_per_leg_max", &MediaSection::streams_per_leg_max, 8,
@@ -124,13 +139,8 @@ Section media_section() {
             "signalled address decides the port. \"asymmetric\": any port of the signalled "
             "address, media still goes to the signalled one. \"latch-any\": the first packet from "
             "anywhere decides, which lets strangers take over media. SRTP legs trust keys, not "
-            "addresses, and ignore this.")
-      .integer("dscp_audio", &MediaSection::dscp_audio, 46, kDscp,
-               "DSCP of audio packets (46 is EF).")
-      .integer("dscp_video", &MediaSection::dscp_video, 34, kDscp,
-               "DSCP of video packets (34 is AF41).")
-      .integer("dscp_other", &MediaSection::dscp_other, 0, kDscp, "DSCP of other media.")
-      .done();
+            "addresses, and ignore this.");
+  return add_network_keys(section).done();
 }
 
 Section ng_section() {

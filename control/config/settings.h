@@ -32,6 +32,9 @@ struct InterfaceSection {
   std::vector<std::string> networks;  ///< "10.0.0.0/8"
 };
 
+/// The address family whose candidate of ours ICE tries first.
+enum class IcePreference : std::uint8_t { kIpv6 = 0, kIpv4 = 1 };
+
 struct MediaSection {
   std::uint16_t port_min = 0;
   std::uint16_t port_max = 0;
@@ -52,6 +55,7 @@ struct MediaSection {
   std::uint32_t busy_max_percent = 0;
   SrtpLibrary srtp_backend = SrtpLibrary::kAuto;
   SourcePolicy source_policy = SourcePolicy::kStrict;
+  IcePreference ice_prefer = IcePreference::kIpv6;
   std::uint8_t dscp_audio = 0;
   std::uint8_t dscp_video = 0;
   std::uint8_t dscp_other = 0;

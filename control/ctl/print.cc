@@ -143,8 +143,9 @@ std::string ice_text(const Json& ice) {
   if (!consent.is_null()) text += ", consent for " + duration(consent);
   text += "\n";
   for (const Json& pair : ice.at("pairs")) {
-    text += "    " + shown(pair.at("component")) + " to " + address(pair.at("remote")) + " (" +
-            shown(pair.at("type")) + "): " + shown(pair.at("state")) +
+    text += "    " + shown(pair.at("component")) + " " + address(pair.at("local")) + " to " +
+            address(pair.at("remote")) + " (" + shown(pair.at("type")) +
+            "): " + shown(pair.at("state")) +
             (pair.at("selected").get<bool>() ? ", selected" : "") + "\n";
   }
   return text;

@@ -16,9 +16,10 @@ namespace {
 // RFC 8839 section 5.4.
 constexpr std::size_t kUfragBytesMin = 4;
 constexpr std::size_t kPasswordBytesMin = 22;
-// RFC 8445 section 5.1.2.1: type host, local preference 65535.
-constexpr std::uint32_t kRtpPriority = 2130706431;
-constexpr std::uint32_t kRtcpPriority = 2130706430;
+// RFC 8445 section 5.1.2.1: type host, local preference 65535; one less for the lesser family
+// (RFC 8421), and by component.
+constexpr std::uint32_t kHostPriority = 2130706431;
+constexpr std::uint32_t kLesserFamily = 256;
 
 constexpr std::array<std::string_view, 5> kSetupNames = {"", "actpass", "active", "passive",
                                                          "holdconn"};
@@ -137,10 +138,14 @@ Result<Fingerprint> fingerprint_among(const Media& media, const std::vector<Attr
                                "SHA-384 or SHA-512 is needed");
 }
 
-std::string candidate_text(unsigned component, std::uint32_t priority,
-                           const SocketAddress& address) {
-  return "1 " + std::to_string(component) + " UDP " + std::to_string(priority) + ' ' +
-         to_string(address.ip) + ' ' + std::to_string(address.port) + " typ host";
+/// RFC 8445 section 5.1.1.3: candidates of one base have one foundation.
+void append_candidate(Media& media, unsigned foundation, unsigned component, bool lesser,
+                      const SocketAddress& address) {
+  const std::uint32_t priority = kHostPriority - (lesser ? kLesserFamily : 0) - (component - 1);
+  media.attributes.push_back(Attribute::with(
+      "candidate", std::to_string(foundation) + ' ' + std::to_string(component) + " UDP " +
+                       std::to_string(priority) + ' ' + to_string(address.ip) + ' ' +
+                       std::to_string(address.port) + " typ host"));
 }
 
 }  // namespace
@@ -226,15 +231,16 @@ std::string write_fingerprint(const Fingerprint& fingerprint) {
 
 void append_ice(Media& media, const LocalIce& ice) {
   auto& attributes = media.attributes;
-  attributes.reserve(attributes.size() + 6);  // growing would leave copies of the password
+  attributes.reserve(attributes.size() + 8);  // growing would leave copies of the password
   const IceCredentials& own = ice.credentials.value;
   attributes.push_back(Attribute::with("ice-ufrag", std::string(own.ufrag.view())));
   attributes.push_back(Attribute::with("ice-pwd", std::string(own.password.view())));
   attributes.push_back(Attribute::with("ice-options", "ice2"));  // RFC 8445 section 10
-  attributes.push_back(Attribute::with("candidate", candidate_text(1, kRtpPriority, ice.rtp)));
-  if (ice.rtcp.is_set()) {
-    attributes.push_back(Attribute::with("candidate", candidate_text(2, kRtcpPriority, ice.rtcp)));
-  }
+  const bool both = ice.other_rtp.is_set();
+  append_candidate(media, 1, 1, both && ice.other_first, ice.rtp);
+  if (both) append_candidate(media, 2, 1, !ice.other_first, ice.other_rtp);
+  if (ice.rtcp.is_set()) append_candidate(media, 1, 2, both && ice.other_first, ice.rtcp);
+  if (ice.rtcp.is_set() && both) append_candidate(media, 2, 2, !ice.other_first, ice.other_rtcp);
   attributes.push_back(Attribute::flag("end-of-candidates"));
 }
 

@@ -83,11 +83,15 @@ Result<DtlsDescription> dtls_of(const Session& session, const Media& media);
 /// "sha-256 AB:CD:…", the value of a=fingerprint.
 std::string write_fingerprint(const Fingerprint& fingerprint);
 
-/// ICE as we describe ourselves: one host candidate for each component.
+/// ICE as we describe ourselves: one host candidate for each component, or one of each address
+/// family.
 struct LocalIce {
   SecretIceCredentials credentials;
-  SocketAddress rtp;
-  SocketAddress rtcp;  ///< unset: RTCP is multiplexed
+  SocketAddress rtp;         ///< default candidate: also in c= and m=
+  SocketAddress rtcp;        ///< unset: RTCP is multiplexed
+  SocketAddress other_rtp;   ///< of the other family; unset: none
+  SocketAddress other_rtcp;  ///< unset: as for `rtcp`
+  bool other_first = false;  ///< the other family has the higher local preference
 };
 /// Appends a=ice-ufrag, ice-pwd, ice-options, candidate and end-of-candidates.
 void append_ice(Media& media, const LocalIce& ice);

@@ -50,6 +50,9 @@ struct SessionSpec {
   std::array<std::uint16_t, 2> interface_index{};  ///< by side: position in RelayConfig::interfaces
   std::array<AddressFamily, 2> family{AddressFamily::kIpv4, AddressFamily::kIpv4};
   std::array<std::uint8_t, 2> dscp{};  ///< by side: DSCP code point 0-63 (RFC 2474)
+  /// By side: ports of the other address family too, so that ICE has a candidate of each. They come
+  /// without promise: an interface may have no such address, or no such port free.
+  std::array<bool, 2> both_families{};
   MediaKind kind = MediaKind::kAudio;
   /// Shard to use, so that all m-lines of a call share one; -1 = the relay chooses.
   int shard = -1;
@@ -59,6 +62,11 @@ struct SessionSpec {
 struct SessionPorts {
   std::array<std::array<SocketAddress, 2>, 2> local{};       ///< what the sockets are bound to
   std::array<std::array<SocketAddress, 2>, 2> advertised{};  ///< what goes into SDP (NAT in front)
+  /// The same of the other address family; unset: there are none on that side.
+  std::array<std::array<SocketAddress, 2>, 2> other_local{};
+  std::array<std::array<SocketAddress, 2>, 2> other_advertised{};
+
+  bool has_both_families(Side side) const { return other_local[index_of(side)][0].is_set(); }
 };
 
 }  // namespace turnpike

@@ -78,8 +78,8 @@ class Relay {
     SessionId id;
     SessionPorts ports;
   };
-  /// Binds the ports of both legs and creates the session; all or nothing. The legs have no
-  /// destination until update_leg.
+  /// Binds the ports of both legs and creates the session; all or nothing, but for the ports of a
+  /// second address family. The legs have no destination until update_leg.
   virtual Result<Opened> open_session(const SessionSpec& spec, OpenFailure& failure) = 0;
 
   /// Replaces the configuration of one leg. Unknown sessions are ignored.

@@ -80,6 +80,8 @@ constexpr std::size_t kRemoteCandidatesMax = 16;
 struct IceConfig {
   IceMode mode = IceMode::kOff;
   bool controlling = false;  ///< our role to begin with; conflicts are repaired (section 7.3.1.1)
+  /// Of two local candidates the one of this family has the higher local preference (RFC 8421).
+  AddressFamily preferred_family = AddressFamily::kIpv6;
   IceCredentials local;
   IceCredentials remote;  ///< unset until the remote end's description is known
   std::uint8_t candidate_count = 0;
@@ -201,13 +203,14 @@ enum class IcePairState : std::uint8_t {
 };
 std::string_view name_of(IcePairState state);
 
-/// One candidate pair, as reported (RFC 8445 section 6.1.2). The local candidate is the socket.
+/// One candidate pair, as reported (RFC 8445 section 6.1.2).
 struct IcePairReport {
   SocketAddress remote;
   Component component = Component::kRtp;
   CandidateType type = CandidateType::kHost;
   IcePairState state = IcePairState::kWaiting;
   bool selected = false;
+  SocketAddress local;  ///< the socket that it uses, of the family of `remote`
 };
 
 constexpr std::size_t kIcePairsReportedMax = 16;

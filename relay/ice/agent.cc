@@ -30,6 +30,7 @@ SocketTag Agent::socket(Component component) const {
 void Agent::update(const IceConfig& config, const LegFacts& facts, const Turn& turn) {
   const bool begins = config_.mode == IceMode::kOff;
   family_ = facts.family;
+  both_families_ = facts.both_families;
   rtcp_mux_ = facts.rtcp_mux;
   if (begins) {
     controlling_ = config.controlling && config.mode == IceMode::kFull;
@@ -58,7 +59,7 @@ void Agent::update(const IceConfig& config, const LegFacts& facts, const Turn& t
     if (known_since_ == Instant{}) known_since_ = turn.now;
   }
   if (rtcp_mux_) leave_rtcp(turn);
-  add_candidates(config, facts.family, turn);
+  add_candidates(config, turn);
   if (begins) adopt(facts, turn);
   run(turn);
 }
@@ -90,7 +91,7 @@ void Agent::restart(const IceConfig& config, const Turn& turn) {
 
 void Agent::adopt(const LegFacts& facts, const Turn& turn) {
   for (unsigned c = 0; c < components(); ++c) {
-    if (!facts.present[c].is_set()) continue;
+    if (!facts.present[c].is_set() || !has_socket_towards(facts.present[c])) continue;
     timed_ = true;  // by a process before this one
     Selection& selection = streams_[c].selection;
     selection.remote = facts.present[c];
@@ -101,12 +102,13 @@ void Agent::adopt(const LegFacts& facts, const Turn& turn) {
   }
 }
 
-void Agent::add_candidates(const IceConfig& config, AddressFamily family, const Turn& turn) {
+void Agent::add_candidates(const IceConfig& config, const Turn& turn) {
   const std::size_t count = std::min<std::size_t>(config.candidate_count, config.candidates.size());
   for (std::size_t i = 0; i < count; ++i) {
     const IceCandidate& candidate = config.candidates[i];
     const unsigned c = index_of(candidate.component);
-    if (c >= components() || !may_be_checked(candidate.address, family)) continue;
+    if (c >= components() || !has_socket_towards(candidate.address)) continue;
+    if (!may_be_checked(candidate.address)) continue;
     CheckList& list = streams_[c].list;
     const bool is_new = list.find(candidate.address) == nullptr;
     if (list.add(candidate) != nullptr && is_new) {
@@ -242,7 +244,8 @@ void Agent::report(TransportReport& out) const {
       };
       const auto add = [&](const SocketAddress& remote, CandidateType type, IcePairState state) {
         if (out.pair_count == out.pairs.size()) return;
-        out.pairs[out.pair_count++] = {remote, static_cast<Component>(c), type, state, selected};
+        out.pairs[out.pair_count++] = {remote, static_cast<Component>(c), type, state, selected,
+                                       {}};
       };
       // One of before a restart, or of a process before this one, is in no list.
       if (selected && selection.active && streams_[c].list.find(selection.remote) == nullptr) {

@@ -69,7 +69,7 @@ class Agent {
   // agent.cc
   void restart(const IceConfig& config, const Turn& turn);
   void adopt(const LegFacts& facts, const Turn& turn);
-  void add_candidates(const IceConfig& config, AddressFamily family, const Turn& turn);
+  void add_candidates(const IceConfig& config, const Turn& turn);
   void leave_rtcp(const Turn& turn);
   void settle_state(const Turn& turn);
   void note_connect_time(Instant now);
@@ -83,6 +83,12 @@ class Agent {
   }
   bool uses_previous() const;
   SocketTag socket(Component component) const;
+  bool has_socket_towards(const SocketAddress& remote) const {
+    return both_families_ || remote.ip.family == family_;
+  }
+  /// Of our candidate that pairs with this one.
+  std::uint32_t priority_towards(const SocketAddress& remote, CandidateType type,
+                                 Component component) const;
   Instant deadline_of(const Stream& stream) const;
 
   // agent_receive.cc
@@ -129,6 +135,7 @@ class Agent {
   IceConfig config_;
   bool rtcp_mux_ = false;
   AddressFamily family_ = AddressFamily::kIpv4;
+  bool both_families_ = false;
 
   Keys keys_;                  // of this session ...
   Keys previous_;              // ... and of the one before the restart, until this one has a pair

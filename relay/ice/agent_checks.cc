@@ -46,7 +46,14 @@ Nanoseconds Agent::jittered(Nanoseconds interval) {
 }
 
 std::uint64_t Agent::priority_of(const Pair& pair, Component component) const {
-  return pair_priority(pair.remote_priority, component, controlling_);
+  const std::uint32_t local = priority_towards(pair.remote, CandidateType::kHost, component);
+  return pair_priority(pair.remote_priority, local, controlling_);
+}
+
+std::uint32_t Agent::priority_towards(const SocketAddress& remote, CandidateType type,
+                                      Component component) const {
+  const bool lesser = both_families_ && remote.ip.family != config_.preferred_family;
+  return candidate_priority(type, component, lesser ? kLesserLocalPreference : kLocalPreference);
 }
 
 bool Agent::is_valid(const Pair& pair, Instant now) const {
@@ -88,7 +95,7 @@ void Agent::send_check(Pair& pair, Component component, const Turn& turn) {
   if (pair.state != IcePairState::kSucceeded) pair.state = IcePairState::kInProgress;
   CheckFields fields;
   fields.transaction = pair.transaction;
-  fields.priority = candidate_priority(CandidateType::kPeerReflexive, component);
+  fields.priority = priority_towards(pair.remote, CandidateType::kPeerReflexive, component);
   fields.tie_breaker = tie_breaker_;
   fields.controlling = controlling_;
   fields.use_candidate = use_candidate;
@@ -301,7 +308,7 @@ void Agent::check_consent(Component component, const Turn& turn) {
   selection.unanswered = static_cast<std::uint8_t>(std::min(selection.unanswered + 1, 255));
   CheckFields fields;
   fields.transaction = new_transaction();
-  fields.priority = candidate_priority(CandidateType::kPeerReflexive, component);
+  fields.priority = priority_towards(selection.remote, CandidateType::kPeerReflexive, component);
   fields.tie_breaker = tie_breaker_;
   fields.controlling = controlling_;
   // A NAT may have given us another address: the remote end then follows with this check.

@@ -114,8 +114,8 @@ void Agent::note_check(const stun::Message& message, const Packet& packet, const
   failed_ = false;
   Pair* pair = stream.list.find(packet.source);
   if (pair == nullptr) {
-    const std::uint32_t priority =
-        message.priority().value_or(candidate_priority(CandidateType::kPeerReflexive, component));
+    const std::uint32_t priority = message.priority().value_or(
+        candidate_priority(CandidateType::kPeerReflexive, component, kLocalPreference));
     pair = stream.list.add_reflexive(packet.source, priority, stream.selection.remote);
   }
   if (pair == nullptr) return;

@@ -79,22 +79,22 @@ Pair* CheckList::add_reflexive(const SocketAddress& remote, std::uint32_t priori
   return pair;
 }
 
-std::uint32_t candidate_priority(CandidateType type, Component component) {
+std::uint32_t candidate_priority(CandidateType type, Component component,
+                                 std::uint32_t local_preference) {
   constexpr std::array<std::uint32_t, 4> kPreference = {126, 100, 110, 0};
-  return (kPreference[static_cast<std::size_t>(type)] << 24) | (std::uint32_t{65535} << 8) |
+  return (kPreference[static_cast<std::size_t>(type)] << 24) | (local_preference << 8) |
          (255U - index_of(component));
 }
 
-std::uint64_t pair_priority(std::uint32_t remote, Component component, bool controlling) {
-  const std::uint64_t local = candidate_priority(CandidateType::kHost, component);
+std::uint64_t pair_priority(std::uint32_t remote, std::uint32_t local, bool controlling) {
   const std::uint64_t g = controlling ? local : remote;
   const std::uint64_t d = controlling ? remote : local;
   return (std::min(g, d) << 32) + 2 * std::max(g, d) + (g > d ? 1 : 0);
 }
 
-bool may_be_checked(const SocketAddress& address, AddressFamily family) {
-  return address.ip.family == family && address.port >= kFirstUnprivilegedPort &&
-         !address.ip.is_unspecified() && !address.ip.is_multicast() && !address.ip.is_loopback();
+bool may_be_checked(const SocketAddress& address) {
+  return address.port >= kFirstUnprivilegedPort && !address.ip.is_unspecified() &&
+         !address.ip.is_multicast() && !address.ip.is_loopback();
 }
 
 }  // namespace turnpike::ice

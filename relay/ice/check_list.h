@@ -1,5 +1,6 @@
-// The candidate pairs of one component (RFC 8445 section 6.1.2): our one local candidate with each
-// remote one. Bounded; hides order and eviction. Is not a state machine: agent.h moves the pairs.
+// The candidate pairs of one component (RFC 8445 section 6.1.2): each remote candidate with our one
+// local candidate of its address family. Bounded; hides order and eviction. Is not a state machine:
+// agent.h moves the pairs.
 #pragma once
 
 #include <array>
@@ -68,13 +69,19 @@ class CheckList {
   std::size_t count_ = 0;
 };
 
+/// Local preferences of our candidates: of the only one or the one of the preferred family, and of
+/// the other (RFC 8421 section 4).
+constexpr std::uint32_t kLocalPreference = 65535;
+constexpr std::uint32_t kLesserLocalPreference = 65534;
+
 /// RFC 8445 section 5.1.2.1.
-std::uint32_t candidate_priority(CandidateType type, Component component);
-/// RFC 8445 section 6.1.2.3, of a remote candidate with our host candidate.
-std::uint64_t pair_priority(std::uint32_t remote, Component component, bool controlling);
+std::uint32_t candidate_priority(CandidateType type, Component component,
+                                 std::uint32_t local_preference);
+/// RFC 8445 section 6.1.2.3, of a remote candidate and our own.
+std::uint64_t pair_priority(std::uint32_t remote, std::uint32_t local, bool controlling);
 
 /// Whether signalling may send our checks there: no privileged port, unspecified, multicast or
 /// loopback address. Networks that are forbidden by configuration are control's to leave out.
-bool may_be_checked(const SocketAddress& address, AddressFamily family);
+bool may_be_checked(const SocketAddress& address);
 
 }  // namespace turnpike::ice

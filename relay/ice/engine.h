@@ -2,7 +2,9 @@
 // remote end of a leg can be reached, and whether it still wants to hear from us. Given datagrams,
 // the time, configurations and randomness; answers with what to send and where media may go.
 // Hides: check lists, transactions, roles, nomination, consent. Never touches a socket or a clock.
-// Is not a gatherer: a leg has one local candidate per component, its socket.
+// Is not a gatherer: a leg has one local candidate per component, its socket, or two, of one
+// address family each. So a remote candidate makes one pair, and where it lies says from which
+// socket it is reached.
 #pragma once
 
 #include <array>
@@ -40,7 +42,8 @@ class Sink {
 /// What the engine must know of a leg besides IceConfig.
 struct LegFacts {
   AddressFamily family = AddressFamily::kIpv4;  ///< of its sockets; other candidates are ignored
-  bool rtcp_mux = false;                        ///< only the RTP component is in use
+  bool both_families = false;  ///< there is a second socket for each component, of the other family
+  bool rtcp_mux = false;       ///< only the RTP component is in use
   /// Where media goes now, by component; unset: nowhere. Looked at when a leg begins to use ICE:
   /// the destination then counts as selected until consent for it expires (a process that goes on
   /// with a call of one before it).

@@ -51,6 +51,10 @@ struct PortPool::State {
   void hand_out(std::uint32_t handle, AddressFamily family, std::uint8_t dscp);
   void park(std::uint32_t handle, Instant now);
   PortPair describe(std::uint32_t handle) const;
+  PortPair take_parked(PortSlice& slice, std::uint32_t handle, std::uint8_t dscp);
+  std::uint32_t any_parked(const PortSlice& slice);
+  std::optional<std::uint32_t> parked_at(const std::vector<std::uint32_t>& candidates,
+                                         std::size_t shard, std::uint16_t port);
 
   RelayConfig config;
   PortPoolTuning tuning;
@@ -239,6 +243,26 @@ void PortPool::State::hand_out(std::uint32_t handle, AddressFamily family, std::
   ++pairs_in_use;
 }
 
+std::uint32_t PortPool::State::any_parked(const PortSlice& slice) {
+  return slice.parked[random.below(static_cast<std::uint32_t>(slice.parked.size()))];
+}
+
+PortPair PortPool::State::take_parked(PortSlice& slice, std::uint32_t handle, std::uint8_t dscp) {
+  table.take(slice.parked, handle, PairState::kInUse);
+  hand_out(handle, table.local_of(handle, 0).ip.family, dscp);
+  return describe(handle);
+}
+
+std::optional<std::uint32_t> PortPool::State::parked_at(
+    const std::vector<std::uint32_t>& candidates, std::size_t shard, std::uint16_t port) {
+  for (const std::uint32_t address : candidates) {
+    const auto handle = table.find({table.addresses[address], port});
+    if (!handle || table.pairs[*handle].state != PairState::kParked) continue;
+    if (&table.slice_of(*handle) == &table.slice_at(address, shard)) return handle;
+  }
+  return std::nullopt;
+}
+
 void PortPool::State::park(std::uint32_t handle, Instant now) {
   PortPairRecord& pair = table.pairs[handle];
   std::array<bool, 2> silenced{};
@@ -287,11 +311,23 @@ Result<PortPair> PortPool::acquire(std::size_t shard, std::size_t interface, Add
     failure = OpenFailure::kOutOfPorts;
     return Error{"ports: none free on interface '" + name + "'; widen the port range"};
   }
-  const auto size = static_cast<std::uint32_t>(slice->parked.size());
-  const std::uint32_t handle = slice->parked[s.random.below(size)];
-  s.table.take(slice->parked, handle, PairState::kInUse);
-  s.hand_out(handle, family, dscp);
-  return s.describe(handle);
+  return s.take_parked(*slice, s.any_parked(*slice), dscp);
+}
+
+std::optional<PortPair> PortPool::acquire_beside(const PortPair& first, std::size_t shard,
+                                                 std::size_t interface, std::uint8_t dscp,
+                                                 Instant now) {
+  State& s = *state_;
+  const bool first_is_v4 = first.local[0].ip.is_v4();
+  const auto& candidates = s.table.addresses_by_interface[interface][first_is_v4 ? 1 : 0];
+  if (candidates.empty()) return std::nullopt;
+  s.table.ripen(now);
+  if (const auto same = s.parked_at(candidates, shard, first.local[0].port)) {
+    return s.take_parked(s.table.slice_of(*same), *same, dscp);
+  }
+  PortSlice* slice = s.choose(candidates, shard, now);
+  if (slice == nullptr) return std::nullopt;
+  return s.take_parked(*slice, s.any_parked(*slice), dscp);
 }
 
 void PortPool::release(std::uint32_t handle, Instant now) {

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "turnpike/config.h"
@@ -58,6 +59,11 @@ class PortPool {
   /// kBadSpec (no such shard, interface, family or code point); then nothing is held.
   Result<PortPair> acquire(std::size_t shard, std::size_t interface, AddressFamily family,
                            std::uint8_t dscp, Instant now, OpenFailure& failure);
+  /// A pair of the other family beside `first`, of the same slice: with its port numbers if they
+  /// are parked, else any. Nothing when the interface has no such address or no pair is free;
+  /// nobody's session is refused by that, and none is counted.
+  std::optional<PortPair> acquire_beside(const PortPair& first, std::size_t shard,
+                                         std::size_t interface, std::uint8_t dscp, Instant now);
   /// Parks the pair, drains it, and quarantines it for RelayConfig::port_quarantine. Nobody reads
   /// or polls its descriptors any more when this is called.
   void release(std::uint32_t handle, Instant now);

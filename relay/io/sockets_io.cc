@@ -18,8 +18,9 @@
 namespace turnpike {
 namespace {
 
-// epoll data: slot (32) | generation (29, low bits) | twin | side | component.
+// epoll data: slot (32) | generation (28, low bits) | other family | twin | side | component.
 constexpr std::uint64_t kTwinBit = 4;
+constexpr std::uint64_t kOtherFamilyBit = 8;
 // Of one socket at a time: more than a buffer of the usual size holds.
 constexpr std::uint32_t kShedMax = 512;
 // A socket that had something so often in one turn has more than a stream of audio.
@@ -31,7 +32,7 @@ constexpr std::uint32_t kConnectAfterInBacklog = 8;
 constexpr std::uint32_t kDeferralsMax = 32;
 
 std::uint64_t pack(const SocketTag& tag) {
-  return (std::uint64_t{tag.slot} << 32) | (std::uint64_t{tag.generation & 0x1fffffffU} << 3) |
+  return (std::uint64_t{tag.slot} << 32) | (std::uint64_t{tag.generation & 0xfffffffU} << 4) |
          (std::uint64_t{index_of(tag.side)} << 1) | index_of(tag.component);
 }
 
@@ -66,10 +67,24 @@ class SocketsIo final : public UdpIo {
     return true;
   }
 
+  bool add_other_family(int fd, const SocketTag& tag, AddressFamily family) override {
+    if (!watch(fd, pack(tag) | kOtherFamilyBit)) return false;
+    entry(tag).other = fd;
+    entry(tag).other_family = family;
+    entry(tag).other_queue.overflows = overflows_of(fd);
+    return true;
+  }
+
   void remove(int fd, const SocketTag& tag) override {
     epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
-    if (entry(tag).twin >= 0) close(entry(tag).twin);
-    entry(tag) = {};
+    Entry& from = entry(tag);
+    if (fd == from.other) {
+      if (from.twin >= 0 && from.twin_family == from.other_family) close_twin(from);
+      from.other = -1;
+      return;
+    }
+    if (from.twin >= 0) close(from.twin);
+    from = {};
   }
 
   void begin_turn() override { ++turn_; }
@@ -111,7 +126,7 @@ class SocketsIo final : public UdpIo {
     }
     sockaddr_storage to;
     const socklen_t to_bytes = to_sockaddr(send.destination, to);
-    return transmit(from.fd, send, as_sockaddr(to), to_bytes);
+    return transmit(from.fd_towards(send.destination), send, as_sockaddr(to), to_bytes);
   }
 
  private:
@@ -122,15 +137,23 @@ class SocketsIo final : public UdpIo {
   };
   struct Entry {
     int fd = -1;
-    int twin = -1;  // also when it is connected to an address from before `peer`
+    int other = -1;  // of the family below
+    int twin = -1;   // also when it is connected to an address from before `peer`
+    AddressFamily other_family = AddressFamily::kNone;
+    AddressFamily twin_family = AddressFamily::kNone;
     std::uint32_t generation = 0;
     std::uint32_t sends = 0;      // in a row to `peer`, not connected
     std::uint32_t deferrals = 0;  // of a twin to `peer`
     SocketAddress peer;           // of the last datagram sent
     bool connected = false;       // the twin is, to `peer`
-    bool backlog = false;         // `fd` had one, at any time
+    bool backlog = false;         // `fd` or `other` had one, at any time
     Queue bound;
+    Queue other_queue;
     Queue connected_queue;
+
+    int fd_towards(const SocketAddress& to) const {
+      return other >= 0 && to.ip.family == other_family ? other : fd;
+    }
   };
 
   bool watch(int fd, std::uint64_t data) {
@@ -161,24 +184,33 @@ class SocketsIo final : public UdpIo {
 
   // What a twin of an earlier address has still to read stays in its queue.
   void connect_twin(Entry& from, const SocketTag& tag) {
-    if (has_datagram(from.fd) && from.deferrals < kDeferralsMax) {
+    const int fd = from.fd_towards(from.peer);
+    if (has_datagram(fd) && from.deferrals < kDeferralsMax) {
       ++from.deferrals;  // what comes to the twin would overtake it
       --from.sends;
       return;
     }
+    if (from.twin >= 0 && from.twin_family != from.peer.ip.family) close_twin(from);
     if (from.twin >= 0) {
       from.connected = reconnect_twin(from.twin, from.peer);
       return;
     }
-    const int twin = open_connected_twin(from.fd, from.peer);
+    const int twin = open_connected_twin(fd, from.peer);
     if (twin < 0) return;
     if (twin >= twin_descriptor_max_ || !watch(twin, pack(tag) | kTwinBit)) {
       close(twin);
       return;
     }
     from.twin = twin;
+    from.twin_family = from.peer.ip.family;
     from.connected = true;
     from.connected_queue = {};
+  }
+
+  static void close_twin(Entry& from) {
+    close(from.twin);
+    from.twin = -1;
+    from.connected = false;
   }
 
   Entry& entry(const SocketTag& tag) {
@@ -198,7 +230,8 @@ class SocketsIo final : public UdpIo {
     sockaddr_storage source;
     socklen_t source_bytes = sizeof source;
     const bool by_twin = (packed & kTwinBit) != 0;
-    const int fd = by_twin ? from.twin : from.fd;
+    const bool by_other = !by_twin && (packed & kOtherFamilyBit) != 0;
+    const int fd = by_twin ? from.twin : by_other ? from.other : from.fd;
     const ssize_t length = recvfrom(fd, packet->data, kPayloadBytesMax, MSG_DONTWAIT | MSG_TRUNC,
                                     reinterpret_cast<sockaddr*>(&source), &source_bytes);
     if (length < 0) return false;  // EAGAIN, or an ICMP error that is evidence at most
@@ -209,7 +242,7 @@ class SocketsIo final : public UdpIo {
     packet->overflowed = 0;
     batch.commit();
 
-    Queue& queue = by_twin ? from.connected_queue : from.bound;
+    Queue& queue = by_twin ? from.connected_queue : by_other ? from.other_queue : from.bound;
     if (queue.turn != turn_) queue = {turn_, 0, queue.overflows};
     const bool backlog = ++queue.reads >= kBacklogReads;
     if (queue.reads == kBacklogReads || packet->shed_behind != 0) {

@@ -26,7 +26,9 @@ class UdpIo {
   /// Starts reading from a bound non-blocking socket; its datagrams carry `tag`, and sends with an
   /// equal tag leave from it. False when the kernel refuses (out of memory).
   virtual bool add(int fd, const SocketTag& tag) = 0;
-  /// Stops reading; the descriptor stays open.
+  /// A second socket of the same tag, after add(): sends to addresses of this family leave by it.
+  virtual bool add_other_family(int fd, const SocketTag& tag, AddressFamily family) = 0;
+  /// Stops reading; the descriptor stays open. Of the two of a tag, the second one goes first.
   virtual void remove(int fd, const SocketTag& tag) = 0;
 
   /// What receive() calls a turn begins.

@@ -59,7 +59,8 @@ class Engine {
 
   // Commands, in the order in which control gave them.
   void open(const SocketTag& id, MediaKind kind,
-            const std::array<std::array<SocketAddress, 2>, 2>& local, Instant now);
+            const std::array<std::array<SocketAddress, 2>, 2>& local, Instant now,
+            const std::array<std::array<SocketAddress, 2>, 2>& other_local = {});
   void update_leg(const SocketTag& id, Side side, const LegConfig& config, Instant now);
   /// ICE has selected the pair to this address, or DTLS has proven who is there; unset: media goes
   /// nowhere any more.

@@ -53,13 +53,15 @@ LegStats leg_stats(Arena& arena, const LegState& leg) {
 }  // namespace
 
 void Engine::open(const SocketTag& id, MediaKind kind,
-                  const std::array<std::array<SocketAddress, 2>, 2>& local, Instant now) {
+                  const std::array<std::array<SocketAddress, 2>, 2>& local, Instant now,
+                  const std::array<std::array<SocketAddress, 2>, 2>& other_local) {
   SessionState& session = arena_.session(id.slot);
   session = SessionState{};
   const SessionEdit edit(session);
   session.kind = kind;
   for (unsigned side = 0; side < 2; ++side) {
     session.legs[side].local = local[side];
+    session.legs[side].other_local = other_local[side];
     session.legs[side].expects_since = now;
   }
   session.generation = id.generation;

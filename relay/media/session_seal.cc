@@ -99,16 +99,25 @@ bool component_holds_together(const ComponentState& state) {
          is_time(state.last_move) && is_time(state.last_sent);
 }
 
+// None, or a pair of the other family.
+bool other_holds_together(const LegState& leg) {
+  const auto& other = leg.other_local;
+  if (!is_address(other[0]) || !is_address(other[1])) return false;
+  if (!other[0].is_set()) return !other[1].is_set();
+  return other[1].is_set() && other[0].ip.family != leg.local[0].ip.family;
+}
+
 bool leg_holds_together(const LegState& leg) {
   const auto small = [](std::uint64_t figure) { return figure < kFigureMax; };
   return config_holds_together(leg.config) && is_context_of(leg.receive, leg.config.receive) &&
          is_context_of(leg.send, leg.config.send) && is_address(leg.local[0]) &&
          is_address(leg.local[1]) && leg.local[0].is_set() && leg.local[1].is_set() &&
-         component_holds_together(leg.component[0]) && component_holds_together(leg.component[1]) &&
-         is_time(leg.last_packet) && is_time(leg.last_carried) && is_bool(leg.closed) &&
-         is_time(leg.expects_since) && is_bool(leg.timed_out) && small(leg.packets_received) &&
-         small(leg.bytes_received) && small(leg.rtcp_received) && small(leg.packets_sent) &&
-         small(leg.bytes_sent) && small(leg.rtcp_sent);
+         other_holds_together(leg) && component_holds_together(leg.component[0]) &&
+         component_holds_together(leg.component[1]) && is_time(leg.last_packet) &&
+         is_time(leg.last_carried) && is_bool(leg.closed) && is_time(leg.expects_since) &&
+         is_bool(leg.timed_out) && small(leg.packets_received) && small(leg.bytes_received) &&
+         small(leg.rtcp_received) && small(leg.packets_sent) && small(leg.bytes_sent) &&
+         small(leg.rtcp_sent);
 }
 
 }  // namespace
@@ -117,7 +126,8 @@ std::uint64_t checksum_of(const SessionState& session) {
   Digest digest;
   digest.add(session.generation).add(session.edits).add(session.kind);
   for (const LegState& leg : session.legs) {
-    digest.add(leg.local[0]).add(leg.local[1]).add(leg.config).add(leg.receive).add(leg.send);
+    digest.add(leg.local[0]).add(leg.local[1]).add(leg.other_local[0]).add(leg.other_local[1]);
+    digest.add(leg.config).add(leg.receive).add(leg.send);
   }
   return digest.value();
 }

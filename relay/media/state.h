@@ -15,7 +15,7 @@
 
 namespace turnpike::media {
 
-constexpr std::uint32_t kStateVersion = 10;
+constexpr std::uint32_t kStateVersion = 11;
 constexpr std::uint32_t kNoStream = 0xffffffff;
 
 /// One SSRC received on a leg and sent on to the other: both directions of its SRTP state.
@@ -80,6 +80,7 @@ struct LegState {
   SrtpContext receive;  ///< suite kNone: plain, or not keyed yet
   SrtpContext send;
   std::array<SocketAddress, 2> local{};
+  std::array<SocketAddress, 2> other_local{};  ///< of the other address family; unset: none
   std::array<ComponentState, 2> component{};
   std::uint32_t first_stream = kNoStream;
   std::uint32_t stream_count = 0;

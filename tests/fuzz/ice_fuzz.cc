@@ -18,6 +18,11 @@ void must(bool holds) {
 }
 
 SocketAddress address_of(std::uint8_t argument) {
+  if ((argument & 64) != 0) {
+    IpAddress ip6 = *parse_ip("2001:db8::");
+    ip6.bytes[15] = static_cast<std::uint8_t>(1 + argument % 4);
+    return {ip6, static_cast<std::uint16_t>(1000 + 8 * argument)};
+  }
   return {IpAddress::v4(198, 51, 100, static_cast<std::uint8_t>(argument % 4)),
           static_cast<std::uint16_t>(1000 + 8 * argument)};
 }
@@ -45,6 +50,7 @@ class Run {
     leg_.facts.rtcp_mux = (flags & 4) != 0;
     if ((flags & 8) != 0) leg_.facts.present[0] = address_of(flags);
     if ((flags & 16) != 0) leg_.config.remote = {};
+    leg_.facts.both_families = (flags & 32) != 0;
     leg_.candidate(address_of(9), 100);
     leg_.update();
   }

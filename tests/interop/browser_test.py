@@ -1,7 +1,7 @@
 """Calls with a real browser (Chromium): ICE, DTLS-SRTP and its SDP, against plain RTP inside and
 against another browser. The browser's own statistics, and tones at both ends, are the judges.
 """
-# time limit: 400 s
+# time limit: 500 s
 
 import json
 import re
@@ -309,6 +309,69 @@ def a_stopped_daemon_is_noticed_by_both_ends(scratch):
     daemon.signal(signal.SIGCONT)
     page.connects("caller")
     phone.hears_tone(FROM_BROWSER_HZ)
+
+
+def lose_family(version):
+    """The browser's host has no address of it any more."""
+    subprocess.run(["ip", "-n", OUTSIDE.name, f"-{version}", "addr", "flush", "dev",
+                    OUTSIDE.link + "-p", "scope", "global"], check=True)
+
+
+def call_to_browser(scratch, daemon, page, version):
+    """A phone inside that has addresses of this family calls the browser; both hear each other."""
+    phone = InsidePhone(scratch, version=version)
+    call = BrowserCall(daemon, f"from-ipv{version}")
+    offer = call.offer(phone.side.sdp(), (INSIDE, OUTSIDE), ICE="force",
+                       transport_protocol="UDP/TLS/RTP/SAVPF", rtcp_mux=["offer"])
+    expect(f"c=IN IP{version} {OUTSIDE.host(version)}" in offer, f"c= is of IPv{version}: {offer}")
+    phone.side.hears(call.answer(page.answer("callee", FROM_BROWSER_HZ, offer), OUTSIDE))
+    phone.talks()
+    page.connects("callee")
+    phone.hears_tone(FROM_BROWSER_HZ)
+    page.hears_tone("callee", FROM_INSIDE_HZ)
+    return phone
+
+
+@case
+def a_browser_with_ipv6_only_is_called_by_an_offer_of_ipv4(scratch):
+    scratch.enter(topology())
+    lose_family(4)
+    call_to_browser(scratch, Turnpiked(scratch), Page(scratch), 4)
+
+
+@case
+def a_browser_with_ipv4_only_is_called_by_an_offer_of_ipv6(scratch):
+    scratch.enter(topology())
+    lose_family(6)
+    call_to_browser(scratch, Turnpiked(scratch), Page(scratch), 6)
+
+
+@case
+def a_call_over_ipv6_survives_kill_9_and_goes_on_over_ipv4(scratch):
+    scratch.enter(topology())
+    holder = Holder(scratch)
+    daemon = Turnpiked(scratch, holder=holder)
+    page = Page(scratch)
+    phone = call_to_browser(scratch, daemon, page, 4)
+    expect(page.selected("callee") == OUTSIDE.host_v6, "the browser sends over IPv6")
+    ports = daemon.total("turnpike_relay_ports", state="in_use")
+    expect(ports == 6, f"{ports} ports for two of inside and four of outside")
+    daemon.kill()
+    daemon.start()
+    expect(daemon.total("turnpike_relay_ports", state="in_use") == ports, "all were taken over")
+
+    def hears_on():
+        before = phone.heard.stat().st_size
+        eventually(lambda: phone.heard.stat().st_size > before + 16000, "the phone hears on", 30)
+        phone.hears_tone(FROM_BROWSER_HZ)
+        page.hears_tone("callee", FROM_INSIDE_HZ)
+    hears_on()
+    expect(page.selected("callee") == OUTSIDE.host_v6, "the browser sends over IPv6")
+    lose_family(6)
+    eventually(lambda: page.selected("callee") == OUTSIDE.host_v4,
+               lambda: f"the browser goes over to IPv4, not {page.selected('callee')}", 30,
+               every=0.5)
+    hears_on()
 
 
 run()

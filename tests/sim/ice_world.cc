@@ -10,6 +10,7 @@ constexpr SocketTag kLeg{0, 1, Side::kA, Component::kRtp};
 constexpr int kSendsToSilenceMax = 7 * 4;
 const SocketAddress kServer{IpAddress::v4(192, 0, 2, 99), 3478};
 const SocketAddress kAttacker{IpAddress::v4(192, 0, 2, 66), 6666};
+const SocketAddress kAttacker6{*parse_ip("2001:db8::66"), 6666};
 
 }  // namespace
 
@@ -21,7 +22,16 @@ struct IceWorld::End : ice::Sink {
     const auto ip = kind == NatKind::kNone
                         ? IpAddress::v4(192, 0, 2, static_cast<std::uint8_t>(number + 1))
                         : IpAddress::v4(10, static_cast<std::uint8_t>(number), 0, 1);
-    for (std::uint16_t c = 0; c < 2; ++c) socket[c] = {ip, static_cast<std::uint16_t>(36000 + c)};
+    IpAddress ip6 = *parse_ip("2001:db8::");
+    ip6.bytes[15] = static_cast<std::uint8_t>(number + 1);
+    for (std::uint16_t c = 0; c < 2; ++c) {
+      const auto port = static_cast<std::uint16_t>(36000 + c);
+      if (in.scenario_.has_ipv4[number]) socket[c] = {ip, port};
+      if (in.scenario_.has_ipv6[number]) socket6[c] = {ip6, port};
+    }
+  }
+  const SocketAddress& socket_towards(const SocketAddress& to, unsigned component) const {
+    return to.ip.is_v6() ? socket6[component] : socket[component];
   }
   static ice::RandomBytes random_of(std::uint64_t seed) {
     return [state = std::mt19937_64(seed)](std::span<std::uint8_t> bytes) mutable {
@@ -36,13 +46,15 @@ struct IceWorld::End : ice::Sink {
     if (!heard.contains(packet.destination) && ++silent[packet.destination] > kSendsToSilenceMax) {
       world.fail("does not stop to send to " + to_string(packet.destination));
     }
-    world.launch(socket[index_of(packet.tag.component)], packet.destination,
-                 {packet.data, packet.data + packet.length});
+    const SocketAddress& from = socket_towards(packet.destination, index_of(packet.tag.component));
+    if (!from.is_set()) world.fail("sends to a family that it has no socket of");
+    world.launch(from, packet.destination, {packet.data, packet.data + packet.length});
   }
   void selected(const SocketTag& tag, const SocketAddress& to) override {
     destination[index_of(tag.component)] = to;
     if (to.is_set() && !allowed.contains(to)) world.fail("selects what nobody named");
-    if (to == kAttacker && config.mode == IceMode::kFull) world.fail("selects the attacker");
+    if ((to == kAttacker || to == kAttacker6) && config.mode == IceMode::kFull)
+      world.fail("selects the attacker");
   }
   void changed(const SocketTag&, IceState to) override { state = to; }
 
@@ -50,7 +62,8 @@ struct IceWorld::End : ice::Sink {
   Nat nat;
   ShardCounters counters;
   ice::Engine engine;
-  std::array<SocketAddress, 2> socket{};
+  std::array<SocketAddress, 2> socket{};   // of IPv4; unset: none
+  std::array<SocketAddress, 2> socket6{};  // of IPv6
   std::array<SocketAddress, 2> destination{};
   IceState state = IceState::kOff;
   IceConfig config;  // local part and our own candidates' peers
@@ -80,6 +93,12 @@ std::uint64_t IceWorld::sent(std::size_t side) const {
   return ends_[side]->sent;
 }
 
+bool IceWorld::path_exists(const IceScenario& scenario) {
+  if (scenario.has_ipv6[0] && scenario.has_ipv6[1]) return true;
+  return scenario.has_ipv4[0] && scenario.has_ipv4[1] &&
+         path_exists(scenario.nat[0], scenario.nat[1]);
+}
+
 bool IceWorld::path_exists(NatKind a, NatKind b) {
   if (a == NatKind::kSymmetric) return b < NatKind::kPortRestricted;
   if (b == NatKind::kSymmetric) return a < NatKind::kPortRestricted;
@@ -94,7 +113,7 @@ void IceWorld::launch(const SocketAddress& from, const SocketAddress& to,
                       std::vector<std::uint8_t> bytes) {
   SocketAddress source = from;
   for (const auto& end : ends_) {
-    if (end->socket[0].ip == from.ip) source = end->nat.leave(from, to);
+    if (from.ip.is_v4() && end->socket[0].ip == from.ip) source = end->nat.leave(from, to);
   }
   const int copies = pick(20) == 0 ? 2 : 1;
   if (pick(100) < scenario_.loss_percent) return;
@@ -107,6 +126,13 @@ void IceWorld::launch(const SocketAddress& from, const SocketAddress& to,
 
 void IceWorld::deliver(const Flight& flight) {
   for (const auto& end : ends_) {
+    if (flight.to.ip.is_v6()) {
+      for (unsigned c = 0; c < 2; ++c) {
+        if (flight.to == end->socket6[c]) receive(*end, c, flight);
+      }
+      continue;
+    }
+    if (!end->socket[0].is_set()) continue;
     // Private networks do not reach each other.
     const bool outside = end->nat.kind() != NatKind::kNone;
     const SocketAddress probe = outside ? flight.to : end->socket[0];
@@ -115,24 +141,27 @@ void IceWorld::deliver(const Flight& flight) {
     const auto inside = end->nat.enter(flight.from, flight.to);
     if (!inside) continue;
     for (unsigned c = 0; c < 2; ++c) {
-      if (*inside != end->socket[c]) continue;
-      std::vector<std::uint8_t> copy = flight.bytes;
-      Packet packet;
-      packet.data = copy.data();
-      packet.length = static_cast<std::uint32_t>(copy.size());
-      packet.source = flight.from;
-      packet.tag = kLeg;
-      packet.tag.component = static_cast<Component>(c);
-      // What the engine takes has proven itself; its answer goes out during the call.
-      const bool known = end->allowed.contains(flight.from);
-      end->allowed.insert(flight.from);
-      const std::uint64_t before = end->sent;
-      const bool taken = end->engine.handle(now_, packet, *end);
-      if (!taken && end->sent != before) fail("answers what it refuses");
-      if (!taken && !known) end->allowed.erase(flight.from);
-      if (taken) end->heard[flight.from] = now_;
+      if (*inside == end->socket[c]) receive(*end, c, flight);
     }
   }
+}
+
+void IceWorld::receive(End& end, unsigned component, const Flight& flight) {
+  std::vector<std::uint8_t> copy = flight.bytes;
+  Packet packet;
+  packet.data = copy.data();
+  packet.length = static_cast<std::uint32_t>(copy.size());
+  packet.source = flight.from;
+  packet.tag = kLeg;
+  packet.tag.component = static_cast<Component>(component);
+  // What the engine takes has proven itself; its answer goes out during the call.
+  const bool known = end.allowed.contains(flight.from);
+  end.allowed.insert(flight.from);
+  const std::uint64_t before = end.sent;
+  const bool taken = end.engine.handle(now_, packet, end);
+  if (!taken && end.sent != before) fail("answers what it refuses");
+  if (!taken && !known) end.allowed.erase(flight.from);
+  if (taken) end.heard[flight.from] = now_;
 }
 
 // What a description of this end would say, with candidates that lead nowhere among them.
@@ -145,7 +174,11 @@ void IceWorld::describe(std::size_t side) {
   const unsigned components = scenario_.rtcp_mux ? 1 : 2;
   for (unsigned c = 0; c < components; ++c) {
     const auto component = static_cast<Component>(c);
-    end.own.push_back({end.socket[c], 0x7effffff - c, component, CandidateType::kHost});
+    if (end.socket6[c].is_set()) {
+      end.own.push_back({end.socket6[c], 0x7effffff - c, component, CandidateType::kHost});
+    }
+    if (!end.socket[c].is_set()) continue;
+    end.own.push_back({end.socket[c], 0x7efffeff - c, component, CandidateType::kHost});
     if (end.nat.kind() != NatKind::kNone) {
       end.own.push_back({end.nat.leave(end.socket[c], kServer), 0x64ffffff - c, component,
                          CandidateType::kServerReflexive});
@@ -162,6 +195,8 @@ void IceWorld::describe(std::size_t side) {
 void IceWorld::update(std::size_t side) {
   ice::LegFacts facts;
   facts.rtcp_mux = scenario_.rtcp_mux;
+  if (!scenario_.has_ipv4[side]) facts.family = AddressFamily::kIpv6;
+  facts.both_families = scenario_.has_ipv4[side] && scenario_.has_ipv6[side];
   ends_[side]->engine.update(kLeg, ends_[side]->config, facts, now_, *ends_[side]);
 }
 
@@ -228,7 +263,7 @@ void IceWorld::restart() {
 void IceWorld::attack() {
   if (recorded_.empty()) return;
   Flight copy = recorded_[pick(static_cast<std::uint32_t>(recorded_.size()))];
-  if (pick(3) != 0) copy.from = kAttacker;
+  if (pick(3) != 0) copy.from = copy.to.ip.is_v6() ? kAttacker6 : kAttacker;
   if (pick(2) == 0) copy.bytes[pick(static_cast<std::uint32_t>(copy.bytes.size()))] ^= 1;
   deliver(copy);
 }
@@ -286,6 +321,10 @@ bool IceWorld::agrees() {
     for (std::size_t i = 0; i < 2; ++i) {
       End& from = *ends_[i];
       End& to = *ends_[1 - i];
+      if (from.destination[c].ip.is_v6()) {
+        if (to.destination[c] != from.socket6[c]) return false;
+        continue;
+      }
       const SocketAddress source = from.nat.leave(from.socket[c], from.destination[c]);
       if (to.nat.enter(source, from.destination[c]) != to.socket[c]) return false;
       if (to.destination[c] != source) return false;

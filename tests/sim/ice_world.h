@@ -1,7 +1,7 @@
-// Two ICE engines under one seed, each behind a NAT or none, with signalling that is slow and out
-// of step, candidates that are dead, a network that delays, loses, doubles and reorders, NATs that
-// forget, restarts, and somebody who repeats what he saw. Checks after each step that nothing is
-// sent where nobody asked for it; at the end that both sides agree.
+// Two ICE engines under one seed, each of one or both address families, behind a NAT or none, with
+// signalling that is slow and out of step, candidates that are dead, a network that delays, loses,
+// doubles and reorders, NATs that forget, restarts, and somebody who repeats what he saw. Checks
+// after each step that nothing is sent where nobody asked for it; at the end that both sides agree.
 #pragma once
 
 #include <array>
@@ -20,7 +20,9 @@
 namespace turnpike::sim {
 
 struct IceScenario {
-  std::array<NatKind, 2> nat{};
+  std::array<NatKind, 2> nat{};  ///< of IPv4
+  std::array<bool, 2> has_ipv4{true, true};
+  std::array<bool, 2> has_ipv6{};  ///< without NAT
   std::array<IceMode, 2> mode{IceMode::kFull, IceMode::kFull};
   std::uint32_t loss_percent = 0;
   bool rtcp_mux = true;
@@ -37,6 +39,7 @@ class IceWorld {
   void run(Milliseconds duration);
   /// NATs let packets through without help of a third host.
   static bool path_exists(NatKind a, NatKind b);
+  static bool path_exists(const IceScenario& scenario);
 
   /// Signalling begins; what comes of it takes its time.
   void call();
@@ -66,6 +69,7 @@ class IceWorld {
   std::uint32_t pick(std::uint32_t below) { return static_cast<std::uint32_t>(random_() % below); }
   void launch(const SocketAddress& from, const SocketAddress& to, std::vector<std::uint8_t> bytes);
   void deliver(const Flight& flight);
+  void receive(End& end, unsigned component, const Flight& flight);
   void signal(std::size_t from);
   void learn(std::size_t side, const IceConfig& theirs, std::uint8_t candidates);
   void update(std::size_t side);

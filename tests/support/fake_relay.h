@@ -35,6 +35,7 @@ class FakeRelay final : public Relay {
   std::uint32_t opens_until_out_of_ports = 100000;
   OpenFailure shortage = OpenFailure::kOutOfPorts;  // that these opens end with
   bool lose_events = false;
+  bool other_ports = false;  // there are some of a second address family
   DtlsIdentity identity = identity_of(1);
   int opened_ever = 0;
 
@@ -80,6 +81,9 @@ class FakeRelay final : public Relay {
         opened.ports.local[side][component] = {address->local, port};
         opened.ports.advertised[side][component] = {address->advertised, port};
       }
+    }
+    for (unsigned side = 0; side < 2; ++side) {
+      if (other_ports && spec.both_families[side]) give_other_ports(opened.ports, spec, side);
     }
     ++next_;
     ++opened_ever;
@@ -150,6 +154,17 @@ class FakeRelay final : public Relay {
       if (address.local.family == spec.family[side]) return &address;
     }
     return nullptr;
+  }
+  /// With the same port numbers.
+  void give_other_ports(SessionPorts& ports, const SessionSpec& spec, unsigned side) const {
+    for (const auto& address : interfaces_[spec.interface_index[side]].addresses) {
+      if (address.local.family == spec.family[side]) continue;
+      for (unsigned component = 0; component < 2; ++component) {
+        const std::uint16_t port = ports.local[side][component].port;
+        ports.other_local[side][component] = {address.local, port};
+        ports.other_advertised[side][component] = {address.advertised, port};
+      }
+    }
   }
   void tell(EventKind kind, SessionId id, std::uint64_t token, const SessionStats& stats) {
     if (lose_events) return;

@@ -101,6 +101,12 @@ for (const report of (await peers[a].getStats()).values()) {
 }
 return found;
 """
+SELECTED = """
+const reports = [...(await peers[a].getStats()).values()];
+const transport = reports.find(report => report.type == 'transport');
+const pair = reports.find(report => report.id == transport.selectedCandidatePairId);
+return reports.find(report => report.id == pair.remoteCandidateId).address;
+"""
 
 
 class Page:
@@ -143,6 +149,10 @@ class Page:
         eventually(lambda: self.state(name) == "connected",
                    lambda: f"{name} is connected, not {self.state(name)}", 15, every=0.1)
 
+    def selected(self, name):
+        """The address of ours that the browser sends to."""
+        return self.browser.run(SELECTED, name)
+
     def statistics(self, name):
         return self.browser.run(STATISTICS, name)
 
@@ -156,9 +166,9 @@ class InsidePhone:
     """A phone inside that speaks plain G.711 from and to one port: plays a tone, writes down what
     it hears."""
 
-    def __init__(self, scratch, port=20000):
+    def __init__(self, scratch, port=20000, version=4):
         self.scratch = scratch
-        self.side = Side(INSIDE, port)
+        self.side = Side(INSIDE, port, version=version)
         self.heard = scratch.folder / f"heard-{port}.ul"
         self.heard.touch()
 

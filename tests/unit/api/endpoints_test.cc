@@ -211,7 +211,8 @@ TEST_F(EndpointsTest, a_session_tells_how_ice_and_dtls_stand) {
                      Component::kRtp,
                      CandidateType::kPeerReflexive,
                      IcePairState::kSucceeded,
-                     true};
+                     true,
+                     {IpAddress::v4(192, 0, 2, 1), 36100}};
   report.dtls = DtlsState::kFailed;
   report.dtls_failure = DtlsFailure::kFingerprint;
   report.suite = SrtpSuite::kAeadAes256Gcm;
@@ -219,6 +220,8 @@ TEST_F(EndpointsTest, a_session_tells_how_ice_and_dtls_stand) {
   const json session = json::parse(answer.body);
   const json& leg = session["legs"]["a"];
   EXPECT_EQ(leg["remote"], "203.0.113.9:4321") << "where media goes, whatever the SDP said";
+  EXPECT_EQ(leg["local"], "192.0.2.1:36100") << "from where it goes";
+  EXPECT_EQ(leg["ice"]["pairs"][0]["local"], "192.0.2.1:36100");
   EXPECT_EQ(leg["suite"], "AEAD_AES_256_GCM");
   EXPECT_EQ(leg["ice"]["state"], "connected");
   EXPECT_EQ(leg["ice"]["role"], "controlling");

@@ -421,6 +421,75 @@ TEST_F(Ice, damaged_descriptions_change_nothing) {
   EXPECT_FALSE(ice(Side::kB).remote.is_set());
 }
 
+// ---- Two address families
+
+TEST_F(Ice, both_families_are_offered_and_answered_ipv6_first) {
+  relay_->other_ports = true;
+  CallRequest invite =
+      request(sdp_of(ice_audio() + "a=candidate:2 1 UDP 2122260100 2001:db8:51::10 4000 typ "
+                                   "host\n"));
+  invite.rtcp_mux = {RtcpMuxFlag::kRequire};
+  const std::string out = offered_sdp(offer(invite));
+  EXPECT_EQ(lines(out, "c="), "IN IP4 10.0.0.1") << "the default stays";
+  EXPECT_EQ(lines(out, "a=candidate:"),
+            "1 1 UDP 2130706175 10.0.0.1 46000 typ host|"
+            "2 1 UDP 2130706431 fd00::1 46000 typ host");
+  const std::string back = offered_sdp(answer(request(sdp_of(kAudio, "10.0.0.20"), "a", "b")));
+  EXPECT_EQ(lines(back, "a=candidate:"),
+            "1 1 UDP 2130706175 198.51.100.1 36000 typ host|"
+            "2 1 UDP 2130706431 2001:db8:1::1 36000 typ host|"
+            "1 2 UDP 2130706174 198.51.100.1 36001 typ host|"
+            "2 2 UDP 2130706430 2001:db8:1::1 36001 typ host");
+  EXPECT_THAT(candidates(Side::kA),
+              testing::ElementsAre("192.0.2.10:4000", "192.0.2.10:4001", "[2001:db8:51::10]:4000"));
+  EXPECT_EQ(ice(Side::kA).preferred_family, AddressFamily::kIpv6);
+  // Another process says the same.
+  take_over(1);
+  EXPECT_EQ(ice(Side::kA).candidate_count, 3);
+  const std::string again = offered_sdp(offer(request(sdp_of(kAudio, "10.0.0.20"), "b", "a")));
+  EXPECT_EQ(lines(again, "a=candidate:"), lines(back, "a=candidate:"));
+}
+
+TEST_F(Ice, an_end_of_one_family_gets_the_other_as_well) {
+  relay_->other_ports = true;
+  const std::string media =
+      "m=audio 4000 RTP/AVP 0\na=ice-ufrag:them\na=ice-pwd:theirsecrettheirsecret\n"
+      "a=candidate:1 1 UDP 2122260223 2001:db8:51::10 4000 typ host\n";
+  offered_sdp(offer(request(sdp_of(media, "2001:db8:51::10"))));
+  const std::string back = offered_sdp(answer(request(sdp_of(kAudio, "10.0.0.20"), "a", "b")));
+  EXPECT_EQ(lines(back, "c="), "IN IP6 2001:db8:1::1");
+  EXPECT_EQ(lines(back, "a=candidate:"),
+            "1 1 UDP 2130706431 2001:db8:1::1 36000 typ host|"
+            "2 1 UDP 2130706175 198.51.100.1 36000 typ host|"
+            "1 2 UDP 2130706430 2001:db8:1::1 36001 typ host|"
+            "2 2 UDP 2130706174 198.51.100.1 36001 typ host");
+}
+
+TEST_F(Ice, ipv4_may_go_first) {
+  CallServiceConfig config = test_config();
+  config.ice_preferred_family = AddressFamily::kIpv4;
+  start(config);
+  relay_->other_ports = true;
+  const std::string out = offer_with(IceWish::kForce, std::string(kAudio));
+  EXPECT_THAT(lines(out, "a=candidate:"), testing::StartsWith("1 1 UDP 2130706431 10.0.0.1"));
+  EXPECT_THAT(out, testing::HasSubstr("a=candidate:2 1 UDP 2130706175 fd00::1"));
+  EXPECT_EQ(ice(Side::kB).preferred_family, AddressFamily::kIpv4);
+}
+
+TEST_F(Ice, legs_without_ice_and_named_addresses_have_one_family) {
+  relay_->other_ports = true;
+  offer_with(IceWish::kForce, std::string(kAudio));
+  EXPECT_EQ(relay_->session(0).spec.both_families, (std::array{false, true}));
+  CallRequest named = request(sdp_of(ice_audio()));
+  named.call_id = "call-2";
+  named.media_address = IpAddress::v4(203, 0, 113, 1);
+  const std::string out = offered_sdp(offer(named));
+  EXPECT_EQ(relay_->session(1).spec.both_families, (std::array{false, false}));
+  EXPECT_EQ(lines(out, "a=candidate:"),
+            "1 1 UDP 2130706431 203.0.113.1 46002 typ host|"
+            "1 2 UDP 2130706430 203.0.113.1 46003 typ host");
+}
+
 TEST_F(Ice, a_candidate_that_is_none_refuses_nothing_and_is_counted) {
   const std::string media = ice_audio() +
                             "a=candidate:nonsense\n"

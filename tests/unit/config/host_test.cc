@@ -68,6 +68,11 @@ TEST(ConfigHost, open_files_count_sessions_and_the_stock_of_ports) {
   EXPECT_EQ(
       open_files_needed(load("[media]\nsessions_max = 500\nconnect_after_packets = 0\n").settings),
       4u * 500 + 3 * 2 * 2048 + 1000);
+  // With ICE, of each family.
+  EXPECT_EQ(open_files_needed(load("[media]\nsessions_max = 500\n[interface.dmz]\n"
+                                   "addresses = [\"192.0.2.20\", \"2001:db8::20\"]\n")
+                                  .settings),
+            10u * 500 + 5 * 2 * 2048 + 1000);
   // Never more than there are ports.
   EXPECT_EQ(open_files_needed(load("[media]\nport_min = 40000\nport_max = 40099\n").settings),
             3u * 100 + 3 * 100 + 1000);
@@ -109,12 +114,12 @@ TEST(ConfigHost, this_host_can_be_read) {
 }
 
 TEST(ConfigProducts, relay_and_calls_get_what_the_file_says) {
-  const Settings settings =
-      load(
-          "[media]\nport_min = 40000\nport_max = 40999\nshards = 2\n"
-          "sessions_max = 77\ncalls_max = 66\nmedia_timeout_seconds = 9\n"
-          "dscp_video = 35\nsource_policy = \"latch\"\n[holder]\nunix = \"/run/h.sock\"\n")
-          .settings;
+  const Settings settings = load(
+                                "[media]\nport_min = 40000\nport_max = 40999\nshards = 2\n"
+                                "sessions_max = 77\ncalls_max = 66\nmedia_timeout_seconds = 9\n"
+                                "dscp_video = 35\nsource_policy = \"latch\"\nice_prefer = "
+                                "\"ipv4\"\n[holder]\nunix = \"/run/h.sock\"\n")
+                                .settings;
   const RelayConfig relay = relay_config(settings);
   EXPECT_EQ(relay.port_min, 40000);
   EXPECT_EQ(relay.port_max, 40999);
@@ -130,6 +135,8 @@ TEST(ConfigProducts, relay_and_calls_get_what_the_file_says) {
   EXPECT_EQ(calls.calls_max, 66u);
   EXPECT_EQ(calls.dscp[1], 35);
   EXPECT_EQ(calls.source_policy, SourcePolicy::kLatch);
+  EXPECT_EQ(calls.ice_preferred_family, AddressFamily::kIpv4);
+  EXPECT_EQ(call_config(load("").settings, {}).ice_preferred_family, AddressFamily::kIpv6);
   EXPECT_EQ(calls.interfaces.size(), 2u);
   EXPECT_EQ(calls.media_port_min, 40000);
   EXPECT_EQ(calls.media_port_max, 40999);

@@ -71,14 +71,15 @@ TEST(CtlPrint, session_tells_how_ice_and_dtls_stand) {
   const std::string suite = "\"suite\": \"none\",";
   body.replace(body.find(suite), suite.size(), suite + R"("keying": "DTLS",
     "ice": {"state": "checking", "role": "controlled", "consent_seconds_left": null,
-      "pairs": [{"remote": "203.0.113.9:4321", "component": "rtp", "type": "host",
+      "pairs": [{"local": "192.0.2.1:36000", "remote": "203.0.113.9:4321", "component": "rtp",
+                 "type": "host",
                  "state": "in progress", "selected": false}]},
     "dtls": {"state": "waiting", "last_failure": {"reason": "timeout", "meaning": "no answer"}},)");
   const auto text = print_session(body);
   ASSERT_TRUE(text);
   EXPECT_THAT(*text, HasSubstr("to nowhere, SRTP by DTLS, no key yet\n"
                                "  ICE checking, we are controlled\n"
-                               "    rtp to 203.0.113.9:4321 (host): in progress\n"
+                               "    rtp 192.0.2.1:36000 to 203.0.113.9:4321 (host): in progress\n"
                                "  DTLS waiting; last failure: no answer (timeout)\n"));
 }
 

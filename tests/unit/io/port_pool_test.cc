@@ -76,6 +76,38 @@ TEST(PortPool, without_a_buffer_size_the_kernels_default_is_back_after_parking) 
   }
 }
 
+TEST(PortPool, a_pair_beside_another_has_its_numbers_if_they_are_parked) {
+  RelayConfig config = small_config(20000, 20007);
+  config.interfaces[0].addresses.push_back({loopback_v6(), loopback_v6()});
+  PortPool pool(config, 1, nullptr);
+  for (int i = 0; i < 4; ++i) pool.stock_up(at(1));  // all four pairs of both families
+  std::vector<PortPair> first;
+  for (int i = 0; i < 3; ++i) {
+    first.push_back(*acquire(pool, at(1)));
+    const auto beside = pool.acquire_beside(first.back(), 0, 0, 46, at(1));
+    ASSERT_TRUE(beside);
+    EXPECT_EQ(beside->local[0], (SocketAddress{loopback_v6(), first.back().local[0].port}));
+    EXPECT_EQ(option(beside->fd[1], IPPROTO_IPV6, IPV6_TCLASS), 46 << 2);
+  }
+  const auto any = pool.acquire_beside(first[0], 0, 0, 46, at(1));
+  ASSERT_TRUE(any) << "its numbers are taken: the last pair";
+  EXPECT_TRUE(any->local[0].ip.is_v6());
+  EXPECT_FALSE(pool.acquire_beside(first[0], 0, 0, 46, at(1))) << "none is left";
+  EXPECT_EQ(pool.usage().ports_in_use, 14U);
+  EXPECT_EQ(pool.usage().descriptor_shortages, 0U);
+  pool.release(any->handle, at(1));
+  EXPECT_EQ(pool.usage().ports_in_use, 12U);
+  EXPECT_TRUE(pool.acquire_beside(first[0], 0, 0, 46, at(7))) << "after its quarantine";
+}
+
+TEST(PortPool, there_is_nothing_beside_on_an_interface_of_one_family) {
+  PortPool pool(small_config(20000, 20007), 1, nullptr);
+  const auto first = acquire(pool, at(1));
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(pool.acquire_beside(*first, 0, 0, 46, at(1)));
+  EXPECT_EQ(pool.usage().ports_in_use, 2U);
+}
+
 TEST(PortPool, dscp_follows_the_last_user) {
   PortPool pool(small_config(20000, 20001), 1, nullptr);
   OpenFailure failure{};

@@ -255,6 +255,39 @@ TEST_F(SocketsIoTest, twins_leave_descriptors_to_others) {
   for (const int fd : others) close(fd);
 }
 
+TEST_F(SocketsIoTest, two_families_under_one_tag) {
+  const UdpSocket port6(loopback_v6());
+  SocketAddress local6;
+  ASSERT_TRUE(inspect_media_socket(port6.fd(), local6));
+  const UdpPeer peer6(loopback_v6());
+  EXPECT_EQ(send(peer6.local()), SendResult::kFailed) << "no socket of that family yet";
+  const std::size_t before = open_descriptors();
+  ASSERT_TRUE(io_->add_other_family(port6.fd(), kTag, AddressFamily::kIpv6));
+  expect_hears(peer_, "IPv4");
+  peer6.send({'6'}, local6);
+  EXPECT_EQ(heard(), std::pair(peer6.local(), std::string("6")));
+  // Back and forth, with a twin of each family in turn.
+  for (int turn = 0; turn < 3; ++turn) {
+    settle_on(peer6);
+    EXPECT_EQ(open_descriptors(), before + 1) << "one twin at a time";
+    EXPECT_EQ(send(peer6.local(), "settled"), SendResult::kSent);
+    EXPECT_EQ(peer6.receive().from, local6);
+    peer6.send({'t'}, local6);
+    EXPECT_EQ(heard().second, "t");
+    expect_hears(peer_, "the other one still");
+    settle_on(peer_);
+    EXPECT_EQ(send(peer_.local(), "settled"), SendResult::kSent);
+    EXPECT_EQ(peer_.receive().from, local_);
+    expect_hears(peer_, "t");
+  }
+  settle_on(peer6);
+  io_->remove(port6.fd(), kTag);
+  EXPECT_EQ(open_descriptors(), before) << "its twin is gone with it";
+  EXPECT_EQ(send(peer6.local()), SendResult::kFailed);
+  expect_hears(stranger_, "not disturbed");
+  io_->remove(port_.fd(), kTag);
+}
+
 // Between its bind and its connect a twin hears whoever sends to the port.
 TEST_F(SocketsIoTest, nothing_is_lost_while_a_twin_is_made) {
   constexpr int kRounds = 200;

@@ -140,6 +140,8 @@ TEST_F(Damaged, values_that_would_break_the_engine_are_refused) {
   refused([](auto& s) { s.legs[0].config.source_policy = static_cast<SourcePolicy>(9); });
   refused([](auto& s) { s.legs[0].component[1].last_sent = Instant::min(); });
   refused([](auto& s) { s.legs[0].expects_since = Instant::max(); });
+  refused([](auto& s) { s.legs[0].other_local = s.legs[0].local; });
+  refused([](auto& s) { s.legs[0].other_local[1] = {*parse_ip("2001:db8::1"), 36001}; });
   refused([](auto& s) { std::memset(&s.legs[1].timed_out, 2, 1); });
   refused([](auto& s) { std::memset(&s.legs[1].config.rtcp_mux, 0x80, 1); });
   refused([](auto& s) {

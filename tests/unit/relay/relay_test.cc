@@ -202,6 +202,46 @@ TEST_P(RelayTest, a_stranger_is_not_heard_and_not_answered) {
   EXPECT_EQ(closed->stats.legs[0].drops[static_cast<std::size_t>(DropReason::kWrongSource)], 1U);
 }
 
+TEST_P(RelayTest, a_leg_with_both_families_sends_from_the_one_that_its_remote_end_has) {
+  start(config_for_test());
+  UdpPeer a(kOutside);
+  UdpPeer b(kInside);
+  UdpPeer b6(*parse_ip("::1"));
+  SessionSpec spec = outside_to_inside();
+  spec.both_families = {true, true};
+  const auto session = open(spec);
+  EXPECT_FALSE(session.ports.has_both_families(Side::kA)) << "outside has IPv4 only";
+  ASSERT_TRUE(session.ports.has_both_families(Side::kB));
+  const SocketAddress inside6 = session.ports.other_local[1][0];
+  EXPECT_TRUE(inside6.ip.is_v6());
+  EXPECT_EQ(session.ports.other_advertised[1][1].port, inside6.port + 1);
+  EXPECT_EQ(relay->usage().ports_in_use, 6U);
+  relay->update_leg(session.id, Side::kA, plain(a));
+  for (const UdpPeer* peer : {&b6, &b, &b6}) {
+    relay->update_leg(session.id, Side::kB, plain(*peer));
+    ASSERT_TRUE(relay->query_session(session.id, 1));
+    ASSERT_TRUE(wait_for(1));
+    const SocketAddress ours = peer == &b ? session.ports.local[1][0] : inside6;
+    for (std::uint16_t i = 0; i < 20; ++i) {
+      const auto packet = rtp_packet(i);
+      a.send(packet, session.ports.local[0][0]);
+      const auto received = peer->receive();
+      ASSERT_EQ(received.bytes, packet);
+      EXPECT_EQ(received.from, ours);
+      peer->send(packet, ours);
+      ASSERT_EQ(a.receive().bytes, packet);
+    }
+  }
+  relay->close_session(session.id, 2);
+  ASSERT_TRUE(wait_for(2));
+  EXPECT_EQ(relay->usage().ports_in_use, 0U) << "all are given back";
+  const auto plain_session = open();
+  EXPECT_EQ(relay->usage().ports_in_use, 4U);
+  relay->close_session(plain_session.id, 3);
+  ASSERT_TRUE(wait_for(3));
+  EXPECT_EQ(relay->usage().ports_in_use, 0U) << "and once";
+}
+
 TEST_P(RelayTest, sessions_of_one_call_share_a_shard_and_shards_have_disjoint_ports) {
   start(config_for_test());
   const auto first = open();

@@ -29,6 +29,7 @@ struct Sent {
 class FakeIo final : public UdpIo {
  public:
   bool add(int, const SocketTag&) override { return true; }
+  bool add_other_family(int, const SocketTag&, AddressFamily) override { return true; }
   void remove(int, const SocketTag&) override {}
   void begin_turn() override {}
   int poll_fd() const override { return -1; }
