@@ -95,6 +95,10 @@ TEST_P(IceWished, is_offered_or_not) {
   const WishCase& c = GetParam();
   const std::string out = offer_with(c.wish, c.offerer_has_ice ? ice_audio() : std::string(kAudio));
   EXPECT_EQ(has_ice(out), c.offered);
+  const std::string ours =
+      "1 1 UDP 2130706431 10.0.0.1 46000 typ host|"
+      "1 2 UDP 2130706430 10.0.0.1 46001 typ host";
+  EXPECT_EQ(lines(out, "a=candidate:"), c.offered ? ours : "") << "never the offerer's own";
   EXPECT_EQ(leg(0, Side::kB).ice, c.offered);
   EXPECT_EQ(leg(0, Side::kA).ice, c.offerer_has_ice);
   // An answer may decline; one that was not offered ICE cannot have it.
