@@ -17,12 +17,15 @@
 #include "control/call/call_service.h"
 #include "control/config/host.h"
 #include "control/config/products.h"
+#include "control/config/secret_file.h"
 #include "control/loop/event_loop.h"
 #include "control/loop/watchers.h"
 #include "control/metrics.h"
 #include "control/ng/server.h"
 #include "control/process.h"
+#include "control/provision.h"
 #include "control/run_lock.h"
+#include "control/zone/service.h"
 #include "turnpike/host.h"
 #include "turnpike/relay.h"
 
@@ -90,6 +93,7 @@ class Daemon {
   void log_kept_settings(const AdoptionReport& adoption);
   void log_adoption();
   Result<void> start_ng();
+  Result<void> start_zones();
   Result<void> start_api();
   Result<void> watch();
   metrics::Figures figures() const;
@@ -101,6 +105,7 @@ class Daemon {
   void on_hand_over_signal();
   void on_reload_signal();
   void on_drain_tick();
+  void log_zone(const zone::Note& note);
   void log_call(log::Level level, const call::CallSummary& call, const std::string& what);
   void log_end(const call::CallSummary& call, const std::string& why,
                const std::vector<SessionStats>& stats);
@@ -115,6 +120,7 @@ class Daemon {
   std::unique_ptr<call::CallService> calls_;
   call::CallAdoption call_adoption_;
   std::unique_ptr<ng::Server> ng_;
+  std::unique_ptr<zone::Service> zones_;
   std::unique_ptr<api::Endpoints> endpoints_;
   std::unique_ptr<api::HttpServer> http_;
   loop::FdWatcher events_;
@@ -260,14 +266,34 @@ Result<void> Daemon::start_ng() {
   return {};
 }
 
+Result<void> Daemon::start_zones() {
+  if (settings_.zones.empty()) return {};
+  if (const std::string clash = trust_clash(settings_); !clash.empty()) return Error{clash};
+  auto zones = zone::Service::start(loop_, config::zone_config(settings_),
+                                    {.note = [this](const zone::Note& note) { log_zone(note); },
+                                     .random_bytes = random_bytes,
+                                     .read_secret = config::read_secret_file});
+  if (!zones) return zones.error();
+  zones_ = std::move(*zones);
+  return {};
+}
+
+void Daemon::log_zone(const zone::Note& note) {
+  log_.write(
+      note.warning ? log::Level::kWarning : log::Level::kInfo, note.event,
+      {{"zone", note.zone}, {"peer", note.peer}, {"address", note.address}, {"what", note.what}});
+}
+
 Result<void> Daemon::start_api() {
   endpoints_ = std::make_unique<api::Endpoints>(api::EndpointsContext{
       .relay = *relay_,
       .calls = *calls_,
       .node_name = settings_.node.name,
+      .role = settings_.node.role,
       .calls_max = settings_.media.calls_max,
       .clock = [] { return loop::EventLoop::now(); },
       .draining = [this] { return draining_; },
+      .zones = [this] { return zones_ ? zones_->report() : std::vector<zone::ZoneReport>{}; },
       .metrics =
           [this] {
             return api::Response{200, metrics::kContentType, metrics::render(figures())};
@@ -302,6 +328,8 @@ metrics::Figures Daemon::figures() const {
   figures.http_requests = http_->counters().requests;
   figures.http_refused = http_->counters().refused;
   figures.http_connections_refused = http_->counters().connections_refused;
+  if (zones_) figures.zones = zones_->report();
+  figures.now = loop::EventLoop::now();
   figures.process = metrics::ProcessFigures::read();
   return figures;
 }
@@ -314,6 +342,7 @@ Result<void> Daemon::start() {
   if (Result<void> started = start_relay(); !started) return started;
   start_calls();
   if (Result<void> started = start_ng(); !started) return started;
+  if (Result<void> started = start_zones(); !started) return started;
   if (Result<void> started = start_api(); !started) return started;
   if (Result<void> watched = watch(); !watched) return watched;
   log_.info("ready", {{"version", TURNPIKE_VERSION},
@@ -440,10 +469,14 @@ void Daemon::on_drain_tick() {
   loop_.stop();
 }
 
+// What a certificate's renewal needs; everything else of the configuration waits for a restart.
 void Daemon::on_reload_signal() {
-  log_.info("reload_not_supported",
-            {{"signal", "SIGHUP"},
-             {"hint", "the configuration is read at start; check it with --check and restart"}});
+  if (zones_) zones_->reload();
+  log_.info("reload", {{"zones", settings_.zones.size()},
+                       {"hint",
+                        "certificates, trust and passwords of zones are read anew; the "
+                        "configuration itself is read at start: check it with --check and "
+                        "restart"}});
 }
 
 void Daemon::log_call(log::Level level, const call::CallSummary& call, const std::string& what) {

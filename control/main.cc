@@ -46,8 +46,10 @@ int check(const std::string& path) {
   config::check_host(loaded.settings, config::Host::read(loaded.settings), loaded.findings);
   const std::vector<std::string> warnings = loaded.findings.warnings();
   const pki::Judgement files = judge_sidecar_files(loaded.settings);
+  const pki::Judgement zone_files = judge_zone_files(loaded.settings);
   std::size_t count = 0;
-  for (const auto* lines : {&warnings, &files.mistakes, &files.warnings, &users.mistakes}) {
+  for (const auto* lines : {&warnings, &files.mistakes, &files.warnings, &users.mistakes,
+                            &zone_files.mistakes, &zone_files.warnings}) {
     print(stderr, *lines, "warning: ");
     count += lines->size();
   }

@@ -55,6 +55,12 @@ class Families {
   Families& add(std::uint64_t value, const char* label = nullptr, std::string_view text = {}) {
     return add(number(value), label, text);
   }
+  using Labels = std::vector<ClientMetric::Label>;
+  Families& add(double value, Labels labels) {
+    add(value);
+    families_.back().metric.back().label = std::move(labels);
+    return *this;
+  }
 
   void add(const ng::DurationHistogram& durations, const char* label, std::string_view text) {
     fill(labelled(label, text).histogram, ng::kDurationBounds, durations.buckets,
@@ -359,6 +365,124 @@ void add_process(const Figures& figures, Families& families) {
       .add(process.open_files_max);
 }
 
+const char* purpose_label(zone::Purpose purpose) {
+  return purpose == zone::Purpose::kSignallingByCore ? "signalling_by_core" : "signalling_by_edge";
+}
+
+/// One metric of every connection of every peer.
+void each_connection(const Figures& figures, Families& families, const auto& read) {
+  for (const zone::ZoneReport& zone : figures.zones) {
+    for (const zone::PeerReport& peer : zone.peers) {
+      for (const zone::ConnectionReport& one : peer.connections) {
+        families.add(
+            read(one),
+            {{"zone", zone.name}, {"peer", peer.name}, {"purpose", purpose_label(one.purpose)}});
+      }
+    }
+  }
+}
+
+void add_zone_reasons(const Figures& figures, Families& families, const auto& counters_of) {
+  for (const zone::ZoneReport& zone : figures.zones) {
+    const auto& counters = counters_of(zone);
+    for (std::size_t i = 1; i < counters.size(); ++i) {
+      families.add(number(counters[i]), {{"zone", zone.name}, {"reason", zone::info_of(i).label}});
+    }
+  }
+}
+
+void add_zone_streams(const Figures& figures, Families& families) {
+  families.counter("turnpike_zone_streams_total", "Byte streams carried to or from peers.");
+  for (const zone::ZoneReport& zone : figures.zones) {
+    families.add(number(zone.streams_opened), {{"zone", zone.name}});
+  }
+  families.counter("turnpike_zone_streams_refused_total", "Byte streams not carried, by reason.");
+  for (const zone::ZoneReport& zone : figures.zones) {
+    const zone::StreamRefusals& refused = zone.stream_refusals;
+    for (const auto& [reason, count] : {std::pair{"peer_down", refused.peer_down},
+                                        {"wrong_account", refused.wrong_account},
+                                        {"too_many", refused.too_many},
+                                        {"unknown_target", refused.unknown_target},
+                                        {"not_connected", refused.not_connected}}) {
+      families.add(number(count), {{"zone", zone.name}, {"reason", reason}});
+    }
+  }
+}
+
+void add_zone_certificates(const Figures& figures, Families& families) {
+  families.gauge(
+      "turnpike_zone_certificate_expiry_timestamp_seconds",
+      "When a certificate of a zone ends, since the epoch; \"node\" is this node's own.");
+  const auto add = [&families](const zone::ZoneReport& zone, const std::string& of,
+                               const pki::CertificateFacts& facts) {
+    if (facts.sha256.empty()) return;
+    const auto end = facts.not_after.time_since_epoch();
+    families.add(std::chrono::duration<double>(end).count(), {{"zone", zone.name}, {"of", of}});
+  };
+  for (const zone::ZoneReport& zone : figures.zones) {
+    add(zone, "node", zone.certificate);
+    for (const zone::PeerReport& peer : zone.peers)
+      add(zone, "peer " + peer.name, peer.certificate);
+  }
+}
+
+/// Also on a node without zones, so that alerts always have a value to judge.
+void add_zone_summary(const Figures& figures, Families& families) {
+  constexpr auto kSoon = std::chrono::hours{24 * 14};
+  const auto soon = std::chrono::system_clock::now() + kSoon;
+  std::uint64_t down = 0;
+  std::uint64_t ending = 0;
+  const auto count = [&ending, soon](const pki::CertificateFacts& facts) {
+    if (!facts.sha256.empty() && facts.not_after < soon) ++ending;
+  };
+  for (const zone::ZoneReport& zone : figures.zones) {
+    count(zone.certificate);
+    for (const zone::PeerReport& peer : zone.peers) {
+      if (!peer.up) ++down;
+      count(peer.certificate);
+    }
+  }
+  families.gauge("turnpike_zone_peers_down", "Peers of zones to which not every connection is up.")
+      .add(down)
+      .gauge("turnpike_zone_certificates_ending",
+             "Certificates of zones, own and peers', that end within 14 days or have ended.")
+      .add(ending);
+}
+
+void add_zones(const Figures& figures, Families& families) {
+  families.gauge("turnpike_zone_connection_up", "1 while a connection to a peer is up.");
+  each_connection(figures, families, [](const auto& one) { return one.up ? 1.0 : 0.0; });
+  families.counter("turnpike_zone_connections_total", "How often a connection came up.");
+  each_connection(figures, families, [](const auto& one) { return number(one.connected); });
+  families.gauge("turnpike_zone_round_trip_seconds",
+                 "Round trip of the last keep-alive; 0 while the connection is down.");
+  each_connection(figures, families, [](const auto& one) { return seconds(one.round_trip); });
+  families.gauge("turnpike_zone_streams", "Byte streams that are open.");
+  each_connection(figures, families, [](const auto& one) { return number(one.streams); });
+  families.counter("turnpike_zone_received_bytes_total", "Bytes received, as encrypted.");
+  each_connection(figures, families, [](const auto& one) { return number(one.bytes_received); });
+  families.counter("turnpike_zone_sent_bytes_total", "Bytes sent, as encrypted.");
+  each_connection(figures, families, [](const auto& one) { return number(one.bytes_sent); });
+  families.counter("turnpike_zone_refused_total",
+                   "Connections that ended before the zone's handshake was done, by reason.");
+  add_zone_reasons(
+      figures, families, [](const auto& zone) -> auto& { return zone.refused; });
+  families.counter("turnpike_zone_ended_total", "Connections that were up and ended, by reason.");
+  add_zone_reasons(
+      figures, families, [](const auto& zone) -> auto& { return zone.ended; });
+  families.gauge("turnpike_zone_handshakes_waiting", "Connections that are in their handshake.");
+  for (const zone::ZoneReport& zone : figures.zones) {
+    families.add(number(zone.waiting), {{"zone", zone.name}});
+  }
+  families.gauge("turnpike_zone_files_unusable",
+                 "1 while certificate, key, trust file or password cannot be (re)loaded.");
+  for (const zone::ZoneReport& zone : figures.zones) {
+    families.add(zone.files_trouble.empty() ? 0.0 : 1.0, {{"zone", zone.name}});
+  }
+  add_zone_streams(figures, families);
+  add_zone_certificates(figures, families);
+}
+
 // Read when the program is loaded.
 const double kStartTimeSeconds =
     std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -398,6 +522,8 @@ std::string render(const Figures& figures) {
   add_transports(figures, families);
   if (figures.handshakes != nullptr) add_handshakes(*figures.handshakes, families);
   add_ng(figures, families);
+  add_zone_summary(figures, families);
+  if (!figures.zones.empty()) add_zones(figures, families);
   add_process(figures, families);
   return families.text();
 }

@@ -9,6 +9,7 @@
 #include "control/call/call_service.h"
 #include "control/log/log.h"
 #include "control/ng/server.h"
+#include "control/zone/report.h"
 #include "turnpike/handshake_stats.h"
 #include "turnpike/relay.h"
 #include "turnpike/stats.h"
@@ -45,6 +46,8 @@ struct Figures {
   std::uint64_t http_requests = 0;
   std::uint64_t http_refused = 0;
   std::uint64_t http_connections_refused = 0;
+  std::vector<zone::ZoneReport> zones;
+  Instant now{};
   ProcessFigures process;
 };
 

@@ -4,11 +4,13 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 
 #include <grp.h>
 #include <unistd.h>
 
 #include "control/config/accounts.h"
+#include "control/config/secret_file.h"
 #include "control/daemon.h"
 #include "control/pki/development.h"
 #include "control/sidecar/sidecar.h"
@@ -37,6 +39,11 @@ pki::Judgement judge_client_identity(const sidecar::SipConfig& sip, pki::WallTim
   return pki::check_identity(sip.certificate_file, sip.private_key_file, purpose, now);
 }
 
+/// Both nodes of a zone show a certificate for both purposes.
+pki::Purpose zone_purpose(const config::ZoneSection& zone) {
+  return {.names = {zone.tls_name}, .server_auth = true, .client_auth = true, .listed = true};
+}
+
 int say_error(const std::string& text) {
   std::fprintf(stderr, "turnpiked: %s\n", text.c_str());
   return kExitFailed;
@@ -60,6 +67,38 @@ pki::Judgement judge_sidecar_files(const config::Settings& settings) {
   }
   append(judgement, pki::check_trust(sip.trust_file, now));
   append(judgement.warnings, config::key_access_warnings(settings));
+  return judgement;
+}
+
+std::string trust_clash(const config::Settings& settings) {
+  std::map<std::string, std::string> zone_by_authority;
+  for (const config::ZoneSection& zone : settings.zones) {
+    const auto authorities = pki::read_certificates(zone.trust_file);
+    if (!authorities) continue;
+    for (const pki::CertificateFacts& authority : *authorities) {
+      const auto [entry, is_new] = zone_by_authority.emplace(authority.sha256, zone.name);
+      if (is_new || entry->second == zone.name) continue;
+      return "zone " + zone.name + ": its trust file holds " + authority.subject + ", which zone " +
+             entry->second + " trusts too; each zone needs authorities of its own";
+    }
+  }
+  return {};
+}
+
+pki::Judgement judge_zone_files(const config::Settings& settings) {
+  pki::Judgement judgement;
+  const pki::WallTime now = std::chrono::system_clock::now();
+  for (const config::ZoneSection& zone : settings.zones) {
+    append(judgement, pki::check_identity(zone.certificate_file, zone.private_key_file,
+                                          zone_purpose(zone), now));
+    append(judgement, pki::check_trust(zone.trust_file, now));
+    if (const auto password = config::read_secret_file(zone.password_file); !password) {
+      judgement.mistakes.push_back(password.error().message);
+    }
+  }
+  if (const std::string clash = trust_clash(settings); !clash.empty()) {
+    judgement.mistakes.push_back(clash);
+  }
   return judgement;
 }
 
@@ -93,7 +132,10 @@ int write_sidecar_files(const config::Settings& settings, const std::string& dir
   return kExitDone;
 }
 
-int make_development_certificates(const config::Settings& settings, const std::string& directory) {
+namespace {
+
+Result<pki::DevelopmentFiles> make_sip_certificates(const config::Settings& settings,
+                                                    const std::string& directory) {
   const sidecar::SipConfig sip = config::sip_config(settings);
   pki::DevelopmentOptions options;
   options.directory = directory;
@@ -111,7 +153,24 @@ int make_development_certificates(const config::Settings& settings, const std::s
   for (const auto& peer : sip.peers) {
     options.peers.push_back({"peer-" + peer.name, peer.certificate_names});
   }
-  const auto files = pki::make_development_pki(options, std::chrono::system_clock::now());
+  return pki::make_development_pki(options, std::chrono::system_clock::now());
+}
+
+/// For this node and its peers, who take their files from here.
+Result<pki::DevelopmentFiles> make_zone_certificates(const config::ZoneSection& zone,
+                                                     const std::string& directory) {
+  pki::ZonePkiOptions options{directory, {{"node", {zone.tls_name}}}};
+  for (const config::ZonePeerSection& peer : zone.peers) {
+    options.nodes.push_back({"peer-" + peer.name, {peer.tls_name}});
+  }
+  for (auto& node : options.nodes) {
+    const std::string& cluster = zone.tls_verify_subject;
+    if (!cluster.empty() && cluster != node.dns_names.front()) node.dns_names.push_back(cluster);
+  }
+  return pki::make_zone_pki(options, std::chrono::system_clock::now());
+}
+
+int tell_made(const Result<pki::DevelopmentFiles>& files, const std::string& directory) {
   if (!files) return say_error(files.error().message);
   for (const std::string& name : files->made) {
     std::printf("made %s/%s\n", directory.c_str(), name.c_str());
@@ -119,6 +178,23 @@ int make_development_certificates(const config::Settings& settings, const std::s
   std::printf("certificates: %zu files made, %zu kept in %s\n", files->made.size(),
               files->kept.size(), directory.c_str());
   return kExitDone;
+}
+
+}  // namespace
+
+int make_development_certificates(const config::Settings& settings, const std::string& directory) {
+  int code = kExitDone;
+  if (config::wants_sidecar(settings) || settings.zones.empty()) {
+    code = tell_made(make_sip_certificates(settings, directory), directory);
+  }
+  for (const config::ZoneSection& zone : settings.zones) {
+    if (code != kExitDone) return code;
+    std::error_code failed;
+    std::filesystem::create_directories(directory, failed);
+    const std::string place = directory + "/zone-" + zone.name;
+    code = tell_made(make_zone_certificates(zone, place), place);
+  }
+  return code;
 }
 
 }  // namespace turnpike

@@ -9,6 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "control/api/zones_json.h"
+
 namespace turnpike::api {
 namespace {
 
@@ -188,6 +190,7 @@ void Endpoints::handle(const Request& request, Respond respond) {
     }
     if (path == "/v1/status") return respond(status());
     if (path == "/v1/sessions") return respond(sessions());
+    if (path == "/v1/zones") return respond(zones());
     if (path.starts_with(kSession)) return session(path.substr(kSession.size()), respond);
   }
   respond(failure(404, "there is nothing under this path"));
@@ -214,7 +217,7 @@ Response Endpoints::status() const {
   }
   return json(200, {{"name", context_.node_name},
                     {"version", TURNPIKE_VERSION},
-                    {"role", "single"},
+                    {"role", context_.role},
                     {"state", context_.draining() ? "draining" : "running"},
                     {"uptime_seconds", seconds(context_.clock() - started_)},
                     {"calls", context_.calls.call_count()},
@@ -232,6 +235,12 @@ Response Endpoints::status() const {
                       {"refused", adoption.refused}}},
                     {"shards", std::move(shards)},
                     {"drops", drops_of(drops, [](std::uint64_t n) { return n; })}});
+}
+
+Response Endpoints::zones() const {
+  const auto zones = context_.zones ? context_.zones() : std::vector<zone::ZoneReport>{};
+  return {200, "application/json",
+          zones_json(zones, context_.clock(), std::chrono::system_clock::now())};
 }
 
 Response Endpoints::sessions() const {

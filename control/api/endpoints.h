@@ -10,6 +10,7 @@
 
 #include "control/api/http_server.h"
 #include "control/call/call_service.h"
+#include "control/zone/report.h"
 #include "turnpike/event.h"
 #include "turnpike/relay.h"
 #include "turnpike/time.h"
@@ -20,9 +21,11 @@ struct EndpointsContext {
   Relay& relay;
   call::CallService& calls;
   std::string node_name;
+  std::string role = "single";
   std::uint64_t calls_max = 0;
   std::function<Instant()> clock;
   std::function<bool()> draining;
+  std::function<std::vector<zone::ZoneReport>()> zones{};  ///< unset: none
   std::function<Response()> metrics;
 };
 
@@ -33,8 +36,8 @@ class Endpoints {
  public:
   explicit Endpoints(EndpointsContext context);
 
-  /// GET /metrics, /healthz, /readyz through both doors; /v1/status, /v1/sessions and
-  /// /v1/sessions/ID through the unix socket only.
+  /// GET /metrics, /healthz, /readyz through both doors; /v1/status, /v1/sessions,
+  /// /v1/sessions/ID and /v1/zones through the unix socket only.
   void handle(const Request& request, Respond respond);
 
   /// Takes kSessionStats events with a token of ours. True when it was one.
@@ -53,6 +56,7 @@ class Endpoints {
   Response ready() const;
   Response status() const;
   Response sessions() const;
+  Response zones() const;
   void session(std::string_view id_text, Respond respond);
 
   EndpointsContext context_;

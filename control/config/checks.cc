@@ -45,10 +45,6 @@ std::string unusable(const IpAddress& ip) {
 }
 
 void check_node(const Settings& settings, Findings& findings) {
-  if (findings.sound({"node.role"}) && settings.node.role != "single") {
-    findings.mistake({"node.role"}, "node.role \"" + settings.node.role +
-                                        "\" is not available in this version; use \"single\"");
-  }
   if (settings.node.name.empty()) {
     findings.mistake({"node.name"}, "node.name is empty; give the node a name or leave it out");
   }
@@ -306,11 +302,19 @@ void check_unix_paths(const Settings& settings, Findings& findings) {
 
 std::vector<Listener> listeners(const Settings& settings) {
   std::vector<Listener> all;
-  const auto add = [&all](const char* path, Transport transport, const SocketAddress& address) {
+  const auto add = [&all](const std::string& path, Transport transport,
+                          const SocketAddress& address) {
     if (address.is_set()) all.push_back({path, transport, address});
   };
   add("ng.udp", Transport::kUdp, settings.ng.udp);
   add("api.metrics", Transport::kTcp, settings.api.metrics);
+  for (const ZoneSection& zone : settings.zones) {
+    add("zone." + zone.name + ".listen", Transport::kTcp, zone.listen);
+    for (const ZonePeerSection& peer : zone.peers) {
+      add("zone." + zone.name + ".peer." + peer.name + ".sip_listen", Transport::kTcp,
+          peer.sip_listen);
+    }
+  }
   if (settings.sip.domains.empty()) return all;
   for (const InterfaceSection& interface : settings.interfaces) {
     for (const IpAddress& ip : interface.addresses) {
@@ -339,6 +343,7 @@ void check(const Settings& settings, Findings& findings) {
   check_listeners(settings, findings);
   check_unix_paths(settings, findings);
   check_sip(settings, findings);
+  check_zones(settings, findings);
 }
 
 }  // namespace turnpike::config

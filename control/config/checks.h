@@ -25,6 +25,9 @@ std::vector<Listener> listeners(const Settings& settings);
 /// The rules of [sip]: the sidecar's own, with its names turned into keys of the file.
 void check_sip(const Settings& settings, Findings& findings);
 
+/// The rules of [zone.ZONE] and of node.role.
+void check_zones(const Settings& settings, Findings& findings);
+
 /// Runs all rules.
 void check(const Settings& settings, Findings& findings);
 

@@ -26,30 +26,55 @@ std::string quoted(std::string_view name) {
   return describe(Node::of_text(std::string(name)));
 }
 
+/// Takes the first name off a path: "a.b.c" gives "a" and leaves "b.c".
+std::string_view take_name(std::string_view& path) {
+  const std::string_view name = path.substr(0, path.find('.'));
+  path.remove_prefix(std::min(path.size(), name.size() + 1));
+  return name;
+}
+
+/// Whether `pattern` ("zone.*.peer.*") begins with names that match all of `path`. `rest` is then
+/// what follows, `named` what of the path stands from the first "*" on.
+bool matches(std::string_view pattern, std::string_view path, std::string_view& rest,
+             std::string_view& named) {
+  named = {};
+  while (!path.empty()) {
+    const std::string_view left = path;
+    const std::string_view wanted = take_name(pattern);
+    const std::string_view name = take_name(path);
+    if (wanted != name && wanted != "*") return false;
+    if (wanted == "*" && named.empty()) named = left;
+  }
+  rest = pattern;
+  return true;
+}
+
 /// The section declared for a table at `path`; "interface.outside" is found under "interface.*".
-const Section* find_section(const std::string& path) {
+const Section* find_section(const std::string& path, std::string& name) {
+  const Section* found = nullptr;
+  std::string_view rest;
+  std::string_view named;
   for (const Section& section : sections()) {
-    if (section.path == path) return &section;
+    if (!matches(section.path, path, rest, named) || !rest.empty()) continue;
+    if (found != nullptr && section.path != path) continue;  // a literal name comes first
+    found = &section;
+    name = named;
   }
-  const std::string pattern = path.substr(0, path.rfind('.') + 1) + "*";
-  for (const Section& section : sections()) {
-    if (section.path == pattern) return &section;
-  }
-  return nullptr;
+  return found;
 }
 
 /// Names of the sections directly below `path`; `any` tells that every name will do.
 std::vector<std::string_view> subsections(const std::string& path, bool& any) {
   std::vector<std::string_view> names;
-  const std::string prefix = path.empty() ? "" : path + ".";
   any = false;
   for (const Section& section : sections()) {
-    if (!section.path.starts_with(prefix)) continue;
-    std::string_view rest = std::string_view(section.path).substr(prefix.size());
-    rest = rest.substr(0, rest.find('.'));
-    if (rest == "*") any = true;
-    if (rest != "*" && std::find(names.begin(), names.end(), rest) == names.end()) {
-      names.push_back(rest);
+    std::string_view rest;
+    std::string_view named;
+    if (!matches(section.path, path, rest, named) || rest.empty()) continue;
+    const std::string_view next = take_name(rest);
+    if (next == "*") any = true;
+    if (next != "*" && std::find(names.begin(), names.end(), next) == names.end()) {
+      names.push_back(next);
     }
   }
   return names;
@@ -72,11 +97,11 @@ class Validator {
 
  private:
   void visit(const Node& table, const std::string& path) {
-    const Section* section = path.empty() ? nullptr : find_section(path);
+    std::string section_name;
+    const Section* section = path.empty() ? nullptr : find_section(path, section_name);
     if (section != nullptr) {
-      const std::string name = section->named() ? path.substr(path.rfind('.') + 1) : "";
       absent_.erase(std::remove(absent_.begin(), absent_.end(), section), absent_.end());
-      fill(*section, table, path, name);
+      fill(*section, table, path, section_name);
     }
     bool any_name = false;
     const auto names = subsections(path, any_name);

@@ -6,6 +6,7 @@
 #include "control/config/host.h"
 #include "control/config/settings.h"
 #include "control/sidecar/sip_config.h"
+#include "control/zone/config.h"
 #include "turnpike/config.h"
 
 namespace turnpike::config {
@@ -18,6 +19,9 @@ api::HttpServerOptions api_config(const Settings& settings);
 bool wants_sidecar(const Settings& settings);
 /// What the file itself says of the sidecar; the users of sip.users_file are not in it.
 sidecar::SipConfig sip_config(const Settings& settings);
+
+/// The zones of an edge or a core.
+zone::ServiceConfig zone_config(const Settings& settings);
 
 /// What was found in sip.users_file.
 struct UsersFile {

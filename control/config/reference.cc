@@ -1,4 +1,6 @@
 // The Markdown reference of docs/configuration.md, made from the tables.
+#include <algorithm>
+#include <cctype>
 #include <sstream>
 
 #include "control/config/load.h"
@@ -15,14 +17,25 @@ std::string initial_of(const Key& key) {
   return "`" + describe(key.initial) + "`";
 }
 
+/// "interface.*" is interface.NAME; "zone.*.peer.*" is zone.ZONE.peer.PEER.
+std::string title_of(std::string path) {
+  const bool several = std::count(path.begin(), path.end(), '*') > 1;
+  for (auto star = path.find('*'); star != std::string::npos; star = path.find('*')) {
+    const auto dot = path.rfind('.', star - 2);
+    const std::size_t begin = dot == std::string::npos ? 0 : dot + 1;
+    std::string word = several ? path.substr(begin, star - 1 - begin) : "name";
+    for (char& c : word) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    path.replace(star, 1, word);
+  }
+  return path;
+}
+
 }  // namespace
 
 std::string reference() {
   std::ostringstream out;
   for (const Section& section : sections()) {
-    std::string title = section.path;
-    if (section.named()) title.replace(title.size() - 1, 1, "NAME");
-    out << "### [" << title << "]\n\n" << section.meaning << "\n";
+    out << "### [" << title_of(section.path) << "]\n\n" << section.meaning << "\n";
     out << "\n| key | value | default | meaning |\n|---|---|---|---|\n";
     for (const Key& key : section.keys) {
       out << "| `" << key.name << "` | " << key.type << " | " << initial_of(key) << " | "

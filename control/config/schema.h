@@ -44,10 +44,12 @@ struct Key {
 };
 
 struct Section {
-  std::string path;  ///< "media", or "interface.*" for a section per name
+  /// "media", or "interface.*" for a section per name, or "zone.*.peer.*" for several below each.
+  std::string path;
   std::string meaning;
   std::vector<Key> keys;
-  /// The struct to fill. For a section per name it is called once for each name in the file.
+  /// The struct to fill. For a section per name it is called once for each name in the file;
+  /// `name` is what stands from the first "*" on: "outside", "dmz.peer.core-1".
   std::function<void*(Settings&, const std::string& name)> place;
 
   bool named() const { return path.ends_with(".*"); }
@@ -240,6 +242,9 @@ class SectionOf {
 
 /// [sip] and the sections below it.
 std::vector<Section> sip_sections();
+
+/// [zone.ZONE] and the sections below it.
+std::vector<Section> zone_sections();
 
 /// Every section of the file, in the order of the reference.
 const std::vector<Section>& sections();

@@ -20,7 +20,9 @@ Section node_section() {
             "Name of this node in logs and in the API's answers.")
       .word("role", &NodeSection::role, "single", {"single", "edge", "core"},
             "What this node is: \"single\" has the outside and the inside network on one host. "
-            "\"edge\" and \"core\" are reserved for traversal pairs and refused for now.")
+            "\"edge\" and \"core\" are the nodes of a traversal pair: they keep the zones of "
+            "[zone.ZONE] connected and carry SIP between them. Media does not cross the zone in "
+            "this version: calls are relayed by each node for itself, as by \"single\".")
       .integer("drain_timeout_seconds", &NodeSection::drain_timeout, 30, kDay,
                "How long a stopping daemon waits for its calls to end. New calls are refused "
                "meanwhile; a second signal ends the wait.")
@@ -205,6 +207,7 @@ const std::vector<Section>& sections() {
         api_section(),  log_section(),       holder_section(),
     };
     for (Section& section : sip_sections()) list.push_back(std::move(section));
+    for (Section& section : zone_sections()) list.push_back(std::move(section));
     return list;
   }();
   return all;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "control/config/sip_section.h"
+#include "control/tls/context.h"
 #include "turnpike/address.h"
 #include "turnpike/command.h"
 #include "turnpike/config.h"
@@ -84,6 +85,41 @@ struct HolderSection {
   std::string unix_path;  ///< empty: no holder
 };
 
+enum class ZoneKind : std::uint8_t { kUc = 0, kTraversal = 1 };
+enum class NameRule : std::uint8_t { kSan = 0, kSanOrCommonName = 1 };
+
+/// [zone.ZONE.peer.PEER]
+struct ZonePeerSection {
+  std::string name;
+  std::string tls_name;
+  SocketAddress address;     ///< unset: not dialled
+  SocketAddress sip_listen;  ///< unset: none
+  SocketAddress sip_target;  ///< unset: none
+};
+
+/// [zone.ZONE]
+struct ZoneSection {
+  std::string name;
+  ZoneKind kind = ZoneKind::kUc;
+  SocketAddress listen;  ///< unset: none
+  std::string tls_name;
+  std::string certificate_file;
+  std::string private_key_file;
+  std::string trust_file;
+  std::string tls_verify_subject;
+  NameRule verify_name = NameRule::kSan;
+  tls::Version tls_min_version = tls::Version::kTls12;
+  std::string user;
+  std::string password_file;
+  std::vector<std::string> domains;
+  Seconds keepalive{};
+  Seconds handshake_timeout{};
+  std::uint32_t waiting_max = 0;
+  std::uint32_t waiting_per_source_max = 0;
+  std::uint32_t streams_max = 0;
+  std::vector<ZonePeerSection> peers;  ///< in the order of their names
+};
+
 struct Settings {
   NodeSection node;
   std::vector<InterfaceSection> interfaces;  ///< in the order of their names
@@ -93,6 +129,7 @@ struct Settings {
   LogSection log;
   HolderSection holder;
   SipSection sip;
+  std::vector<ZoneSection> zones;  ///< in the order of their names
 };
 
 }  // namespace turnpike::config

@@ -100,6 +100,11 @@ sidecar::SipConfig sip_config(const Settings& settings) {
   config.ng_endpoint = settings.ng.unix_path.empty() ? "udp:" + to_string(settings.ng.udp)
                                                      : "unix:" + settings.ng.unix_path;
   config.health = settings.api.metrics;
+  for (const ZoneSection& zone : settings.zones) {
+    for (const ZonePeerSection& peer : zone.peers) {
+      if (peer.sip_listen.is_set()) config.zone_listeners.push_back(peer.sip_listen);
+    }
+  }
   for (const SipUserSection& user : settings.sip.user_sections) {
     config.users.push_back({user.name, user.domain.empty() ? main_domain(settings) : user.domain,
                             std::string(user.ha1.reveal())});

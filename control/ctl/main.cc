@@ -94,6 +94,7 @@ int main(int argc, char** argv) {
   app.fallthrough();
   const CLI::App* status = app.add_subcommand("status", "calls, sessions, ports, drops");
   const CLI::App* sessions = app.add_subcommand("sessions", "one line for each session");
+  const CLI::App* zone = app.add_subcommand("zone", "zones, peers, certificates, last errors");
   CLI::App* session = app.add_subcommand("session", "figures of one session, by leg and stream");
   session->add_option("ID", name, "as `turnpikectl sessions` shows it, or a call-id")->required();
   try {
@@ -106,6 +107,9 @@ int main(int argc, char** argv) {
   }
   if (sessions->parsed()) {
     return finish(show(options, fetch(options, "/v1/sessions"), ctl::print_sessions));
+  }
+  if (zone->parsed()) {
+    return finish(show(options, fetch(options, "/v1/zones"), ctl::print_zones));
   }
   return finish(show_sessions(options, name));
 }

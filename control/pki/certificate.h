@@ -22,8 +22,9 @@ struct CertificateFacts {
   std::vector<std::string> ip_addresses;
   WallTime not_before;
   WallTime not_after;
-  bool server_auth = false;  ///< may identify a TLS server (extended key usage or none at all)
-  bool client_auth = false;  ///< may identify a TLS client
+  bool server_auth = false;     ///< may identify a TLS server (extended key usage or none at all)
+  bool client_auth = false;     ///< may identify a TLS client
+  bool lists_purposes = false;  ///< has the extended key usage extension at all
   bool is_authority = false;
   bool self_signed = false;
   std::string key_type;  ///< "RSA", "EC", "ED25519", ...
@@ -34,11 +35,15 @@ struct CertificateFacts {
 /// Fails when the file is missing, not PEM, or holds no certificate.
 Result<CertificateFacts> read_certificate(const std::string& path);
 
+/// The same of every certificate of the file, in its order.
+Result<std::vector<CertificateFacts>> read_certificates(const std::string& path);
+
 /// What a certificate and key are wanted for.
 struct Purpose {
   std::vector<std::string> names;  ///< DNS names or IP addresses it must be valid for
   bool server_auth = true;
   bool client_auth = false;
+  bool listed = false;  ///< the purposes must be named; a certificate for everything will not do
 };
 
 /// What is wrong with an identity; the file's path stands in each text. Never holds key material.

@@ -1,6 +1,7 @@
 #include "control/pki/development.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -174,15 +176,25 @@ class Workshop {
       : options_(options), group_(group), now_(now) {}
 
   Result<DevelopmentFiles> run() {
-    if (auto made = make_directory(); !made) return made.error();
-    if (auto made = authority(); !made) return made.error();
     std::vector<Leaf> leaves = {{"server", options_.names, false, true},
                                 {"traversal", options_.names, true, true}};
     for (const auto& peer : options_.peers) {
       leaves.push_back({peer.name, peer.dns_names, true, false});
     }
-    for (const Leaf& leaf : leaves) {
-      if (auto made = certificate(leaf); !made) return made.error();
+    if (auto made = make(leaves); !made) return made.error();
+    return std::move(files_);
+  }
+
+  Result<DevelopmentFiles> run_zone() {
+    std::vector<Leaf> leaves;
+    for (const auto& node : options_.peers) {
+      leaves.push_back({node.name, node.dns_names, true, false});
+    }
+    if (auto made = make(leaves); !made) return made.error();
+    if (exists(path("password"))) {
+      files_.kept.push_back("password");
+    } else if (auto made = put("password", random_password(), true, false); !made) {
+      return made.error();
     }
     return std::move(files_);
   }
@@ -192,6 +204,28 @@ class Workshop {
   static bool exists(const std::string& file) {
     struct stat status {};
     return ::lstat(file.c_str(), &status) == 0;
+  }
+
+  Result<void> make(const std::vector<Leaf>& leaves) {
+    if (auto made = make_directory(); !made) return made.error();
+    if (auto made = authority(); !made) return made.error();
+    for (const Leaf& leaf : leaves) {
+      if (auto made = certificate(leaf); !made) return made.error();
+    }
+    return {};
+  }
+
+  static Result<std::string> random_password() {
+    std::array<unsigned char, 32> bytes{};
+    if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1) {
+      return openssl_error("cannot make a password");
+    }
+    std::string text;
+    for (const unsigned char byte : bytes) {
+      text += "0123456789abcdef"[byte >> 4];
+      text += "0123456789abcdef"[byte & 15];
+    }
+    return text + "\n";
   }
 
   Result<void> make_directory() const {
@@ -332,6 +366,16 @@ Result<void> check_names(const std::string& of, const std::vector<std::string>& 
 }
 
 }  // namespace
+
+Result<DevelopmentFiles> make_zone_pki(const ZonePkiOptions& options, WallTime now) {
+  DevelopmentOptions as_peers;
+  as_peers.directory = options.directory;
+  as_peers.peers = options.nodes;
+  for (const auto& node : options.nodes) {
+    if (auto usable = check_names(node.name, node.dns_names); !usable) return usable.error();
+  }
+  return Workshop(as_peers, std::nullopt, now).run_zone();
+}
 
 Result<DevelopmentFiles> make_development_pki(const DevelopmentOptions& options, WallTime now) {
   if (auto usable = check_names("the edge", options.names); !usable) return usable.error();

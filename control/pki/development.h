@@ -38,4 +38,16 @@ struct DevelopmentFiles {
 /// sign, or to sign with an authority that is not one of ours.
 Result<DevelopmentFiles> make_development_pki(const DevelopmentOptions& options, WallTime now);
 
+struct ZonePkiOptions {
+  std::string directory;
+  /// File names and the names in the certificates, of every node of the zone.
+  std::vector<DevelopmentOptions::Peer> nodes;
+};
+
+/// What the nodes of one zone need, by the same rules:
+///   ca.pem ca.key       the zone's own authority
+///   NAME.pem NAME.key   for each node (both purposes)
+///   password            64 random hexadecimal digits, mode 0600; kept when it is there
+Result<DevelopmentFiles> make_zone_pki(const ZonePkiOptions& options, WallTime now);
+
 }  // namespace turnpike::pki

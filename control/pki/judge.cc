@@ -49,6 +49,11 @@ void check_strength(const std::string& path, const CertificateFacts& facts, Judg
 
 void check_purposes(const std::string& path, const CertificateFacts& facts, const Purpose& purpose,
                     Judgement& judgement) {
+  if (purpose.listed && !facts.lists_purposes) {
+    judgement.mistakes.push_back(path +
+                                 ": names no purposes (extended key usage); peers demand "
+                                 "serverAuth and clientAuth");
+  }
   if (purpose.server_auth && !facts.server_auth) {
     judgement.mistakes.push_back(path + ": lacks the purpose serverAuth; clients would hang up");
   }

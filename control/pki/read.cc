@@ -153,6 +153,7 @@ CertificateFacts facts_of(X509* certificate) {
   facts.not_after = time_of(X509_get0_notAfter(certificate));
   facts.server_auth = X509_check_purpose(certificate, X509_PURPOSE_SSL_SERVER, 0) == 1;
   facts.client_auth = X509_check_purpose(certificate, X509_PURPOSE_SSL_CLIENT, 0) == 1;
+  facts.lists_purposes = X509_get_extended_key_usage(certificate) != UINT32_MAX;
   facts.is_authority = X509_check_ca(certificate) == 1;
   facts.self_signed = (X509_get_extension_flags(certificate) & EXFLAG_SS) != 0;
   if (const EVP_PKEY* key = X509_get0_pubkey(certificate)) {
@@ -161,6 +162,14 @@ CertificateFacts facts_of(X509* certificate) {
     facts.key_bits = EVP_PKEY_get_bits(key);
   }
   facts.sha256 = fingerprint(certificate);
+  return facts;
+}
+
+Result<std::vector<CertificateFacts>> read_certificates(const std::string& path) {
+  const auto all = load_certificates(path);
+  if (!all) return all.error();
+  std::vector<CertificateFacts> facts;
+  for (const CertificateHandle& certificate : *all) facts.push_back(facts_of(certificate.get()));
   return facts;
 }
 

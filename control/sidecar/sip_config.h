@@ -109,6 +109,8 @@ struct SipConfig {
   /// Where turnpiked answers GET /healthz; unset = nowhere. A relay that is stopped but not dead
   /// would hold every SIP worker that asks it something over a unix socket.
   SocketAddress health;
+  /// Loopback listeners of turnpiked behind which a zone's peer is; for the SIP server only.
+  std::vector<SocketAddress> zone_listeners;
   std::uint32_t calls_per_minute_max = 30;        ///< of one outside user; more get 503
   std::uint32_t peer_calls_per_minute_max = 600;  ///< of one peer; more get 503
   std::uint32_t requests_per_second_max = 50;     ///< of one outside address; more are ignored

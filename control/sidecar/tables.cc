@@ -89,6 +89,10 @@ std::string firewall_rules(const SipConfig& config) {
       text += reject(destination(ng->ip) + " udp dport " + std::to_string(ng->port), users);
     }
   }
+  for (const SocketAddress& listener : config.zone_listeners) {
+    text += reject(destination(listener.ip) + " tcp dport " + std::to_string(listener.port),
+                   config.run_user);
+  }
   if (!config.trust_local_processes) {
     for (const auto& address : config.inside.addresses) {
       const std::string to = destination(address.local);

@@ -117,6 +117,15 @@ class EndpointsTest : public testing::Test {
   Endpoints endpoints_;
 };
 
+TEST_F(EndpointsTest, zones_are_served_through_the_unix_socket_only) {
+  Response got;
+  endpoints_.handle({Door::kUnix, "/v1/zones"}, [&got](Response response) { got = response; });
+  EXPECT_EQ(got.status, 200U);
+  EXPECT_EQ(json::parse(got.body).at("zones").size(), 0U);
+  endpoints_.handle({Door::kTcp, "/v1/zones"}, [&got](Response response) { got = response; });
+  EXPECT_EQ(got.status, 403U);
+}
+
 TEST_F(EndpointsTest, health_and_readiness) {
   EXPECT_EQ(get("/healthz", Door::kTcp).status, 200u);
   EXPECT_EQ(get("/readyz", Door::kTcp).status, 200u);

@@ -128,7 +128,8 @@ const Mistake kMistakes[] = {
     {"[node]\nname = \"\"\n", "t.toml:6: node.name is empty; give the node a name or leave it out"},
     {"[node]\nname = \"a\\u0007b\"\n", "t.toml:6: node.name holds control characters; remove them"},
     {"[node]\nrole = \"edge\"\n",
-     "t.toml:6: node.role \"edge\" is not available in this version; use \"single\""},
+     "t.toml:6: node.role is \"edge\", but there is no zone; add a section [zone.NAME], or use "
+     "\"single\""},
     {"[node]\nrole = \"double\"\n",
      "t.toml:6: node.role is \"double\"; give one of \"single\", \"edge\", \"core\""},
     {"[media]\nport_min = 36001\n",

@@ -123,8 +123,50 @@ TEST(Metrics, figures_reach_their_series) {
   EXPECT_THAT(text, HasSubstr("turnpike_ice_candidates_skipped_total 5\n"));
 }
 
+Figures figures_with_a_zone() {
+  static ng::ServerCounters ng;
+  Figures figures;
+  figures.ng = &ng;
+  zone::ZoneReport zone;
+  zone.name = "dmz";
+  zone.certificate.sha256 = "ab";
+  zone.certificate.not_after = std::chrono::system_clock::now() + std::chrono::hours{24 * 10};
+  zone.refused[static_cast<std::size_t>(zone::Reason::kWrongPassword)] = 6;
+  zone.ended[static_cast<std::size_t>(zone::Reason::kSilent)] = 2;
+  zone.stream_refusals.wrong_account = 3;
+  zone.peers.resize(1);
+  zone.peers[0].name = "c1";
+  zone.peers[0].connections[1].purpose = zone::Purpose::kSignallingByEdge;
+  zone.peers[0].connections[1].up = true;
+  zone.peers[0].connections[1].round_trip = Milliseconds{250};
+  figures.zones = {zone};
+  return figures;
+}
+
+TEST(Metrics, zones_have_states_reasons_and_certificates) {
+  const std::string text = render(figures_with_a_zone());
+  for (const char* wanted :
+       {"turnpike_zone_peers_down 1\n", "turnpike_zone_certificates_ending 1\n",
+        "turnpike_zone_connection_up{zone=\"dmz\",peer=\"c1\",purpose=\"signalling_by_core\"} 0\n",
+        "turnpike_zone_connection_up{zone=\"dmz\",peer=\"c1\",purpose=\"signalling_by_edge\"} 1\n",
+        "turnpike_zone_round_trip_seconds{zone=\"dmz\",peer=\"c1\",purpose=\"signalling_by_edge\"} "
+        "0.25\n",
+        "turnpike_zone_refused_total{zone=\"dmz\",reason=\"wrong_password\"} 6\n",
+        "turnpike_zone_refused_total{zone=\"dmz\",reason=\"expired\"} 0\n",
+        "turnpike_zone_ended_total{zone=\"dmz\",reason=\"silent\"} 2\n",
+        "turnpike_zone_streams_refused_total{zone=\"dmz\",reason=\"wrong_account\"} 3\n",
+        "turnpike_zone_certificate_expiry_timestamp_seconds{zone=\"dmz\",of=\"node\"} "}) {
+    EXPECT_THAT(text, HasSubstr(wanted));
+  }
+  for (const auto& [name, type] : parse(text).types) {
+    EXPECT_EQ(type == "counter", name.ends_with("_total")) << name << " is a " << type;
+  }
+  EXPECT_THAT(rendered(), HasSubstr("turnpike_zone_peers_down 0\n"));
+  EXPECT_THAT(rendered(), testing::Not(HasSubstr("turnpike_zone_connection_up")));
+}
+
 TEST(Metrics, number_of_series_is_bounded) {
-  EXPECT_LT(parse(rendered(2)).values.size(), 250u);
+  EXPECT_LT(parse(rendered(2)).values.size(), 260u);
   EXPECT_LT(parse(rendered(64)).values.size(), 1200u);
 }
 

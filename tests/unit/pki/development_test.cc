@@ -146,5 +146,37 @@ TEST_F(Development, no_place_to_write_is_said) {
   EXPECT_THAT(refusal(wanted), HasSubstr("No such file"));
 }
 
+TEST_F(Development, makes_what_the_nodes_of_a_zone_need) {
+  const ZonePkiOptions zone{path("zone"),
+                            {{"node", {"edge.example.com", "cluster.example.com"}},
+                             {"peer-c1", {"core.example.com", "cluster.example.com"}}}};
+  const auto made = make_zone_pki(zone, kNow);
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_THAT(made->made, UnorderedElementsAre("ca.pem", "ca.key", "node.pem", "node.key",
+                                               "peer-c1.pem", "peer-c1.key", "password"));
+  const Purpose purpose{{"core.example.com", "cluster.example.com"}, true, true, true};
+  EXPECT_THAT(
+      check_identity(path("zone/peer-c1.pem"), path("zone/peer-c1.key"), purpose, kNow).mistakes,
+      IsEmpty());
+  EXPECT_EQ(mode("zone/password"), 0600U);
+  const std::string password = read("zone/password");
+  EXPECT_EQ(password.size(), 65U);
+  const auto again = make_zone_pki(zone, kNow);
+  ASSERT_TRUE(again);
+  EXPECT_THAT(again->made, IsEmpty());
+  EXPECT_EQ(read("zone/password"), password);
+  EXPECT_FALSE(make_zone_pki({path("zone"), {{"node", {"*bad name"}}}}, kNow));
+}
+
+TEST_F(Development, a_certificate_without_purposes_is_none_for_a_zone) {
+  self_signed("plain", kEc, "");
+  const Purpose anything{{}, true, true, false};
+  const Purpose named{{}, true, true, true};
+  EXPECT_THAT(check_identity(path("plain.pem"), path("plain.key"), anything, kNow).mistakes,
+              IsEmpty());
+  EXPECT_THAT(check_identity(path("plain.pem"), path("plain.key"), named, kNow).mistakes,
+              Contains(HasSubstr("names no purposes")));
+}
+
 }  // namespace
 }  // namespace turnpike::pki

@@ -193,6 +193,14 @@ TEST(Script, ng_over_udp_is_guarded_by_account) {
                         "turnpike } counter reject"));
 }
 
+TEST(Script, listeners_towards_a_zone_are_for_the_sip_server_only) {
+  SipConfig config = example();
+  config.zone_listeners = {{IpAddress::v4(127, 0, 0, 1), 7101}};
+  EXPECT_THAT(file_of(config, "nftables.conf"),
+              HasSubstr("    ip daddr 127.0.0.1 tcp dport 7101 meta skuid != { kamailio } counter "
+                        "reject\n"));
+}
+
 TEST(Generate, refuses_a_directory_that_cannot_stand_in_a_script) {
   for (const char* directory : {"", "relative", "/a b", "/a\"b", "/a/../b", "/a\nb", "/a$b"}) {
     EXPECT_FALSE(generate(example(), directory, kSigningKey)) << directory;

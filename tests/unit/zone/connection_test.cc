@@ -222,6 +222,36 @@ TEST_F(ZoneConnection, property_bytes_arrive_whole_and_in_order_whatever_the_pip
   EXPECT_GT(total, 500000U);
 }
 
+// TCP may end after any byte: both ends come to an end with a reason, whatever was on its way.
+TEST_F(ZoneConnection, property_a_pipe_that_is_cut_anywhere_closes_both_ends) {
+  const Credentials of_edge = credentials("edge");
+  const Credentials of_core = credentials("core");
+  bool opened = false;
+  for (std::size_t allowed = 0; !opened; allowed += 97) {
+    make(of_edge, of_core);
+    std::size_t left = allowed;
+    for (bool moved = true; moved && left > 0;) {
+      moved = false;
+      for (Connection* from : {core_.get(), edge_.get()}) {
+        const std::string bytes = from->take_output(65536);
+        const std::string_view passed = std::string_view(bytes).substr(0, left);
+        left -= passed.size();
+        moved = moved || !passed.empty();
+        (from == core_.get() ? *edge_ : *core_).receive(passed, now_);
+      }
+    }
+    opened = core_->phase() == Phase::kOpen && edge_->phase() == Phase::kOpen && left > 0;
+    for (Connection* end : {core_.get(), edge_.get()}) {
+      end->on_transport_end(now_);
+      end->take_output(65536);
+      EXPECT_EQ(end->phase(), Phase::kClosed) << allowed;
+      EXPECT_NE(end->reason(), Reason::kNone) << allowed;
+      EXPECT_TRUE(end->take_events().empty()) << allowed;
+    }
+    ASSERT_LT(allowed, 100000U);
+  }
+}
+
 // Every byte of the handshake changed once: nobody opens on a damaged one, nobody crashes.
 TEST_F(ZoneConnection, property_a_damaged_handshake_never_opens) {
   make();

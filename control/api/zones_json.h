@@ -1,0 +1,17 @@
+// The state of the zones as JSON.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "control/pki/certificate.h"
+#include "control/zone/report.h"
+#include "turnpike/time.h"
+
+namespace turnpike::api {
+
+/// The body of /v1/zones. Ages and times are told against `now` and `wall_now`.
+std::string zones_json(const std::vector<zone::ZoneReport>& zones, Instant now,
+                       pki::WallTime wall_now);
+
+}  // namespace turnpike::api

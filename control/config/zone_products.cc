@@ -1,0 +1,45 @@
+// From the [zone.ZONE] sections to what control/zone takes.
+#include "control/config/products.h"
+
+namespace turnpike::config {
+namespace {
+
+zone::ZoneConfig to_zone(const ZoneSection& section) {
+  zone::ZoneConfig zone;
+  zone.name = section.name;
+  zone.kind = section.kind == ZoneKind::kUc ? "uc" : "traversal";
+  zone.listen = section.listen;
+  zone.tls = {.certificate_file = section.certificate_file,
+              .private_key_file = section.private_key_file,
+              .trust_file = section.trust_file,
+              .protocol = zone::kTlsProtocol,
+              .oldest = section.tls_min_version};
+  zone.tls_verify_subject = section.tls_verify_subject;
+  zone.accept_common_name = section.verify_name == NameRule::kSanOrCommonName;
+  zone.user = section.user;
+  zone.password_file = section.password_file;
+  zone.domains = section.domains;
+  zone.keepalive = section.keepalive;
+  zone.handshake_timeout = section.handshake_timeout;
+  zone.admission.waiting_max = section.waiting_max;
+  zone.admission.waiting_per_source_max = section.waiting_per_source_max;
+  zone.http2.streams_max = section.streams_max;
+  for (const ZonePeerSection& peer : section.peers) {
+    zone.peers.push_back(
+        {peer.name, peer.address, peer.tls_name, peer.sip_listen, peer.sip_target});
+  }
+  return zone;
+}
+
+}  // namespace
+
+zone::ServiceConfig zone_config(const Settings& settings) {
+  zone::ServiceConfig config;
+  config.role = settings.node.role == "edge" ? zone::Role::kEdge : zone::Role::kCore;
+  config.node = settings.node.name;
+  config.sip_user = settings.sip.run_user;
+  for (const ZoneSection& section : settings.zones) config.zones.push_back(to_zone(section));
+  return config;
+}
+
+}  // namespace turnpike::config

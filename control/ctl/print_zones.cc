@@ -1,0 +1,113 @@
+// The zones, as paragraphs.
+#include <cstdio>
+
+#include "control/ctl/print.h"
+#include "control/ctl/text.h"
+
+namespace turnpike::ctl {
+namespace {
+
+std::string fixed(double value, const char* format) {
+  char text[64];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+std::string certificate_text(const Json& certificate) {
+  if (certificate.is_null()) return "none";
+  std::string names;
+  for (const Json& name : certificate.at("names")) {
+    names += (names.empty() ? "" : ", ") + shown(name);
+  }
+  const double days = certificate.at("expires_in_days").get<double>();
+  return shown(certificate.at("subject")) + ", names " + (names.empty() ? "none" : names) +
+         (days < 0 ? ", EXPIRED " + fixed(-days, "%.0f") + " days ago"
+                   : ", ends in " + fixed(days, "%.0f") + " days");
+}
+
+std::string trouble_text(const Json& trouble) {
+  const std::string detail = shown(trouble.at("detail"));
+  const Json& address = trouble.at("address");
+  return shown(trouble.at("meaning")) + (detail.empty() ? "" : " (" + detail + ")") +
+         (address.is_null() ? "" : ", " + shown(address)) + ", " + ago(trouble.at("age_seconds"));
+}
+
+std::string connection_text(const Json& one) {
+  const bool up = one.at("state") == "up";
+  std::string text = "    " + shown(one.at("purpose")) + ": " + shown(one.at("state")) + " for " +
+                     duration(one.at("since_seconds"));
+  if (up) {
+    const Json& trip = one.at("round_trip_ms");
+    text += ", " + shown(one.at("address")) + ", " + shown(one.at("tls")) + ", round trip " +
+            (trip.is_null() ? "unknown" : fixed(trip.get<double>(), "%.1f ms")) + ", " +
+            number(one.at("streams")) + " streams";
+  }
+  text += ", " + number(one.at("bytes_received")) + " bytes received, " +
+          number(one.at("bytes_sent")) + " sent, connected " + number(one.at("connected")) +
+          " times\n";
+  const Json& trouble = one.at("last_error");
+  if (!trouble.is_null()) text += "      last error: " + trouble_text(trouble) + "\n";
+  return text;
+}
+
+std::string peer_text(const Json& peer) {
+  std::string text = "  peer " + shown(peer.at("name")) + " (" + shown(peer.at("tls_name")) +
+                     "): " + shown(peer.at("state"));
+  if (!peer.at("address").is_null()) text += ", dialled at " + shown(peer.at("address"));
+  if (!peer.at("node").is_null()) text += ", calls itself " + shown(peer.at("node"));
+  text += "\n    certificate: " + certificate_text(peer.at("certificate")) + "\n";
+  for (const Json& one : peer.at("connections")) text += connection_text(one);
+  return text;
+}
+
+std::string reasons_text(const char* title, const Json& reasons) {
+  std::string text;
+  for (const Json& one : reasons) {
+    text += std::string("  ") + title + " " + number(one.at("count")) + ": " +
+            shown(one.at("meaning")) + " (" + shown(one.at("reason")) + ")\n";
+  }
+  return text;
+}
+
+std::string refused_streams_text(const Json& refused) {
+  std::string text;
+  for (const auto& [reason, count] : refused.items()) {
+    if (count == 0) continue;
+    text += (text.empty() ? "" : ", ") + number(count) + " " + reason;
+  }
+  return text.empty() ? "none refused" : "refused: " + text;
+}
+
+std::string zone_text(const Json& zone) {
+  std::string text = "zone " + shown(zone.at("name")) + ", kind " + shown(zone.at("kind")) + ": " +
+                     shown(zone.at("state")) + ", this node is the " + shown(zone.at("role"));
+  if (!zone.at("listen").is_null()) text += ", listens on " + shown(zone.at("listen"));
+  text += "\n  certificate: " + certificate_text(zone.at("certificate")) + "\n";
+  if (!zone.at("files_trouble").is_null()) {
+    text += "  files: " + shown(zone.at("files_trouble")) + "\n";
+  }
+  std::string domains;
+  for (const Json& domain : zone.at("domains")) domains += " " + shown(domain);
+  if (!domains.empty()) text += "  domains:" + domains + "\n";
+  text += "  streams: " + number(zone.at("streams_opened")) + " opened, " +
+          refused_streams_text(zone.at("streams_refused")) + "\n";
+  for (const Json& peer : zone.at("peers")) text += peer_text(peer);
+  text += reasons_text("refused", zone.at("refused")) + reasons_text("ended", zone.at("ended"));
+  const Json& last = zone.at("last_refusal");
+  if (!last.is_null()) text += "  last refusal: " + trouble_text(last) + "\n";
+  return text;
+}
+
+std::string zones_text(const Json& answer) {
+  std::string text;
+  for (const Json& zone : answer.at("zones")) text += (text.empty() ? "" : "\n") + zone_text(zone);
+  return text.empty() ? "no zones: this node is no part of a traversal pair\n" : text;
+}
+
+}  // namespace
+
+Result<std::string> print_zones(const std::string& body) {
+  return read(body, zones_text);
+}
+
+}  // namespace turnpike::ctl

@@ -1,0 +1,299 @@
+"""A traversal pair: an edge and a core in namespaces of their own, and between them a firewall
+that lets the core connect to the edge and drops whatever else the edge sends.
+
+    tp-edge 192.0.2.10 --- 192.0.2.1 | firewall | 10.20.0.1 --- 10.20.0.10 tp-core
+
+Hides: namespaces, packet filter, certificates, the two configuration files. The certificates are
+made by `turnpiked --make-dev-certs`.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import struct
+import subprocess
+import threading
+
+from . import case
+from .turnpiked import executable
+import netns
+
+EDGE, CORE = "192.0.2.10", "10.20.0.10"
+ZONE_PORT, LISTEN_PORT, TARGET_PORT = 7001, 7101, 7201
+
+FIREWALL = """
+table inet firewall {
+  counter to_edge {}
+  counter from_edge_new {}
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    ct state established,related accept
+    iifname "tp-c" oifname "tp-e" tcp dport 7001 counter name to_edge accept
+    iifname "tp-e" counter name from_edge_new drop
+  }
+}
+"""
+
+TOML = """
+[node]
+name = "{role}-1"
+role = "{role}"
+drain_timeout_seconds = 0
+[interface.outside]
+addresses = ["{address}"]
+[interface.inside]
+addresses = ["127.0.0.9"]
+[media]
+shards = 1
+sessions_max = 16
+[ng]
+unix = "{folder}/ng.sock"
+[api]
+unix = "{folder}/api.sock"
+metrics = ""
+[zone.dmz]
+{zone}
+tls_name = "{role}.example.com"
+tls_verify_subject = "cluster.example.com"
+certificate_file = "{files}/{own}.pem"
+private_key_file = "{files}/{own}.key"
+trust_file = "{files}/ca.pem"
+password_file = "{password}"
+keepalive_seconds = 2
+handshake_timeout_seconds = 3
+[zone.dmz.peer.{peer}]
+tls_name = "{peer_name}"
+sip_listen = "127.0.0.1:{listen}"
+sip_target = "127.0.0.1:{target}"
+{address_of_peer}
+"""
+
+
+class Node:
+    """One turnpiked of the pair."""
+
+    def __init__(self, scratch, role, place, pki):
+        self.role, self.place, self.pki = role, place, pki
+        self.folder = scratch.folder / role
+        self.folder.mkdir()
+        self.config_path = self.folder / "turnpike.toml"
+        self.log_path = self.folder / "log"
+        self.process = None
+        self.password = pki / "zone-dmz" / "password"
+        scratch.on_exit(self._finish)
+
+    def configure(self):
+        edge = self.role == "edge"
+        self.config_path.write_text(TOML.format(
+            role=self.role, address=EDGE if edge else CORE, folder=self.folder,
+            zone=f'listen = "{EDGE}:{ZONE_PORT}"' if edge else "", files=self.pki / "zone-dmz",
+            own="node" if edge else "peer-core1", password=self.password,
+            peer="core1" if edge else "edge1",
+            peer_name="core.example.com" if edge else "edge.example.com",
+            listen=LISTEN_PORT, target=TARGET_PORT,
+            address_of_peer="" if edge else f'address = "{EDGE}:{ZONE_PORT}"'))
+        return self
+
+    def run(self, *words):
+        return subprocess.run([executable(), "--config", self.config_path, *words],
+                              capture_output=True, text=True, check=False)
+
+    def start(self):
+        before = len(self.log_text())
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                ["ip", "netns", "exec", self.place, str(executable()), "--config",
+                 str(self.config_path)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        case.eventually(lambda: "event=ready" in self.log_text()[before:],
+                        lambda: f"{self.role} is ready: {self.log_text()[-800:]}")
+        return self
+
+    def kill(self):
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+
+    def stop(self):
+        process, self.process = self.process, None
+        process.terminate()
+        try:
+            code = process.wait(15)
+        except subprocess.TimeoutExpired:
+            case.end_group(process)
+            raise case.Failed(f"{self.role} does not end: {self.log_text()[-800:]}") from None
+        case.expect(code == 0, f"{self.role} ended with {code}: {self.log_text()[-800:]}")
+
+    def _finish(self):
+        if self.process is None:
+            return
+        if self.process.poll() is not None:
+            raise case.Failed(f"{self.role} ended with {self.process.returncode}: "
+                              f"{self.log_text()[-800:]}")
+        self.stop()
+
+    def log_text(self):
+        return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
+
+    def _get(self, path):
+        with socket.socket(socket.AF_UNIX) as link:
+            link.settimeout(5)
+            link.connect(str(self.folder / "api.sock"))
+            link.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+                         .encode())
+            answer = b""
+            while chunk := link.recv(65536):
+                answer += chunk
+        return answer.partition(b"\r\n\r\n")[2].decode()
+
+    def zone(self):
+        return json.loads(self._get("/v1/zones"))["zones"][0]
+
+    def peer(self):
+        return self.zone()["peers"][0]
+
+    def is_up(self):
+        return self.zone()["state"] == "up"
+
+    def text(self):
+        """What an operator reads."""
+        return subprocess.run([executable("turnpikectl"), "--socket", self.folder / "api.sock",
+                               "zone"], capture_output=True, text=True, check=True).stdout
+
+    def metric(self, name, **labels):
+        found = []
+        for series, value in re.findall(rf"(?m)^{name}(?:{{([^}}]*)}})? (\S+)$",
+                                        self._get("/metrics")):
+            pairs = dict(re.findall(r'(\w+)="([^"]*)"', series))
+            if labels.items() <= pairs.items():
+                found.append(float(value))
+        case.expect(found, f"/metrics has no {name} with {labels}")
+        return sum(found)
+
+    def refused(self, reason):
+        return self.metric("turnpike_zone_refused_total", reason=reason)
+
+
+class Echo:
+    """The SIP server's stand-in in a namespace: returns what it gets, and ends when told so."""
+
+    def __init__(self, scratch, place):
+        with netns.inside(place):
+            self._listener = socket.create_server(("127.0.0.1", TARGET_PORT))
+        self.connections = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+        scratch.on_exit(self._listener.close)
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                link, _ = self._listener.accept()
+                self.connections += 1
+                threading.Thread(target=self._echo, args=(link,), daemon=True).start()
+
+    @staticmethod
+    def _echo(link):
+        with contextlib.suppress(OSError), link:
+            while data := link.recv(65536):
+                link.sendall(data)
+
+
+# Says what came back, then waits for the next line: for a client that must be another account.
+CLIENT = """
+import select, socket, sys
+link = None
+for line in sys.stdin:
+    data = line.strip().encode() * int(sys.argv[2])
+    try:
+        link = link or socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10)
+        link.setblocking(False)
+        sent, got = 0, b""
+        while len(got) < len(data):
+            more = [link] if sent < len(data) else []
+            readable, writable, _ = select.select([link], more, [], 30)
+            if not readable and not writable:
+                raise OSError("nothing came back")
+            if writable:
+                sent += link.send(data[sent:sent + 65536])
+            if readable:
+                piece = link.recv(65536)
+                if not piece:
+                    raise OSError("ended")
+                got += piece
+        print("same" if got == data else "different", flush=True)
+    except OSError as error:
+        print("broken:", error, flush=True)
+        break
+"""
+
+
+class Client:
+    """A local program that connects to a peer's loopback listener, as some account."""
+
+    def __init__(self, scratch, place, account="kamailio", times=1):
+        self._process = scratch.spawn(
+            "ip", "netns", "exec", place, "setpriv", f"--reuid={account}", "--regid=nogroup",
+            "--clear-groups", "python3", "-c", CLIENT, LISTEN_PORT, times,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def echo(self, text):
+        self._process.stdin.write(text + "\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait(10)
+
+
+class Pair:
+    """Everything, not started."""
+
+    def __init__(self, scratch):
+        scratch.enter(netns.Netns("tp-edge", "tp-e", "192.0.2.1/24", EDGE + "/24"))
+        scratch.enter(netns.Netns("tp-core", "tp-c", "10.20.0.1/24", CORE + "/24"))
+        pathlib.Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+        self._nft(FIREWALL)
+        scratch.on_exit(self._nft, "delete table inet firewall")
+        self.pki = scratch.folder / "pki"
+        self.edge = Node(scratch, "edge", "tp-edge", self.pki).configure()
+        self.core = Node(scratch, "core", "tp-core", self.pki).configure()
+        made = self.edge.run("--make-dev-certs", str(self.pki))
+        case.expect(made.returncode == 0, f"no certificates: {made.stderr}")
+        self.edge_echo, self.core_echo = Echo(scratch, "tp-edge"), Echo(scratch, "tp-core")
+
+    def start(self):
+        self.edge.start()
+        self.core.start()
+        self.wait_up()
+        return self
+
+    def wait_up(self, timeout=20):
+        case.eventually(lambda: self.edge.is_up() and self.core.is_up(),
+                        lambda: f"the zone comes up: {self.edge.text()}{self.core.text()}", timeout)
+
+    @staticmethod
+    def _nft(rules):
+        subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+
+    @staticmethod
+    def dropped_from_edge():
+        """Packets that the edge sent without being asked, as the firewall has counted them."""
+        answer = subprocess.run(["nft", "-j", "list", "counters"], capture_output=True, text=True,
+                                check=True)
+        counters = {one["counter"]["name"]: one["counter"]["packets"]
+                    for one in json.loads(answer.stdout)["nftables"] if "counter" in one}
+        case.expect(counters["to_edge"] > 0, "the firewall has not seen the core connect")
+        return counters["from_edge_new"]
+
+    @staticmethod
+    def flush_firewall():
+        """The firewall forgets every connection (ctnetlink: delete without a filter)."""
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as link:
+            link.sendall(struct.pack("=IHHIIBBH", 20, (1 << 8) | 2, 5, 1, 0, 0, 0, 0))
+            code = struct.unpack_from("=i", link.recv(4096), 16)[0]
+        case.expect(code == 0, f"conntrack was not flushed: {os.strerror(-code)}")

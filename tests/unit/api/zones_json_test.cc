@@ -1,0 +1,87 @@
+// The state of zones as the API tells it.
+#include "control/api/zones_json.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace turnpike::api {
+namespace {
+
+using nlohmann::json;
+
+class ZonesJson : public ::testing::Test {
+ protected:
+  ZonesJson() {
+    zone_.name = "dmz";
+    zone_.kind = "uc";
+    zone_.role = zone::Role::kEdge;
+    zone_.listen = "192.0.2.10:7001";
+    zone_.domains = {"example.com"};
+    zone_.certificate.subject = "CN=edge\xff";
+    zone_.certificate.sha256 = "ab:cd";
+    zone_.certificate.dns_names = {"edge.example.com"};
+    zone_.certificate.not_after = wall_now_ + std::chrono::hours{36};
+    zone_.refused[static_cast<std::size_t>(zone::Reason::kWrongPassword)] = 3;
+    zone_.last_refusal = {zone::Reason::kWrongPassword, "words", "10.0.0.1:5", now_ - Seconds{4}};
+    zone::PeerReport peer;
+    peer.name = "c1";
+    peer.tls_name = "core.example.com";
+    peer.up = true;
+    peer.since = now_ - Seconds{60};
+    for (zone::ConnectionReport& one : peer.connections) {
+      one.up = true;
+      one.since = now_ - Seconds{60};
+      one.round_trip = Milliseconds{12};
+      one.streams = 2;
+      one.connected = 1;
+    }
+    peer.connections[1].purpose = zone::Purpose::kSignallingByEdge;
+    zone_.peers = {peer};
+  }
+  json told() const { return json::parse(zones_json({zone_}, now_, wall_now_)).at("zones").at(0); }
+
+  Instant now_{Seconds{1000}};
+  pki::WallTime wall_now_ = std::chrono::system_clock::now();
+  zone::ZoneReport zone_;
+};
+
+TEST_F(ZonesJson, tells_zone_peer_and_connections) {
+  const json zone = told();
+  EXPECT_EQ(zone.at("state"), "up");
+  EXPECT_EQ(zone.at("role"), "edge");
+  EXPECT_EQ(zone.at("listen"), "192.0.2.10:7001");
+  EXPECT_EQ(zone.at("certificate").at("expires_in_days"), 1.5);
+  EXPECT_TRUE(zone.at("files_trouble").is_null());
+  const json& peer = zone.at("peers").at(0);
+  EXPECT_EQ(peer.at("since_seconds"), 60.0);
+  EXPECT_TRUE(peer.at("certificate").is_null());
+  EXPECT_EQ(peer.at("connections").at(1).at("purpose"), "signalling, opened by the edge");
+  EXPECT_EQ(peer.at("connections").at(1).at("round_trip_ms"), 12.0);
+  EXPECT_TRUE(peer.at("connections").at(0).at("last_error").is_null());
+}
+
+TEST_F(ZonesJson, tells_reasons_in_words) {
+  const json zone = told();
+  ASSERT_EQ(zone.at("refused").size(), 1U);
+  EXPECT_EQ(zone.at("refused").at(0).at("reason"), "wrong_password");
+  EXPECT_EQ(zone.at("refused").at(0).at("count"), 3);
+  EXPECT_EQ(zone.at("last_refusal").at("age_seconds"), 4.0);
+  EXPECT_EQ(zone.at("last_refusal").at("address"), "10.0.0.1:5");
+  EXPECT_EQ(zone.at("ended").size(), 0U);
+}
+
+TEST_F(ZonesJson, one_connection_down_is_a_zone_down) {
+  zone_.peers[0].up = false;
+  zone_.peers[0].connections[0].up = false;
+  zone_.peers[0].connections[0].connecting = true;
+  EXPECT_EQ(told().at("state"), "down");
+  EXPECT_EQ(told().at("peers").at(0).at("connections").at(0).at("state"), "connecting");
+}
+
+TEST_F(ZonesJson, no_zones_are_an_empty_list) {
+  EXPECT_EQ(json::parse(zones_json({}, now_, wall_now_)).at("zones").size(), 0U);
+}
+
+}  // namespace
+}  // namespace turnpike::api

@@ -1,0 +1,69 @@
+// `turnpikectl zone`: what people read.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "control/ctl/print.h"
+
+namespace turnpike::ctl {
+namespace {
+
+using testing::HasSubstr;
+
+const std::string kZone = R"({"zones": [{
+  "name": "dmz", "kind": "uc", "role": "edge", "state": "down", "listen": "192.0.2.10:7001",
+  "domains": ["example.com"],
+  "certificate": {"subject": "CN=edge", "names": ["edge.example.com"], "sha256": "ab",
+                  "expires_epoch_seconds": 1, "expires_in_days": 20.2},
+  "files_trouble": null, "handshakes_waiting": 0, "streams_opened": 3,
+  "streams_refused": {"peer_down": 2, "wrong_account": 0, "too_many": 0, "unknown_target": 0,
+                      "not_connected": 0},
+  "refused": [{"reason": "wrong_name", "count": 4, "meaning": "is for another name"}],
+  "ended": [],
+  "last_refusal": {"reason": "wrong_name", "meaning": "is for another name",
+                   "detail": "wanted a, it has b\u001b[2J", "address": "10.0.0.1:99",
+                   "age_seconds": 2.5},
+  "peers": [{"name": "c1", "tls_name": "core.example.com", "address": null, "node": "core-1",
+    "state": "down", "since_seconds": 75,
+    "certificate": {"subject": "CN=core", "names": [], "sha256": "cd", "expires_epoch_seconds": 1,
+                    "expires_in_days": -3.4},
+    "connections": [
+     {"purpose": "signalling, opened by the core", "state": "up", "since_seconds": 75,
+      "address": "10.0.0.1:4", "tls": "TLSv1.3 X", "round_trip_ms": 12.34, "streams": 1,
+      "bytes_received": 10, "bytes_sent": 20, "connected": 1, "last_error": null},
+     {"purpose": "signalling, opened by the edge", "state": "down", "since_seconds": 5,
+      "address": null, "tls": null, "round_trip_ms": null, "streams": 0, "bytes_received": 0,
+      "bytes_sent": 0, "connected": 0,
+      "last_error": {"reason": "silent", "meaning": "has not answered", "detail": "",
+                     "address": null, "age_seconds": 5}}]}]}]})";
+
+TEST(CtlZones, tell_peers_certificates_and_errors) {
+  const auto text = print_zones(kZone);
+  ASSERT_TRUE(text);
+  EXPECT_EQ(*text,
+            "zone dmz, kind uc: down, this node is the edge, listens on 192.0.2.10:7001\n"
+            "  certificate: CN=edge, names edge.example.com, ends in 20 days\n"
+            "  domains: example.com\n"
+            "  streams: 3 opened, refused: 2 peer_down\n"
+            "  peer c1 (core.example.com): down, calls itself core-1\n"
+            "    certificate: CN=core, names none, EXPIRED 3 days ago\n"
+            "    signalling, opened by the core: up for 1:15, 10.0.0.1:4, TLSv1.3 X, round trip "
+            "12.3 ms, 1 streams, 10 bytes received, 20 sent, connected 1 times\n"
+            "    signalling, opened by the edge: down for 0:05, 0 bytes received, 0 sent, "
+            "connected 0 times\n"
+            "      last error: has not answered, 5.0 s ago\n"
+            "  refused 4: is for another name (wrong_name)\n"
+            "  last refusal: is for another name (wanted a, it has b?[2J), 10.0.0.1:99, 2.5 s "
+            "ago\n");
+}
+
+TEST(CtlZones, none_is_said) {
+  EXPECT_THAT(*print_zones(R"({"zones": []})"), HasSubstr("no zones"));
+}
+
+TEST(CtlZones, other_answers_are_refused) {
+  EXPECT_FALSE(print_zones("{}"));
+  EXPECT_FALSE(print_zones("nonsense"));
+}
+
+}  // namespace
+}  // namespace turnpike::ctl
