@@ -28,6 +28,14 @@ std::string_view view_of(const std::array<char, kBytes>& text) {
   return {text.data(), text.size()};
 }
 
+// 0 for none (FNV-1a).
+std::uint64_t digest_of(std::string_view tls_id) {
+  if (tls_id.empty()) return 0;
+  std::uint64_t digest = 0xcbf29ce484222325;
+  for (const char c : tls_id) digest = (digest ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return digest == 0 ? 1 : digest;
+}
+
 }  // namespace
 
 std::string_view name_of(Keying keying) {
@@ -159,6 +167,7 @@ TransportConfig transport_of(const CallMedia& media, Side which) {
     config.dtls.enabled = true;
     config.dtls.role = side.dtls_role;
     config.dtls.association = side.association;
+    config.dtls.session = digest_of(side.remote.dtls.tls_id);
     config.dtls.identity = side.dtls.identity.id;
     if (media.answered) config.dtls.remote = remote.dtls.fingerprint;
   }

@@ -54,7 +54,11 @@ std::string name_text(const X509_NAME* name) {
 WallTime time_of(const ASN1_TIME* time) {
   std::tm fields{};
   if (ASN1_TIME_to_tm(time, &fields) != 1) return {};
-  return std::chrono::system_clock::from_time_t(::timegm(&fields));
+  // A certificate may end in the year 9999, which the clock's nanoseconds cannot count.
+  const auto seconds = std::chrono::seconds(::timegm(&fields));
+  const auto most = std::chrono::floor<std::chrono::seconds>(WallTime::max().time_since_epoch());
+  const auto least = std::chrono::ceil<std::chrono::seconds>(WallTime::min().time_since_epoch());
+  return WallTime(std::clamp(seconds, least, most));
 }
 
 std::string address_text(const ASN1_OCTET_STRING* octets) {

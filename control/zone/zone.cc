@@ -175,8 +175,12 @@ void Zone::on_tick() {
 void Zone::on_arrival(int fd) {
   auto tcp = loop::TcpConnection::adopt(*environment_.loop, fd);
   const SocketAddress from = tcp->remote_address();
-  Reason reason = credentials_ ? admission_.arrive(from.ip, now()) : Reason::kNoFiles;
-  if (!from.is_set()) reason = Reason::kBroken;  // it has gone already
+  Reason reason = Reason::kBroken;  // one without an address has gone already, and takes no place
+  if (!credentials_) {
+    reason = Reason::kNoFiles;
+  } else if (from.is_set()) {
+    reason = admission_.arrive(from.ip, now());
+  }
   if (reason != Reason::kNone) {
     tcp->reset_on_close();
     ++refused_.at(static_cast<std::size_t>(reason));

@@ -129,6 +129,9 @@ struct DtlsConfig {
   /// Another number asks for a new DTLS association (RFC 8842 section 4); SRTP goes on with the
   /// keys of the previous one until it is there.
   std::uint32_t association = 0;
+  /// Tells one session of the remote end's DTLS from another (a digest of its a=tls-id, RFC 8842
+  /// section 4); 0: it does not say.
+  std::uint64_t session = 0;
   std::uint32_t identity = 0;  ///< of our certificate: DtlsIdentity::id
   Fingerprint remote;          ///< of the remote end's certificate; unset until it is known
   bool operator==(const DtlsConfig&) const = default;

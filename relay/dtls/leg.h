@@ -69,7 +69,8 @@ class HandshakeLeg {
     Instant completed{};
     Instant gives_up{};
     bool had_keys = false;
-    Goodbye goodbye;  ///< once it is complete and until it is said
+    std::uint64_t session = 0;  ///< DtlsConfig::session for which it had them
+    Goodbye goodbye;            ///< once it is complete and until it is said
   };
   using CandidatePtr = std::unique_ptr<Candidate>;
   enum class Fate : std::uint8_t { kStays, kGone, kWon };
@@ -88,6 +89,7 @@ class HandshakeLeg {
     HandshakeSink& sink_;
   };
 
+  bool is_again(const Candidate& finished) const;
   bool is_active() const { return config_.role == DtlsRole::kActive; }
   bool has_present_keys() const { return keys_are_present_; }
   bool is_for(const Candidate& candidate, const SocketAddress& source, bool ice_validated) const;

@@ -33,6 +33,7 @@ void HandshakeLeg::win(CandidatePtr winner, Instant now, HandshakeSink& sink) {
   }
   CandidatePtr before = std::exchange(established_, std::move(winner));
   if (!std::exchange(established_->had_keys, true)) count(*established_);
+  established_->session = config_.session;
   keys_are_present_ = true;
   goodbyes_changed_ = true;
   lingers_since_ = now;
@@ -80,16 +81,22 @@ void HandshakeLeg::release_losers(Instant now, HandshakeSink& sink) {
   }
 }
 
+/// An association with the end that is named now, and no other one than signalling means: whoever
+/// comes back with another tls-id wants a new one.
+bool HandshakeLeg::is_again(const Candidate& finished) const {
+  return finished.association->is_of(config_.remote) && finished.active == is_active() &&
+         (!finished.had_keys || finished.session == config_.session);
+}
+
 /// The end that signalling names now may have finished its handshake before.
 bool HandshakeLeg::reinstate(Instant now, HandshakeSink& sink) {
   // Nobody else has had keys since.
-  if (established_ != nullptr && established_->association != nullptr &&
-      established_->association->is_of(config_.remote)) {
+  if (established_ != nullptr && established_->association != nullptr && is_again(*established_)) {
     win(std::move(established_), now, sink);
     return true;
   }
   for (std::size_t i = 0; i < reserve_.size(); ++i) {
-    if (!reserve_[i]->association->is_of(config_.remote)) continue;
+    if (!is_again(*reserve_[i])) continue;
     CandidatePtr found = std::move(reserve_[i]);
     reserve_.erase(reserve_.begin() + static_cast<std::ptrdiff_t>(i));
     win(std::move(found), now, sink);

@@ -115,6 +115,7 @@ class SocketsIo final : public UdpIo {
       from.peer = send.destination;
       from.sends = 0;
       from.deferrals = 0;
+      from.tried = false;
       from.connected = false;
     }
     if (from.connected) {
@@ -146,6 +147,7 @@ class SocketsIo final : public UdpIo {
     std::uint32_t deferrals = 0;  // of a twin to `peer`
     SocketAddress peer;           // of the last datagram sent
     bool connected = false;       // the twin is, to `peer`
+    bool tried = false;           // to make it
     bool backlog = false;         // `fd` or `other` had one, at any time
     Queue bound;
     Queue other_queue;
@@ -178,7 +180,7 @@ class SocketsIo final : public UdpIo {
     if (connect_after_ == 0) return false;
     const std::uint32_t enough =
         from.backlog ? std::min(connect_after_, kConnectAfterInBacklog) : connect_after_;
-    if (from.sends > enough) return false;
+    if (from.tried) return false;
     return ++from.sends >= enough;
   }
 
@@ -187,9 +189,9 @@ class SocketsIo final : public UdpIo {
     const int fd = from.fd_towards(from.peer);
     if (has_datagram(fd) && from.deferrals < kDeferralsMax) {
       ++from.deferrals;  // what comes to the twin would overtake it
-      --from.sends;
       return;
     }
+    from.tried = true;
     if (from.twin >= 0 && from.twin_family != from.peer.ip.family) close_twin(from);
     if (from.twin >= 0) {
       from.connected = reconnect_twin(from.twin, from.peer);

@@ -77,7 +77,11 @@ void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config,
   const SessionEdit edit(*session);
   leg.config = config;
   leg.closed = leg.closed && config.dtls;
-  if (config.dtls) take_over_keys(leg.config, previous);
+  if (config.dtls) {
+    take_over_keys(leg.config, previous);
+  } else {
+    past_keys_.erase(id.slot * 2 + index_of(side));
+  }
   // What was an SRTP leg stays one, whatever a later offer says (docs/security.md, M6).
   leg.config.must_encrypt = config.must_encrypt || previous.must_encrypt;
   apply_signalled(leg, previous);

@@ -65,6 +65,24 @@ TEST(Forks, one_that_finished_early_and_answers_last_has_its_keys_at_once) {
   }
 }
 
+TEST(Forks, who_comes_back_with_another_tls_id_shakes_hands_anew) {
+  for (const bool same : {true, false}) {
+    Forks forks(2);
+    forks.engine.config.session = 11;
+    forks.answered_by(0);
+    forks.shake_hands(0);
+    forks.expect_keys_of(0);
+    forks.engine.config.session = 22;
+    forks.answered_by(1);
+    forks.shake_hands(1);
+    forks.expect_keys_of(1);
+    forks.engine.config.session = same ? 11 : 33;
+    forks.answered_by(0);
+    EXPECT_EQ(forks.engine.state(), same ? DtlsState::kEstablished : DtlsState::kWaiting);
+    EXPECT_EQ(forks.engine.recorder.keys.size(), same ? 3U : 2U);
+  }
+}
+
 TEST(Forks, one_that_finishes_before_its_answer_is_no_loser) {
   Forks forks(2);
   forks.answered_by(0);

@@ -167,6 +167,22 @@ TEST_F(SocketsIoTest, a_port_in_a_flood_gets_its_twin_early_and_without_waiting_
   expect_hears(stranger_, "f");
 }
 
+TEST_F(SocketsIoTest, a_flood_that_begins_in_the_call_brings_the_twin_too) {
+  io_ = make_sockets_io(4, 1000);
+  ASSERT_TRUE(io_->add(port_.fd(), kTag));
+  const std::size_t before = open_descriptors();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(send(peer_.local()), SendResult::kSent);
+  EXPECT_EQ(open_descriptors(), before);
+  for (int i = 0; i < 4; ++i) stranger_.send({'f'}, local_);
+  io_->begin_turn();
+  for (int i = 0; i < 4; ++i) {
+    Batch batch;
+    io_->receive(batch, false);
+  }
+  EXPECT_EQ(send(peer_.local()), SendResult::kSent);
+  EXPECT_EQ(open_descriptors(), before + 1);
+}
+
 TEST_F(SocketsIoTest, a_few_datagrams_in_each_of_several_turns_are_no_backlog) {
   for (int turn = 0; turn < 6; ++turn) {
     io_->begin_turn();
