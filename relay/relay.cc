@@ -92,6 +92,8 @@ Result<void> RelayImpl::start_shards() {
   secure_wipe(kept_identity_.data(), kept_identity_.size());
   kept_identity_.clear();
   keep_identity();
+  auto flow_fds = open_flow_ports();
+  if (!flow_fds) return flow_fds.error();
   for (std::size_t i = 0; i < config_.shards; ++i) {
     auto io = make_sockets_io(config_.sessions_max, config_.connect_after);
     if (io == nullptr) return Error{std::string("cannot make an epoll set: ") + strerror(errno)};
@@ -103,6 +105,9 @@ Result<void> RelayImpl::start_shards() {
     setup.limits.streams_per_leg_max = config_.streams_per_leg_max;
     setup.limits.media_timeout = config_.media_timeout;
     setup.limits.keepalive_interval = config_.keepalive_interval;
+    setup.pair_role = config_.pair_role;
+    setup.edge_flows = edge_flows_.get();
+    setup.flow_fds = (*flow_fds)[i];
     const int fd = event_fd_;
     shards_.push_back(std::make_unique<Shard>(setup, arenas_[i], std::move(io), *handshakes_, [fd] {
       const std::uint64_t one = 1;
@@ -199,16 +204,17 @@ Result<SessionPairs> RelayImpl::acquire_pairs(const SessionSpec& spec, std::size
   const Instant now = monotonic_now();
   SessionPairs pairs;
   for (unsigned side = 0; side < 2; ++side) {
+    if (spec.carried[side]) continue;
     auto pair = pool_->acquire(shard, spec.interface_index[side], spec.family[side],
                                spec.dscp[side], now, failure);
     if (!pair) {
-      if (side == 1) pool_->release(pairs.first[0].handle, now);
+      if (pairs.first[0].handle != kNoPorts) pool_->release(pairs.first[0].handle, now);
       return pair.error();
     }
     pairs.first[side] = *pair;
   }
   for (unsigned side = 0; side < 2; ++side) {
-    if (!spec.both_families[side]) continue;
+    if (!spec.both_families[side] || spec.carried[side]) continue;
     pairs.other[side] = pool_->acquire_beside(pairs.first[side], shard, spec.interface_index[side],
                                               spec.dscp[side], now);
   }
@@ -229,6 +235,10 @@ void RelayImpl::occupy(SessionSlot& slot, std::size_t shard, const SessionPairs&
 }
 
 Result<Relay::Opened> RelayImpl::open_session(const SessionSpec& spec, OpenFailure& failure) {
+  if ((spec.carried[0] || spec.carried[1]) && config_.pair_role == PairRole::kNone) {
+    failure = OpenFailure::kBadSpec;
+    return Error{"a leg without ports needs the other node of a traversal pair"};
+  }
   if (spec.shard >= static_cast<int>(shards_.size())) {
     failure = OpenFailure::kBadSpec;
     return Error{"no such shard: " + std::to_string(spec.shard)};
@@ -316,7 +326,9 @@ bool RelayImpl::query_session(SessionId id, std::uint64_t token) {
 
 void RelayImpl::release(std::size_t shard, std::uint32_t index) {
   SessionSlot& slot = slots_[shard].slots[index];
-  for (const std::uint32_t handle : slot.port_handles) pool_->release(handle, monotonic_now());
+  for (const std::uint32_t handle : slot.port_handles) {
+    if (handle != kNoPorts) pool_->release(handle, monotonic_now());
+  }
   for (auto& handle : slot.other_handles) {
     if (handle) pool_->release(*handle, monotonic_now());
     handle.reset();

@@ -13,6 +13,7 @@
 #include "relay/io/record_store.h"
 #include "relay/io/shared_memory.h"
 #include "relay/media/arena.h"
+#include "relay/mux/edge_flows.h"
 #include "relay/pending_commands.h"
 #include "relay/shard.h"
 #include "turnpike/relay.h"
@@ -64,7 +65,7 @@ struct Held {
   ~Held();
 };
 
-class RelayImpl final : public Relay {
+class RelayImpl final : public Relay, private Flows {
  public:
   explicit RelayImpl(const RelayConfig& config) : config_(config) {}
   ~RelayImpl() override;
@@ -76,6 +77,12 @@ class RelayImpl final : public Relay {
   void update_transport(SessionId id, Side side, const TransportConfig& config) override;
   DtlsIdentity dtls_identity() const override { return handshakes_->identity(); }
   const HandshakeCounters* handshake_counters() const override { return &handshakes_->counters(); }
+  Result<FlowNumber> add_flow(const FlowKeys& keys) override;
+  void remove_flow(FlowNumber number) override;
+  FlowReport edge_report(FlowNumber number) const override;
+  Result<void> set_flow(const CoreFlow& flow) override;
+  FlowReport core_report(std::uint16_t edge, std::uint16_t shard) const override;
+  Flows* flows() override { return config_.pair_role == PairRole::kNone ? nullptr : this; }
   void close_session(SessionId id, std::uint64_t token) override;
   bool query_session(SessionId id, std::uint64_t token) override;
   void flush() override;
@@ -115,6 +122,7 @@ class RelayImpl final : public Relay {
   void adopt_session(std::size_t shard, std::uint32_t slot);
   bool claim_pairs(const media::SessionState& session, SessionPairs& pairs);
   Result<void> start_shards();
+  Result<std::vector<std::vector<int>>> open_flow_ports();
   Result<void> keep_memory(HolderClient& holder);
   void mind_holder(Instant now);
   void keep_the_rest(Instant now);
@@ -138,6 +146,7 @@ class RelayImpl final : public Relay {
   std::unique_ptr<RecordStore> records_;
   std::vector<SharedMemory> memory_;  // by shard; outlives arenas_
   std::vector<media::Arena> arenas_;
+  std::unique_ptr<mux::EdgeFlows> edge_flows_;  // outlives shards_
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<HandshakeThread> handshakes_;
   std::vector<ShardSlots> slots_;

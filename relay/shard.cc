@@ -18,6 +18,20 @@ constexpr int kRoundsInBacklog = 64;
 // Before the shard ends; under load there is always something left.
 constexpr int kLastTurnsMax = 20;
 
+// Sockets, and at a node of a traversal pair the flows to the other node beside them.
+std::unique_ptr<UdpIo> with_flows(const ShardSetup& setup, std::uint32_t sessions_max,
+                                  std::unique_ptr<UdpIo> sockets, ShardCounters& counters,
+                                  MuxIo*& mux) {
+  if (setup.pair_role == PairRole::kNone) return sockets;
+  auto both = std::make_unique<MuxIo>(std::move(sockets), setup.index, sessions_max,
+                                      setup.edge_flows, counters);
+  mux = both.get();
+  for (std::size_t i = 0; i < setup.flow_fds.size(); ++i) {
+    CHECK(both->add_port(setup.flow_fds[i], static_cast<std::uint32_t>(i)));
+  }
+  return both;
+}
+
 template <typename Call>
 void for_each_socket(const SocketTag& id, Call call) {
   for (const Side side : {Side::kA, Side::kB}) {
@@ -34,7 +48,7 @@ Shard::Shard(const ShardSetup& setup, media::Arena& arena, std::unique_ptr<UdpIo
     : setup_(setup),
       engine_(arena, setup.limits, counters_),
       tick_(setup.tick),
-      io_(std::move(io)),
+      io_(with_flows(setup, arena.session_capacity(), std::move(io), counters_, mux_)),
       transport_(setup.index, arena.session_capacity(), engine_, *io_, handshakes, counters_,
                  [this](const Event& event) {
                    if (!publish(event)) counters_.events_dropped.add();
@@ -105,9 +119,14 @@ void Shard::apply(const Command& command, Instant now) {
       break;
     case CommandKind::kAdopt:
       open_sockets(command);
+      // The flows of an edge are new, whatever numbers they have: control says which one it is.
+      if (setup_.pair_role == PairRole::kCore) {
+        for (const Side side : {Side::kA, Side::kB}) carry(command.id, side);
+      }
       break;
     case CommandKind::kUpdateLeg:
       engine_.update_leg(command.id, command.id.side, command.leg, now);
+      carry(command.id, command.id.side);
       transport_.leg_updated(command.id, now);
       break;
     case CommandKind::kUpdateTransport:
@@ -124,6 +143,9 @@ void Shard::apply(const Command& command, Instant now) {
       break;
     case CommandKind::kClose:
       close_session(command);
+      break;
+    case CommandKind::kSetFlow:
+      set_flow(command, now);
       break;
     case CommandKind::kNone:
       break;
@@ -145,6 +167,23 @@ void Shard::open_sockets(const Command& command) {
   });
 }
 
+void Shard::carry(const SocketTag& session, Side side) {
+  const SocketTag tag{session.slot, session.generation, side, Component::kRtp};
+  const media::LegState* leg = engine_.find_leg(tag);
+  if (mux_ == nullptr || leg == nullptr || leg->local[0].is_set()) return;
+  mux_->carry(tag, leg->config.carriage);
+}
+
+void Shard::set_flow(const Command& command, Instant now) {
+  const int fd = command.sockets.fd[0][0];
+  CHECK(mux_ != nullptr && command.flow.edge < kEdgesMax);
+  if (!mux_->set_flow(fd, command.flow, now)) engine_.drop_unowned(DropReason::kFlowUnbound);
+}
+
+FlowReport Shard::flow_report(std::uint16_t edge, Instant now) const {
+  return mux_ == nullptr || edge >= kEdgesMax ? FlowReport{} : mux_->flow_report(edge, now);
+}
+
 void Shard::close_session(const Command& command) {
   event_ = Event{};
   event_.kind = EventKind::kSessionClosed;
@@ -162,6 +201,7 @@ void Shard::close_session(const Command& command) {
     }
   });
   sockets = SessionSockets{};
+  if (mux_ != nullptr) mux_->forget(command.id);
   CHECK(publish(event_));  // on_wake applies commands only while there is room
 }
 
@@ -177,6 +217,7 @@ void Shard::on_readable() {
   const bool at_rest = turn.left == Waiting::kNothing || next > end || !io_->readable();
   overload_.after_turn(at_rest, turn.shed, end);
   if (overload_.shedding(end)) shed_at_.store(end.time_since_epoch(), std::memory_order_relaxed);
+  if (mux_ != nullptr) schedule(end);  // a Binding may be due
   // The loop finds the next packets by itself; until then timers and commands get their turn.
   if (next <= end || commands_.front() != nullptr) return;
   pause_for(next - end);
@@ -233,6 +274,9 @@ void Shard::flush(Instant now) {
       case SendResult::kFailed:
         engine_.send_failed(send, DropReason::kSendFailed);
         break;
+      case SendResult::kUnbound:
+        engine_.send_failed(send, DropReason::kFlowUnbound);
+        break;
     }
   }
   outbox_.clear();
@@ -265,13 +309,15 @@ void Shard::on_timer() {
   note_lateness(now, timer_due_);
   engine_.on_deadline(now, outbox_, notices_);
   transport_.on_deadline(now);
+  if (mux_ != nullptr) mux_->on_deadline(now);
   flush(now);
   publish_notices(now);
   schedule(now);
 }
 
 void Shard::schedule(Instant now) {
-  const Instant due = std::min(engine_.next_deadline(), transport_.next_deadline());
+  Instant due = std::min(engine_.next_deadline(), transport_.next_deadline());
+  if (mux_ != nullptr) due = std::min(due, mux_->next_deadline());
   timer_due_ = std::max(due, now);  // what is overdue already is not late by our fault
   if (due == Instant::max()) return;
   loop_.set_timer(std::chrono::ceil<Milliseconds>(std::max(due - now, Nanoseconds{0})));

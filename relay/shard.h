@@ -17,6 +17,7 @@
 #include "relay/io/loop.h"
 #include "relay/io/udp_io.h"
 #include "relay/media/engine.h"
+#include "relay/mux_io.h"
 #include "relay/shard_transport.h"
 #include "turnpike/command.h"
 #include "turnpike/event.h"
@@ -30,7 +31,8 @@ enum class CommandKind : std::uint8_t {
   kUpdateLeg,
   kUpdateTransport,
   kQuery,
-  kClose
+  kClose,
+  kSetFlow
 };
 
 /// The sockets of a session, by side and component; -1: none.
@@ -50,6 +52,7 @@ struct Command {
   SessionSockets sockets;                                     ///< kOpen, kAdopt
   LegConfig leg;                                              ///< kUpdateLeg
   TransportConfig transport;                                  ///< kUpdateTransport
+  CoreFlow flow;                                              ///< kSetFlow, with sockets.fd[0][0]
 };
 
 struct ShardSetup {
@@ -57,6 +60,9 @@ struct ShardSetup {
   int cpu = -1;  ///< core to pin to; -1 = none
   Nanoseconds tick{0};
   media::EngineLimits limits;
+  PairRole pair_role = PairRole::kNone;
+  mux::EdgeFlows* edge_flows = nullptr;  ///< at an edge
+  std::vector<int> flow_fds;             ///< at an edge: this shard's sockets at the shared ports
 };
 
 class Shard {
@@ -65,7 +71,7 @@ class Shard {
   static constexpr std::size_t kEventsMax = 512;
 
   /// `on_event` is called on the shard's thread after events were queued; it must only wake the
-  /// reader. The arena and the handshake thread outlive the shard.
+  /// reader. The arena, an edge's flows and the handshake thread outlive the shard.
   Shard(const ShardSetup& setup, media::Arena& arena, std::unique_ptr<UdpIo> io,
         HandshakeThread& handshakes, std::function<void()> on_event);
   ~Shard();
@@ -84,6 +90,8 @@ class Shard {
   void pop_event() { events_.pop(); }
   void stop();
   const ShardCounters& counters() const { return counters_; }
+  /// At a core.
+  FlowReport flow_report(std::uint16_t edge, Instant now) const;
   /// Looks how busy the thread is; some times a second.
   void note_load(Instant now);
   unsigned load_percent() const { return load_.percent(); }
@@ -108,6 +116,8 @@ class Shard {
   void on_timer();
   void apply(const Command& command, Instant now);
   void open_sockets(const Command& command);
+  void carry(const SocketTag& session, Side side);
+  void set_flow(const Command& command, Instant now);
   void close_session(const Command& command);
   bool has_room();
   void process_batch(Instant now);
@@ -124,6 +134,7 @@ class Shard {
   Instant timer_due_ = Instant::max();
   std::atomic<Nanoseconds> shed_at_{Nanoseconds{0}};  // since the clock's epoch
   LoadWatch load_;                                    // control's
+  MuxIo* mux_ = nullptr;                              // io_, at a node of a traversal pair
   std::unique_ptr<UdpIo> io_;
   ShardTransport transport_;
   std::function<void()> on_event_;

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "turnpike/address.h"
+#include "turnpike/flow.h"
 #include "turnpike/ids.h"
 #include "turnpike/keying.h"
 
@@ -39,6 +40,12 @@ struct LegConfig {
   bool ice = false;
   /// DTLS gives the keys, to the RTP component alone: `receive` and `send` are not used.
   bool dtls = false;
+  /// RTP, RTCP and DTLS pass as they are, in both directions: the other node of a traversal pair
+  /// has the keys. On both legs of a session or on none; one of them is carried by a flow
+  /// (turnpike/flow.h). `remote` and `ice` tell where the client is; of the rest nothing is used.
+  bool opaque = false;
+  /// Of a carried leg: where its media is; generation 0: not known yet.
+  Carriage carriage{};
   bool expects_media = true;  ///< false while the remote end may rightly be silent (hold, recvonly)
   std::uint32_t clock_rate_hz = 8000;  ///< RTP clock of what the remote end sends, for its jitter
   SrtpKeying receive{};                ///< key of the remote end (suite kNone: not negotiated yet)
@@ -53,12 +60,15 @@ struct SessionSpec {
   /// By side: ports of the other address family too, so that ICE has a candidate of each. They come
   /// without promise: an interface may have no such address, or no such port free.
   std::array<bool, 2> both_families{};
+  /// By side: the leg has no ports of its own, but a flow to the other node of a traversal pair.
+  std::array<bool, 2> carried{};
   MediaKind kind = MediaKind::kAudio;
   /// Shard to use, so that all m-lines of a call share one; -1 = the relay chooses.
   int shard = -1;
 };
 
-/// The local transport addresses of a session, by side and component. Advertise these.
+/// The local transport addresses of a session, by side and component. Advertise these. A carried
+/// side has none.
 struct SessionPorts {
   std::array<std::array<SocketAddress, 2>, 2> local{};       ///< what the sockets are bound to
   std::array<std::array<SocketAddress, 2>, 2> advertised{};  ///< what goes into SDP (NAT in front)

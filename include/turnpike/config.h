@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "turnpike/address.h"
+#include "turnpike/flow.h"
 #include "turnpike/keying.h"
 #include "turnpike/time.h"
 
@@ -54,6 +55,11 @@ struct RelayConfig {
 
   /// Share of a core's time from which a shard takes no new sessions; 100 = it always does.
   unsigned busy_max_percent = 90;
+
+  /// Which end of a traversal pair this is, and at an edge the shared ports of its flows: each of
+  /// these local addresses and ports gets a socket of every shard.
+  PairRole pair_role = PairRole::kNone;
+  std::vector<SocketAddress> flow_ports;
 
   /// Unix socket of the holder that keeps sockets and state over a restart; empty = none.
   std::string holder_socket;

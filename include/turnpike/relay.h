@@ -11,6 +11,7 @@
 #include "turnpike/command.h"
 #include "turnpike/config.h"
 #include "turnpike/event.h"
+#include "turnpike/flow.h"
 #include "turnpike/handshake_stats.h"
 #include "turnpike/ids.h"
 #include "turnpike/result.h"
@@ -66,6 +67,19 @@ enum class OpenFailure : std::uint8_t {
   kBadSpec
 };
 
+/// Control's part in the shared flows of a traversal pair (turnpike/flow.h).
+class Flows {
+ public:
+  virtual ~Flows() = default;
+  /// At an edge: a flow that a core is going to bind; its number.
+  virtual Result<FlowNumber> add_flow(const FlowKeys& keys) = 0;
+  virtual void remove_flow(FlowNumber number) = 0;
+  virtual FlowReport edge_report(FlowNumber number) const = 0;
+  /// At a core: begins to bind a flow, or binds it anew.
+  virtual Result<void> set_flow(const CoreFlow& flow) = 0;
+  virtual FlowReport core_report(std::uint16_t edge, std::uint16_t shard) const = 0;
+};
+
 class Relay {
  public:
   /// Starts the shard threads. With a holder configured, adopts what it keeps; with sessions in it
@@ -89,6 +103,9 @@ class Relay {
   /// be said. Give it with the update_leg that belongs to it, in any order. Unknown sessions are
   /// ignored.
   virtual void update_transport(SessionId id, Side side, const TransportConfig& config) = 0;
+
+  /// The flows of a traversal pair; null when this relay is no node of one.
+  virtual Flows* flows() { return nullptr; }
 
   /// Our certificate for DTLS, whose fingerprint goes into SDP. The id is 0 when there is none.
   virtual DtlsIdentity dtls_identity() const = 0;

@@ -44,6 +44,12 @@ namespace turnpike {
   X(kSendFailed, "send_failed", "kernel refused the send (no route, permission)")                 \
   X(kOverload, "overload", "waited behind another when the shard had fallen behind for long")     \
   X(kQueueFull, "queue_full", "receive buffer of the port was full: a flood, or a stalled shard") \
+  X(kFlowMalformed, "flow_malformed", "on a shared port: no header of ours, or another version")  \
+  X(kFlowUnknown, "flow_unknown", "on a shared port: names a flow that there is not")             \
+  X(kFlowTag, "flow_tag", "on a shared port: tag does not verify")                                \
+  X(kFlowForeign, "flow_foreign", "session is not one of that flow or not of this shard")         \
+  X(kFlowBinding, "flow_binding", "Binding that is malformed, replayed or not authentic")         \
+  X(kFlowUnbound, "flow_unbound", "the other node of the pair has no address on this flow")       \
   X(kTruncated, "truncated", "datagram longer than a slot")
 
 enum class DropReason : std::uint8_t {

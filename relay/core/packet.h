@@ -64,6 +64,18 @@ class Batch {
   }
   void commit() { ++size_; }
   void clear() { size_ = 0; }
+  /// Keeps, of the packets from `first` on, those for which `keep(packet)` is true, in order.
+  /// Their memory stays where it is: nothing is added to this batch afterwards.
+  template <typename Keep>
+  void keep_from(std::size_t first, Keep keep) {
+    std::size_t kept = first;
+    for (std::size_t i = first; i < size_; ++i) {
+      if (!keep(packets_[i])) continue;
+      if (kept != i) packets_[kept] = packets_[i];
+      ++kept;
+    }
+    size_ = kept;
+  }
   bool full() const { return size_ == kBatchPacketsMax; }
   std::size_t size() const { return size_; }
   Packet& operator[](std::size_t i) { return packets_[i]; }

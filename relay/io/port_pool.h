@@ -28,8 +28,9 @@ namespace turnpike {
 class HolderClient;
 
 /// Two bound sockets: RTP on an even port, RTCP on the next. Descriptors belong to the pool.
+constexpr std::uint32_t kNoPorts = 0xffffffff;
 struct PortPair {
-  std::uint32_t handle = 0;  ///< names the pair in release()
+  std::uint32_t handle = kNoPorts;  ///< names the pair in release()
   std::array<SocketAddress, 2> local{};
   std::array<int, 2> fd{-1, -1};
 };

@@ -88,6 +88,13 @@ class SocketsIo final : public UdpIo {
   }
 
   void begin_turn() override { ++turn_; }
+  bool add_shared(int fd, std::uint32_t index) override {
+    if (!watch(fd, (std::uint64_t{kSharedSlot} << 32) | index)) return false;
+    if (shared_.size() <= index) shared_.resize(index + 1, -1);
+    shared_[index] = fd;
+    return true;
+  }
+
   int poll_fd() const override { return epoll_fd_; }
 
   bool readable() const override {
@@ -100,11 +107,26 @@ class SocketsIo final : public UdpIo {
     const auto room = static_cast<int>(kBatchPacketsMax - batch.size());
     const int ready = epoll_wait(epoll_fd_, events.data(), room, 0);
     bool backlog = false;
+    bool cut_short = ready == room;
+    std::size_t shared_read = 0;
+    const int first = shared_.empty() || ready <= 0
+                          ? 0
+                          : static_cast<int>(start_++ % static_cast<unsigned>(ready));
     for (int i = 0; i < ready; ++i) {
-      backlog |= read_one(events[static_cast<std::size_t>(i)].data.u64, batch, shed);
+      const std::uint64_t packed = events[static_cast<std::size_t>((first + i) % ready)].data.u64;
+      if (batch.full()) {
+        cut_short = true;
+      } else if (packed >> 32 == kSharedSlot) {
+        // No more than half of a batch, each time another one first: others want to be read too.
+        const std::size_t share =
+            kBatchPacketsMax / 2 - std::min(shared_read, kBatchPacketsMax / 2);
+        shared_read += read_shared(static_cast<std::uint32_t>(packed), share, batch, cut_short);
+      } else {
+        backlog |= read_one(packed, batch, shed);
+      }
     }
     if (ready <= 0) return Waiting::kNothing;
-    if (ready == room) return Waiting::kMore;
+    if (cut_short) return Waiting::kMore;
     return backlog && !shed ? Waiting::kBacklog : Waiting::kLittle;
   }
 
@@ -256,6 +278,41 @@ class SocketsIo final : public UdpIo {
     return backlog;
   }
 
+  // How many were read; `cut_short` when more may wait.
+  std::size_t read_shared(std::uint32_t index, std::size_t share, Batch& batch, bool& cut_short) {
+    std::array<mmsghdr, kSharedBurst> messages{};
+    std::array<iovec, kSharedBurst> pieces;
+    std::array<sockaddr_storage, kSharedBurst> sources;
+    const std::size_t room = std::min({kSharedBurst, share, kBatchPacketsMax - batch.size()});
+    if (room == 0) {
+      cut_short = true;
+      return 0;
+    }
+    for (std::size_t i = 0; i < room; ++i) {
+      pieces[i] = {batch.payload(batch.size() + i) - kSharedHeadroomBytes,
+                   kPayloadBytesMax + kSharedHeadroomBytes};
+      messages[i].msg_hdr.msg_name = &sources[i];
+      messages[i].msg_hdr.msg_namelen = sizeof sources[i];
+      messages[i].msg_hdr.msg_iov = &pieces[i];
+      messages[i].msg_hdr.msg_iovlen = 1;
+    }
+    const int count = recvmmsg(shared_[index], messages.data(), static_cast<unsigned>(room),
+                               MSG_DONTWAIT | MSG_TRUNC, nullptr);
+    for (int i = 0; i < count; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      Packet* packet = batch.next();
+      packet->data -= kSharedHeadroomBytes;
+      packet->length = messages[at].msg_len;
+      packet->source = from_sockaddr(sources[at]);
+      packet->tag = shared_tag(index);
+      packet->shed_behind = 0;
+      packet->overflowed = 0;
+      batch.commit();
+    }
+    if (count == static_cast<int>(room)) cut_short = true;
+    return count < 0 ? 0 : static_cast<std::size_t>(count);
+  }
+
   // Datagrams that found no room since the socket was made; wraps.
   static std::uint32_t overflows_of(int fd) {
     std::array<std::uint32_t, SK_MEMINFO_VARS> memory{};
@@ -280,6 +337,8 @@ class SocketsIo final : public UdpIo {
   std::uint32_t connect_after_;
   int twin_descriptor_max_;
   std::uint32_t turn_ = 0;
+  std::vector<int> shared_;  // by index
+  unsigned start_ = 0;
   std::vector<Entry> entries_;
 };
 

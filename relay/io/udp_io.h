@@ -9,7 +9,22 @@
 namespace turnpike {
 
 /// The fate of one send.
-enum class SendResult : std::uint8_t { kSent, kBlocked, kFailed };
+enum class SendResult : std::uint8_t {
+  kSent,
+  kBlocked,
+  kFailed,
+  kUnbound,  ///< the shared flow has no address at the other end
+};
+
+constexpr std::uint32_t kSharedSlot = 0xffffffff;
+constexpr std::size_t kSharedHeadroomBytes = 20;
+constexpr std::size_t kSharedBurst = 32;
+constexpr SocketTag shared_tag(std::uint32_t index) {
+  return {kSharedSlot, index, Side::kA, Component::kRtp};
+}
+constexpr bool is_shared(const SocketTag& tag) {
+  return tag.slot == kSharedSlot;
+}
 
 /// What receive() leaves behind.
 enum class Waiting : std::uint8_t {
@@ -30,6 +45,10 @@ class UdpIo {
   virtual bool add_other_family(int fd, const SocketTag& tag, AddressFamily family) = 0;
   /// Stops reading; the descriptor stays open. Of the two of a tag, the second one goes first.
   virtual void remove(int fd, const SocketTag& tag) = 0;
+  /// Starts reading from a socket of many sessions. Its datagrams carry shared_tag(index) and lie
+  /// `kSharedHeadroomBytes` before where others begin, for the header that says whose they are.
+  /// Of one of them up to kSharedBurst datagrams are read at a time.
+  virtual bool add_shared(int fd, std::uint32_t index) = 0;
 
   /// What receive() calls a turn begins.
   virtual void begin_turn() = 0;

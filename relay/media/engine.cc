@@ -43,7 +43,8 @@ Engine::Engine(Arena& arena, const EngineLimits& limits, ShardCounters& counters
       limits_(limits),
       counters_(counters),
       transform_(std::size_t{arena.session_capacity()} * 4, limits.srtp_library),
-      timers_(arena.session_capacity()) {}
+      timers_(arena.session_capacity()),
+      clients_(arena.session_capacity()) {}
 
 void Engine::handle(Instant now, Batch& batch, Outbox& out, Notices& notices) {
   work_count_ = 0;
@@ -55,7 +56,7 @@ void Engine::handle(Instant now, Batch& batch, Outbox& out, Notices& notices) {
     work.packet = &batch[i];
     counters_.packets_received.add();
     counters_.bytes_received.add(batch[i].length);
-    if (admit(work, now)) ++work_count_;
+    if (admit(work, now, out)) ++work_count_;
   }
   unprotect_all();
   std::size_t kept = 0;
@@ -112,7 +113,7 @@ void Engine::note_refused(const Packet& packet, DropReason reason) {
   ++session->legs[index_of(packet.tag.side)].drops[static_cast<std::size_t>(reason)];
 }
 
-bool Engine::admit(Work& work, Instant now) {
+bool Engine::admit(Work& work, Instant now, Outbox& out) {
   const Packet& packet = *work.packet;
   work.session = arena_.find(packet.tag.slot, packet.tag.generation);
   if (work.session == nullptr) return drop(work, DropReason::kNoSession), false;
@@ -124,6 +125,7 @@ bool Engine::admit(Work& work, Instant now) {
   }
 
   if (packet.length > kPayloadBytesMax) return drop(work, DropReason::kTruncated), false;
+  if (work.from->config.opaque) return pass(work, now, out), false;
   switch (classify(packet.data, packet.length)) {
     case PacketKind::kRtp:
       if (!parse_rtp(packet.data, packet.length, work.rtp)) {

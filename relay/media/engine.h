@@ -5,12 +5,15 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <vector>
 
 #include "relay/core/packet.h"
 #include "relay/core/timer_wheel.h"
 #include "relay/crypto/srtp.h"
 #include "relay/media/arena.h"
+#include "relay/media/client_sources.h"
 #include "relay/media/past_keys.h"
 #include "relay/media/source.h"
 #include "relay/wire/rtp.h"
@@ -118,7 +121,13 @@ class Engine {
 
   void drop(Work& work, DropReason reason);
   void count_unread(Work& work, DropReason reason, std::uint32_t count);
-  bool admit(Work& work, Instant now);
+  bool admit(Work& work, Instant now, Outbox& out);
+  void pass(Work& work, Instant now, Outbox& out);
+  void pass_keepalive(Work& work, Instant now, Outbox& out);
+  void know_client(std::uint32_t slot, const LegState& leg);
+  void restore_client(std::uint32_t slot, const LegState& leg);
+  std::optional<std::uint8_t> source_number(const Work& work, Instant now);
+  SocketAddress client_of(const Work& work, Instant now);
   void set_aside(Work& work, bool wanted, DropReason otherwise);
   bool admit_source(Work& work, Instant now);
   SrtpReceiveStream* fresh_receive_state(const Work& work);
@@ -158,6 +167,8 @@ class Engine {
   SrtpTransform transform_;
   TimerWheel timers_;
   PastKeysByLeg past_keys_;
+  std::vector<std::unique_ptr<ClientSources[]>>
+      clients_;  // by slot, of opaque sessions; by component
 
   // Scratch of one batch.
   std::array<Work, kBatchPacketsMax> work_{};

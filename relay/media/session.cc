@@ -57,6 +57,7 @@ void Engine::open(const SocketTag& id, MediaKind kind,
                   const std::array<std::array<SocketAddress, 2>, 2>& other_local) {
   SessionState& session = arena_.session(id.slot);
   session = SessionState{};
+  clients_[id.slot].reset();
   const SessionEdit edit(session);
   session.kind = kind;
   for (unsigned side = 0; side < 2; ++side) {
@@ -85,6 +86,7 @@ void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config,
   // What was an SRTP leg stays one, whatever a later offer says (docs/security.md, M6).
   leg.config.must_encrypt = config.must_encrypt || previous.must_encrypt;
   apply_signalled(leg, previous);
+  if (config.opaque) know_client(id.slot, leg);
   rekey(*session, id.slot, side, previous);
   secure_wipe(&previous, sizeof previous);
   leg.expects_since = now;
@@ -97,6 +99,23 @@ void Engine::close_leg(const SocketTag& leg) {
   if (session == nullptr) return;
   LegState& state = session->legs[index_of(leg.side)];
   state.closed = state.config.dtls;
+}
+
+void Engine::know_client(std::uint32_t slot, const LegState& leg) {
+  if (!leg.local[0].is_set()) return;  // it is carried: the other leg is the client's
+  auto& clients = clients_[slot];
+  if (clients == nullptr) clients = std::make_unique<ClientSources[]>(2);
+  clients[0].set_signalled(leg.config.remote[0]);
+  clients[1].set_signalled(leg.config.remote[1]);
+}
+
+void Engine::restore_client(std::uint32_t slot, const LegState& leg) {
+  if (!leg.local[0].is_set() || clients_[slot] != nullptr) return;
+  know_client(slot, leg);
+  for (unsigned component = 0; component < 2; ++component) {
+    const ComponentState& state = leg.component[component];
+    clients_[slot][component].restore(state.destination, state.client_number);
+  }
 }
 
 const LegState* Engine::find_leg(const SocketTag& leg) {
@@ -144,6 +163,7 @@ bool Engine::close(const SocketTag& id, SessionStats& out) {
   if (!stats(id, out)) return false;
   SessionState& session = arena_.session(id.slot);
   session.generation = 0;
+  clients_[id.slot].reset();
   timers_.cancel(id.slot);
   for (const unsigned side : {0U, 1U}) past_keys_.erase(id.slot * 2 + side);
   for (const Side side : {Side::kA, Side::kB}) {
@@ -160,7 +180,10 @@ void Engine::resume(Instant now) {
   for (std::uint32_t slot = 0; slot < arena_.session_capacity(); ++slot) {
     SessionState& session = arena_.session(slot);
     if (session.generation == 0) continue;
-    for (LegState& leg : session.legs) resume(leg, now);
+    for (LegState& leg : session.legs) {
+      resume(leg, now);
+      if (leg.config.opaque) restore_client(slot, leg);
+    }
     set_timer(slot, now);
   }
 }

@@ -41,7 +41,9 @@ class Digest {
   Digest& add(const LegConfig& config) {
     add(config.remote[0]).add(config.remote[1]).add(config.received_from);
     add(config.source_policy).add(config.rtcp_mux).add(config.must_encrypt);
-    add(config.ice).add(config.dtls);
+    add(config.ice).add(config.dtls).add(config.opaque);
+    const Carriage& there = config.carriage;
+    add(there.flow).add(there.shard).add(there.side).add(there.slot).add(there.generation);
     add(config.remote_unproven)
         .add(config.expects_media)
         .add(config.clock_rate_hz)
@@ -88,7 +90,8 @@ bool config_holds_together(const LegConfig& config) {
   return is_address(config.remote[0]) && is_address(config.remote[1]) && is_address({from, 0}) &&
          config.source_policy <= SourcePolicy::kAsymmetric && is_bool(config.rtcp_mux) &&
          is_bool(config.must_encrypt) && is_bool(config.expects_media) &&
-         is_bool(config.remote_unproven) && is_bool(config.ice) && is_bool(config.dtls);
+         is_bool(config.remote_unproven) && is_bool(config.ice) && is_bool(config.dtls) &&
+         is_bool(config.opaque) && config.carriage.side <= Side::kB;
 }
 
 bool component_holds_together(const ComponentState& state) {
@@ -111,7 +114,7 @@ bool leg_holds_together(const LegState& leg) {
   const auto small = [](std::uint64_t figure) { return figure < kFigureMax; };
   return config_holds_together(leg.config) && is_context_of(leg.receive, leg.config.receive) &&
          is_context_of(leg.send, leg.config.send) && is_address(leg.local[0]) &&
-         is_address(leg.local[1]) && leg.local[0].is_set() && leg.local[1].is_set() &&
+         is_address(leg.local[1]) && leg.local[0].is_set() == leg.local[1].is_set() &&
          other_holds_together(leg) && component_holds_together(leg.component[0]) &&
          component_holds_together(leg.component[1]) && is_time(leg.last_packet) &&
          is_time(leg.last_carried) && is_bool(leg.closed) && is_time(leg.expects_since) &&

@@ -15,7 +15,7 @@
 
 namespace turnpike::media {
 
-constexpr std::uint32_t kStateVersion = 11;
+constexpr std::uint32_t kStateVersion = 12;
 constexpr std::uint32_t kNoStream = 0xffffffff;
 
 /// One SSRC received on a leg and sent on to the other: both directions of its SRTP state.
@@ -63,6 +63,7 @@ struct ComponentState {
   SocketAddress previous;              ///< where it goes back to when following was a mistake
   SocketAddress candidate;             ///< another source that has proven itself lately
   std::uint8_t candidate_packets = 0;  ///< what speaks for it since candidate_since
+  std::uint8_t client_number = 0;      ///< opaque: of `destination` (client_sources.h)
   std::uint8_t candidate_copies = 0;   ///< of these, packets that had come from elsewhere before
   bool latched = false;                ///< plain RTP with a latch policy: destination is fixed
   Instant candidate_since{};

@@ -38,6 +38,7 @@ enum Attribute : std::uint16_t {
   kMessageIntegrity = 0x0008,
   kErrorCode = 0x0009,
   kUnknownAttributes = 0x000A,
+  kNonce = 0x0015,
   kMessageIntegritySha256 = 0x001C,
   kXorMappedAddress = 0x0020,
   kPriority = 0x0024,

@@ -31,6 +31,7 @@ class FakeIo final : public UdpIo {
   bool add(int, const SocketTag&) override { return true; }
   bool add_other_family(int, const SocketTag&, AddressFamily) override { return true; }
   void remove(int, const SocketTag&) override {}
+  bool add_shared(int, std::uint32_t) override { return true; }
   void begin_turn() override {}
   int poll_fd() const override { return -1; }
   Waiting receive(Batch&, bool) override { return Waiting::kNothing; }

@@ -1,0 +1,93 @@
+// The packet path of an edge that has no keys: bytes pass as they are between a client's leg and
+// the flow to the core.
+#include "relay/media/engine.h"
+#include "relay/wire/classify.h"
+#include "turnpike/flow.h"
+
+namespace turnpike::media {
+namespace {
+
+constexpr std::uint16_t kFirstUnprivilegedPort = 1024;
+
+}  // namespace
+
+void Engine::pass(Work& work, Instant now, Outbox& out) {
+  const Packet& packet = *work.packet;
+  work.to_component = packet.tag.component;
+  const bool from_core = !work.from->local[0].is_set();
+  if (clients_[packet.tag.slot] == nullptr) return drop(work, DropReason::kNoDestination);
+  if (from_core && packet.length == 0) return pass_keepalive(work, now, out);
+  switch (classify(packet.data, packet.length)) {
+    case PacketKind::kRtp:
+    case PacketKind::kDtls:
+      break;
+    case PacketKind::kRtcp:
+      work.rtcp = true;
+      break;
+    case PacketKind::kStun:
+      return set_aside(work, work.from->config.ice, DropReason::kUnexpectedStun);
+    case PacketKind::kUnknown:
+      return drop(work, packet.length < 2 ? DropReason::kTooShort : DropReason::kUnknownProtocol);
+  }
+  if (from_core) {
+    work.destination = client_of(work, now);
+    if (!work.destination.is_set()) return drop(work, DropReason::kNoDestination);
+  } else {
+    if (packet.source.port < kFirstUnprivilegedPort) {
+      return drop(work, DropReason::kReservedSourcePort);
+    }
+    const std::optional<std::uint8_t> number = source_number(work, now);
+    if (!number) return drop(work, DropReason::kWrongSource);
+    work.destination = address_of_source(*number);
+  }
+  work.from->last_packet = now;
+  work.from->last_carried = now;
+  if (work.from->timed_out) {
+    work.from->timed_out = false;
+    set_timer(packet.tag.slot, now);
+  }
+  if (work.rtcp) {
+    ++work.from->rtcp_received;
+  } else {
+    ++work.from->packets_received;
+    work.from->bytes_received += packet.length;
+  }
+  emit(work, packet.length, out);
+}
+
+// An empty datagram (RFC 6263 section 4.1): the core keeps the client's address open, and names it.
+void Engine::pass_keepalive(Work& work, Instant now, Outbox& out) {
+  work.destination = client_of(work, now);
+  if (!work.destination.is_set()) return drop(work, DropReason::kNoDestination);
+  SocketTag tag = work.packet->tag;
+  tag.side = other(tag.side);
+  static_cast<void>(out.push({work.packet->data, 0, tag, work.destination, true, false}));
+}
+
+// With ICE the client is where the selected pair says, and nobody else is heard.
+std::optional<std::uint8_t> Engine::source_number(const Work& work, Instant now) {
+  const Component component = work.packet->tag.component;
+  if (!work.from->config.ice) {
+    return clients_[work.packet->tag.slot][index_of(component)].heard(work.packet->source, now);
+  }
+  const bool selected =
+      work.packet->source == work.from->component[index_of(component)].destination;
+  return selected ? std::optional(ClientSources::kSignalled) : std::nullopt;
+}
+
+// What the core sends goes where ICE says or, without ICE, to the source that the core names.
+SocketAddress Engine::client_of(const Work& work, Instant now) {
+  const Component component = work.packet->tag.component;
+  ComponentState& state = work.to->component[index_of(component)];
+  if (work.to->config.ice) return state.destination;
+  ClientSources& client = clients_[work.packet->tag.slot][index_of(component)];
+  const std::uint8_t number = source_of_address(work.packet->source);
+  const SocketAddress named = client.named(number, now);
+  // A number that nobody has (any more): the client that was named last is still the one.
+  if (!named.is_set()) return state.destination;
+  state.destination = named;
+  state.client_number = number;
+  return named;
+}
+
+}  // namespace turnpike::media
