@@ -13,7 +13,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).parent)]
 import report  # noqa: E402
 
 PROGRAMS = ("control/turnpiked", "control/ctl/turnpikectl", "relay/holder/turnpike-holder")
-HOST_PROGRAMS = ("/usr/sbin/kamailio", "/usr/sbin/nft")
+HOST_PROGRAMS = ("/usr/sbin/kamailio", "/usr/sbin/nft", "/bin/sh")
 SERVICES = ("turnpiked", "turnpike-holder", "turnpike-sip", "turnpike-firewall")
 EXPOSURE_MAX = {"turnpiked": 1.7, "turnpike-holder": 0.5, "turnpike-sip": 1.7,
                 "turnpike-firewall": 4.0}
