@@ -24,20 +24,26 @@ void Admission::refill(Source& source, Instant now) const {
 /// Forgets sources of which nothing needs to be known any more.
 bool Admission::make_room(Instant now) {
   if (sources_.size() < limits_.sources_max) return true;
-  for (auto entry = sources_.begin(); entry != sources_.end();) {
-    Source& source = entry->second;
-    refill(source, now);
-    const bool idle = source.waiting == 0 && source.paused_until <= now &&
-                      source.arrivals_left >= limits_.arrivals_burst;
-    entry = idle ? sources_.erase(entry) : std::next(entry);
+  for (const bool known_too : {false, true}) {
+    for (auto entry = sources_.begin(); entry != sources_.end();) {
+      Source& source = entry->second;
+      refill(source, now);
+      const bool idle = source.waiting == 0 && source.paused_until <= now &&
+                        source.arrivals_left >= limits_.arrivals_burst;
+      entry = idle && (known_too || !source.known) ? sources_.erase(entry) : std::next(entry);
+    }
+    if (sources_.size() < limits_.sources_max) return true;
   }
-  return sources_.size() < limits_.sources_max;
+  return false;
 }
 
 Reason Admission::arrive(const IpAddress& from, Instant now) {
-  if (waiting_ >= limits_.waiting_max) return Reason::kTooManyWaiting;
   const IpAddress key = source_of(from);
   auto found = sources_.find(key);
+  // Who keeps all places taken must not keep out whom we know.
+  const bool known = found != sources_.end() && found->second.known;
+  const std::uint32_t places = limits_.waiting_max + (known ? limits_.waiting_known_max : 0);
+  if (waiting_ >= places) return Reason::kTooManyWaiting;
   if (found == sources_.end()) {
     if (!make_room(now)) return Reason::kTooManyWaiting;
     found = sources_.emplace(key, Source{}).first;
@@ -67,6 +73,7 @@ void Admission::passed_password(const IpAddress& from) {
   if (found == sources_.end()) return;
   found->second.wrong_passwords = 0;
   found->second.paused_until = {};
+  found->second.known = true;
 }
 
 void Admission::gave_wrong_password(const IpAddress& from, Instant now) {

@@ -16,6 +16,7 @@ namespace turnpike::zone {
 
 struct AdmissionLimits {
   std::uint32_t waiting_max = 64;
+  std::uint32_t waiting_known_max = 16;  ///< more, of sources that gave the password before
   std::uint32_t waiting_per_source_max = 16;
   std::uint32_t arrivals_burst = 20;      ///< connections of one source at once, …
   std::uint32_t arrivals_per_second = 2;  ///< … and in the long run
@@ -45,6 +46,7 @@ class Admission {
     Instant counted{};
     std::uint32_t wrong_passwords = 0;
     Instant paused_until{};
+    bool known = false;  // gave the right password since we started
   };
 
   void refill(Source& source, Instant now) const;

@@ -64,6 +64,8 @@ class Agent {
     CheckList list;
     Selection selection;
     Instant first_valid{};
+    SocketAddress wanted;  // controlled: of the pair that the remote end has nominated since
+    Instant wanted_since{};
   };
 
   // agent.cc

@@ -234,9 +234,16 @@ void Agent::follow_overdue(Component component, const Turn& turn) {
     latest = pair.flagged_at;
     wanted = &pair;
   }
-  if (wanted != nullptr && turn.now >= latest + kNominationSettles) {
-    select(*wanted, component, turn);
+  if (wanted == nullptr) {
+    stream.wanted = SocketAddress{};
+    return;
   }
+  // From when it was wanted first: a remote end may say so again and again.
+  if (stream.wanted != wanted->remote) {
+    stream.wanted = wanted->remote;
+    stream.wanted_since = wanted->flagged_at;
+  }
+  if (turn.now >= stream.wanted_since + kNominationSettles) select(*wanted, component, turn);
 }
 
 void Agent::select(Pair& pair, Component component, const Turn& turn) {

@@ -88,6 +88,22 @@ TEST_F(Ice, a_nomination_is_followed_late_when_the_pair_in_use_is_forgotten) {
   EXPECT_EQ(selected(), far);
 }
 
+TEST_F(Ice, a_nomination_that_is_said_again_and_again_is_followed_too) {
+  candidate(near, 200);
+  candidate(far, 100);
+  alive = {near, far};
+  update();
+  run(Milliseconds(200));
+  check_from(far, true);
+  check_from(near, true);
+  ASSERT_EQ(selected(), near);
+  for (int i = 0; i < 30; ++i) {
+    check_from(far, true);
+    run(Milliseconds(500));
+  }
+  EXPECT_EQ(selected(), far);
+}
+
 TEST_F(Ice, controlling_nominates_the_best_valid_pair_when_the_rest_has_settled) {
   config.controlling = true;
   candidate(near, 100);

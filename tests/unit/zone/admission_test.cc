@@ -32,6 +32,19 @@ TEST(ZoneAdmission, waiting_connections_are_limited_in_all) {
   EXPECT_EQ(admission.arrive(nth(9), now), Reason::kTooManyWaiting);
 }
 
+TEST(ZoneAdmission, whoever_takes_all_places_does_not_keep_out_whom_we_know) {
+  Admission admission({.waiting_max = 3, .waiting_known_max = 2});
+  const Instant now{Seconds{1}};
+  ASSERT_EQ(admission.arrive(kSource, now), Reason::kNone);
+  admission.passed_password(kSource);
+  admission.settled(kSource);
+  for (unsigned i = 0; i < 3; ++i) EXPECT_EQ(admission.arrive(nth(i), now), Reason::kNone);
+  EXPECT_EQ(admission.arrive(nth(9), now), Reason::kTooManyWaiting);
+  EXPECT_EQ(admission.arrive(kSource, now), Reason::kNone);
+  EXPECT_EQ(admission.arrive(kSource, now), Reason::kNone);
+  EXPECT_EQ(admission.arrive(kSource, now), Reason::kTooManyWaiting);
+}
+
 TEST(ZoneAdmission, a_source_that_comes_too_often_waits) {
   Admission admission({.arrivals_burst = 3, .arrivals_per_second = 1});
   Instant now{Seconds{1}};
