@@ -35,6 +35,7 @@ class MuxIo final : public UdpIo {
 
   /// The leg has its media there from now on; generation 0: it sends nothing, yet is heard.
   void carry(const SocketTag& leg, const Carriage& carriage);
+  void forget(const SocketTag& session);
 
   /// When on_deadline wants to be called; Instant::max(): never.
   Instant next_deadline() const;
@@ -46,7 +47,6 @@ class MuxIo final : public UdpIo {
     return sockets_->add_other_family(fd, tag, family);
   }
   void remove(int fd, const SocketTag& tag) override { sockets_->remove(fd, tag); }
-  void forget(const SocketTag& session);
   bool add_shared(int fd, std::uint32_t index) override { return sockets_->add_shared(fd, index); }
   void begin_turn() override { sockets_->begin_turn(); }
   int poll_fd() const override { return sockets_->poll_fd(); }

@@ -60,7 +60,8 @@ Section zone_section() {
             "least, best random ones. It never goes over the connection.")
       .required("\"zone/dmz/password\"")
       .texts("domains", &ZoneSection::domains,
-             "The SIP domains of this tenant. An edge refuses a domain that two zones claim.")
+             "The SIP domains of this tenant. An edge refuses a domain that two zones claim. No "
+             "call is routed by them yet.")
       .integer("keepalive_seconds", &ZoneSection::keepalive, 10, {2, 20},
                "Interval of keep-alives. The connection is given up when nothing came for two to "
                "three of them. Shorter than the time after which firewalls forget a connection.")

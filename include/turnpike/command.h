@@ -1,4 +1,4 @@
-// What control tells a shard. Plain data: copied through the mailbox, applied without allocation.
+// What control tells a shard. Plain data: copied through the mailbox; nothing in it owns memory.
 #pragma once
 
 #include <array>

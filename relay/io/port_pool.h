@@ -27,8 +27,10 @@ namespace turnpike {
 
 class HolderClient;
 
-/// Two bound sockets: RTP on an even port, RTCP on the next. Descriptors belong to the pool.
+/// The handle of no pair.
 constexpr std::uint32_t kNoPorts = 0xffffffff;
+
+/// Two bound sockets: RTP on an even port, RTCP on the next. Descriptors belong to the pool.
 struct PortPair {
   std::uint32_t handle = kNoPorts;  ///< names the pair in release()
   std::array<SocketAddress, 2> local{};

@@ -199,10 +199,9 @@ class SocketsIo final : public UdpIo {
 
   // Once for each peer, unless it is put off.
   bool wants_twin(Entry& from) {
-    if (connect_after_ == 0) return false;
+    if (connect_after_ == 0 || from.tried) return false;
     const std::uint32_t enough =
         from.backlog ? std::min(connect_after_, kConnectAfterInBacklog) : connect_after_;
-    if (from.tried) return false;
     return ++from.sends >= enough;
   }
 

@@ -31,11 +31,9 @@ stun::Bytes seal(stun::Writer& writer, const HmacSha1Key& key) {
 }
 
 bool is_authentic(const stun::Message& message, const HmacSha1Key& key) {
-  const std::optional<stun::Integrity> integrity = message.integrity();
-  if (!integrity) return false;
-  std::array<std::uint8_t, kSha1Bytes> code{};
-  hmac_sha1(key, integrity->header, integrity->attributes, code.data());
-  return equal_constant_time(code.data(), integrity->code.data(), code.size());
+  return message.is_authentic([&key](stun::Bytes head, stun::Bytes tail, std::uint8_t* code) {
+    hmac_sha1(key, head, tail, code);
+  });
 }
 
 std::int64_t period_of(Instant now) {

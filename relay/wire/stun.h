@@ -75,6 +75,16 @@ class Message {
   std::optional<Bytes> find(std::uint16_t type) const;
   /// Its integrity, when there is one of the right length.
   std::optional<Integrity> integrity() const;
+  /// Whether MESSAGE-INTEGRITY is there and right, in a time that does not depend on the code.
+  /// `mac(head, tail, code)` writes kIntegrityBytes over `head` followed by `tail`.
+  template <typename Mac>
+  bool is_authentic(Mac&& mac) const {
+    const std::optional<Integrity> found = integrity();
+    if (!found) return false;
+    std::array<std::uint8_t, kIntegrityBytes> code{};
+    mac(Bytes(found->header), found->attributes, code.data());
+    return equal_constant_time(code.data(), found->code.data(), code.size());
+  }
 
   // Values by type; nothing when absent, or of a length or form that is not right.
   std::optional<std::string_view> username() const;

@@ -104,7 +104,7 @@ TEST(End, of_an_association_that_was_replaced_is_of_no_interest) {
   EXPECT_EQ(engine.handshakes.counters().closed.value(), 0U);
 }
 
-TEST(Security, M7_forged_alerts_do_not_close) {
+TEST(Security, M4_forged_alerts_do_not_close) {
   Session session({.ciphers = kSealedAlertCipher});
   PlainPeer stranger({.ciphers = kSealedAlertCipher});
   Engine elsewhere;
