@@ -17,15 +17,14 @@
 #include "control/call/call_service.h"
 #include "control/config/host.h"
 #include "control/config/products.h"
-#include "control/config/secret_file.h"
 #include "control/loop/event_loop.h"
 #include "control/loop/watchers.h"
 #include "control/metrics.h"
 #include "control/ng/server.h"
+#include "control/pairing.h"
 #include "control/process.h"
 #include "control/provision.h"
 #include "control/run_lock.h"
-#include "control/zone/service.h"
 #include "turnpike/host.h"
 #include "turnpike/relay.h"
 
@@ -93,7 +92,7 @@ class Daemon {
   void log_kept_settings(const AdoptionReport& adoption);
   void log_adoption();
   Result<void> start_ng();
-  Result<void> start_zones();
+  Result<void> start_pairing();
   Result<void> start_api();
   Result<void> watch();
   metrics::Figures figures() const;
@@ -105,7 +104,6 @@ class Daemon {
   void on_hand_over_signal();
   void on_reload_signal();
   void on_drain_tick();
-  void log_zone(const zone::Note& note);
   void log_call(log::Level level, const call::CallSummary& call, const std::string& what);
   void log_end(const call::CallSummary& call, const std::string& why,
                const std::vector<SessionStats>& stats);
@@ -120,7 +118,7 @@ class Daemon {
   std::unique_ptr<call::CallService> calls_;
   call::CallAdoption call_adoption_;
   std::unique_ptr<ng::Server> ng_;
-  std::unique_ptr<zone::Service> zones_;
+  std::unique_ptr<Pairing> pairing_;
   std::unique_ptr<api::Endpoints> endpoints_;
   std::unique_ptr<api::HttpServer> http_;
   loop::FdWatcher events_;
@@ -266,22 +264,12 @@ Result<void> Daemon::start_ng() {
   return {};
 }
 
-Result<void> Daemon::start_zones() {
+Result<void> Daemon::start_pairing() {
   if (settings_.zones.empty()) return {};
-  if (const std::string clash = trust_clash(settings_); !clash.empty()) return Error{clash};
-  auto zones = zone::Service::start(loop_, config::zone_config(settings_),
-                                    {.note = [this](const zone::Note& note) { log_zone(note); },
-                                     .random_bytes = random_bytes,
-                                     .read_secret = config::read_secret_file});
-  if (!zones) return zones.error();
-  zones_ = std::move(*zones);
+  auto pairing = Pairing::start(loop_, settings_, *relay_, log_, [](const std::string&) {});
+  if (!pairing) return pairing.error();
+  pairing_ = std::move(*pairing);
   return {};
-}
-
-void Daemon::log_zone(const zone::Note& note) {
-  log_.write(
-      note.warning ? log::Level::kWarning : log::Level::kInfo, note.event,
-      {{"zone", note.zone}, {"peer", note.peer}, {"address", note.address}, {"what", note.what}});
 }
 
 Result<void> Daemon::start_api() {
@@ -293,7 +281,7 @@ Result<void> Daemon::start_api() {
       .calls_max = settings_.media.calls_max,
       .clock = [] { return loop::EventLoop::now(); },
       .draining = [this] { return draining_; },
-      .zones = [this] { return zones_ ? zones_->report() : std::vector<zone::ZoneReport>{}; },
+      .zones = [this] { return pairing_ ? pairing_->report() : std::vector<zone::ZoneReport>{}; },
       .metrics =
           [this] {
             return api::Response{200, metrics::kContentType, metrics::render(figures())};
@@ -328,7 +316,7 @@ metrics::Figures Daemon::figures() const {
   figures.http_requests = http_->counters().requests;
   figures.http_refused = http_->counters().refused;
   figures.http_connections_refused = http_->counters().connections_refused;
-  if (zones_) figures.zones = zones_->report();
+  if (pairing_) figures.zones = pairing_->report();
   figures.now = loop::EventLoop::now();
   figures.process = metrics::ProcessFigures::read();
   return figures;
@@ -342,7 +330,7 @@ Result<void> Daemon::start() {
   if (Result<void> started = start_relay(); !started) return started;
   start_calls();
   if (Result<void> started = start_ng(); !started) return started;
-  if (Result<void> started = start_zones(); !started) return started;
+  if (Result<void> started = start_pairing(); !started) return started;
   if (Result<void> started = start_api(); !started) return started;
   if (Result<void> watched = watch(); !watched) return watched;
   log_.info("ready", {{"version", TURNPIKE_VERSION},
@@ -471,7 +459,7 @@ void Daemon::on_drain_tick() {
 
 // What a certificate's renewal needs; everything else of the configuration waits for a restart.
 void Daemon::on_reload_signal() {
-  if (zones_) zones_->reload();
+  if (pairing_) pairing_->reload();
   log_.info("reload", {{"zones", settings_.zones.size()},
                        {"hint",
                         "certificates, trust and passwords of zones are read anew; the "

@@ -432,6 +432,7 @@ void add_zone_summary(const Figures& figures, Families& families) {
   const auto soon = std::chrono::system_clock::now() + kSoon;
   std::uint64_t down = 0;
   std::uint64_t ending = 0;
+  std::uint64_t unbound = 0;
   const auto count = [&ending, soon](const pki::CertificateFacts& facts) {
     if (!facts.sha256.empty() && facts.not_after < soon) ++ending;
   };
@@ -439,17 +440,36 @@ void add_zone_summary(const Figures& figures, Families& families) {
     count(zone.certificate);
     for (const zone::PeerReport& peer : zone.peers) {
       if (!peer.up) ++down;
+      for (const zone::FlowState& flow : peer.flows) unbound += flow.bound ? 0 : 1;
       count(peer.certificate);
     }
   }
   families.gauge("turnpike_zone_peers_down", "Peers of zones to which not every connection is up.")
       .add(down)
+      .gauge("turnpike_zone_flows_unbound",
+             "Media flows to peers that no packet can take now: calls over them have no media.")
+      .add(unbound)
       .gauge("turnpike_zone_certificates_ending",
              "Certificates of zones, own and peers', that end within 14 days or have ended.")
       .add(ending);
 }
 
+void add_zone_flows(const Figures& figures, Families& families) {
+  families.gauge("turnpike_zone_flow_bound",
+                 "1 while media can go to and from this shard of the core.");
+  for (const zone::ZoneReport& zone : figures.zones) {
+    for (const zone::PeerReport& peer : zone.peers) {
+      for (const zone::FlowState& flow : peer.flows) {
+        families.add(
+            flow.bound ? 1.0 : 0.0,
+            {{"zone", zone.name}, {"peer", peer.name}, {"shard", std::to_string(flow.shard)}});
+      }
+    }
+  }
+}
+
 void add_zones(const Figures& figures, Families& families) {
+  add_zone_flows(figures, families);
   families.gauge("turnpike_zone_connection_up", "1 while a connection to a peer is up.");
   each_connection(figures, families, [](const auto& one) { return one.up ? 1.0 : 0.0; });
   families.counter("turnpike_zone_connections_total", "How often a connection came up.");

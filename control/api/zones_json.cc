@@ -107,11 +107,26 @@ class Writer {
         {"last_error", trouble(one.last_trouble)}};
   }
 
+  static Json flow(const zone::FlowState& flow) {
+    return {{"core_shard", flow.shard},
+            {"number", flow.number},
+            {"state", flow.bound         ? "bound"
+                      : flow.number == 0 ? "not agreed"
+                                         : "not bound"},
+            {"address", text(flow.address)},
+            {"round_trip_ms", flow.round_trip.count() > 0
+                                  ? Json(static_cast<double>(flow.round_trip.count()) / 1e6)
+                                  : Json()},
+            {"unanswered", flow.unanswered}};
+  }
+
   Json peer(const zone::PeerReport& peer) const {
     Json connections = Json::array();
     for (const zone::ConnectionReport& one : peer.connections) {
       connections.push_back(connection(one));
     }
+    Json flows = Json::array();
+    for (const zone::FlowState& one : peer.flows) flows.push_back(flow(one));
     return {{"name", peer.name},
             {"tls_name", peer.tls_name},
             {"address", text(peer.address)},
@@ -119,7 +134,8 @@ class Writer {
             {"state", peer.up ? "up" : "down"},
             {"since_seconds", seconds(now_ - peer.since)},
             {"certificate", certificate(peer.certificate)},
-            {"connections", std::move(connections)}};
+            {"connections", std::move(connections)},
+            {"flows", std::move(flows)}};
   }
 
   Instant now_;

@@ -189,6 +189,18 @@ class Validator {
   std::vector<const Section*> absent_;
 };
 
+/// The media ports of an edge begin after those of its flows, where these are the first of them.
+void keep_flow_ports(Settings& settings) {
+  if (settings.node.role != "edge") return;
+  std::uint16_t& first = settings.media.port_min;
+  for (const ZoneSection& zone : settings.zones) {
+    const bool overlaps = zone.flow_port_min <= first && zone.flow_port_max >= first;
+    if (overlaps && zone.flow_port_max < settings.media.port_max) {
+      first = static_cast<std::uint16_t>((zone.flow_port_max | 1U) + 1U);
+    }
+  }
+}
+
 /// Other processes, in other folders, are told the paths that start there.
 std::string absolute(const std::string& folder) {
   if (folder.starts_with('/')) return folder;
@@ -204,6 +216,7 @@ Loaded load_text(std::string_view text, const std::string& name, const std::stri
   // After a broken section header nothing is known about the rest.
   if (loaded.findings.has_mistakes() && root.members.empty()) return loaded;
   Validator(loaded.settings, loaded.findings, ValueContext{folder}).run(root);
+  keep_flow_ports(loaded.settings);
   check(loaded.settings, loaded.findings);
   return loaded;
 }

@@ -42,6 +42,8 @@ RelayConfig relay_config(const Settings& settings) {
   config.connect_after = media.connect_after;
   config.srtp_library = media.srtp_backend;
   config.holder_socket = settings.holder.unix_path;
+  config.pair_role = pair_role(settings);
+  config.flow_ports = flow_ports(settings);
   return config;
 }
 

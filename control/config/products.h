@@ -5,6 +5,7 @@
 #include "control/call/call_service.h"
 #include "control/config/host.h"
 #include "control/config/settings.h"
+#include "control/pair/flows.h"
 #include "control/sidecar/sip_config.h"
 #include "control/zone/config.h"
 #include "turnpike/config.h"
@@ -22,6 +23,12 @@ sidecar::SipConfig sip_config(const Settings& settings);
 
 /// The zones of an edge or a core.
 zone::ServiceConfig zone_config(const Settings& settings);
+
+/// Which end of a pair this node is, and its peers in the order by which the relay counts them.
+PairRole pair_role(const Settings& settings);
+std::vector<pair::PeerConfig> pair_peers(const Settings& settings);
+/// The shared ports of an edge; none at other nodes.
+std::vector<SocketAddress> flow_ports(const Settings& settings);
 
 /// What was found in sip.users_file.
 struct UsersFile {

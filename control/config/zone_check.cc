@@ -10,6 +10,7 @@ namespace turnpike::config {
 namespace {
 
 constexpr std::size_t kPeersMax = 6;
+constexpr int kFlowPortsMax = 64;
 
 /// A name as certificates have it: a DNS name in lower case, or an address.
 bool is_tls_name(const std::string& name) {
@@ -33,7 +34,6 @@ class ZoneCheck {
       check_peers(zone);
     }
     check_each_other();
-    tell_what_is_missing();
   }
 
  private:
@@ -87,8 +87,29 @@ class ZoneCheck {
               "certificates of its cores share");
     }
     check_texts(zone);
+    if (is_edge_) check_flow_ports(zone);
     if (zone.waiting_per_source_max > zone.waiting_max) {
       mistake("waiting_per_source_max", "is more than waiting_max; lower it");
+    }
+  }
+
+  void check_flow_ports(const ZoneSection& zone) {
+    if (zone.flow_port_max < zone.flow_port_min ||
+        zone.flow_port_max - zone.flow_port_min >= kFlowPortsMax) {
+      mistake("flow_port_max", "is " + std::to_string(zone.flow_port_max) +
+                                   "; give flow_port_min (" + std::to_string(zone.flow_port_min) +
+                                   ") or up to " + std::to_string(kFlowPortsMax - 1) + " more");
+    }
+    if (zone.flow_port_max >= settings_.media.port_min &&
+        zone.flow_port_min <= settings_.media.port_max) {
+      mistake("flow_port_min",
+              "and flow_port_max lie within the media ports; give ports outside of "
+              "media.port_min to media.port_max");
+    }
+    if (zone.listen.is_set() && zone.listen.ip.is_unspecified()) {
+      mistake("listen",
+              "stands for every address of this host, but media of the cores is answered from "
+              "one; give that address");
     }
   }
 
@@ -183,15 +204,6 @@ class ZoneCheck {
                                   " too; each zone trusts authorities of its own");
       }
     }
-  }
-
-  // An operator must not learn from silent calls what the pair cannot do yet.
-  void tell_what_is_missing() {
-    findings_.warning({"node.role"},
-                      "node.role \"" + settings_.node.role +
-                          "\": SIP crosses the zone, media does not in this version; calls that "
-                          "this node's SIP server asks to relay are relayed between this node's "
-                          "own interfaces, with the keys known here");
   }
 
   const Settings& settings_;

@@ -1,4 +1,6 @@
 // From the [zone.ZONE] sections to what control/zone takes.
+#include <set>
+
 #include "control/config/products.h"
 
 namespace turnpike::config {
@@ -32,6 +34,36 @@ zone::ZoneConfig to_zone(const ZoneSection& section) {
 }
 
 }  // namespace
+
+PairRole pair_role(const Settings& settings) {
+  if (settings.zones.empty()) return PairRole::kNone;
+  return settings.node.role == "edge" ? PairRole::kEdge : PairRole::kCore;
+}
+
+std::vector<pair::PeerConfig> pair_peers(const Settings& settings) {
+  std::vector<pair::PeerConfig> peers;
+  for (const ZoneSection& zone : settings.zones) {
+    std::vector<std::uint16_t> ports;
+    for (unsigned port = zone.flow_port_min; port <= zone.flow_port_max; ++port) {
+      ports.push_back(static_cast<std::uint16_t>(port));
+    }
+    for (const ZonePeerSection& peer : zone.peers) {
+      peers.push_back({zone.name + "/" + peer.name, peer.address.ip, ports});
+    }
+  }
+  return peers;
+}
+
+std::vector<SocketAddress> flow_ports(const Settings& settings) {
+  std::set<SocketAddress> all;
+  if (pair_role(settings) != PairRole::kEdge) return {};
+  for (const ZoneSection& zone : settings.zones) {
+    for (unsigned port = zone.flow_port_min; port <= zone.flow_port_max; ++port) {
+      all.insert({zone.listen.ip, static_cast<std::uint16_t>(port)});
+    }
+  }
+  return {all.begin(), all.end()};
+}
 
 zone::ServiceConfig zone_config(const Settings& settings) {
   zone::ServiceConfig config;

@@ -73,6 +73,12 @@ Section zone_section() {
                "The same for one address (IPv6: for one /64).")
       .integer("streams_max", &ZoneSection::streams_max, 256, {1, 10000},
                "Byte streams at a time on one connection.")
+      .integer("flow_port_min", &ZoneSection::flow_port_min, 36000, {1024, 65535},
+               "First UDP port, at the address of `listen`, of the media that edge and cores "
+               "exchange. Of the edge; a core asks for them. Zones may share them. Media ports of "
+               "clients begin after them.")
+      .integer("flow_port_max", &ZoneSection::flow_port_max, 36011, {1024, 65535},
+               "The last of these ports; at most 64 of them.")
       .done();
 }
 

@@ -1,4 +1,5 @@
 // The zones, as paragraphs.
+#include <algorithm>
 #include <cstdio>
 
 #include "control/ctl/print.h"
@@ -50,6 +51,25 @@ std::string connection_text(const Json& one) {
   return text;
 }
 
+std::string flows_text(const Json& flows) {
+  std::size_t bound = 0;
+  std::string text;
+  for (const Json& flow : flows) {
+    if (flow.at("state") == "bound") ++bound;
+    if (flow.at("round_trip_ms").is_null() || !text.empty()) continue;
+    text = ", round trip " + fixed(flow.at("round_trip_ms").get<double>(), "%.1f ms");
+  }
+  text = "    media: " + std::to_string(bound) + " of " + std::to_string(flows.size()) +
+         " flows bound" + text + "\n";
+  if (bound == flows.size() && bound > 0) return text;
+  const bool agreed = std::any_of(flows.begin(), flows.end(),
+                                  [](const Json& flow) { return flow.at("number") != 0; });
+  return text + (agreed
+                     ? "      no calls: the UDP ports of the edge are not reached from the core; "
+                       "look at the firewall's rule for them\n"
+                     : "      no calls: they are agreed on when the zone is up\n");
+}
+
 std::string peer_text(const Json& peer) {
   std::string text = "  peer " + shown(peer.at("name")) + " (" + shown(peer.at("tls_name")) +
                      "): " + shown(peer.at("state"));
@@ -57,7 +77,7 @@ std::string peer_text(const Json& peer) {
   if (!peer.at("node").is_null()) text += ", calls itself " + shown(peer.at("node"));
   text += "\n    certificate: " + certificate_text(peer.at("certificate")) + "\n";
   for (const Json& one : peer.at("connections")) text += connection_text(one);
-  return text;
+  return text + flows_text(peer.at("flows"));
 }
 
 std::string reasons_text(const char* title, const Json& reasons) {

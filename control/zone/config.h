@@ -15,6 +15,10 @@ namespace turnpike::zone {
 inline constexpr const char* kTlsProtocol = "turnpike-zone/1";
 /// What a stream that carries SIP asks for.
 inline constexpr const char* kSipTarget = "sip";
+/// What the stream asks for on which the two programs talk to each other; opened by the core.
+inline constexpr const char* kChannelTarget = "turnpike";
+/// Of one message on it.
+inline constexpr std::size_t kChannelMessageBytesMax = 65536;
 
 struct PeerConfig {
   std::string name;

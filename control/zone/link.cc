@@ -2,12 +2,15 @@
 
 #include <utility>
 
+#include "control/zone/config.h"
+
 namespace turnpike::zone {
 namespace {
 
 constexpr std::size_t kUnsentBytesMax = 262144;  // in the socket's queue; then the engine waits
 constexpr std::size_t kOutputBlockBytes = 65536;
 constexpr std::size_t kStreamUnsentBytesMax = 131072;  // then the local end is not read
+constexpr std::size_t kChannelLengthBytes = 4;
 constexpr unsigned kStatusNotFound = 404;
 constexpr unsigned kStatusBadGateway = 502;
 
@@ -122,6 +125,7 @@ bool Link::take_events() {
 }
 
 void Link::take(StreamEvent& event) {
+  if (channel_ != 0 && event.stream == channel_) return take_of_channel(event);
   if (event.kind == StreamEvent::Kind::kOpened) return accept(event.stream, event.text);
   Bridge* bridge = find(event.stream);
   if (bridge == nullptr) return;
@@ -150,7 +154,72 @@ void Link::take(StreamEvent& event) {
   }
 }
 
+void Link::open_channel() {
+  channel_ = connection_.streams().open(kChannelTarget);
+  pump();
+}
+
+bool Link::send(std::string_view message) {
+  if (!channel_open_ || message.size() > kChannelMessageBytesMax) return false;
+  std::string framed;
+  for (unsigned shift = 32; shift > 0; shift -= 8) {
+    framed += static_cast<char>(message.size() >> (shift - 8) & 0xff);
+  }
+  framed += message;
+  connection_.streams().write(channel_, framed);
+  pump();
+  return true;
+}
+
+// Without the channel the two ends would disagree about what they do; the next connection has a
+// new one. An end that does not know it carries streams all the same.
+void Link::take_of_channel(const StreamEvent& event) {
+  switch (event.kind) {
+    case StreamEvent::Kind::kAccepted:
+      channel_open_ = true;
+      return handlers_.on_channel(*this);
+    case StreamEvent::Kind::kData:
+      connection_.streams().consumed(channel_, event.text.size());
+      channel_received_ += event.text;
+      return take_messages();
+    case StreamEvent::Kind::kRefused:
+      channel_ = 0;
+      return;
+    case StreamEvent::Kind::kEnded:
+    case StreamEvent::Kind::kReset:
+      channel_open_ = false;
+      return connection_.close(Reason::kClosedThere);
+    case StreamEvent::Kind::kOpened:
+    case StreamEvent::Kind::kDrained:
+    case StreamEvent::Kind::kPong:
+      return;
+  }
+}
+
+void Link::take_messages() {
+  const auto alive = alive_;
+  while (*alive && is_open() && channel_received_.size() >= kChannelLengthBytes) {
+    std::size_t size = 0;
+    for (std::size_t i = 0; i < kChannelLengthBytes; ++i) {
+      size = size << 8 | static_cast<unsigned char>(channel_received_[i]);
+    }
+    if (size > kChannelMessageBytesMax) return connection_.close(Reason::kBadMessage);
+    if (channel_received_.size() < kChannelLengthBytes + size) return;
+    const std::string message = channel_received_.substr(kChannelLengthBytes, size);
+    channel_received_.erase(0, kChannelLengthBytes + size);
+    const bool good = handlers_.on_message(*this, message);
+    if (*alive && !good) return connection_.close(Reason::kBadMessage);
+  }
+}
+
 void Link::accept(StreamId stream, const std::string& target) {
+  const bool has_channel = connection_.peer_hello().purpose == Purpose::kSignallingByCore;
+  if (target == kChannelTarget && has_channel && channel_ == 0 && handlers_.on_channel) {
+    channel_ = stream;
+    channel_open_ = true;
+    connection_.streams().accept(stream);
+    return handlers_.on_channel(*this);
+  }
   const SocketAddress to = handlers_.find_target(*this, target);
   if (!to.is_set()) {
     handlers_.on_unknown_target();

@@ -1,4 +1,5 @@
-// One connection of a zone on its socket, and the local TCP connections that its streams stand for.
+// One connection of a zone on its socket, the local TCP connections that its streams stand for, and
+// the channel of the two programs: one stream with messages, each behind its length (4 bytes).
 // Hides: who drives whom: socket, timer, engine, streams. Is not: which links there should be
 // (zone.h).
 #pragma once
@@ -25,6 +26,10 @@ class Link {
     std::function<SocketAddress(Link&, const std::string& target)> find_target;
     std::function<void()> on_unknown_target;
     std::function<void()> on_not_connected;
+    /// The channel is there: send() may be used.
+    std::function<void(Link&)> on_channel{};
+    /// A message on the channel. False: it is none that a peer sends; the link is closed then.
+    std::function<bool(Link&, std::string_view message)> on_message{};
   };
 
   Link(loop::EventLoop& loop, std::unique_ptr<loop::TcpConnection> tcp, ConnectionOptions options,
@@ -37,6 +42,10 @@ class Link {
   void start();
   /// Carries a local connection to the other end. False: no more streams are possible now.
   bool carry(std::unique_ptr<loop::TcpConnection> local, const char* target);
+  /// Of the end that opens streams: asks for the channel of the two programs.
+  void open_channel();
+  /// A message on the channel, of kChannelMessageBytesMax at most. False: there is no channel.
+  bool send(std::string_view message);
   void close(Reason reason);
 
   const Connection& connection() const { return connection_; }
@@ -59,6 +68,8 @@ class Link {
   bool take_events();
   void take(StreamEvent& event);
   void accept(StreamId stream, const std::string& target);
+  void take_of_channel(const StreamEvent& event);
+  void take_messages();
   void join(StreamId stream, std::unique_ptr<loop::TcpConnection> local, bool dialled);
   void on_local_data(StreamId stream, std::string_view bytes);
   void on_local_end(StreamId stream);
@@ -76,6 +87,9 @@ class Link {
   Connection connection_;
   loop::Timer timer_;
   std::map<StreamId, std::unique_ptr<Bridge>> bridges_;
+  StreamId channel_ = 0;
+  bool channel_open_ = false;
+  std::string channel_received_;  // the beginning of a message
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::string tcp_trouble_;
   bool was_connected_ = false;

@@ -36,6 +36,16 @@ struct ConnectionReport {
   Trouble last_trouble;
 };
 
+/// A shared flow of media between this node and a peer.
+struct FlowState {
+  std::uint16_t shard = 0;       ///< of the core
+  std::uint16_t number = 0;      ///< 0: not agreed yet
+  bool bound = false;            ///< packets can go both ways
+  std::string address;           ///< of the core, as the edge sees it; empty while not bound
+  Nanoseconds round_trip{};      ///< known at the core
+  std::uint32_t unanswered = 0;  ///< Bindings of the core since the last answer
+};
+
 struct PeerReport {
   std::string name;
   std::string tls_name;
@@ -46,6 +56,7 @@ struct PeerReport {
   Instant since{};
   pki::CertificateFacts certificate;  ///< empty before it was up
   std::array<ConnectionReport, kPurposeCount> connections;
+  std::vector<FlowState> flows;
 };
 
 /// Streams that were not carried, by why.

@@ -1,5 +1,6 @@
 #include "control/zone/service.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace turnpike::zone {
@@ -14,6 +15,8 @@ Result<std::unique_ptr<Service>> Service::start(loop::EventLoop& loop, const Ser
   environment.note = std::move(callbacks.note);
   environment.random_bytes = std::move(callbacks.random_bytes);
   environment.read_secret = std::move(callbacks.read_secret);
+  environment.on_channel = std::move(callbacks.on_channel);
+  environment.on_message = std::move(callbacks.on_message);
   environment.random_bytes(&environment.epoch, sizeof environment.epoch);
   std::unique_ptr<Service> service(new Service(std::move(environment)));
   for (const ZoneConfig& zone : config.zones) {
@@ -29,6 +32,11 @@ Service::~Service() {
 
 void Service::reload() {
   for (const auto& zone : zones_) zone->reload();
+}
+
+bool Service::send(const std::string& peer, std::string_view message) {
+  return std::any_of(zones_.begin(), zones_.end(),
+                     [&](const auto& zone) { return zone->send(peer, message); });
 }
 
 std::vector<ZoneReport> Service::report() const {

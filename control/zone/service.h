@@ -14,6 +14,9 @@ class Service {
     std::function<void(const Note&)> note;
     std::function<void(void* buffer, std::size_t size)> random_bytes;
     std::function<Result<Secret>(const std::string& path)> read_secret;
+    /// As in Environment (zone.h).
+    std::function<void(const std::string& peer, std::uint64_t epoch)> on_channel{};
+    std::function<bool(const std::string& peer, std::string_view message)> on_message{};
   };
 
   /// `loop` outlives the service. Fails when an address cannot be listened on.
@@ -26,6 +29,8 @@ class Service {
   /// Reads certificates, keys, trust and passwords anew; what is up stays up.
   void reload();
   std::vector<ZoneReport> report() const;
+  /// A message to a peer ("ZONE/PEER"). False: there is no channel to it now.
+  bool send(const std::string& peer, std::string_view message);
 
  private:
   explicit Service(Environment environment) : environment_(std::move(environment)) {}

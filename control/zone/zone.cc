@@ -217,6 +217,34 @@ ConnectionOptions Zone::options_for(const Peer* peer, Purpose purpose) const {
 }
 
 Link::Handlers Zone::handlers_for(Peer* peer, Slot* slot) {
+  Link::Handlers handlers = stream_handlers(peer, slot);
+  if (!environment_.on_channel) return handlers;
+  handlers.on_channel = [this](Link& link) {
+    Peer* of = nullptr;
+    if (slot_of(link, &of) != nullptr) environment_.on_channel(full_name(*of), of->epoch);
+  };
+  handlers.on_message = [this](Link& link, std::string_view message) {
+    Peer* of = nullptr;
+    if (slot_of(link, &of) == nullptr) return true;  // put away: what it says is old
+    return environment_.on_message(full_name(*of), message);
+  };
+  return handlers;
+}
+
+std::string Zone::full_name(const Peer& peer) const {
+  return config_.name + "/" + peer.config.name;
+}
+
+bool Zone::send(const std::string& peer, std::string_view message) {
+  for (const auto& one : peers_) {
+    if (full_name(*one) != peer) continue;
+    const Slot& slot = one->slot(Purpose::kSignallingByCore);
+    return slot.up && slot.link->send(message);
+  }
+  return false;
+}
+
+Link::Handlers Zone::stream_handlers(Peer* peer, Slot* slot) {
   return {.on_open = [this, peer, slot](Link& link) { on_open(link, peer, slot); },
           .on_closed = [this, peer, slot](Link& link) { on_closed(link, peer, slot); },
           .find_target =
@@ -288,6 +316,8 @@ void Zone::came_up(Peer& peer, Slot& slot) {
   peer.epoch = connection.peer_hello().epoch;
   environment_.note({"zone_up", false, config_.name, peer.config.name,
                      to_string(slot.link->remote()), connection.tls_description()});
+  const bool asks = environment_.role == Role::kCore && slot.purpose == Purpose::kSignallingByCore;
+  if (asks && environment_.on_channel) slot.link->open_channel();
 }
 
 void Zone::went_down(Peer& peer, Slot& slot, const Trouble& trouble) {

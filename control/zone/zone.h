@@ -42,6 +42,11 @@ struct Environment {
   std::function<void(const Note&)> note;
   std::function<void(void* buffer, std::size_t size)> random_bytes;
   std::function<Result<Secret>(const std::string& path)> read_secret;
+  /// The channel to a peer ("ZONE/PEER") is there, for the first time or again; `epoch` is of its
+  /// process. Unset: no channel is wanted.
+  std::function<void(const std::string& peer, std::uint64_t epoch)> on_channel;
+  /// A message of that peer. False: it is none that a peer sends.
+  std::function<bool(const std::string& peer, std::string_view message)> on_message;
 };
 
 class Zone {
@@ -60,6 +65,8 @@ class Zone {
   /// Says good-bye on all connections.
   void stop();
   ZoneReport report() const;
+  /// A message to the peer of this name ("ZONE/PEER"). False: there is no channel to it.
+  bool send(const std::string& peer, std::string_view message);
 
  private:
   struct Slot;
@@ -75,9 +82,11 @@ class Zone {
   void dial_later(Peer& peer, Slot& slot, Reason reason);
   ConnectionOptions options_for(const Peer* peer, Purpose purpose) const;
   Link::Handlers handlers_for(Peer* peer, Slot* slot);
+  Link::Handlers stream_handlers(Peer* peer, Slot* slot);
   void on_open(Link& link, Peer* peer, Slot* slot);
   void on_closed(Link& link, Peer* peer, Slot* slot);
   void on_refused(Link& link, Peer* peer, Slot* slot, Trouble trouble);
+  std::string full_name(const Peer& peer) const;
   void came_up(Peer& peer, Slot& slot);
   void went_down(Peer& peer, Slot& slot, const Trouble& trouble);
   void put_away(std::unique_ptr<Link> link, bool counted_as_waiting);

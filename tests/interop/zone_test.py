@@ -121,6 +121,46 @@ def a_dead_path_is_noticed_and_told(scratch):
     expect(pair.core.metric("turnpike_zone_ended_total", reason="silent") >= 2, pair.core.text())
 
 
+# -- media flows ----------------------------------------------------------------------------------
+
+def _flows_bound(pair):
+    return all(flow["state"] == "bound" for node in (pair.edge, pair.core)
+               for flow in node.peer()["flows"]) and pair.core.peer()["flows"]
+
+
+@case
+def media_flows_are_bound_from_inside(scratch):
+    pair = Pair(scratch).start()
+    eventually(lambda: _flows_bound(pair), lambda: f"bound: {pair.edge.text()}{pair.core.text()}")
+    flow = pair.edge.peer()["flows"][0]
+    expect(flow["address"].startswith(CORE + ":"), f"the edge sees the core at {flow['address']}")
+    expect("1 of 1 flows bound, round trip" in pair.core.text(), pair.core.text())
+    expect(pair.edge.metric("turnpike_zone_flow_bound", zone="dmz", peer="core1") == 1, "metric")
+    for node in (pair.edge, pair.core):
+        node.kill()
+        node.start()
+        pair.wait_up()
+        eventually(lambda: _flows_bound(pair),
+                   lambda: f"bound again: {pair.edge.text()}{pair.core.text()}")
+    expect(len(pair.edge.peer()["flows"]) == 1, "flows of a process that is gone are left")
+    expect(pair.dropped_from_edge() == 0, "the edge has sent what is no reply")
+
+
+@case
+def media_flows_that_the_firewall_stops_are_told(scratch):
+    pair = Pair(scratch)
+    pair.close_flows()
+    pair.start()
+    eventually(lambda: pair.core.peer()["flows"][0]["unanswered"] > 2,
+               lambda: f"the core asks: {pair.core.text()}")
+    for node in (pair.edge, pair.core):
+        expect("0 of 1 flows bound" in node.text() and "look at the firewall's rule" in node.text(),
+               node.text())
+        expect(node.metric("turnpike_zone_flows_unbound") == 1, "metric")
+    pair.open_flows()
+    eventually(lambda: _flows_bound(pair), lambda: f"bound: {pair.edge.text()}{pair.core.text()}")
+
+
 # -- who is not let in ----------------------------------------------------------------------------
 
 def _issue(pair, name, names, purposes="serverAuth,clientAuth", common_name="core", days="30",
@@ -336,7 +376,6 @@ def check_says_what_is_wrong_with_the_files(scratch):
     pair = Pair(scratch)
     good = pair.edge.run("--check")
     expect(good.returncode == 0 and "node.pem" not in good.stderr, good.stderr)
-    expect("SIP crosses the zone, media does not in this version" in good.stderr, good.stderr)
     _issue(pair, "node", "DNS:other.example.com", purposes="serverAuth", days="-1")
     bad = pair.edge.run("--check").stderr
     for wanted in ("expired on", "lacks the purpose clientAuth",

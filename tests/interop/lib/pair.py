@@ -28,11 +28,13 @@ ZONE_PORT, LISTEN_PORT, TARGET_PORT = 7001, 7101, 7201
 FIREWALL = """
 table inet firewall {
   counter to_edge {}
+  set flows { type inet_service; flags interval; elements = { 36000-36011 } }
   counter from_edge_new {}
   chain forward {
     type filter hook forward priority filter; policy drop;
     ct state established,related accept
     iifname "tp-c" oifname "tp-e" tcp dport 7001 counter name to_edge accept
+    iifname "tp-c" oifname "tp-e" udp dport @flows accept
     iifname "tp-e" counter name from_edge_new drop
   }
 }
@@ -279,6 +281,14 @@ class Pair:
     @staticmethod
     def _nft(rules):
         subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+
+    def close_flows(self):
+        """The firewall lets no media through, in either direction."""
+        self._nft("flush set inet firewall flows")
+        self.flush_firewall()
+
+    def open_flows(self):
+        self._nft("add element inet firewall flows { 36000-36011 }")
 
     @staticmethod
     def dropped_from_edge():

@@ -36,6 +36,9 @@ class ZonesJson : public ::testing::Test {
       one.streams = 2;
       one.connected = 1;
     }
+    peer.flows.resize(3);
+    peer.flows[1] = {1, 7, false, "", {}, 4};
+    peer.flows[2] = {2, 8, true, "10.0.0.1:4000", Milliseconds{2}, 0};
     peer.connections[1].purpose = zone::Purpose::kSignallingByEdge;
     zone_.peers = {peer};
   }
@@ -59,6 +62,13 @@ TEST_F(ZonesJson, tells_zone_peer_and_connections) {
   EXPECT_EQ(peer.at("connections").at(1).at("purpose"), "signalling, opened by the edge");
   EXPECT_EQ(peer.at("connections").at(1).at("round_trip_ms"), 12.0);
   EXPECT_TRUE(peer.at("connections").at(0).at("last_error").is_null());
+  EXPECT_EQ(peer.at("flows").at(0).at("state"), "not agreed");
+  EXPECT_EQ(peer.at("flows").at(1).at("state"), "not bound");
+  EXPECT_EQ(peer.at("flows").at(1).at("unanswered"), 4);
+  EXPECT_TRUE(peer.at("flows").at(1).at("address").is_null());
+  EXPECT_EQ(peer.at("flows").at(2).at("state"), "bound");
+  EXPECT_EQ(peer.at("flows").at(2).at("core_shard"), 2);
+  EXPECT_EQ(peer.at("flows").at(2).at("round_trip_ms"), 2.0);
 }
 
 TEST_F(ZonesJson, tells_reasons_in_words) {

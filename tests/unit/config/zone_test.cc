@@ -91,9 +91,49 @@ TEST(ConfigZone, a_core_has_one_zone_and_dials) {
   EXPECT_EQ(to_string(config.zones[0].peers[0].address), "192.0.2.10:7001");
 }
 
-TEST(ConfigZone, what_a_pair_cannot_do_yet_is_a_warning) {
-  EXPECT_THAT(load("core", kCoreZone + kCorePeer).findings.warnings(),
-              Contains(HasSubstr("SIP crosses the zone, media does not in this version")));
+TEST(ConfigZone, an_edge_keeps_shared_ports_from_its_media_ports) {
+  const Loaded loaded = load("edge", edge_zone("acme", 7001) + edge_peer("acme", 7101) +
+                                         edge_zone("beta", 7002, "flow_port_max = 36003\n") +
+                                         edge_peer("beta", 7102));
+  ASSERT_THAT(loaded.findings.mistakes(), IsEmpty());
+  const RelayConfig relay = relay_config(loaded.settings);
+  EXPECT_EQ(relay.pair_role, PairRole::kEdge);
+  EXPECT_EQ(relay.port_min, 36012);
+  ASSERT_EQ(relay.flow_ports.size(), 12U) << "zones share them";
+  EXPECT_EQ(to_string(relay.flow_ports[0]), "192.0.2.10:36000");
+  EXPECT_EQ(to_string(relay.flow_ports[11]), "192.0.2.10:36011");
+  const auto peers = pair_peers(loaded.settings);
+  ASSERT_EQ(peers.size(), 2U);
+  EXPECT_EQ(peers[1].name, "beta/c1");
+  EXPECT_EQ(peers[1].ports.size(), 4U);
+}
+
+TEST(ConfigZone, a_core_has_no_shared_ports_and_knows_where_its_edges_are) {
+  const Loaded loaded = load("core", kCoreZone + kCorePeer);
+  ASSERT_THAT(loaded.findings.mistakes(), IsEmpty());
+  EXPECT_THAT(loaded.findings.warnings(), IsEmpty());
+  const RelayConfig relay = relay_config(loaded.settings);
+  EXPECT_EQ(relay.pair_role, PairRole::kCore);
+  EXPECT_EQ(relay.port_min, 36000);
+  EXPECT_THAT(relay.flow_ports, IsEmpty());
+  EXPECT_EQ(to_string(pair_peers(loaded.settings).at(0).edge), "192.0.2.10");
+  EXPECT_EQ(relay_config(load("single", "").settings).pair_role, PairRole::kNone);
+}
+
+TEST(ConfigZone, shared_ports_that_cannot_be_are_mistakes) {
+  const auto with = [](const std::string& more) {
+    return mistakes("edge", edge_zone("acme", 7001, more) + edge_peer("acme", 7101));
+  };
+  EXPECT_THAT(with("flow_port_max = 35999\n"), ElementsAre(HasSubstr("flow_port_max is 35999")));
+  EXPECT_THAT(with("flow_port_min = 30000\nflow_port_max = 30064\n"),
+              ElementsAre(HasSubstr("up to 63 more")));
+  EXPECT_THAT(with("flow_port_min = 40000\nflow_port_max = 40011\n"),
+              ElementsAre(HasSubstr("lie within the media ports")));
+  EXPECT_THAT(with("flow_port_min = 30000\nflow_port_max = 30063\n"), IsEmpty());
+  std::string wildcard = edge_zone("acme", 7001);
+  wildcard.replace(wildcard.find("192.0.2.10"), 10, "0.0.0.0");
+  EXPECT_THAT(mistakes("edge", wildcard + edge_peer("acme", 7101)),
+              ElementsAre(HasSubstr("stands for every address of this host")));
 }
 
 TEST(ConfigZone, roles_and_zones_belong_together) {

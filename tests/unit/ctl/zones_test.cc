@@ -34,7 +34,12 @@ const std::string kZone = R"({"zones": [{
       "address": null, "tls": null, "round_trip_ms": null, "streams": 0, "bytes_received": 0,
       "bytes_sent": 0, "connected": 0,
       "last_error": {"reason": "silent", "meaning": "has not answered", "detail": "",
-                     "address": null, "age_seconds": 5}}]}]}]})";
+                     "address": null, "age_seconds": 5}}],
+    "flows": [
+     {"core_shard": 0, "number": 1, "state": "bound", "address": "10.0.0.1:9",
+      "round_trip_ms": 0.26, "unanswered": 0},
+     {"core_shard": 1, "number": 2, "state": "not bound", "address": null,
+      "round_trip_ms": null, "unanswered": 9}]}]}]})";
 
 TEST(CtlZones, tell_peers_certificates_and_errors) {
   const auto text = print_zones(kZone);
@@ -51,6 +56,9 @@ TEST(CtlZones, tell_peers_certificates_and_errors) {
             "    signalling, opened by the edge: down for 0:05, 0 bytes received, 0 sent, "
             "connected 0 times\n"
             "      last error: has not answered, 5.0 s ago\n"
+            "    media: 1 of 2 flows bound, round trip 0.3 ms\n"
+            "      no calls: the UDP ports of the edge are not reached from the core; look at the "
+            "firewall's rule for them\n"
             "  refused 4: is for another name (wrong_name)\n"
             "  last refusal: is for another name (wanted a, it has b?[2J), 10.0.0.1:99, 2.5 s "
             "ago\n");

@@ -1,0 +1,44 @@
+// This node's part in a traversal pair: the zones, and the shared flows that are agreed over them.
+// Hides: who tells whom. A node of role "single" has none of it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/config/settings.h"
+#include "control/log/log.h"
+#include "control/loop/event_loop.h"
+#include "control/pair/flows.h"
+#include "control/zone/service.h"
+#include "turnpike/relay.h"
+
+namespace turnpike {
+
+class Pairing {
+ public:
+  /// Everything outlives this. `flows_changed`: flows to the peer ("ZONE/PEER") are other ones now.
+  /// Fails when an address cannot be listened on.
+  static Result<std::unique_ptr<Pairing>> start(
+      loop::EventLoop& loop, const config::Settings& settings, Relay& relay, log::Log& log,
+      std::function<void(const std::string& peer)> flows_changed);
+  Pairing(const Pairing&) = delete;
+  Pairing& operator=(const Pairing&) = delete;
+
+  void reload() { zones_->reload(); }
+  std::vector<zone::ZoneReport> report() const;
+  /// As PairFlows::flow_to.
+  std::uint16_t flow_to(const std::string& peer, std::uint16_t shard) const {
+    return flows_->flow_to(peer, shard);
+  }
+
+ private:
+  Pairing() = default;
+
+  // In this order: the zones are gone before what they tell.
+  std::unique_ptr<pair::PairFlows> flows_;
+  std::unique_ptr<zone::Service> zones_;
+};
+
+}  // namespace turnpike
