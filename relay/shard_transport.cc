@@ -182,7 +182,13 @@ void ShardTransport::close(const SocketTag& session) {
 
 void ShardTransport::report(const SocketTag& session, SessionStats& stats) const {
   for (const Side side : {Side::kA, Side::kB}) {
-    const SocketTag tag = with_side(session, side);
+    SocketTag tag = with_side(session, side);
+    const media::LegState* state = media_.find_leg(tag);
+    if (state == nullptr) continue;
+    // A bundled leg stands as the one does that has its transport.
+    const SessionId& transport = state->config.bundle.transport;
+    if (transport.is_set()) tag = with_side({transport.slot, transport.generation}, side);
+    if (index_of_leg(tag) >= legs_.size()) continue;
     const Leg* leg = legs_[index_of_leg(tag)].get();
     if (leg == nullptr || leg->tag.generation != tag.generation) continue;
     TransportReport& report = stats.legs[index_of(side)].transport;

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "turnpike/address.h"
 #include "turnpike/flow.h"
 #include "turnpike/ids.h"
 #include "turnpike/keying.h"
+#include "turnpike/transport.h"
 
 namespace turnpike {
 
@@ -19,6 +21,26 @@ enum class SourcePolicy : std::uint8_t {
                     ///< until the next offer or answer
   kLatchAny = 2,    ///< as kLatch, from any IP whatsoever: exposes the leg to RTP Bleed
   kAsymmetric = 3,  ///< any port of the signalled IP is heard; media goes to the signalled one
+};
+
+constexpr std::size_t kMidBytesMax = 32;
+
+/// Which m-line a leg is of several that share one transport (RFC 9143), and how its packets are
+/// told from theirs (section 9.2).
+struct BundleConfig {
+  /// The session whose leg on this side has the socket, ICE, DTLS and the keys for this one: a
+  /// session of the same shard, maybe this one itself. Unset: not bundled.
+  SessionId transport{};
+  ShortText<kMidBytesMax> mid;     ///< a=mid, as the remote end knows it
+  std::uint8_t mid_extension = 0;  ///< id of the header extension that carries it; 0 = none
+  std::array<std::uint64_t, 2> payload_types{};  ///< that the remote end may send: bit n % 64
+
+  bool has_payload_type(std::uint8_t type) const {
+    return ((payload_types[(type >> 6) & 1U] >> (type & 63U)) & 1U) != 0;
+  }
+  void add_payload_type(std::uint8_t type) {
+    payload_types[(type >> 6) & 1U] |= std::uint64_t{1} << (type & 63U);
+  }
 };
 
 /// Everything that signalling knows about one leg. Replaces the leg's previous configuration;
@@ -50,6 +72,9 @@ struct LegConfig {
   std::uint32_t clock_rate_hz = 8000;  ///< RTP clock of what the remote end sends, for its jitter
   SrtpKeying receive{};                ///< key of the remote end (suite kNone: not negotiated yet)
   SrtpKeying send{};                   ///< our key towards the remote end
+  /// With a transport that is another session's, that one's leg is told where media goes and its
+  /// keys; here `remote`, `ice`, `dtls` and the keys stay unset.
+  BundleConfig bundle{};
 };
 
 /// What a new session needs before its first packet.

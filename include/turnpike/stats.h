@@ -38,6 +38,8 @@ namespace turnpike {
   X(kSendIndexUsed, "send_index_used", "protecting would use an index twice")                     \
   X(kKeyExhausted, "key_exhausted", "lifetime of the master key is used up")                      \
   X(kStreamLimit, "stream_limit", "leg has its maximum of SSRCs")                                 \
+  X(kNotInBundle, "not_in_bundle", "bundled transport: packet of no m-line that it carries")      \
+  X(kSsrcInUse, "ssrc_in_use", "bundled transport: another m-line sends with this SSRC")          \
   X(kNoDestination, "no_destination", "other leg has no address yet, or is held")                 \
   X(kNoSession, "no_session", "port belongs to no session (any more)")                            \
   X(kSendBlocked, "send_blocked", "socket buffer full (EAGAIN, ENOBUFS)")                         \

@@ -47,6 +47,7 @@ struct Send {
   SocketAddress destination;
   bool keepalive = false;
   bool rtcp = false;
+  std::uint32_t line = 0;  ///< slot of the session that it counts for, unless it is a keep-alive
 };
 
 /// The memory of one batch: slots and their descriptions.

@@ -156,7 +156,8 @@ bool Arena::adopt_streams(LegState& leg, std::vector<bool>& taken,
   leg.stream_count = 0;
   leg.tombstones = TombstoneList{};  // its tombstones know whose they are
   for (std::uint32_t i = leg.first_stream; i != kNoStream; i = streams_[i].next) {
-    if (i >= stream_capacity_ || taken[i] || leg.stream_count == kStreamsPerLegMax) return false;
+    if (i >= stream_capacity_ || taken[i] || leg.stream_count == kStreamsPerTransportMax)
+      return false;
     if (!holds_together(streams_[i])) return false;
     close_windows(streams_[i]);
     taken[i] = true;

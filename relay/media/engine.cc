@@ -44,7 +44,10 @@ Engine::Engine(Arena& arena, const EngineLimits& limits, ShardCounters& counters
       counters_(counters),
       transform_(std::size_t{arena.session_capacity()} * 4, limits.srtp_library),
       timers_(arena.session_capacity()),
-      clients_(arena.session_capacity()) {}
+      clients_(arena.session_capacity()),
+      lines_(arena.session_capacity()) {
+  find_lines();
+}
 
 void Engine::handle(Instant now, Batch& batch, Outbox& out, Notices& notices) {
   work_count_ = 0;
@@ -59,12 +62,12 @@ void Engine::handle(Instant now, Batch& batch, Outbox& out, Notices& notices) {
     if (admit(work, now, out)) ++work_count_;
   }
   unprotect_all();
-  std::size_t kept = 0;
+  kept_count_ = 0;
   std::size_t job = 0;
   for (std::size_t i = 0; i < work_count_; ++i) {
     Work& work = work_[i];
     std::uint64_t index = 0;
-    if (is_keyed(work.from->receive)) {
+    if (is_keyed(work.receiver->receive)) {
       const SrtpJob& done = jobs_[job++];
       if (done.status != SrtpStatus::kOk) {
         count_failure(work, done.status);
@@ -75,10 +78,11 @@ void Engine::handle(Instant now, Batch& batch, Outbox& out, Notices& notices) {
       work.packet->length = done.length;
       index = done.index;
     }
+    if (work.session->bundled && !sort_bundled(work)) continue;
     if (!accept(work, index, now, notices) || !route(work)) continue;
-    work_[kept++] = work;
+    work_[kept_count_++] = work;
   }
-  work_count_ = kept;
+  work_count_ = kept_count_;
   protect_all(out);
 }
 
@@ -119,6 +123,10 @@ bool Engine::admit(Work& work, Instant now, Outbox& out) {
   if (work.session == nullptr) return drop(work, DropReason::kNoSession), false;
   work.from = &work.session->legs[index_of(packet.tag.side)];
   work.to = &work.session->legs[index_of(other(packet.tag.side))];
+  work.receiver = work.from;
+  work.sender = work.to;
+  work.line = work.sender_slot = packet.tag.slot;
+  work.sender_generation = packet.tag.generation;
   if ((packet.shed_behind | packet.overflowed) != 0) {
     count_unread(work, DropReason::kOverload, packet.shed_behind);
     count_unread(work, DropReason::kQueueFull, packet.overflowed);
@@ -177,15 +185,16 @@ bool Engine::admit_source(Work& work, Instant now) {
 }
 
 std::uint32_t Engine::cache_slot(const Work& work, bool receive) const {
-  const Side side = receive ? work.packet->tag.side : other(work.packet->tag.side);
-  return work.packet->tag.slot * 4 + index_of(side) * 2 + (receive ? 0 : 1);
+  const SocketTag& tag = work.packet->tag;
+  if (receive) return tag.slot * 4 + index_of(tag.side) * 2;
+  return work.sender_slot * 4 + index_of(other(tag.side)) * 2 + 1;
 }
 
 void Engine::unprotect_all() {
   std::size_t count = 0;
   for (std::size_t i = 0; i < work_count_; ++i) {
     Work& work = work_[i];
-    if (!is_keyed(work.from->receive)) continue;
+    if (!is_keyed(work.receiver->receive)) continue;
     SrtpJob& job = jobs_[count++];
     job = SrtpJob{};
     job.data = work.packet->data;
@@ -193,7 +202,7 @@ void Engine::unprotect_all() {
     job.capacity = kPayloadBytesMax + kTailroomBytes;
     job.rtcp = work.rtcp;
     job.cache_slot = cache_slot(work, true);
-    job.context = &work.from->receive;
+    job.context = &work.receiver->receive;
     job.receive = work.stream != nullptr ? &work.stream->receive : work.fresh;
   }
   if (count != 0) transform_.unprotect({jobs_.data(), count});
@@ -202,7 +211,7 @@ void Engine::unprotect_all() {
 // Only of an SSRC that has proven itself: random ones leave no trace.
 void Engine::count_failure(Work& work, SrtpStatus status) {
   // An earlier packet of the same batch may have been its first.
-  if (work.stream == nullptr) work.stream = find_stream(*work.from, work.ssrc);
+  if (work.stream == nullptr) work.stream = find_stream(*work.receiver, work.ssrc);
   if (work.stream == nullptr) return;
   if (status == SrtpStatus::kAuthFailed) ++work.stream->auth_failures;
   if (status == SrtpStatus::kReplayed || status == SrtpStatus::kTooOld) ++work.stream->replays;
@@ -212,13 +221,13 @@ void Engine::count_failure(Work& work, SrtpStatus status) {
 // about a source, it gets the benefit of a checked tag.
 void Engine::note_replay(const Work& work, const SrtpJob& job, Instant now, Notices& notices) {
   if (job.status != SrtpStatus::kReplayed) return;
-  if (!copy_matters(*work.from, work.packet->tag.component, now)) return;
+  if (!copy_matters(*work.receiver, work.packet->tag.component, now)) return;
   if (transform_.verify_tag(job)) note_source(work, Heard::kCopy, now, notices);
 }
 
 void Engine::note_source(const Work& work, Heard heard, Instant now, Notices& notices) {
   const SocketTag& tag = work.packet->tag;
-  LegState& leg = *work.from;
+  LegState& leg = *work.receiver;
   if (!note_authenticated(leg, tag.component, work.packet->source, heard, now)) return;
   counters_.source_moves.add();
   static_cast<void>(
@@ -230,7 +239,7 @@ bool Engine::accept(Work& work, std::uint64_t index, Instant now, Notices& notic
   LegState& leg = *work.from;
   const Packet& packet = *work.packet;
   if (!attach_stream(work, now)) return drop(work, DropReason::kStreamLimit), false;
-  if (is_keyed(leg.receive)) {
+  if (is_keyed(work.receiver->receive)) {
     const bool newest = note_index(*work.stream, work.rtcp, index);
     note_source(work, newest ? Heard::kNewest : Heard::kLate, now, notices);
     if (work.rtcp && !rtcp_compound_is_valid(packet.data, packet.length)) {
@@ -238,11 +247,11 @@ bool Engine::accept(Work& work, std::uint64_t index, Instant now, Notices& notic
     }
   }
   leg.last_packet = now;
-  if (is_reachable(*work.to)) {
+  if (is_reachable(*work.sender)) {
     leg.last_carried = now;
     if (leg.timed_out) {
       leg.timed_out = false;
-      set_timer(packet.tag.slot, now);
+      set_timer(work.line, now);
     }
   }
   if (work.rtcp) {
@@ -272,7 +281,7 @@ bool Engine::note_index(StreamState& stream, bool rtcp, std::uint64_t index) con
 }
 
 bool Engine::route(Work& work) {
-  LegState& to = *work.to;
+  LegState& to = *work.sender;
   if (to.closed) return drop(work, DropReason::kPeerClosed), false;
   work.to_component = work.rtcp ? rtcp_component(to) : Component::kRtp;
   work.destination = to.component[index_of(work.to_component)].destination;
@@ -289,7 +298,7 @@ void Engine::protect_all(Outbox& out) {
   std::size_t count = 0;
   for (std::size_t i = 0; i < work_count_; ++i) {
     Work& work = work_[i];
-    if (!is_keyed(work.to->send)) continue;
+    if (!is_keyed(work.sender->send)) continue;
     if (!work.rtcp && work.stream->sequence_offset != 0) {
       write_rtp_sequence(work.packet->data, static_cast<std::uint16_t>(
                                                 work.rtp.sequence + work.stream->sequence_offset));
@@ -301,14 +310,14 @@ void Engine::protect_all(Outbox& out) {
     job.capacity = kPayloadBytesMax + kTailroomBytes;
     job.rtcp = work.rtcp;
     job.cache_slot = cache_slot(work, false);
-    job.context = &work.to->send;
+    job.context = &work.sender->send;
     job.send = &work.stream->send;
   }
   if (count != 0) transform_.protect({jobs_.data(), count});
   std::size_t next = 0;
   for (std::size_t i = 0; i < work_count_; ++i) {
     Work& work = work_[i];
-    if (!is_keyed(work.to->send)) {
+    if (!is_keyed(work.sender->send)) {
       emit(work, work.packet->length, out);
       continue;
     }
@@ -345,25 +354,24 @@ bool Engine::retry_restarted(Work& work, SrtpJob& job) {
 }
 
 void Engine::emit(const Work& work, std::uint32_t length, Outbox& out) {
-  SocketTag tag = work.packet->tag;
-  tag.side = other(tag.side);
-  tag.component = work.to_component;
+  const SocketTag tag{work.sender_slot, work.sender_generation, other(work.packet->tag.side),
+                      work.to_component};
   const bool pushed =
-      out.push({work.packet->data, length, tag, work.destination, false, work.rtcp});
+      out.push({work.packet->data, length, tag, work.destination, false, work.rtcp, work.line});
   CHECK(pushed);  // one send per packet of the batch, and the outbox is as large as a batch
 }
 
 void Engine::sent(const Send& send, Instant now) {
   SessionState* session = arena_.find(send.tag.slot, send.tag.generation);
   if (session == nullptr) return;
-  LegState& leg = session->legs[index_of(send.tag.side)];
-  leg.component[index_of(send.tag.component)].last_sent = now;
+  session->legs[index_of(send.tag.side)].component[index_of(send.tag.component)].last_sent = now;
   if (send.keepalive) {
     counters_.keepalives_sent.add();
     return;
   }
   counters_.packets_forwarded.add();
   counters_.bytes_forwarded.add(send.length);
+  LegState& leg = arena_.session(send.line).legs[index_of(send.tag.side)];
   if (send.rtcp) {
     ++leg.rtcp_sent;
   } else {
@@ -375,9 +383,9 @@ void Engine::sent(const Send& send, Instant now) {
 void Engine::send_failed(const Send& send, DropReason reason) {
   if (send.keepalive) return;
   counters_.drops[static_cast<std::size_t>(reason)].add();
-  SessionState* session = arena_.find(send.tag.slot, send.tag.generation);
-  if (session == nullptr) return;
-  ++session->legs[index_of(other(send.tag.side))].drops[static_cast<std::size_t>(reason)];
+  if (arena_.find(send.tag.slot, send.tag.generation) == nullptr) return;
+  SessionState& session = arena_.session(send.line);
+  ++session.legs[index_of(other(send.tag.side))].drops[static_cast<std::size_t>(reason)];
 }
 
 }  // namespace turnpike::media

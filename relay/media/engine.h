@@ -14,6 +14,7 @@
 #include "relay/crypto/srtp.h"
 #include "relay/media/arena.h"
 #include "relay/media/client_sources.h"
+#include "relay/media/lines.h"
 #include "relay/media/past_keys.h"
 #include "relay/media/source.h"
 #include "relay/wire/rtp.h"
@@ -106,9 +107,16 @@ class Engine {
  private:
   struct Work {
     Packet* packet = nullptr;
+    // The m-line: whose media it is.
     SessionState* session = nullptr;
     LegState* from = nullptr;
     LegState* to = nullptr;
+    std::uint32_t line = 0;  // slot of `session`
+    // Whose sockets and keys these are: the same legs, unless m-lines are bundled.
+    LegState* receiver = nullptr;
+    LegState* sender = nullptr;
+    std::uint32_t sender_slot = 0;
+    std::uint32_t sender_generation = 0;
     StreamState* stream = nullptr;  // null: SSRC not seen before on this leg
     SrtpReceiveStream* fresh =
         nullptr;  // SRTP receive state of such a one until it has proven itself
@@ -137,7 +145,8 @@ class Engine {
   void note_source(const Work& work, Heard heard, Instant now, Notices& notices);
   bool accept(Work& work, std::uint64_t index, Instant now, Notices& notices);
   bool attach_stream(Work& work, Instant now);
-  bool evict_idle(LegState& leg, std::uint32_t owner, bool plain, Instant now);
+  std::uint32_t stream_limit(const Work& work) const;
+  bool evict_idle(LegState& leg, const SocketTag& tag, Instant now);
   bool in_batch(const StreamState& stream) const;
   bool note_index(StreamState& stream, bool rtcp, std::uint64_t index) const;
   bool route(Work& work);
@@ -145,6 +154,27 @@ class Engine {
   bool retry_restarted(Work& work, SrtpJob& job);
   void emit(const Work& work, std::uint32_t length, Outbox& out);
 
+  // Bundles (bundle.cc).
+  static std::uint32_t number_of_leg(std::uint32_t slot, Side side) {
+    return slot * 2 + index_of(side) + 1;
+  }
+  /// Slot of the session whose leg has the socket and keys of this one; kNoLine: it is gone.
+  std::uint32_t transport_slot(std::uint32_t slot, Side side) const;
+  void find_lines();
+  void refresh_bundled(std::uint32_t slot);
+  void set_transport(std::uint32_t slot, Side side, const BundleConfig& bundle);
+  void leave_bundles(std::uint32_t slot);
+  void give_up_streams(std::uint32_t line);
+  bool bury(std::uint32_t receiver, Side side, const StreamState& stream);
+  bool sort_bundled(Work& work);
+  std::uint32_t line_of_rtp(const Work& work) const;
+  std::uint32_t line_of_rtcp(const Work& work);
+  bool rides(std::uint32_t line, const SocketTag& transport) const;
+  bool move_stream(Work& work);
+  bool ssrc_in_use(const Work& work);
+  bool is_pending(const StreamState& stream) const;
+
+  LegStats leg_stats(std::uint32_t slot, Side side) const;
   StreamState* find_stream(const LegState& leg, std::uint32_t ssrc);
   std::uint32_t cache_slot(const Work& work, bool receive) const;
   void resume(LegState& leg, Instant now);
@@ -154,11 +184,14 @@ class Engine {
   bool has_tombstones(const SessionState& session) const;
   const PastKeys* find_past_keys(const SocketTag& leg, const SrtpKeying& receive,
                                  const SrtpKeying& send) const;
-  bool can_restore(const PastKeys& past, const SessionState& session, Side side);
+  bool can_restore(const PastKeys& past, const SocketTag& leg);
   void remember_keys(const SocketTag& leg, const SessionState& session, const LegConfig& previous);
-  void restore_indices(const PastKeys& past, SessionState& session, Side side);
+  void restore_indices(const PastKeys& past, const SocketTag& leg);
+  StreamState* find_sent(const SocketTag& leg, std::uint32_t ssrc);
   void forget_received(LegState& leg);
-  void forget_sent(LegState& leg);
+  void forget_sent(std::uint32_t slot, Side side);
+  /// Of all m-lines that the leg has the transport of.
+  std::vector<std::uint32_t> streams_sent_by(std::uint32_t slot, Side side) const;
   void drop_streams(LegState& leg);
 
   Arena& arena_;
@@ -169,10 +202,12 @@ class Engine {
   PastKeysByLeg past_keys_;
   std::vector<std::unique_ptr<ClientSources[]>>
       clients_;  // by slot, of opaque sessions; by component
+  Lines lines_;
 
   // Scratch of one batch.
   std::array<Work, kBatchPacketsMax> work_{};
   std::size_t work_count_ = 0;
+  std::size_t kept_count_ = 0;  // of these, from the front: accepted so far
   std::array<SrtpJob, kBatchPacketsMax> jobs_{};
   std::array<SrtpReceiveStream, kBatchPacketsMax> fresh_{};
   std::size_t fresh_count_ = 0;

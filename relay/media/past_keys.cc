@@ -34,11 +34,11 @@ void Engine::set_keys(const SocketTag& leg, const SrtpKeying& receive, const Srt
   if (!(previous.receive == receive && previous.send == send)) {
     remember_keys(leg, *session, previous);
     const PastKeys* past = find_past_keys(leg, receive, send);
-    const bool again = past != nullptr && can_restore(*past, *session, leg.side);
+    const bool again = past != nullptr && can_restore(*past, leg);
     // Better none than an index that is used twice.
     if (past != nullptr && !again) state.config.receive = state.config.send = SrtpKeying{};
     rekey(*session, leg.slot, leg.side, previous);
-    if (again) restore_indices(*past, *session, leg.side);
+    if (again) restore_indices(*past, leg);
   }
   secure_wipe(&previous, sizeof previous);
 }
@@ -79,37 +79,43 @@ void Engine::remember_keys(const SocketTag& leg, const SessionState& session,
   at->spent = at->spent || has_tombstones(session);
   at->received.clear();
   at->sent.clear();
-  const auto collect = [&](const LegState& of, std::vector<PastStream>& streams) {
-    for (std::uint32_t i = of.first_stream; i != kNoStream; i = arena_.stream(i).next) {
-      const StreamState& stream = arena_.stream(i);
-      streams.push_back({stream.ssrc, stream.receive, stream.send});
-    }
+  const auto add = [&](std::uint32_t i, std::vector<PastStream>& streams) {
+    const StreamState& stream = arena_.stream(i);
+    streams.push_back({stream.ssrc, stream.receive, stream.send});
   };
-  collect(session.legs[index_of(leg.side)], at->received);
-  collect(session.legs[index_of(other(leg.side))], at->sent);
+  const LegState& state = session.legs[index_of(leg.side)];
+  for (std::uint32_t i = state.first_stream; i != kNoStream; i = arena_.stream(i).next) {
+    add(i, at->received);
+  }
+  for (const std::uint32_t i : streams_sent_by(leg.slot, leg.side)) add(i, at->sent);
 }
 
-bool Engine::can_restore(const PastKeys& past, const SessionState& session, Side side) {
+// At most one stream sends with an SSRC into a transport, whatever m-lines share it.
+StreamState* Engine::find_sent(const SocketTag& leg, std::uint32_t ssrc) {
+  for (const std::uint32_t i : streams_sent_by(leg.slot, leg.side)) {
+    if (arena_.stream(i).ssrc == ssrc) return &arena_.stream(i);
+  }
+  return nullptr;
+}
+
+bool Engine::can_restore(const PastKeys& past, const SocketTag& leg) {
+  const SessionState& session = arena_.session(leg.slot);
   if (past.spent || has_tombstones(session)) return false;
-  const auto all_in = [&](const std::vector<PastStream>& streams, const LegState& leg) {
-    return std::all_of(streams.begin(), streams.end(), [&](const PastStream& had) {
-      return find_stream(leg, had.ssrc) != nullptr;
-    });
-  };
-  return all_in(past.received, session.legs[index_of(side)]) &&
-         all_in(past.sent, session.legs[index_of(other(side))]);
+  const LegState& state = session.legs[index_of(leg.side)];
+  return std::all_of(past.received.begin(), past.received.end(),
+                     [&](const auto& had) { return find_stream(state, had.ssrc) != nullptr; }) &&
+         std::all_of(past.sent.begin(), past.sent.end(),
+                     [&](const auto& had) { return find_sent(leg, had.ssrc) != nullptr; });
 }
 
-void Engine::restore_indices(const PastKeys& past, SessionState& session, Side side) {
+void Engine::restore_indices(const PastKeys& past, const SocketTag& leg) {
   for (const PastStream& had : past.received) {
-    StreamState* stream = find_stream(session.legs[index_of(side)], had.ssrc);
+    StreamState* stream = find_stream(arena_.session(leg.slot).legs[index_of(leg.side)], had.ssrc);
     stream->receive = had.receive;
     stream->newest_rtp_index = had.receive.rtp_highest;
     stream->newest_rtcp_index = had.receive.rtcp_highest;
   }
-  for (const PastStream& had : past.sent) {
-    find_stream(session.legs[index_of(other(side))], had.ssrc)->send = had.send;
-  }
+  for (const PastStream& had : past.sent) find_sent(leg, had.ssrc)->send = had.send;
 }
 
 }  // namespace turnpike::media

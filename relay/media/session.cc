@@ -30,26 +30,6 @@ void take_over_keys(LegConfig& config, const LegConfig& previous) {
   config.send = previous.dtls ? previous.send : SrtpKeying{};
 }
 
-LegStats leg_stats(Arena& arena, const LegState& leg) {
-  LegStats stats;
-  stats.packets_received = leg.packets_received;
-  stats.bytes_received = leg.bytes_received;
-  stats.rtcp_received = leg.rtcp_received;
-  stats.packets_sent = leg.packets_sent;
-  stats.bytes_sent = leg.bytes_sent;
-  stats.rtcp_sent = leg.rtcp_sent;
-  stats.source_moves = leg.source_moves;
-  stats.drops = leg.drops;
-  stats.last_packet = leg.last_packet;
-  stats.last_carried = leg.last_carried;
-  stats.transport.suite = leg.receive.suite;
-  for (std::uint32_t i = leg.first_stream; i != kNoStream; i = arena.stream(i).next) {
-    if (stats.stream_count == stats.streams.size()) break;
-    stats.streams[stats.stream_count++] = report(arena.stream(i));
-  }
-  return stats;
-}
-
 }  // namespace
 
 void Engine::open(const SocketTag& id, MediaKind kind,
@@ -76,6 +56,7 @@ void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config,
   LegState& leg = session->legs[index_of(side)];
   LegConfig previous = leg.config;
   const SessionEdit edit(*session);
+  set_transport(id.slot, side, config.bundle);
   leg.config = config;
   leg.closed = leg.closed && config.dtls;
   if (config.dtls) {
@@ -133,7 +114,6 @@ void Engine::set_destination(const SocketTag& leg, const SocketAddress& destinat
 void Engine::rekey(SessionState& session, std::uint32_t slot, Side side,
                    const LegConfig& previous) {
   LegState& leg = session.legs[index_of(side)];
-  LegState& opposite = session.legs[index_of(other(side))];
   const bool new_receive = !(leg.config.receive == previous.receive);
   const bool new_send = !(leg.config.send == previous.send);
   if (new_receive) {
@@ -146,15 +126,40 @@ void Engine::rekey(SessionState& session, std::uint32_t slot, Side side,
     transform_.forget(cache_slot_of(slot, side, false));
     wipe_srtp_context(leg.send);
     static_cast<void>(derive_srtp_context(leg.config.send, leg.send));
-    forget_sent(opposite);
+    forget_sent(slot, side);
   }
+}
+
+LegStats Engine::leg_stats(std::uint32_t slot, Side side) const {
+  const LegState& leg = arena_.session(slot).legs[index_of(side)];
+  LegStats stats;
+  stats.packets_received = leg.packets_received;
+  stats.bytes_received = leg.bytes_received;
+  stats.rtcp_received = leg.rtcp_received;
+  stats.packets_sent = leg.packets_sent;
+  stats.bytes_sent = leg.bytes_sent;
+  stats.rtcp_sent = leg.rtcp_sent;
+  stats.source_moves = leg.source_moves;
+  stats.drops = leg.drops;
+  stats.last_packet = leg.last_packet;
+  stats.last_carried = leg.last_carried;
+  const std::uint32_t transport = transport_slot(slot, side);
+  if (transport == kNoLine) return stats;
+  const LegState& receiver = arena_.session(transport).legs[index_of(side)];
+  stats.transport.suite = receiver.receive.suite;
+  for (std::uint32_t i = receiver.first_stream; i != kNoStream; i = arena_.stream(i).next) {
+    if (arena_.stream(i).line != slot) continue;
+    if (stats.stream_count == stats.streams.size()) break;
+    stats.streams[stats.stream_count++] = report(arena_.stream(i));
+  }
+  return stats;
 }
 
 bool Engine::stats(const SocketTag& id, SessionStats& out) const {
   const SessionState* session = arena_.find(id.slot, id.generation);
   if (session == nullptr) return false;
   for (unsigned side = 0; side < 2; ++side) {
-    out.legs[side] = leg_stats(arena_, session->legs[side]);
+    out.legs[side] = leg_stats(id.slot, static_cast<Side>(side));
   }
   return true;
 }
@@ -162,6 +167,7 @@ bool Engine::stats(const SocketTag& id, SessionStats& out) const {
 bool Engine::close(const SocketTag& id, SessionStats& out) {
   if (!stats(id, out)) return false;
   SessionState& session = arena_.session(id.slot);
+  if (session.bundled) leave_bundles(id.slot);
   session.generation = 0;
   clients_[id.slot].reset();
   timers_.cancel(id.slot);

@@ -48,7 +48,12 @@ class Digest {
         .add(config.expects_media)
         .add(config.clock_rate_hz)
         .add(config.receive);
-    return add(config.send);
+    return add(config.send).add(config.bundle);
+  }
+  Digest& add(const BundleConfig& bundle) {
+    add(bundle.transport.slot).add(bundle.transport.generation).add(bundle.transport.shard);
+    add(bundle.mid.size).add(bundle.mid.text).add(bundle.mid_extension);
+    return add(bundle.payload_types);
   }
   Digest& add(const SrtpContext& context) {
     add(context.suite).add(context.mki_bytes).add(context.mki).add(context.serial);
@@ -91,7 +96,8 @@ bool config_holds_together(const LegConfig& config) {
          config.source_policy <= SourcePolicy::kAsymmetric && is_bool(config.rtcp_mux) &&
          is_bool(config.must_encrypt) && is_bool(config.expects_media) &&
          is_bool(config.remote_unproven) && is_bool(config.ice) && is_bool(config.dtls) &&
-         is_bool(config.opaque) && config.carriage.side <= Side::kB;
+         is_bool(config.opaque) && config.carriage.side <= Side::kB &&
+         config.bundle.mid.size <= kMidBytesMax;
 }
 
 bool component_holds_together(const ComponentState& state) {

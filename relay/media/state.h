@@ -17,11 +17,18 @@ namespace turnpike::media {
 
 constexpr std::uint32_t kStateVersion = 12;
 constexpr std::uint32_t kNoStream = 0xffffffff;
+constexpr std::uint32_t kNoLine = 0xffffffff;
+/// SSRCs of a transport that several m-lines share, however many they are.
+constexpr std::uint32_t kStreamsPerTransportMax = 64;
+static_assert(kStreamsPerTransportMax >= kStreamsPerLegMax);
 
 /// One SSRC received on a leg and sent on to the other: both directions of its SRTP state.
 struct StreamState {
   std::uint32_t ssrc = 0;
   std::uint32_t next = kNoStream;  ///< next stream of the same leg
+  /// Slot of the session whose other leg it is sent to: of a bundled transport, the m-line that the
+  /// SSRC was last seen to belong to.
+  std::uint32_t line = 0;
   SrtpReceiveStream receive;
   SrtpSendStream send;
 
@@ -107,6 +114,8 @@ struct SessionState {
   std::uint32_t edits = 0;
   std::uint64_t checksum = 0;  ///< see session_seal.h; right between two edits
   MediaKind kind = MediaKind::kAudio;
+  /// A leg shares its transport with those of other sessions (bundle.cc). Rebuilt at adoption.
+  bool bundled = false;
   std::array<LegState, 2> legs;
 };
 

@@ -87,15 +87,22 @@ std::uint32_t Tombstones::locate(std::uint32_t owner, std::uint32_t ssrc) const 
   return 0;
 }
 
-bool Tombstones::bury(std::uint32_t owner, TombstoneList& list, const StreamState& stream) {
+bool Tombstones::bury(std::uint32_t owner, TombstoneList& list, const StreamState& stream,
+                      TombstonePart part) {
   const std::uint32_t known = locate(owner, stream.ssrc);
   Tombstone* grave = known != 0 ? &at(known) : take(owner, list, stream.ssrc);
   if (grave == nullptr) return false;
-  const SrtpReceiveStream& receive = stream.receive;
-  grave->send_rtp_next = stream.send.rtp_started != 0 ? stream.send.rtp_highest + 1 : 0;
-  grave->send_rtcp_next = stream.send.rtcp_next;
-  grave->receive_rtp_next = receive.rtp_started != 0 ? receive.rtp_highest + 1 : 0;
-  grave->receive_rtcp_next = receive.rtcp_started != 0 ? receive.rtcp_highest + 1 : 0;
+  Tombstone used;
+  if (part != TombstonePart::kReceived) {
+    used.send_rtp_next = stream.send.rtp_started != 0 ? stream.send.rtp_highest + 1 : 0;
+    used.send_rtcp_next = stream.send.rtcp_next;
+  }
+  if (part != TombstonePart::kSent) {
+    const SrtpReceiveStream& receive = stream.receive;
+    used.receive_rtp_next = receive.rtp_started != 0 ? receive.rtp_highest + 1 : 0;
+    used.receive_rtcp_next = receive.rtcp_started != 0 ? receive.rtcp_highest + 1 : 0;
+  }
+  merge(*grave, used);
   // The stream goes away after this, also for a process that adopts what this one leaves.
   std::atomic_signal_fence(std::memory_order_seq_cst);
   return true;
@@ -153,10 +160,11 @@ void Tombstones::forget(TombstoneList& list, TombstonePart part) {
   while (*place != 0) {
     const std::uint32_t entry = *place;
     Tombstone& grave = at(entry);
-    if (part == TombstonePart::kReceived) {
+    if (part != TombstonePart::kSent) {
       grave.receive_rtp_next = 0;
       grave.receive_rtcp_next = 0;
-    } else {
+    }
+    if (part != TombstonePart::kReceived) {
       grave.send_rtp_next = 0;
       grave.send_rtcp_next = 0;
     }
@@ -174,8 +182,7 @@ void Tombstones::forget(TombstoneList& list, TombstonePart part) {
 }
 
 void Tombstones::drop_all(TombstoneList& list) {
-  forget(list, TombstonePart::kReceived);
-  forget(list, TombstonePart::kSent);
+  forget(list, TombstonePart::kBoth);
 }
 
 void restore(const Tombstone& grave, SrtpReceiveStream& receive) {

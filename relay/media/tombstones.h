@@ -32,7 +32,7 @@ struct Tombstone {
   std::uint32_t next_in_bucket = 0;  ///< of a free one: the next free one
 };
 
-enum class TombstonePart : std::uint8_t { kReceived, kSent };
+enum class TombstonePart : std::uint8_t { kReceived, kSent, kBoth };
 
 class Tombstones {
  public:
@@ -45,8 +45,10 @@ class Tombstones {
   void adopt(const std::function<TombstoneList*(std::uint32_t owner)>& list_of);
 
   const Tombstone* find(std::uint32_t owner, std::uint32_t ssrc) const;
-  /// Remembers a stream. False when there is no room.
-  bool bury(std::uint32_t owner, TombstoneList& list, const StreamState& stream);
+  /// Remembers what a stream has used, besides what is remembered already. False when there is no
+  /// room.
+  bool bury(std::uint32_t owner, TombstoneList& list, const StreamState& stream,
+            TombstonePart part = TombstonePart::kBoth);
   /// A new key makes one direction's indices unused; entries without any go away.
   void forget(TombstoneList& list, TombstonePart part);
   void drop_all(TombstoneList& list);

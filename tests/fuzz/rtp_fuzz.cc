@@ -1,11 +1,13 @@
-// Classification, RTP headers and RTCP compounds under libFuzzer, against naive readings of the
-// same bytes.
+// Classification, RTP headers, their extensions and RTCP compounds under libFuzzer, against naive
+// readings of the same bytes.
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "relay/wire/classify.h"
+#include "relay/wire/rtcp.h"
 #include "relay/wire/rtp.h"
+#include "relay/wire/rtp_extension.h"
 
 namespace {
 
@@ -43,6 +45,42 @@ void check_rtp(const std::uint8_t* data, std::size_t size) {
   must(again.ssrc == header.ssrc && again.header_bytes == header.header_bytes);
 }
 
+// RFC 8285 section 4, element by element from the front; -1: no such element.
+std::ptrdiff_t place_of_element(const std::uint8_t* data, std::size_t at, std::size_t end,
+                                bool two_bytes, std::uint8_t id) {
+  if (at >= end) return -1;
+  if (data[at] == 0) return place_of_element(data, at + 1, end, two_bytes, id);
+  const unsigned found = two_bytes ? data[at] : data[at] / 16U;
+  if (!two_bytes && found == 15) return -1;
+  const std::size_t head = two_bytes ? 2 : 1;
+  if (at + head > end) return -1;
+  const std::size_t length = two_bytes ? data[at + 1] : data[at] % 16U + 1;
+  if (at + head + length > end) return -1;
+  if (found == id) return static_cast<std::ptrdiff_t>(at + head);
+  return place_of_element(data, at + head + length, end, two_bytes, id);
+}
+
+void check_extensions(const std::uint8_t* data, std::size_t size) {
+  turnpike::RtpHeader header;
+  if (!turnpike::parse_rtp(data, size, header)) return;
+  const std::size_t begin = 12U + 4U * (data[0] % 16U);
+  const bool has_one = data[0] / 16 % 2 == 1;
+  const std::size_t form = has_one ? word16(data + begin) : 0;
+  const bool two_bytes = form / 16 == 0x100;
+  const std::vector<std::uint8_t> exact(data, data + header.header_bytes);
+  for (unsigned id = 0; id < 256; ++id) {
+    const auto element =
+        turnpike::find_rtp_extension(exact.data(), header, static_cast<std::uint8_t>(id));
+    std::ptrdiff_t place = -1;
+    if (has_one && id != 0 && (two_bytes || form == 0xbede)) {
+      place = place_of_element(data, begin + 4, header.header_bytes, two_bytes,
+                               static_cast<std::uint8_t>(id));
+    }
+    must(element.empty() || element.data() - exact.data() == place);
+    must(!element.empty() || place < 0 || (two_bytes && data[place - 1] == 0));
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -50,6 +88,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const bool media = kind == turnpike::PacketKind::kRtp || kind == turnpike::PacketKind::kRtcp;
   must(media == (size >= 2 && data[0] / 64 == 2));
   check_rtp(data, size);
+  check_extensions(data, size);
+  if (turnpike::rtcp_compound_is_valid(data, size)) {
+    const std::vector<std::uint8_t> exact(data, data + size);
+    turnpike::visit_rtcp_targets(exact.data(), size, [](std::uint32_t) { return false; });
+  }
   must(turnpike::rtcp_compound_is_valid(data, size) == (size >= 8 && compound_adds_up(data, size)));
   return 0;
 }

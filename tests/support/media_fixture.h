@@ -110,11 +110,16 @@ class MediaFixture {
 
   void queue(Side side, const std::vector<std::uint8_t>& bytes, const SocketAddress& source,
              Component component = Component::kRtp) {
+    queue_at({kId.slot, kId.generation, side, component}, bytes, source);
+  }
+  /// At a socket of any session.
+  void queue_at(const SocketTag& tag, const std::vector<std::uint8_t>& bytes,
+                const SocketAddress& source) {
     Packet* packet = batch_.next();
     std::copy_n(bytes.begin(), std::min(bytes.size(), kPayloadBytesMax), packet->data);
     packet->length = static_cast<std::uint32_t>(bytes.size());
     packet->source = source;
-    packet->tag = {kId.slot, kId.generation, side, component};
+    packet->tag = tag;
     batch_.commit();
   }
   /// The I/O layer threw away so many datagrams behind the last one queued.
