@@ -3,6 +3,7 @@
 #include <set>
 #include <utility>
 
+#include "control/call/bundle.h"
 #include "control/call/legs.h"
 #include "control/call/record.h"
 #include "control/call/service.h"
@@ -13,15 +14,27 @@ namespace {
 /// Our DTLS associations ended with the process that made them, and so did the certificates that
 /// open offers name: whatever is said anew says something else.
 void lose_associations(Call& call, std::uint32_t present) {
-  for (CallMedia& media : call.media) {
-    for (MediaSide& side : media.sides)
-      side.dtls.lost = side.dtls.is_set() && side.dtls.identity.id != present;
+  for (auto* sessions : {&call.media, &call.carriers}) {
+    for (CallMedia& media : *sessions) {
+      for (MediaSide& side : media.sides)
+        side.dtls.lost = side.dtls.is_set() && side.dtls.identity.id != present;
+    }
   }
   for (auto& offer : call.offers) {
     if (!offer) continue;
     for (OfferedMedia& media : offer->media) {
       media.receiver_dtls.lost =
           media.receiver_dtls.is_set() && media.receiver_dtls.identity.id != present;
+    }
+  }
+}
+
+/// An m-line whose transport is gone has one of its own again, with the next offer.
+void lose_carriers(Call& call) {
+  std::erase_if(call.carriers, [](const CallMedia& media) { return !media.has_session(); });
+  for (CallMedia& media : call.media) {
+    for (MediaSide& side : media.sides) {
+      if (find_session(call, side.carrier) == nullptr) side.carrier = SessionId{};
     }
   }
 }
@@ -48,15 +61,18 @@ CallAdoption Service::adopt() {
     const bool readable = call && may_adopt(*call, key);
     bool alive = false;
     if (readable) {
-      for (CallMedia& media : call->media) {
-        if (!media.has_session()) continue;
-        if (orphans.erase(media.session) != 0) {
-          call_id_by_session_[media.session] = call->id;
-          alive = true;
-        } else {
-          media = CallMedia{};
+      for (auto* sessions : {&call->media, &call->carriers}) {
+        for (CallMedia& media : *sessions) {
+          if (!media.has_session()) continue;
+          if (orphans.erase(media.session) != 0) {
+            call_id_by_session_[media.session] = call->id;
+            alive = true;
+          } else {
+            media = CallMedia{};
+          }
         }
       }
+      lose_carriers(*call);
     }
     if (!alive) {
       ++(readable ? adoption.calls_without_sessions : adoption.records_unreadable);

@@ -41,6 +41,9 @@ struct RemoteMedia {
   bool ice_lite = false;
   std::vector<IceCandidate> candidates;  ///< those that media may go to, best first
   sdp::DtlsDescription dtls;             ///< fingerprint unset: no DTLS
+  /// Payload types that it takes, and so those that the other end may send.
+  std::array<std::uint64_t, 2> payload_types{};
+  std::uint8_t mid_extension = 0;  ///< id of the header extension for a=mid; 0 = none
 };
 
 /// What we say of ourselves to an end that does ICE.
@@ -79,9 +82,13 @@ struct MediaSide {
   OwnIce ice;
   OwnDtls dtls;
   DtlsRole dtls_role = DtlsRole::kUndecided;
-  std::uint32_t association = 0;       ///< DtlsConfig::association; 0 = there was none yet
-  bool has_transport = false;          ///< ICE or DTLS is or was in use: the relay was told
-  bool rtcp_mux = false;               ///< both components on the RTP port
+  std::uint32_t association = 0;  ///< DtlsConfig::association; 0 = there was none yet
+  bool has_transport = false;     ///< ICE or DTLS is or was in use: the relay was told
+  bool rtcp_mux = false;          ///< both components on the RTP port
+  /// Of m-lines that share one transport (RFC 9143), the session that has it on this side; that
+  /// one's MediaSide has what concerns ICE, DTLS and keys. Unset: a transport of its own.
+  SessionId carrier;
+  std::string mid;                     ///< a=mid as this end knows it; while there is a carrier
   std::uint32_t clock_rate_hz = 8000;  ///< RTP clock of what this end sends
   SrtpSuite suite = SrtpSuite::kNone;  ///< in use towards this end
   /// Our keys towards this end, by suite. One that was given up is replaced before its suite is
@@ -123,11 +130,18 @@ struct OfferedMedia {
   OwnIce receiver_ice;                        ///< in_use: written towards the receiver
   bool sender_ice_lite = false;               ///< answer the offerer as ICE lite
   OwnDtls receiver_dtls;                      ///< written towards the receiver
-  std::string bundle_mid;                     ///< a=mid, if the offer has it in a BUNDLE group
-  bool mux_offered = false;                   ///< a=rtcp-mux was written towards the receiver
-  bool mux_accept = false;  ///< answer the offerer's rtcp-mux with yes whatever the receiver says
+  std::string mid;                            ///< a=mid of the offer; the answer to it repeats it
+  std::string bundle_mid;                     ///< a=mid, if the offer has it in its BUNDLE group
+  std::uint16_t bundle_rank = 0;              ///< place in that group, from 1; 0 = in none
+  std::string receiver_mid;  ///< a=mid towards the receiver, if our offer has it in a group
+  /// Of the session whose transport the receiver's end shares already: offered on that one.
+  SessionId shared;
+  bool mux_offered = false;  ///< a=rtcp-mux was written towards the receiver
+  bool mux_accept = false;   ///< answer the offerer's rtcp-mux with yes whatever the receiver says
   bool mux_reject = false;
   std::vector<OfferedCrypto> crypto;  ///< lines written towards the receiver
+
+  bool rides() const { return shared.is_set(); }
 };
 
 /// The last offer of a side. It stays after its answer: forks and repeated replies answer it again.
@@ -175,6 +189,8 @@ struct Call {
   Instant delete_at{};  ///< Instant{} = not to be deleted
   std::array<CallSide, 2> sides;
   std::vector<CallMedia> media;
+  /// What m-lines were that ended while others still share their transport.
+  std::vector<CallMedia> carriers;
   std::array<std::optional<Offer>, 2> offers;  ///< by offerer
   Totals past;                                 ///< of sessions that it has no longer
 

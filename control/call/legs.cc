@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "control/call/bundle.h"
 #include "control/call/transport.h"
 
 namespace turnpike::call {
@@ -22,8 +23,20 @@ LegConfig leg_of(const Destinations& destinations, const Call& call, const CallM
   leg.expects_media = expects_media(media, which);
   leg.clock_rate_hz = side.clock_rate_hz;
   const bool given_up = media.answered && !media.accepted;
-  leg.ice = side.ice.in_use && !given_up;
-  if (!given_up && !side.remote.held) {
+  if (side.carrier.is_set() && !given_up) {
+    leg.bundle.transport = side.carrier;
+    leg.bundle.mid.assign(side.mid);
+    leg.bundle.mid_extension = side.remote.mid_extension;
+    leg.bundle.payload_types = media.sides[index_of(other(which))].remote.payload_types;
+  }
+  if (rides(media, which)) {
+    leg.dtls = false;
+    return leg;
+  }
+  const bool in_use = !given_up || carries(call, media, which);
+  leg.ice = side.ice.in_use && in_use;
+  const bool held = side.remote.address.rtp.ip.is_unspecified();
+  if (in_use && !held) {
     leg.remote = {side.remote.address.rtp, side.remote.address.rtcp};
     // The association is that of the RTP port: an RTCP port of its own would need another one
     // (RFC 5764 section 4.2).
@@ -42,9 +55,10 @@ LegConfig leg_of(const Destinations& destinations, const Call& call, const CallM
   return leg;
 }
 
-void update_transport(Relay& relay, const CallMedia& media, Side side) {
+void update_transport(Relay& relay, const Call& call, const CallMedia& media, Side side) {
   if (!media.sides[index_of(side)].has_transport) return;
-  TransportConfig transport = transport_of(media, side);
+  TransportConfig transport;
+  if (!rides(media, side)) transport = transport_of(media, side, carries(call, media, side));
   relay.update_transport(media.session, side, transport);
   sdp::wipe(transport.ice.local);
   sdp::wipe(transport.ice.remote);
@@ -61,22 +75,26 @@ bool expects_media(const CallMedia& media, Side side) {
 }
 
 void update_legs(Relay& relay, const Destinations& destinations, const Call& call, Which which) {
-  for (const CallMedia& media : call.media) {
-    if (!media.has_session() || (which == Which::kUnanswered && media.answered)) continue;
-    for (const Side side : {Side::kA, Side::kB}) {
-      update_transport(relay, media, side);
-      LegConfig leg = leg_of(destinations, call, media, side);
-      relay.update_leg(media.session, side, leg);
-      sdp::wipe(leg.receive);
-      sdp::wipe(leg.send);
+  for (const auto* sessions : {&call.media, &call.carriers}) {
+    for (const CallMedia& media : *sessions) {
+      if (!media.has_session() || (which == Which::kUnanswered && media.answered)) continue;
+      for (const Side side : {Side::kA, Side::kB}) {
+        update_transport(relay, call, media, side);
+        LegConfig leg = leg_of(destinations, call, media, side);
+        relay.update_leg(media.session, side, leg);
+        sdp::wipe(leg.receive);
+        sdp::wipe(leg.send);
+      }
     }
   }
 }
 
 void update_transports(Relay& relay, const Call& call) {
-  for (const CallMedia& media : call.media) {
-    if (!media.has_session()) continue;
-    for (const Side side : {Side::kA, Side::kB}) update_transport(relay, media, side);
+  for (const auto* sessions : {&call.media, &call.carriers}) {
+    for (const CallMedia& media : *sessions) {
+      if (!media.has_session()) continue;
+      for (const Side side : {Side::kA, Side::kB}) update_transport(relay, call, media, side);
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "control/call/destinations.h"
+#include "control/sdp/bundle.h"
 
 namespace turnpike::call {
 namespace {
@@ -52,6 +53,8 @@ Result<RemoteMedia> Negotiation::read_remote(Side side, const sdp::Session& desc
   remote.direction = sdp::direction_of(description, line);
   remote.rtcp_mux_only = sdp::has(line.attributes, "rtcp-mux-only");
   remote.rtcp_mux = remote.rtcp_mux_only || sdp::has(line.attributes, "rtcp-mux");
+  remote.payload_types = sdp::payload_types_of(line);
+  remote.mid_extension = sdp::mid_extension_of(line);
   if (remote.held) return remote;
   const Destinations destinations(config_);
   const std::uint16_t interface = call_.side(side).interface_index;

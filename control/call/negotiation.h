@@ -5,6 +5,8 @@
 // and only if there was no error.
 #pragma once
 
+#include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,7 +52,9 @@ class Negotiation {
   Result<std::uint16_t> interface_named(const std::string& name) const;
   /// Error when the interface of this side takes SRTP only and the profile is none.
   Result<void> allowed_on(Side side, sdp::Profile profile, const sdp::Media& line) const;
-  Result<OfferedMedia> offer_media(std::size_t index, Side from, const sdp::Session& description);
+  /// `offer` has what was made of the m-lines before.
+  Result<OfferedMedia> offer_media(std::size_t index, Side from, const sdp::Session& description,
+                                   const Offer& offer);
   /// What the offerer's keys come from. `lines` are its usable a=crypto lines.
   Result<void> read_offered_keying(const sdp::Session& description, const sdp::Media& line,
                                    sdp::Profile profile, OfferedMedia& offered,
@@ -59,9 +63,10 @@ class Negotiation {
   Result<void> choose_towards(const CallMedia& media, Side to, sdp::Profile sender_profile,
                               const sdp::Media& line, OfferedMedia& offered) const;
   /// Whether the receiver is offered ICE.
-  bool offers_ice(const CallMedia& media, Side from, const OfferedMedia& offered) const;
+  bool offers_ice(const MediaSide& receiver, const OfferedMedia& offered) const;
   /// What ICE and DTLS say of us to the receiver.
-  void choose_transport(const CallMedia& media, Side from, OfferedMedia& offered) const;
+  void choose_transport(const MediaSide& sender, const MediaSide& receiver,
+                        OfferedMedia& offered) const;
   Result<void> ensure_session(CallMedia& media, Side from, const OfferedMedia& offered,
                               const sdp::Media& line);
   AddressFamily sender_family(const CallMedia& media, Side from, const OfferedMedia& offered) const;
@@ -72,16 +77,43 @@ class Negotiation {
   OutgoingMedia outgoing_offer(CallMedia& media, Side to, const OfferedMedia& offered);
 
   // Answer
-  Result<void> answer_media(CallMedia& media, Side offerer, const OfferedMedia& offered,
-                            const sdp::Session& description, const sdp::Media& line);
+  Result<RemoteMedia> answer_media(CallMedia& media, Side offerer, const OfferedMedia& offered,
+                                   const sdp::Session& description, const sdp::Media& line);
   Result<RemoteMedia> read_answer(const MediaSide& receiver, Side answerer,
                                   const OfferedMedia& offered, const sdp::Session& description,
                                   const sdp::Media& line);
-  void settle_receiver(MediaSide& receiver, const OfferedMedia& offered, RemoteMedia remote) const;
+  void settle_receiver(MediaSide& receiver, const OfferedMedia& offered,
+                       const RemoteMedia& remote) const;
   void settle_sender(MediaSide& sender, const OfferedMedia& offered) const;
   void settle_sender_transport(MediaSide& sender, const OfferedMedia& offered) const;
+  bool grants_mux(const OfferedMedia& offered, const RemoteMedia& remote) const;
   void give_up(CallMedia& media, bool for_good);
-  OutgoingMedia outgoing_answer(CallMedia& media, Side offerer, const OfferedMedia& offered);
+  /// `tagged`: the m-line is the first of those that share a transport.
+  OutgoingMedia outgoing_answer(const CallMedia& media, Side offerer, const OfferedMedia& offered,
+                                bool tagged) const;
+
+  // Bundles. A group has positions of m-lines, the tagged one first.
+  using Group = std::vector<std::size_t>;
+  using Answers = std::vector<std::optional<RemoteMedia>>;  // by m-line; unset: refused
+  /// The session whose transport the end that is offered to shares already; null: none.
+  const CallMedia* shared_transport(Side to) const;
+  /// Whether our offer has the m-line in its group, by what mid, and on which transport.
+  void choose_bundle(std::size_t index, Side to, const sdp::Session& description,
+                     const Offer& offer, OfferedMedia& offered) const;
+  std::string mid_towards(std::size_t index, Side to, const sdp::Session& description,
+                          const Offer& offer) const;
+  /// The sessions whose transports m-lines share now, by side.
+  std::array<SessionId, 2> present_carriers() const;
+  /// Puts in effect which m-lines share a transport, on either side, and what each transport
+  /// agreed on. Returns the offerer's group, empty when it has none with one transport.
+  Group settle(Side offerer, const Offer& offer, const Answers& answers,
+               const sdp::Session& description, const std::array<SessionId, 2>& present);
+  Group answerers_group(const Offer& offer, const Answers& answers,
+                        const sdp::Session& description) const;
+  Group offerers_group(const Offer& offer, const Answers& answers) const;
+  SessionId carrier_for(const Group& group, SessionId present) const;
+  /// Ends what carries no m-line any more.
+  void end_unused_carriers();
 
   // Both
   /// What the end on `side` says; an address that media must not go to is an error, unless ICE

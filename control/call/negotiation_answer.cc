@@ -1,8 +1,10 @@
 // Answers. See negotiation.h.
 #include <utility>
 
+#include "control/call/bundle.h"
 #include "control/call/negotiation.h"
 #include "control/call/transport.h"
+#include "control/sdp/bundle.h"
 
 namespace turnpike::call {
 
@@ -13,21 +15,37 @@ Result<void> Negotiation::answer(Side offerer, sdp::Session& description) {
     return Error{"answer has " + std::to_string(description.media.size()) +
                  " m= lines, its offer had " + std::to_string(offer.media.size())};
   }
-  std::vector<OutgoingMedia> outgoing;
+  const auto present = present_carriers();
+  sdp::unfold_bundle(description, sdp::bundle_of(description));
+  Answers answers(description.media.size());
   for (std::size_t i = 0; i < description.media.size(); ++i) {
     const OfferedMedia& offered = offer.media[i];
     const sdp::Media& line = description.media[i];
     CallMedia& media = call_.media[i];
     if (offered.accepted && line.port != 0) {
-      auto done = answer_media(media, offerer, offered, description, line);
-      if (!done) return done;
+      auto remote = answer_media(media, offerer, offered, description, line);
+      if (!remote) return remote.error();
+      answers[i] = std::move(*remote);
     } else {
       give_up(media, offer.in_dialog || !offered.accepted);
     }
-    outgoing.push_back(outgoing_answer(media, offerer, offered));
   }
   for (std::size_t i = description.media.size(); i < call_.media.size(); ++i) {
     give_up(call_.media[i], true);
+  }
+  const Group group = settle(offerer, offer, answers, description, present);
+  end_unused_carriers();
+  std::vector<OutgoingMedia> outgoing;
+  bool grouped = !group.empty();
+  for (std::size_t i = 0; i < description.media.size(); ++i) {
+    const bool tagged = !group.empty() && group.front() == i;
+    outgoing.push_back(outgoing_answer(call_.media[i], offerer, offer.media[i], tagged));
+    // Some browsers take no description without a group: without a shared transport it has the
+    // first m-line that is taken, alone.
+    OutgoingMedia& line = outgoing.back();
+    if (!grouped && !offer.media[i].bundle_mid.empty() && line.dtls && line.ice && line.rtcp_mux) {
+      line.bundled = grouped = true;
+    }
   }
   call_.answered = true;
   // An offer that the other side made meanwhile was made of what is now outdated.
@@ -39,8 +57,10 @@ Result<void> Negotiation::answer(Side offerer, sdp::Session& description) {
   return {};
 }
 
-Result<void> Negotiation::answer_media(CallMedia& media, Side offerer, const OfferedMedia& offered,
-                                       const sdp::Session& description, const sdp::Media& line) {
+Result<RemoteMedia> Negotiation::answer_media(CallMedia& media, Side offerer,
+                                              const OfferedMedia& offered,
+                                              const sdp::Session& description,
+                                              const sdp::Media& line) {
   if (line.kind != offered.kind) return sdp::error_at(line, "answer has another media type");
   if (!media.has_session()) return sdp::error_at(line, "answer to an m= line that was given up");
   if (line.port_count != 1) return sdp::error_at(line, "several ports in one m= line");
@@ -57,22 +77,25 @@ Result<void> Negotiation::answer_media(CallMedia& media, Side offerer, const Off
       (sdp::is_secure(sender.profile) && !sdp::is_secure(sender_profile))) {
     return sdp::error_at(line, "plain RTP answered on a leg that is SRTP");
   }
-  auto remote = read_answer(receiver, other(offerer), offered, description, line);
-  if (!remote) return remote.error();
-  settle_receiver(receiver, offered, std::move(*remote));
-  settle_sender(sender, offered);
-  const bool accept_mux =
-      offered.mux_accept || has_mux_flag(RtcpMuxFlag::kAccept) || receiver.rtcp_mux;
-  const bool reject_mux =
-      offered.mux_reject || (has_mux_flag(RtcpMuxFlag::kReject) && !offered.sender.rtcp_mux_only);
-  sender.rtcp_mux = offered.sender.rtcp_mux && accept_mux && !reject_mux;
+  const CallMedia* shared = find_session(call_, offered.shared);
+  const MediaSide& keyed = shared != nullptr ? shared->sides[index_of(other(offerer))] : receiver;
+  auto remote = read_answer(keyed, other(offerer), offered, description, line);
+  if (!remote) return remote;
 
   // The codec that an answer lists first is the one in use both ways.
   sender.clock_rate_hz = receiver.clock_rate_hz = sdp::clock_rate_hz_of(line);
   media.answered = true;
   media.accepted = true;
   media.silent_since = {};
-  return {};
+  return remote;
+}
+
+bool Negotiation::grants_mux(const OfferedMedia& offered, const RemoteMedia& remote) const {
+  const bool accept = offered.mux_accept || has_mux_flag(RtcpMuxFlag::kAccept) ||
+                      (offered.mux_offered && remote.rtcp_mux);
+  const bool reject =
+      offered.mux_reject || (has_mux_flag(RtcpMuxFlag::kReject) && !offered.sender.rtcp_mux_only);
+  return offered.sender.rtcp_mux && accept && !reject;
 }
 
 Result<RemoteMedia> Negotiation::read_answer(const MediaSide& receiver, Side answerer,
@@ -99,7 +122,7 @@ Result<RemoteMedia> Negotiation::read_answer(const MediaSide& receiver, Side ans
 }
 
 void Negotiation::settle_receiver(MediaSide& receiver, const OfferedMedia& offered,
-                                  RemoteMedia remote) const {
+                                  const RemoteMedia& remote) const {
   receiver.profile = offered.receiver_profile;
   receiver.keying = offered.receiver_keying;
   receiver.rtcp_mux = offered.mux_offered && remote.rtcp_mux;
@@ -114,7 +137,7 @@ void Negotiation::settle_receiver(MediaSide& receiver, const OfferedMedia& offer
   } else {
     leave_dtls(receiver);
   }
-  receiver.remote = std::move(remote);
+  receiver.remote = remote;
 }
 
 void Negotiation::settle_sender(MediaSide& sender, const OfferedMedia& offered) const {
@@ -168,29 +191,34 @@ void Negotiation::give_up(CallMedia& media, bool for_good) {
   media.answered = true;
   // Another branch of the same INVITE may still answer this m-line.
   if (!for_good) return;
-  changes_.close_on_commit(media.session);
+  // Others may still have their transport here: see end_unused_carriers.
+  call_.carriers.push_back(std::move(media));
   media = CallMedia{};
 }
 
-OutgoingMedia Negotiation::outgoing_answer(CallMedia& media, Side offerer,
-                                           const OfferedMedia& offered) {
+OutgoingMedia Negotiation::outgoing_answer(const CallMedia& media, Side offerer,
+                                           const OfferedMedia& offered, bool tagged) const {
   OutgoingMedia outgoing;
   outgoing.protocol = offered.protocol;
+  outgoing.mid = offered.mid;
   if (!media.has_session() || !media.accepted) return outgoing;
-  const MediaSide& sender = media.sides[index_of(offerer)];
+  const CallMedia& transport = transport_of_line(call_, media, offerer);
+  const MediaSide& sender = transport.sides[index_of(offerer)];
   const RemoteMedia& receiver = media.sides[index_of(other(offerer))].remote;
   outgoing.accepted = true;
-  outgoing.rtp = advertised(media, offerer);
+  outgoing.rtp = advertised(transport, offerer);
   outgoing.rtcp_mux = sender.rtcp_mux;
-  outgoing.rtcp_port =
-      sender.rtcp_mux ? outgoing.rtp.port
-                      : media.ports.advertised[index_of(offerer)][index_of(Component::kRtcp)].port;
+  const auto& ports = transport.ports.advertised[index_of(offerer)];
+  outgoing.rtcp_port = sender.rtcp_mux ? outgoing.rtp.port : ports[index_of(Component::kRtcp)].port;
   outgoing.direction = receiver.direction;
   if (receiver.held) outgoing.direction = sdp::direction_of(sdp::sends(receiver.direction), false);
   if (sender.ice.in_use) {
-    outgoing.ice = local_ice(media, offerer, sender.ice, !sender.rtcp_mux);
+    outgoing.ice = local_ice(transport, offerer, sender.ice, !sender.rtcp_mux);
     outgoing.ice_lite = sender.ice.lite;
   }
+  outgoing.bundled = media.sides[index_of(offerer)].carrier.is_set();
+  outgoing.tagged = tagged;
+  outgoing.folded = outgoing.bundled && !tagged;
   if (sender.keying == Keying::kDtls) {
     const sdp::DtlsDescription& said = offered.sender.dtls;
     const DtlsRole role = role_to_answer(said.setup, sender.dtls_role, sender.dtls_role);
@@ -198,8 +226,6 @@ OutgoingMedia Negotiation::outgoing_answer(CallMedia& media, Side offerer,
     outgoing.dtls = {sender.dtls.identity.fingerprint, setup_of(role),
                      said.tls_id.empty() ? std::string() : sender.dtls.tls_id};
   }
-  outgoing.mid = offered.bundle_mid;
-  outgoing.bundled = !outgoing.mid.empty() && outgoing.dtls && outgoing.ice && outgoing.rtcp_mux;
   if (sender.keying == Keying::kSdes) {
     outgoing.crypto.push_back(
         {sender.remote.crypto_tag, sender.keys[static_cast<std::size_t>(sender.suite)]});

@@ -2,11 +2,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "control/call/bundle.h"
 #include "control/call/negotiation.h"
 #include "control/call/transport.h"
+#include "control/sdp/bundle.h"
 
 namespace turnpike::call {
 namespace {
+
+/// Longer ones are not repeated in an answer.
+constexpr std::size_t kMidKeptBytesMax = 255;
 
 bool has_family(const Interface& interface, AddressFamily family) {
   return std::any_of(interface.addresses.begin(), interface.addresses.end(),
@@ -30,24 +35,34 @@ Result<void> Negotiation::offer(Side from, sdp::Session& description) {
   offer.in_dialog = !request_.to_tag.empty() && call_.answered;
   offer.rules = source_rules();
   if (call_.media.size() < description.media.size()) call_.media.resize(description.media.size());
+  const auto group = sdp::bundle_of(description);
+  sdp::unfold_bundle(description, group);
 
   bool unsupported = false;
   bool usable = false;
   std::vector<OutgoingMedia> outgoing;
   for (std::size_t i = 0; i < description.media.size(); ++i) {
-    auto offered = offer_media(i, from, description);
+    auto offered = offer_media(i, from, description, offer);
     if (!offered) return offered.error();
     usable = usable || offered->accepted;
     unsupported = unsupported || (!offered->accepted && description.media[i].port != 0);
     outgoing.push_back(outgoing_offer(call_.media[i], to, *offered));
+    const bool follows = std::any_of(offer.media.begin(), offer.media.end(),
+                                     [](const OfferedMedia& earlier) { return earlier.rides(); });
+    outgoing.back().folded = offered->rides() && follows;
     if (offered->accepted) take_effect_early(call_.media[i], from, *offered);
     offer.media.push_back(std::move(*offered));
+  }
+  for (std::size_t rank = 0; rank < group.size(); ++rank) {
+    OfferedMedia& offered = offer.media[group[rank]];
+    if (offered.accepted) offered.bundle_rank = static_cast<std::uint16_t>(rank + 1);
   }
   if (unsupported && !usable) {
     return Error{
         "no m= line of the offer can be relayed; supported are RTP/AVP, RTP/AVPF, RTP/SAVP, "
         "RTP/SAVPF, UDP/TLS/RTP/SAVP and UDP/TLS/RTP/SAVPF"};
   }
+  end_unused_carriers();
   if (!call_.answered) call_.side(from).rules = offer.rules;
   call_.offers[index_of(from)] = std::move(offer);
   const Replacements ours = replacements(to, description);
@@ -90,13 +105,15 @@ Result<void> Negotiation::allowed_on(Side side, sdp::Profile profile,
 }
 
 Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
-                                              const sdp::Session& description) {
+                                              const sdp::Session& description, const Offer& offer) {
   const sdp::Media& line = description.media[index];
   CallMedia& media = call_.media[index];
   const Side to = other(from);
   OfferedMedia offered;
   offered.kind = line.kind;
   offered.protocol = line.protocol;
+  const sdp::Attribute* mid = sdp::find(line.attributes, "mid");
+  if (mid != nullptr && mid->value.size() <= kMidKeptBytesMax) offered.mid = mid->value;
   if (line.port == 0) return offered;
 
   const auto profile = sdp::profile_of(line.protocol);
@@ -116,7 +133,8 @@ Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
   if (!remote) return remote.error();
   offered.sender = std::move(*remote);
   offered.accepted = true;
-  offered.bundle_mid = sdp::bundled_mid(description, line);
+  const auto group = sdp::bundle_of(description);
+  if (std::find(group.begin(), group.end(), index) != group.end()) offered.bundle_mid = mid->value;
 
   std::vector<OfferedCrypto> sender_lines;
   auto read = read_offered_keying(description, line, *profile, offered, sender_lines);
@@ -129,9 +147,17 @@ Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
   }
   if (auto session = ensure_session(media, from, offered, line); !session) return session.error();
   choose_mux(offered);
-  choose_transport(media, from, offered);
+  const CallMedia* shared = shared_transport(to);
+  const MediaSide& sender = transport_side(call_, media, from);
+  const MediaSide* receiver = &(shared != nullptr ? *shared : media).sides[index_of(to)];
+  choose_transport(sender, *receiver, offered);
+  choose_bundle(index, to, description, offer, offered);
+  if (shared != nullptr && !offered.rides()) {
+    receiver = &media.sides[index_of(to)];
+    choose_transport(sender, *receiver, offered);
+  }
   if (offered.receiver_keying == Keying::kSdes) {
-    auto lines = lines_to_offer(media.sides[index_of(to)], sender_lines, request_.sdes);
+    auto lines = lines_to_offer(*receiver, sender_lines, request_.sdes);
     if (!lines) return sdp::error_at(line, lines.error().message);
     offered.crypto = std::move(*lines);
   }
@@ -201,17 +227,17 @@ Result<void> Negotiation::choose_towards(const CallMedia& media, Side to,
   return {};
 }
 
-bool Negotiation::offers_ice(const CallMedia& media, Side from, const OfferedMedia& offered) const {
+bool Negotiation::offers_ice(const MediaSide& receiver, const OfferedMedia& offered) const {
   if (config_.ice_mode == IceMode::kOff || request_.ice == IceWish::kRemove) return false;
-  const bool by_default =
-      offered.sender.ice.is_set() || media.sides[index_of(other(from))].ice.in_use;
+  const bool by_default = offered.sender.ice.is_set() || receiver.ice.in_use;
   return request_.ice == IceWish::kForce || by_default;
 }
 
-void Negotiation::choose_transport(const CallMedia& media, Side from, OfferedMedia& offered) const {
-  const MediaSide& receiver = media.sides[index_of(other(from))];
-  offered.sender_ice_lite = is_ice_lite(media.sides[index_of(from)], false);
-  if (offers_ice(media, from, offered)) {
+void Negotiation::choose_transport(const MediaSide& sender, const MediaSide& receiver,
+                                   OfferedMedia& offered) const {
+  offered.sender_ice_lite = is_ice_lite(sender, false);
+  offered.receiver_ice = OwnIce{};
+  if (offers_ice(receiver, offered)) {
     offered.receiver_ice = own_ice(receiver, random_bytes_);
     offered.receiver_ice.lite = is_ice_lite(receiver, true);
   }
@@ -270,7 +296,7 @@ Result<SessionSpec> Negotiation::wanted_session(const CallMedia& media, Side fro
   // Who names the address names all of it.
   if (!request_.media_address.is_set()) {
     spec.both_families[index_of(from)] = offered.sender.ice.is_set();
-    spec.both_families[index_of(to)] = offers_ice(media, from, offered);
+    spec.both_families[index_of(to)] = offers_ice(transport_side(call_, media, to), offered);
   }
   const auto dscp = request_.tos >= 0 ? static_cast<std::uint8_t>((request_.tos & 0xff) >> 2)
                                       : config_.dscp[static_cast<std::size_t>(spec.kind)];
@@ -294,13 +320,15 @@ Result<void> Negotiation::ensure_session(CallMedia& media, Side from, const Offe
                                    ? "a re-offer cannot change the address family of media in use"
                                    : "a re-offer cannot change the kind of media in use");
   }
-  for (const CallMedia& sibling : call_.media) {
-    if (spec->shard < 0 && sibling.has_session()) spec->shard = sibling.session.shard;
+  for (const auto* siblings : {&call_.media, &call_.carriers}) {
+    for (const CallMedia& sibling : *siblings) {
+      if (spec->shard < 0 && sibling.has_session()) spec->shard = sibling.session.shard;
+    }
   }
   const auto opened = changes_.open(*spec);
   if (!opened) return opened.error();
   if (media.has_session()) {
-    changes_.close_on_commit(media.session);
+    give_up(media, true);
     // The other side's open offer names ports that are going away.
     call_.offers[index_of(other(from))].reset();
   }
@@ -322,7 +350,7 @@ void Negotiation::choose_mux(OfferedMedia& offered) const {
   // Browsers need it, whatever the other side does.
   const bool by_dtls = offered.receiver_keying == Keying::kDtls && !reject;
   offered.mux_offered = ask || ((offered.sender.rtcp_mux || by_dtls) && !demux);
-  offered.mux_accept = demux || has_mux_flag(RtcpMuxFlag::kAccept) ||
+  offered.mux_accept = demux || has_mux_flag(RtcpMuxFlag::kAccept) || !offered.bundle_mid.empty() ||
                        offered.sender.rtcp_mux_only || offered.sender_keying == Keying::kDtls;
   offered.mux_reject = reject && !offered.sender.rtcp_mux_only;
 }
@@ -345,7 +373,7 @@ void Negotiation::take_effect_early(CallMedia& media, Side from, const OfferedMe
   } else {
     leave_ice(sender);
   }
-  if (offered.receiver_ice.in_use) {
+  if (offered.receiver_ice.in_use && !offered.rides()) {
     use_ice(receiver, offered.receiver_ice, receiver.remote, true);
   } else {
     leave_ice(receiver);
@@ -356,7 +384,7 @@ void Negotiation::take_effect_early(CallMedia& media, Side from, const OfferedMe
   } else {
     leave_dtls(sender);
   }
-  if (receiver.keying == Keying::kDtls) {
+  if (receiver.keying == Keying::kDtls && !offered.rides()) {
     use_dtls(receiver, offered.receiver_dtls, receiver.remote.dtls, DtlsRole::kUndecided);
   } else {
     leave_dtls(receiver);
@@ -367,25 +395,28 @@ OutgoingMedia Negotiation::outgoing_offer(CallMedia& media, Side to, const Offer
   OutgoingMedia outgoing;
   outgoing.protocol = offered.protocol;
   if (!offered.accepted) return outgoing;
-  MediaSide& receiver = media.sides[index_of(to)];
+  CallMedia* shared = find_session(call_, offered.shared);
+  CallMedia& transport = shared != nullptr ? *shared : media;
+  MediaSide& receiver = transport.sides[index_of(to)];
   outgoing.accepted = true;
   outgoing.protocol = std::string(sdp::name_of(offered.receiver_profile));
-  outgoing.rtp = advertised(media, to);
+  outgoing.rtp = advertised(transport, to);
   outgoing.rtcp_mux = offered.mux_offered;
   if (offered.receiver_keying == Keying::kDtls) {
     const OwnDtls& own = offered.receiver_dtls;
     outgoing.dtls = {own.identity.fingerprint, sdp::Setup::kActpass, own.tls_id};
   }
-  const bool muxed = has_mux_flag(RtcpMuxFlag::kRequire) ||
+  const bool muxed = has_mux_flag(RtcpMuxFlag::kRequire) || offered.rides() ||
                      (offered.mux_offered && media.answered && receiver.rtcp_mux);
-  outgoing.rtcp_port = muxed
-                           ? outgoing.rtp.port
-                           : media.ports.advertised[index_of(to)][index_of(Component::kRtcp)].port;
+  outgoing.rtcp_port =
+      muxed ? outgoing.rtp.port
+            : transport.ports.advertised[index_of(to)][index_of(Component::kRtcp)].port;
   if (offered.receiver_ice.in_use) {
-    outgoing.ice = local_ice(media, to, offered.receiver_ice, !muxed);
+    outgoing.ice = local_ice(transport, to, offered.receiver_ice, !muxed);
     outgoing.ice_lite = offered.receiver_ice.lite;
-    outgoing.bundled = outgoing.dtls.has_value() && offered.mux_offered;
   }
+  outgoing.bundled = !offered.receiver_mid.empty();
+  outgoing.mid = offered.receiver_mid;
   outgoing.direction = offered.sender.direction;
   // The other side gets our address, so a null address is passed on as the direction it means.
   if (offered.sender.held) {

@@ -101,11 +101,19 @@ void visit(V& v, T& x) {
   v.field(x.ice_lite);
   v.field(x.candidates);
   v.field(x.dtls);
+  v.field(x.payload_types);
+  v.field(x.mid_extension);
 }
 template <typename V, Is<SourceRules> T>
 void visit(V& v, T& x) {
   v.field(x.policy);
   v.field(x.received_from);
+}
+template <typename V, Is<SessionId> T>
+void visit(V& v, T& x) {
+  v.field(x.slot);
+  v.field(x.generation);
+  v.field(x.shard);
 }
 template <typename V, Is<MediaSide> T>
 void visit(V& v, T& x) {
@@ -118,15 +126,11 @@ void visit(V& v, T& x) {
   v.field(x.association);
   v.field(x.has_transport);
   v.field(x.rtcp_mux);
+  v.field(x.carrier);
+  v.field(x.mid);
   v.field(x.clock_rate_hz);
   v.field(x.suite);
   v.field(x.keys);
-}
-template <typename V, Is<SessionId> T>
-void visit(V& v, T& x) {
-  v.field(x.slot);
-  v.field(x.generation);
-  v.field(x.shard);
 }
 template <typename V, Is<SessionPorts> T>
 void visit(V& v, T& x) {
@@ -174,7 +178,11 @@ void visit(V& v, T& x) {
   v.field(x.receiver_ice);
   v.field(x.sender_ice_lite);
   v.field(x.receiver_dtls);
+  v.field(x.mid);
   v.field(x.bundle_mid);
+  v.field(x.bundle_rank);
+  v.field(x.receiver_mid);
+  v.field(x.shared);
   v.field(x.mux_offered);
   v.field(x.mux_accept);
   v.field(x.mux_reject);
@@ -215,6 +223,7 @@ void visit(V& v, T& x) {
   v.field(x.delete_at);
   v.field(x.sides);
   v.field(x.media);
+  v.field(x.carriers);
   v.field(x.offers);
   v.field(x.past);
 }
@@ -280,8 +289,10 @@ bool is_sound(const Offer& offer) {
 }
 
 bool is_sound(const Call& call) {
-  for (const CallMedia& media : call.media) {
-    if (!is_sound(media.sides[0]) || !is_sound(media.sides[1])) return false;
+  for (const auto* sessions : {&call.media, &call.carriers}) {
+    for (const CallMedia& media : *sessions) {
+      if (!is_sound(media.sides[0]) || !is_sound(media.sides[1])) return false;
+    }
   }
   for (const auto& offer : call.offers) {
     if (!offer) continue;

@@ -74,8 +74,9 @@ void rewrite_media(sdp::Media& media, const OutgoingMedia& outgoing) {
   auto& attributes = media.attributes;
   // Growing later would leave copies of keys in freed memory.
   attributes.reserve(attributes.size() + 14 + outgoing.crypto.size());
-  attributes.push_back(sdp::Attribute::with("rtcp", std::to_string(outgoing.rtcp_port)));
   if (outgoing.rtcp_mux) attributes.push_back(sdp::Attribute::flag("rtcp-mux"));
+  if (outgoing.folded) return;
+  attributes.push_back(sdp::Attribute::with("rtcp", std::to_string(outgoing.rtcp_port)));
   for (const OutgoingCrypto& line : outgoing.crypto) {
     attributes.push_back(
         sdp::Attribute::with("crypto", sdp::write_crypto(line.tag, line.key.value)));
@@ -85,17 +86,21 @@ void rewrite_media(sdp::Media& media, const OutgoingMedia& outgoing) {
 }
 
 void write_group(sdp::Session& description, const std::vector<OutgoingMedia>& outgoing) {
+  std::string tagged;
+  std::string others;
   for (std::size_t i = 0; i < description.media.size(); ++i) {
-    if (!outgoing[i].accepted || !outgoing[i].bundled) continue;
     auto& attributes = description.media[i].attributes;
-    const sdp::Attribute* own = sdp::find(attributes, "mid");
-    std::string mid = outgoing[i].mid;
-    if (mid.empty()) mid = own != nullptr && !own->value.empty() ? own->value : "0";
-    sdp::remove(attributes, "mid");
-    attributes.push_back(sdp::Attribute::with("mid", mid));
-    description.attributes.push_back(sdp::Attribute::with("group", "BUNDLE " + mid));
-    return;
+    const bool has_mid = outgoing[i].bundled || sdp::has(attributes, "mid");
+    if (has_mid && !outgoing[i].mid.empty()) {
+      sdp::remove(attributes, "mid");
+      attributes.push_back(sdp::Attribute::with("mid", outgoing[i].mid));
+    }
+    if (!outgoing[i].accepted || !outgoing[i].bundled) continue;
+    const sdp::Attribute* mid = sdp::find(attributes, "mid");
+    if (mid != nullptr) (outgoing[i].tagged ? tagged : others) += " " + mid->value;
   }
+  if (tagged.empty() && others.empty()) return;
+  description.attributes.push_back(sdp::Attribute::with("group", "BUNDLE" + tagged + others));
 }
 
 }  // namespace

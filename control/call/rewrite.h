@@ -31,10 +31,10 @@ struct OutgoingMedia {
   std::optional<sdp::DtlsDescription> dtls;
   std::optional<sdp::LocalIce> ice;
   bool ice_lite = false;  ///< said at session level as soon as one m-line has it
-  /// May be in a BUNDLE group (RFC 9143). Of these the first is, alone: each m-line has a transport
-  /// of its own here, but some browsers take no description without a group.
-  bool bundled = false;
-  std::string mid;  ///< of an answer: as the offer has it; empty: its own, or ours
+  bool bundled = false;   ///< in our BUNDLE group (RFC 9143)
+  bool tagged = false;    ///< first in it; else the group has the order of the m-lines
+  bool folded = false;    ///< on the transport of another one: says nothing of it (section 7.1.3)
+  std::string mid;        ///< in place of its own, and in our group; empty: its own
 };
 
 /// Session-level lines that are ours. Empty = leave the sender's.

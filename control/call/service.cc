@@ -106,8 +106,10 @@ bool is_silent(const Call& call) {
 
 std::vector<SessionId> sessions_of(const Call& call) {
   std::vector<SessionId> sessions;
-  for (const CallMedia& media : call.media) {
-    if (media.has_session()) sessions.push_back(media.session);
+  for (const auto* of_call : {&call.media, &call.carriers}) {
+    for (const CallMedia& media : *of_call) {
+      if (media.has_session()) sessions.push_back(media.session);
+    }
   }
   return sessions;
 }

@@ -5,6 +5,8 @@
 #include <numeric>
 #include <utility>
 
+#include "control/call/bundle.h"
+
 namespace turnpike::call {
 namespace {
 
@@ -67,11 +69,12 @@ Value::List flags_of(const MediaSide& side, Component component) {
   return flags;
 }
 
-Value::Dict stream_of(const CallMedia& media, Side which, Component component, const LegStats& leg,
-                      const Moment& now) {
-  const MediaSide& side = media.sides[index_of(which)];
+/// `transport`: the m-line, or the one on whose transport it is.
+Value::Dict stream_of(const CallMedia& transport, Side which, Component component,
+                      const LegStats& leg, const Moment& now) {
+  const MediaSide& side = transport.sides[index_of(which)];
   const bool is_rtp = component == Component::kRtp;
-  const SocketAddress& local = media.ports.local[index_of(which)][index_of(component)];
+  const SocketAddress& local = transport.ports.local[index_of(which)][index_of(component)];
   const SocketAddress& remote = is_rtp ? side.remote.address.rtp : side.remote.address.rtcp;
   Value::Dict dict;
   put_number(dict, "local port", local.port);
@@ -109,7 +112,8 @@ Value::Dict tag_of(const Call& call, Side which, const StatsBySession& stats, co
     const LegStats leg = found == stats.end() ? LegStats{} : found->second.legs[index_of(which)];
     Value::List streams;
     for (const Component component : {Component::kRtp, Component::kRtcp}) {
-      streams.emplace_back(stream_of(media, which, component, leg, now));
+      streams.emplace_back(
+          stream_of(transport_of_line(call, media, which), which, component, leg, now));
     }
     Value::Dict entry;
     put_number(entry, "index", i + 1);

@@ -1,6 +1,7 @@
 // Service: what an operator sees of calls.
 #include <utility>
 
+#include "control/call/bundle.h"
 #include "control/call/service.h"
 
 namespace turnpike::call {
@@ -8,21 +9,25 @@ namespace turnpike::call {
 CallSummary Service::summary_of(const Call& call) const {
   CallSummary summary{call.id,      call.side(Side::kA).tag, call.side(Side::kB).tag,
                       call.created, call.answered,           {}};
-  for (const CallMedia& media : call.media) {
-    if (!media.has_session()) continue;
-    SessionSummary session{media.session, media.kind, {}};
+  const auto add = [&](const CallMedia& media, const std::string& kind) {
+    if (!media.has_session()) return;
+    SessionSummary session{media.session, kind, {}};
     for (const Side side : {Side::kA, Side::kB}) {
-      const MediaSide& own = media.sides[index_of(side)];
+      const CallMedia& transport = transport_of_line(call, media, side);
+      const MediaSide& own = transport.sides[index_of(side)];
       LegSummary& leg = session.legs[index_of(side)];
       leg.interface = config_.interfaces[call.side(side).interface_index].name;
-      leg.local = media.ports.local[index_of(side)][index_of(Component::kRtp)];
+      leg.local = transport.ports.local[index_of(side)][index_of(Component::kRtp)];
       if (!own.remote.held && !own.ice.in_use) leg.remote = own.remote.address.rtp;
       leg.suite = own.suite;
       leg.keying = name_of(own.keying);
       leg.ice = own.ice.in_use;
     }
     summary.sessions.push_back(std::move(session));
-  }
+  };
+  for (const CallMedia& media : call.media) add(media, media.kind);
+  // What only has the transport of others.
+  for (const CallMedia& media : call.carriers) add(media, "bundle");
   return summary;
 }
 

@@ -142,11 +142,11 @@ void leave_dtls(MediaSide& side) {
 
 // ---- The relay
 
-TransportConfig transport_of(const CallMedia& media, Side which) {
+TransportConfig transport_of(const CallMedia& media, Side which, bool carries) {
   const MediaSide& side = media.sides[index_of(which)];
   const RemoteMedia& remote = side.remote;
   TransportConfig config;
-  const bool given_up = media.answered && !media.accepted;
+  const bool given_up = media.answered && !media.accepted && !carries;
   if (side.ice.in_use && !given_up) {
     IceConfig& ice = config.ice;
     ice.mode = side.ice.lite && !remote.ice_lite ? IceMode::kLite : IceMode::kFull;

@@ -44,7 +44,7 @@ void use_ice(MediaSide& side, const OwnIce& own, const RemoteMedia& now, bool we
 void leave_ice(MediaSide& side);
 
 /// Of a session whose m-line was refused by the last answer, ICE ends: nothing is sent.
-/// The caller wipes the credentials in it.
-TransportConfig transport_of(const CallMedia& media, Side which);
+/// The caller wipes the credentials in it. `carries`: other m-lines have their transport here.
+TransportConfig transport_of(const CallMedia& media, Side which, bool carries = false);
 
 }  // namespace turnpike::call

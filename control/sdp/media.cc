@@ -145,18 +145,6 @@ std::uint32_t clock_rate_hz_of(const Media& media) {
   return kind_of(media) == MediaKind::kVideo ? 90000 : 8000;
 }
 
-std::string bundled_mid(const Session& session, const Media& media) {
-  constexpr std::size_t kMidBytesMax = 64;
-  const Attribute* mid = find(media.attributes, "mid");
-  if (mid == nullptr || mid->value.empty() || mid->value.size() > kMidBytesMax) return {};
-  for (const Attribute& attribute : session.attributes) {
-    const auto words = words_of(attribute.value);
-    if (attribute.name != "group" || words.empty() || words[0] != "BUNDLE") continue;
-    if (std::find(words.begin() + 1, words.end(), mid->value) != words.end()) return mid->value;
-  }
-  return {};
-}
-
 void add_static_rtpmaps(Media& media) {
   for (const std::string& format : media.formats) {
     const StaticPayload* entry = static_payload(format);

@@ -79,10 +79,6 @@ Result<Addresses> addresses_of(const Session& session, const Media& media);
 /// or as a static payload type; 90000 for video and 8000 for others when nothing says so.
 std::uint32_t clock_rate_hz_of(const Media& media);
 
-/// The `a=mid` of an m= section that is in a BUNDLE group of the description (RFC 9143
-/// section 7.2); empty when it is in none, or is longer than 64 bytes.
-std::string bundled_mid(const Session& session, const Media& media);
-
 /// Adds `a=rtpmap` for static payload types (RFC 3551 section 6) that have none.
 void add_static_rtpmaps(Media& media);
 

@@ -5,12 +5,14 @@ Hides: the page's JavaScript, WebRTC, G.711. Is not signalling: descriptions com
 as text.
 """
 
+import re
+import struct
 import subprocess
 import threading
 import time
 
 from . import programs, rtp
-from .call import Side
+from .call import Side, parse
 from .case import eventually
 from .chromium import Browser
 from .network import INSIDE, OUTSIDE
@@ -85,6 +87,10 @@ await peer.setLocalDescription(await peer.createAnswer());
 return await gathered(peer);
 """
 HEAR_ANSWER = "await peers[a].setRemoteDescription({type: 'answer', sdp: b});"
+ADD_VIDEO = "peers[a].addTrack(videoTrack());"
+STOP = """
+peers[a].getTransceivers().find(t => !t.stopped && t.receiver.track.kind == b).stop();
+"""
 RE_OFFER = """
 await peers[a].setLocalDescription(await peers[a].createOffer({iceRestart: b}));
 return await gathered(peers[a]);
@@ -93,8 +99,10 @@ STATE = "return peers[a].connectionState"
 DTLS_STATE = "return peers[a].getSenders()[0].transport.state"
 HANG_UP = "peers[a].close()"
 STATISTICS = """
-const found = {};
+const found = {framesDecoded: 0};
 for (const report of (await peers[a].getStats()).values()) {
+  // Of m-lines that ended too, as long as they are reported.
+  if (report.type == 'inbound-rtp') found.framesDecoded += report.framesDecoded || 0;
   if (report.type == 'inbound-rtp' || report.type == 'outbound-rtp')
     found[report.type + ' ' + report.kind] = report;
   if (report.type == 'transport') found.transport = report;
@@ -134,6 +142,22 @@ class Page:
 
     def re_offer(self, name, ice_restart):
         return self.browser.run(RE_OFFER, name, ice_restart)
+
+    def adds_video(self, name):
+        """With its next offer."""
+        self.browser.run(ADD_VIDEO, name)
+
+    def stops(self, name, kind):
+        """Its "audio" or "video", with its next offer."""
+        self.browser.run(STOP, name, kind)
+
+    def sees_pictures(self, name):
+        """25 more of them than up to now."""
+        def decoded():
+            return self.statistics(name)["framesDecoded"]
+        before = decoded()
+        eventually(lambda: decoded() > before + 25, lambda: f"{name} sees moving pictures: "
+                   f"{before} and then {decoded()}", 20, every=0.2)
 
     def state(self, name):
         return self.browser.run(STATE, name)
@@ -217,3 +241,59 @@ class InsidePhone:
 
     def hears_nothing(self):
         programs.wait_silent(self.heard)
+
+
+class VideoPhone(InsidePhone):
+    """An InsidePhone with another port, for VP8: whoever calls it sees himself, under another
+    SSRC, and is asked for a whole picture each second."""
+
+    SSRC = 0x0DD
+
+    def __init__(self, scratch, port=20000):
+        super().__init__(scratch, port)
+        self.video = Side(INSIDE, port + 10, media="video")
+        self.video_type = 96
+        self.pictures_bytes = 0
+
+    def hears(self, text):
+        for side, media in zip((self.side, self.video), parse(text)):
+            if media.port:
+                side.given = media
+        offered = re.search(r"(?m)^a=rtpmap:(\d+) VP8/90000", text)
+        self.video_type = int(offered.group(1)) if offered else 96
+
+    def sdp(self, audio=True, video=True):
+        """With an m-line for each, refused or not."""
+        text = self.side.sdp()
+        if not audio:
+            text = text.replace(f"m=audio {self.side.port}", "m=audio 0")
+        port = self.video.port if video else 0
+        return (text + f"m=video {port} RTP/AVPF {self.video_type}\r\n"
+                f"a=rtpmap:{self.video_type} VP8/90000\r\n"
+                f"a=rtcp-fb:{self.video_type} nack pli\r\n")
+
+    def shows(self):
+        """Sends pictures back from now on."""
+        media = rtp.RtpSocket(self.scratch, self.video)
+        control = rtp.RtpSocket(self.scratch, self.video, self.video.port + 1)
+        hung_up = threading.Event()
+
+        def echo():
+            asked = 0
+            while not hung_up.is_set():
+                data = media.receive(0.2)
+                if not data or data[1] & 0x7F != self.video_type:
+                    continue
+                self.pictures_bytes += len(data)
+                media.send(data[:8] + struct.pack("!I", self.SSRC) + data[12:])
+                if time.monotonic() < asked + 1:
+                    continue
+                asked = time.monotonic()
+                sender = struct.unpack_from("!I", data, 8)[0]
+                control.send(struct.pack("!BBHIBBHII", 0x80, 201, 1, self.SSRC, 0x81, 206, 2,
+                                         self.SSRC, sender), self.video.given.rtcp)
+
+        thread = threading.Thread(target=echo)
+        thread.start()
+        self.scratch.on_exit(thread.join)
+        self.scratch.on_exit(hung_up.set)

@@ -1,6 +1,7 @@
 // Random sequences of requests, failures and events against a FakeRelay. Whatever happens: sessions
 // and calls belong to each other, keys are never shared or used again, an SRTP leg stays one, every
-// request gets one reply, and deletion leaves nothing.
+// request gets one reply, bundled m-lines have a transport of their call that lives, and deletion
+// leaves nothing.
 #include <map>
 #include <random>
 #include <set>
@@ -81,6 +82,7 @@ class World {
     EXPECT_EQ(relay_.records.size(), service_->call_count());
     EXPECT_LE(service_->call_count(), config_of_test().calls_max);
     check_keys();
+    check_bundles();
   }
 
   void finish() {
@@ -96,6 +98,8 @@ class World {
   }
 
   int answered() const { return answered_; }
+  int bundled() const { return bundled_; }
+  int carried() const { return carried_; }
   int keyed() const { return static_cast<int>(owner_of_key_.size()); }
 
  private:
@@ -127,17 +131,30 @@ class World {
     return line + "\n";
   }
 
-  std::string description(bool secure, const std::string& crypto) {
+  std::string description(bool secure, const std::string& crypto, std::size_t lines) {
     const bool v6 = one_in(6);
     const char* address = one_in(8) ? (v6 ? "::" : "0.0.0.0") : (v6 ? "2001:db8::7" : "192.0.2.7");
     std::string text = "v=0\no=- 1 1 IN IP4 192.0.2.7\ns=-\n";
     text += std::string("c=IN ") + (v6 ? "IP6 " : "IP4 ") + address + "\nt=0 0\n";
-    for (std::size_t i = one_in(3) ? 2 : 1; i > 0; --i) {
-      text += one_in(5) ? "m=video " : "m=audio ";
-      text += one_in(10) ? "0 " : std::to_string(2000 + below(100)) + " ";
+    const bool grouped = lines > 1 && !one_in(4);
+    if (grouped) {
+      text += "a=group:BUNDLE";
+      for (std::size_t i = 0; i < lines; ++i) {
+        if (!one_in(6)) text += " " + std::to_string((i + below(2)) % lines);
+      }
+      text += "\n";
+    }
+    for (std::size_t i = 0; i < lines; ++i) {
+      const bool bundle_only = grouped && i != 0 && one_in(4);
+      text += one_in(8) != (i != 0) ? "m=video " : "m=audio ";
+      text += bundle_only || one_in(grouped && i == 0 ? 3 : 10)
+                  ? "0 "
+                  : std::to_string(2000 + below(100)) + " ";
       text += one_in(20) ? "udptl t38\n" : secure ? "RTP/SAVP 0\n" : "RTP/AVP 0\n";
-      text += crypto;
-      if (one_in(3)) text += "a=rtcp-mux\n";
+      if (!bundle_only || one_in(3)) text += crypto;
+      if (grouped) text += "a=mid:" + std::to_string(one_in(15) ? 0 : i) + "\n";
+      if (bundle_only) text += "a=bundle-only\n";
+      if (grouped ? !one_in(6) : one_in(3)) text += "a=rtcp-mux\n";
       if (one_in(4)) text += "a=sendonly\n";
     }
     if (one_in(15)) text.erase(below(text.size()), below(8));
@@ -174,7 +191,7 @@ class World {
       crypto = crypto_line(1, SrtpSuite::kAesCm128HmacSha1_80, one_in(10));
       if (one_in(3)) crypto = crypto_line(2, SrtpSuite::kAeadAes128Gcm, false) + crypto;
     }
-    r.sdp = description(secure, crypto);
+    r.sdp = description(secure, crypto, one_in(2) ? 1 + below(3) : 1);
     if (!one_in(3)) r.transport_protocol = one_in(2) ? "RTP/SAVP" : "RTP/AVP";
     if (one_in(20)) r.sdes = {"off"};
     std::string out;
@@ -198,10 +215,14 @@ class World {
         crypto = crypto_line(line.tag, line.suite, one_in(20));
       }
     }
-    r.sdp = description(one_in(12) ? !secure : secure, crypto);
+    std::size_t lines = 0;
+    for (std::size_t at = 0; (at = offered.find("\nm=", at)) != std::string::npos; ++at) ++lines;
+    if (one_in(10)) lines = 1 + below(3);
+    r.sdp = description(one_in(12) ? !secure : secure, crypto, std::max<std::size_t>(lines, 1));
     std::string out;
     service_->answer(r, keep_reply(out));
     answered_ += out.empty() ? 0 : 1;
+    check_group(out);
     if (!one_in(3)) deliver();
   }
 
@@ -212,6 +233,28 @@ class World {
       found.push_back(sdp.substr(at + 9, sdp.find("\r\n", at) - at - 9));
     }
     return found;
+  }
+
+  /// What an answer's group names are m-lines that it accepts, at one port.
+  static void check_group(const std::string& sdp) {
+    const std::string start = "\r\na=group:BUNDLE";
+    std::size_t at = sdp.find(start);
+    if (at == std::string::npos) return;
+    at += start.size();
+    const std::string group = sdp.substr(at, sdp.find("\r\n", at) - at) + " ";
+    std::set<std::string> ports;
+    for (std::size_t line = sdp.find("\r\nm="); line != std::string::npos;
+         line = sdp.find("\r\nm=", line + 1)) {
+      const std::string media = sdp.substr(line + 2, sdp.find("\r\nm=", line + 1) - line - 2);
+      const std::size_t mid = media.find("a=mid:");
+      if (mid == std::string::npos) continue;
+      const std::string name = media.substr(mid + 6, media.find("\r\n", mid) - mid - 6);
+      const std::size_t port = media.find(' ') + 1;
+      if (group.find(" " + name + " ") == std::string::npos) continue;
+      ports.insert(media.substr(port, media.find(' ', port) - port));
+    }
+    EXPECT_EQ(ports.size(), 1U) << sdp;
+    EXPECT_FALSE(ports.contains("0")) << sdp;
   }
 
   void remove(const std::string& call_id) {
@@ -284,6 +327,30 @@ class World {
     }
   }
 
+  void check_bundles() {
+    for (const auto& [id, session] : relay_.sessions) {
+      for (const Side side : {Side::kA, Side::kB}) {
+        const LegConfig& leg = session.legs[index_of(side)];
+        const SessionId carrier = leg.bundle.transport;
+        if (!carrier.is_set()) continue;
+        ++bundled_;
+        const auto found = relay_.sessions.find(carrier);
+        ASSERT_NE(found, relay_.sessions.end()) << "the transport is gone";
+        EXPECT_EQ(carrier.shard, id.shard);
+        const LegConfig& transport = found->second.legs[index_of(side)];
+        EXPECT_TRUE(transport.must_encrypt || !leg.must_encrypt);
+        EXPECT_TRUE(leg.rtcp_mux && transport.rtcp_mux);
+        if (carrier == id) continue;
+        carried_ += transport.bundle.transport.is_set() ? 0 : 1;
+        EXPECT_TRUE(!transport.bundle.transport.is_set() || transport.bundle.transport == carrier)
+            << "a transport on a transport";
+        EXPECT_EQ(leg.send.suite, SrtpSuite::kNone);
+        EXPECT_EQ(leg.receive.suite, SrtpSuite::kNone);
+        EXPECT_FALSE(leg.remote[0].is_set() || leg.ice || leg.dtls);
+      }
+    }
+  }
+
   std::mt19937 random_;
   test::FakeRelay relay_;
   std::unique_ptr<CallService> service_;
@@ -296,11 +363,15 @@ class World {
   int replied_ = 0;
   int lost_in_crash_ = 0;
   int answered_ = 0;
+  int bundled_ = 0;
+  int carried_ = 0;
 };
 
 TEST(CallProperty, nothing_leaks_and_no_key_is_used_twice) {
   int answered = 0;
   int keyed = 0;
+  int bundled = 0;
+  int carried = 0;
   for (std::uint32_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     World world(seed);
@@ -312,10 +383,14 @@ TEST(CallProperty, nothing_leaks_and_no_key_is_used_twice) {
     world.finish();
     answered += world.answered();
     keyed += world.keyed();
+    bundled += world.bundled();
+    carried += world.carried();
   }
   // The sequences must reach what they are about.
   EXPECT_GT(answered, 300);
   EXPECT_GT(keyed, 100);
+  EXPECT_GT(bundled, 100);
+  EXPECT_GT(carried, 1) << "by a session that has no m-line any more";
 }
 
 }  // namespace

@@ -23,6 +23,19 @@ class Browser : public TransportTest {
       EXPECT_THAT(sdp, Not(HasSubstr(word)));
     }
   }
+  /// All m-lines from the second on are on the transport of the first.
+  void expect_bundled(Side side, std::size_t media_count) {
+    for (std::size_t i = 0; i < media_count; ++i) {
+      const LegConfig& config = leg(i, side);
+      EXPECT_EQ(config.bundle.transport, relay_->id_of(0)) << i;
+      EXPECT_TRUE(config.must_encrypt);
+      EXPECT_TRUE(config.rtcp_mux);
+      if (i == 0) continue;
+      EXPECT_FALSE(config.ice || config.dtls || config.remote[0].is_set());
+      EXPECT_EQ(config.send.suite, SrtpSuite::kNone);
+      EXPECT_EQ(transport(i, side), TransportConfig{});
+    }
+  }
   /// What is ours in a description towards a browser, in each m-line.
   void expect_our_transport(const std::string& sdp, const char* setup, Side side,
                             std::size_t media_count) {
@@ -63,12 +76,12 @@ TEST_F(Browser, chromium_calls_a_plain_inside) {
     EXPECT_THAT(out, HasSubstr(kept));
   }
   const std::string back = offered_sdp(answer(request(sdp_of(kInside, "10.0.0.20"), "a", "b")));
-  EXPECT_EQ(lines(back, "m="), "audio 36000 UDP/TLS/RTP/SAVPF 0|video 36002 UDP/TLS/RTP/SAVPF 96");
-  expect_our_transport(back, "passive", Side::kA, 2);
-  EXPECT_EQ(lines(back, "a=rtcp"), ":36000|-mux|:36002|-mux");
-  EXPECT_EQ(lines(back, "a=candidate:"),
-            "1 1 UDP 2130706431 198.51.100.1 36000 typ host|"
-            "1 1 UDP 2130706431 198.51.100.1 36002 typ host");
+  EXPECT_EQ(lines(back, "m="), "audio 36000 UDP/TLS/RTP/SAVPF 0|video 36000 UDP/TLS/RTP/SAVPF 96");
+  expect_our_transport(back, "passive", Side::kA, 1);
+  expect_bundled(Side::kA, 2);
+  EXPECT_FALSE(leg(1, Side::kB).bundle.transport.is_set());
+  EXPECT_EQ(lines(back, "a=rtcp"), ":36000|-mux|-mux");
+  EXPECT_EQ(lines(back, "a=candidate:"), "1 1 UDP 2130706431 198.51.100.1 36000 typ host");
   EXPECT_EQ(ice(Side::kA).candidate_count, 2) << "UDP with an address";
   EXPECT_EQ(to_string(ice(Side::kA).candidates[0].address), "192.0.2.77:46243");
   EXPECT_EQ(dtls(Side::kA).remote.bytes[0], 0xc1);
@@ -82,7 +95,7 @@ TEST_F(Browser, firefox_calls_a_plain_inside_and_is_held) {
   invite.ice = IceWish::kRemove;
   const std::string out = offered_sdp(offer(invite));
   expect_no_transport(out);
-  EXPECT_EQ(lines(out, "m="), "audio 46000 RTP/AVP 109 0 8 101|video 0 UDP/TLS/RTP/SAVPF 120");
+  EXPECT_EQ(lines(out, "m="), "audio 46000 RTP/AVP 109 0 8 101|video 46002 RTP/AVP 120");
   const std::string inside = "m=audio 5000 RTP/AVP 0\nm=video 0 RTP/AVP 120\n";
   const std::string back = offered_sdp(answer(request(sdp_of(inside, "10.0.0.20"), "a", "b")));
   expect_our_transport(back, "passive", Side::kA, 1);
@@ -131,7 +144,8 @@ TEST_F(Browser, a_browser_calls_and_is_called_by_sdes) {
   std::string inside = "m=audio 5000 RTP/SAVPF 0\n" + first_crypto(out);
   inside += "m=video 5002 RTP/SAVPF 96\n" + first_crypto(out.substr(out.find("m=video")));
   const std::string back = offered_sdp(answer(request(sdp_of(inside, "10.0.0.20"), "a", "b")));
-  expect_our_transport(back, "passive", Side::kA, 2);
+  expect_our_transport(back, "passive", Side::kA, 1);
+  expect_bundled(Side::kA, 2);
   EXPECT_NE(leg(0, Side::kB).send.suite, SrtpSuite::kNone);
   EXPECT_EQ(leg(0, Side::kA).send.suite, SrtpSuite::kNone);
 
@@ -153,12 +167,8 @@ TEST_F(Browser, a_browser_calls_a_browser) {
   std::string firefox = browser_answer(firefox_offer());
   firefox.replace(firefox.find("m=video 0"), 9, "m=video 9");
   const std::string back = offered_sdp(answer(request(firefox, "a", "b")));
-  expect_our_transport(back, "passive", Side::kA, 2);
-  for (const Side side : {Side::kA, Side::kB}) {
-    EXPECT_EQ(transport(1, side).dtls.role, DtlsRole::kPassive);
-    EXPECT_TRUE(transport(1, side).ice.remote.is_set());
-    EXPECT_TRUE(relay_->session(1).legs[index_of(side)].rtcp_mux);
-  }
+  expect_our_transport(back, "passive", Side::kA, 1);
+  for (const Side side : {Side::kA, Side::kB}) expect_bundled(side, 2);
   EXPECT_EQ(dtls(Side::kA).remote.bytes[0], 0xc1);
   EXPECT_EQ(dtls(Side::kB).remote.bytes[0], 0xf1);
   EXPECT_NE(ice(Side::kA).local, ice(Side::kB).local);
@@ -176,15 +186,15 @@ TEST_F(Browser, a_browser_calls_a_browser) {
   offered_sdp(answer(request(firefox, "a", "b")));
   EXPECT_EQ(relay_->sessions.size(), 2U);
   EXPECT_EQ(transport(0, Side::kA), before);
-  EXPECT_EQ(transport(1, Side::kA).dtls.association, 1U);
+  expect_bundled(Side::kA, 2);
 }
 
-TEST_F(Browser, the_first_line_that_is_taken_is_a_group_of_its_own) {
+TEST_F(Browser, has_a_group_of_the_lines_that_are_taken) {
   offered_sdp(offer(towards("RTP/AVPF", chromium_offer())));
   // The inside knows of no mid.
   const std::string back = offered_sdp(answer(request(sdp_of(kInside, "10.0.0.20"), "a", "b")));
-  EXPECT_EQ(lines(back, "a=group:"), "BUNDLE 0");
-  EXPECT_EQ(lines(back, "a=mid:"), "0");
+  EXPECT_EQ(lines(back, "a=group:"), "BUNDLE 0 1");
+  EXPECT_EQ(lines(back, "a=mid:"), "0|1");
 
   offered_sdp(offer(request(chromium_offer(), "a", "b")));
   const std::string video_only = offered_sdp(answer(
@@ -196,8 +206,8 @@ TEST_F(Browser, is_offered_a_group_and_gets_none_that_it_did_not_offer) {
   CallRequest invite = towards(kTls, sdp_of(kInside, "10.0.0.20"));
   invite.ice = IceWish::kForce;
   const std::string out = offered_sdp(offer(invite));
-  EXPECT_EQ(lines(out, "a=group:"), "BUNDLE 0");
-  EXPECT_EQ(lines(out, "a=mid:"), "0");
+  EXPECT_EQ(lines(out, "a=group:"), "BUNDLE 0 1");
+  EXPECT_EQ(lines(out, "a=mid:"), "0|1");
 
   std::string ungrouped = chromium_offer();
   ungrouped.erase(ungrouped.find("a=group:BUNDLE 0 1\r\n"), 20);

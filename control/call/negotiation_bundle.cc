@@ -1,0 +1,215 @@
+// Bundles (RFC 9143): which m-lines of a side share one transport, and what that one agrees on.
+// See negotiation.h.
+#include <algorithm>
+
+#include "control/call/bundle.h"
+#include "control/call/negotiation.h"
+#include "control/call/transport.h"
+#include "control/sdp/bundle.h"
+
+namespace turnpike::call {
+namespace {
+
+bool is_in(const std::vector<std::size_t>& group, std::size_t index) {
+  return std::find(group.begin(), group.end(), index) != group.end();
+}
+
+/// What an end says of the m-line itself, as opposed to its transport.
+void take_line(MediaSide& side, const RemoteMedia& remote) {
+  side.remote.held = remote.held;
+  side.remote.direction = remote.direction;
+  side.remote.payload_types = remote.payload_types;
+  side.remote.mid_extension = remote.mid_extension;
+}
+
+}  // namespace
+
+// ---- Offers
+
+const CallMedia* Negotiation::shared_transport(Side to) const {
+  // Another INVITE goes to an end that knows nothing of it.
+  if (request_.to_tag.empty() || !call_.answered) return nullptr;
+  for (const CallMedia& media : call_.media) {
+    if (!media.has_session() || !media.accepted) continue;
+    const CallMedia* carrier = find_session(call_, media.sides[index_of(to)].carrier);
+    if (carrier != nullptr) return carrier;
+  }
+  return nullptr;
+}
+
+void Negotiation::choose_bundle(std::size_t index, Side to, const sdp::Session& description,
+                                const Offer& offer, OfferedMedia& offered) const {
+  const CallMedia* shared = shared_transport(to);
+  const bool ice = offered.receiver_ice.in_use;
+  bool fits = offered.receiver_keying == Keying::kDtls && ice && offered.mux_offered;
+  if (shared != nullptr) {
+    const MediaSide& transport = shared->sides[index_of(to)];
+    fits = transport.keying == offered.receiver_keying && transport.ice.in_use == ice &&
+           !has_mux_flag(RtcpMuxFlag::kReject);
+  }
+  for (std::size_t i = 0; i < index && fits; ++i) {
+    if (offer.media[i].receiver_mid.empty()) continue;
+    // An offerer that bundles them itself has seen to it that they do not clash.
+    const bool bundled = !offer.media[i].bundle_mid.empty() && !offered.bundle_mid.empty();
+    fits = bundled || sdp::may_share_session(description.media[i], description.media[index]);
+  }
+  if (!fits) return;
+  offered.receiver_mid = mid_towards(index, to, description, offer);
+  if (shared == nullptr) return;
+  offered.shared = shared->session;
+  offered.mux_offered = true;
+}
+
+// An end keeps the names that it knows (RFC 9143 section 7.5); else the offerer's, else ours.
+std::string Negotiation::mid_towards(std::size_t index, Side to, const sdp::Session& description,
+                                     const Offer& offer) const {
+  const auto is_free = [&](const std::string& mid) {
+    return !mid.empty() && mid.size() <= kMidBytesMax &&
+           std::none_of(offer.media.begin(), offer.media.end(),
+                        [&](const OfferedMedia& earlier) { return earlier.receiver_mid == mid; });
+  };
+  const std::string& known = call_.media[index].sides[index_of(to)].mid;
+  if (!request_.to_tag.empty() && is_free(known)) return known;
+  const auto said = [&](std::size_t i) {
+    const sdp::Attribute* mid = sdp::find(description.media[i].attributes, "mid");
+    return mid != nullptr ? mid->value : std::string();
+  };
+  if (const std::string own = said(index); is_free(own)) return own;
+  for (std::size_t number = index;; ++number) {
+    const std::string mid = std::to_string(number);
+    bool taken = !is_free(mid);
+    for (std::size_t i = 0; i < description.media.size(); ++i) taken = taken || said(i) == mid;
+    if (!taken) return mid;
+  }
+}
+
+// ---- Answers
+
+Negotiation::Group Negotiation::answerers_group(const Offer& offer, const Answers& answers,
+                                                const sdp::Session& description) const {
+  const Group named = sdp::bundle_of(description);
+  Group group;
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    const OfferedMedia& offered = offer.media[i];
+    if (!answers[i] || offered.receiver_mid.empty()) continue;
+    // To an end that shares a transport already no other one was offered.
+    if (offered.rides()) {
+      group.push_back(i);
+      continue;
+    }
+    const sdp::Attribute* mid = sdp::find(description.media[i].attributes, "mid");
+    const bool is_named = is_in(named, i) && mid->value == offered.receiver_mid;
+    if (is_named && offered.mux_offered && answers[i]->rtcp_mux) group.push_back(i);
+  }
+  return group;
+}
+
+Negotiation::Group Negotiation::offerers_group(const Offer& offer, const Answers& answers) const {
+  Group group;
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    const OfferedMedia& offered = offer.media[i];
+    if (answers[i] && offered.bundle_rank != 0 && grants_mux(offered, *answers[i])) {
+      group.push_back(i);
+    }
+  }
+  std::sort(group.begin(), group.end(), [&](std::size_t a, std::size_t b) {
+    return offer.media[a].bundle_rank < offer.media[b].bundle_rank;
+  });
+  // One transport has keys of one kind, and ICE or not.
+  std::erase_if(group, [&, first = group.empty() ? 0 : group.front()](std::size_t i) {
+    const OfferedMedia& tagged = offer.media[first];
+    return offer.media[i].sender_keying != tagged.sender_keying ||
+           offer.media[i].sender.ice.is_set() != tagged.sender.ice.is_set();
+  });
+  return group;
+}
+
+std::array<SessionId, 2> Negotiation::present_carriers() const {
+  std::array<SessionId, 2> carriers;
+  for (const CallMedia& media : call_.media) {
+    for (const Side side : {Side::kA, Side::kB}) {
+      SessionId& carrier = carriers[index_of(side)];
+      if (media.has_session() && !carrier.is_set()) carrier = media.sides[index_of(side)].carrier;
+    }
+  }
+  return carriers;
+}
+
+// The transport that the group has goes on, also when the m-line that brought it is gone
+// (RFC 9143 section 7.5.3), unless that one is accepted outside of the group.
+SessionId Negotiation::carrier_for(const Group& group, SessionId present) const {
+  if (group.empty()) return {};
+  const bool is_alone_elsewhere = [&] {
+    for (std::size_t i = 0; i < call_.media.size(); ++i) {
+      const CallMedia& media = call_.media[i];
+      if (media.session == present) return media.accepted && !is_in(group, i);
+    }
+    return find_session(call_, present) == nullptr;
+  }();
+  if (present.is_set() && !is_alone_elsewhere) return present;
+  return group.size() > 1 ? call_.media[group.front()].session : SessionId{};
+}
+
+Negotiation::Group Negotiation::settle(Side offerer, const Offer& offer, const Answers& answers,
+                                       const sdp::Session& description,
+                                       const std::array<SessionId, 2>& present) {
+  const Side answerer = other(offerer);
+  std::array<Group, 2> groups;
+  groups[index_of(offerer)] = offerers_group(offer, answers);
+  groups[index_of(answerer)] = answerers_group(offer, answers, description);
+  for (const Side side : {Side::kA, Side::kB}) {
+    Group& group = groups[index_of(side)];
+    const SessionId carrier = carrier_for(group, present[index_of(side)]);
+    if (!carrier.is_set()) group.clear();
+    for (std::size_t i = 0; i < call_.media.size(); ++i) {
+      call_.media[i].sides[index_of(side)].carrier = is_in(group, i) ? carrier : SessionId{};
+    }
+  }
+  const auto agree = [&](Side side, MediaSide& transport, std::size_t i) {
+    if (side == answerer) return settle_receiver(transport, offer.media[i], *answers[i]);
+    settle_sender(transport, offer.media[i]);
+    transport.rtcp_mux = grants_mux(offer.media[i], *answers[i]);
+  };
+  for (const Side side : {Side::kA, Side::kB}) {
+    const Group& group = groups[index_of(side)];
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      if (answers[i] && !is_in(group, i)) agree(side, call_.media[i].sides[index_of(side)], i);
+    }
+    if (group.empty()) continue;
+    const SessionId carrier = call_.media[group.front()].sides[index_of(side)].carrier;
+    MediaSide& transport = find_session(call_, carrier)->sides[index_of(side)];
+    agree(side, transport, group.front());
+    // Without it there is no shared transport, whatever an end on it forgets to repeat.
+    transport.rtcp_mux = true;
+    for (const std::size_t i : group) {
+      MediaSide& line = call_.media[i].sides[index_of(side)];
+      const OfferedMedia& offered = offer.media[i];
+      const RemoteMedia& remote = side == answerer ? *answers[i] : offered.sender;
+      if (rides(call_.media[i], side)) {
+        leave_transport(line);
+        line.profile =
+            side == answerer ? offered.receiver_profile : *sdp::profile_of(offered.protocol);
+        line.keying = side == answerer ? offered.receiver_keying : offered.sender_keying;
+        line.remote = remote;
+        line.rtcp_mux = true;
+      }
+      take_line(line, remote);
+    }
+  }
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    if (!answers[i]) continue;
+    call_.media[i].sides[index_of(offerer)].mid = offer.media[i].bundle_mid;
+    call_.media[i].sides[index_of(answerer)].mid = offer.media[i].receiver_mid;
+  }
+  return groups[index_of(offerer)];
+}
+
+void Negotiation::end_unused_carriers() {
+  std::erase_if(call_.carriers, [&](const CallMedia& media) {
+    if (carries(call_, media, Side::kA) || carries(call_, media, Side::kB)) return false;
+    changes_.close_on_commit(media.session);
+    return true;
+  });
+}
+
+}  // namespace turnpike::call
