@@ -104,13 +104,20 @@ bool is_silent(const Call& call) {
   return any;
 }
 
+/// Those that carry others last: with them the figures of all that they carry would be gone.
 std::vector<SessionId> sessions_of(const Call& call) {
   std::vector<SessionId> sessions;
+  std::vector<SessionId> carriers;
   for (const auto* of_call : {&call.media, &call.carriers}) {
     for (const CallMedia& media : *of_call) {
-      if (media.has_session()) sessions.push_back(media.session);
+      if (!media.has_session()) continue;
+      sessions.push_back(media.session);
+      for (const MediaSide& side : media.sides) carriers.push_back(side.carrier);
     }
   }
+  std::stable_partition(sessions.begin(), sessions.end(), [&](const SessionId& session) {
+    return std::find(carriers.begin(), carriers.end(), session) == carriers.end();
+  });
   return sessions;
 }
 

@@ -59,18 +59,19 @@ std::vector<std::size_t> bundle_of(const Session& session) {
         return a.name == "group" && !words.empty() && words[0] == "BUNDLE";
       });
   if (found == session.attributes.end()) return group;
+  std::vector<std::string_view> mids;
+  for (const Media& media : session.media) {
+    const Attribute* mid = find(media.attributes, "mid");
+    mids.push_back(mid == nullptr ? std::string_view() : std::string_view(mid->value));
+  }
   const auto tags = words_of(found->value);
   for (const std::string_view tag : std::span(tags).subspan(1)) {
-    std::size_t last = session.media.size();
-    std::size_t count = 0;
-    for (std::size_t i = 0; i < session.media.size(); ++i) {
-      const Attribute* mid = find(session.media[i].attributes, "mid");
-      if (mid == nullptr || mid->value != tag || tag.size() > kMidBytesMax) continue;
-      last = i;
-      ++count;
-    }
-    const bool is_new = std::find(group.begin(), group.end(), last) == group.end();
-    if (count == 1 && is_new) group.push_back(last);
+    if (tag.size() > kMidBytesMax || std::count(mids.begin(), mids.end(), tag) != 1) continue;
+    const auto at = std::find(mids.begin(), mids.end(), tag);
+    const auto media = static_cast<std::size_t>(at - mids.begin());
+    const bool is_new = std::find(group.begin(), group.end(), media) == group.end();
+    if (is_new) group.push_back(media);
+    if (group.size() == mids.size()) break;
   }
   return group;
 }

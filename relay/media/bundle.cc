@@ -14,6 +14,9 @@
 namespace turnpike::media {
 namespace {
 
+// A packet may speak of hundreds of SSRCs; one of the first tells whose it is.
+constexpr int kRtcpTargetsTried = 8;
+
 bool is_mid(const BundleConfig& bundle, std::span<const std::uint8_t> value) {
   const std::string_view mid = bundle.mid.view();
   return std::equal(mid.begin(), mid.end(), value.begin(), value.end(),
@@ -203,14 +206,18 @@ std::uint32_t Engine::line_of_rtcp(const Work& work) {
   if (known && work.stream->packets != 0) return work.stream->line;
   std::uint32_t target = kNoLine;
   const Side back = other(tag.side);
+  int tried = 0;
   visit_rtcp_targets(work.packet->data, work.packet->length, [&](std::uint32_t ssrc) {
+    if (++tried > kRtcpTargetsTried) return true;
+    std::uint32_t searched = kNoLine;  // lines that share their other transport too are neighbours
     for (std::uint32_t line = lines_.first(tag.slot, tag.side); line != kNoLine;
          line = lines_.next(line, tag.side)) {
       const std::uint32_t receiver = transport_slot(line, back);
-      if (receiver == kNoLine) continue;
+      if (receiver == kNoLine || receiver == searched) continue;
+      searched = receiver;
       const StreamState* stream = find_stream(arena_.session(receiver).legs[index_of(back)], ssrc);
-      if (stream == nullptr || stream->line != line) continue;
-      target = line;
+      if (stream == nullptr || !rides(stream->line, tag)) continue;
+      target = stream->line;
       return true;
     }
     return false;
