@@ -159,7 +159,11 @@ Negotiation::Group Negotiation::settle(Side offerer, const Offer& offer, const A
   groups[index_of(answerer)] = answerers_group(offer, answers, description);
   for (const Side side : {Side::kA, Side::kB}) {
     Group& group = groups[index_of(side)];
-    const SessionId carrier = carrier_for(group, present[index_of(side)]);
+    // Who was offered a transport for each m-line has chosen anew, whatever another fork has.
+    const bool anew = side == answerer && std::none_of(group.begin(), group.end(), [&](auto i) {
+                        return offer.media[i].rides();
+                      });
+    const SessionId carrier = carrier_for(group, anew ? SessionId{} : present[index_of(side)]);
     if (!carrier.is_set()) group.clear();
     for (std::size_t i = 0; i < call_.media.size(); ++i) {
       call_.media[i].sides[index_of(side)].carrier = is_in(group, i) ? carrier : SessionId{};

@@ -275,6 +275,17 @@ TEST_F(BundleCall, an_answer_may_refuse_the_first_line) {
   EXPECT_TRUE(leg(1, Side::kB).dtls && leg(1, Side::kB).ice);
 }
 
+TEST_F(BundleCall, another_fork_may_refuse_the_first_line) {
+  offered_sdp(offer(to_browser(phone())));
+  offered_sdp(answer(request(browser(audio_video(), "active"), "a", "b")));
+  EXPECT_TRUE(carrier(1, Side::kB).is_set());
+  auto without_audio = audio_video();
+  without_audio[0].taken = false;
+  offered_sdp(answer(request(browser(without_audio, "active"), "a", "c")));
+  EXPECT_FALSE(carrier(1, Side::kB).is_set());
+  EXPECT_TRUE(leg(1, Side::kB).dtls && leg(1, Side::kB).ice);
+}
+
 TEST_F(BundleCall, a_re_offer_names_the_shared_transport_and_adds_lines_to_it) {
   const std::string audio = sdp_of("m=audio 5000 RTP/AVP 0\n", "10.0.0.20");
   offered_sdp(offer(to_browser(phone())));
