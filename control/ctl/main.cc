@@ -1,4 +1,4 @@
-// turnpikectl: what the running daemon is doing.
+// turnpikectl: what the running daemon is doing, and what keeps a node from its work.
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -9,6 +9,7 @@
 
 #include "control/ctl/client.h"
 #include "control/ctl/print.h"
+#include "control/doctor/examine.h"
 #include "turnpike/standard_descriptors.h"
 
 namespace {
@@ -70,6 +71,14 @@ int show_sessions(const Options& options, const std::string& name) {
   return kDone;
 }
 
+int examine(const Options& options, doctor::ExamineOptions what, bool socket_given) {
+  if (socket_given) what.socket_path = options.socket_path;
+  const doctor::Report report = doctor::examine(what);
+  const std::string text = options.json ? doctor::to_json(report) : doctor::to_text(report);
+  std::fputs(text.c_str(), stdout);
+  return report.count(doctor::Verdict::kFailed) == 0 ? kDone : kFailed;
+}
+
 /// What was printed may have met a full disk or a closed pipe.
 int finish(int code) {
   std::cout.flush();
@@ -86,8 +95,9 @@ int main(int argc, char** argv) {
   Options options;
   std::string name;
   CLI::App app{"Shows what turnpiked is doing.", "turnpikectl"};
-  app.add_option("--socket,--api", options.socket_path, "unix socket of the daemon's API")
-      ->capture_default_str();
+  const CLI::Option* socket =
+      app.add_option("--socket,--api", options.socket_path, "unix socket of the daemon's API")
+          ->capture_default_str();
   app.add_flag("--json", options.json, "print the API's answer as it is");
   app.set_version_flag("--version", "turnpikectl " TURNPIKE_VERSION);
   app.require_subcommand(1);
@@ -97,6 +107,14 @@ int main(int argc, char** argv) {
   const CLI::App* zone = app.add_subcommand("zone", "zones, peers, certificates, last errors");
   CLI::App* session = app.add_subcommand("session", "figures of one session, by leg and stream");
   session->add_option("ID", name, "as `turnpikectl sessions` shows it, or a call-id")->required();
+  doctor::ExamineOptions what;
+  what.config_path = "/etc/turnpike/turnpike.toml";
+  CLI::App* doctor =
+      app.add_subcommand("doctor", "what is wrong with this node and its zone, and how to mend it");
+  doctor->add_option("--config", what.config_path, "configuration file of this node")
+      ->capture_default_str();
+  doctor->add_option("--account", what.account,
+                     "account that turnpiked runs under (default: as it runs, or as configured)");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -111,5 +129,6 @@ int main(int argc, char** argv) {
   if (zone->parsed()) {
     return finish(show(options, fetch(options, "/v1/zones"), ctl::print_zones));
   }
+  if (doctor->parsed()) return finish(examine(options, what, socket->count() > 0));
   return finish(show_sessions(options, name));
 }

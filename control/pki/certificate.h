@@ -63,6 +63,11 @@ Judgement check_identity(const std::string& certificate_path, const std::string&
 /// self-signed, no subject with two keys. One that has expired by `now` is a warning.
 Judgement check_trust(const std::string& path, WallTime now);
 
+/// Whether the first certificate of `path` comes from an authority of the file `trust_path`, with
+/// the chain that follows it; "" when it does, or when one of the files cannot be read (which the
+/// two above tell). Dates and purposes have no part in it.
+std::string chain_trouble(const std::string& path, const std::string& trust_path);
+
 /// HA1 of HTTP digest (RFC 7616): H(name ":" realm ":" password), lower-case hexadecimal.
 /// `hash`: "md5" or "sha256".
 std::string digest_ha1(std::string_view hash, std::string_view name, std::string_view realm,

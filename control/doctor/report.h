@@ -1,0 +1,42 @@
+// What the examination of a node has found, in the order in which it was looked at.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace turnpike::doctor {
+
+enum class Verdict : std::uint8_t { kOk = 0, kWarning = 1, kFailed = 2 };
+
+struct Finding {
+  Verdict verdict = Verdict::kOk;
+  std::string check;  ///< what was looked at: "zone dmz, peer edge1: TLS"
+  std::string saw;
+  std::string mend;  ///< what to do about it; empty when all is well
+};
+
+class Report {
+ public:
+  void ok(std::string check, std::string saw);
+  void warning(std::string check, std::string saw, std::string mend);
+  void failed(std::string check, std::string saw, std::string mend);
+  /// Of a sentence like those of --check: "what is wrong; what to do".
+  void sentence(Verdict verdict, const std::string& check, std::string_view text);
+
+  const std::vector<Finding>& findings() const { return findings_; }
+  std::size_t count(Verdict verdict) const;
+
+ private:
+  std::vector<Finding> findings_;
+};
+
+/// A line for each finding and one with what to do, then a summary. Bytes of remote ends that could
+/// play with a terminal are shown as '?'.
+std::string to_text(const Report& report);
+/// {"failed": 1, "warnings": 0, "findings": [{"verdict", "check", "saw", "mend"}, …]}
+std::string to_json(const Report& report);
+
+}  // namespace turnpike::doctor
