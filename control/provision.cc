@@ -56,6 +56,7 @@ pki::Judgement judge_sidecar_files(const config::Settings& settings) {
   if (!config::wants_sidecar(settings)) return judgement;
   const sidecar::SipConfig sip = config::sip_config(settings);
   const pki::WallTime now = std::chrono::system_clock::now();
+  if (sip.role == sidecar::NodeRole::kCore && sip.inside_tls_port == 0) return judgement;
   append(judgement, judge_client_identity(sip, now));
   if (!sip.peer_certificate_file.empty()) {
     append(judgement, pki::check_identity(sip.peer_certificate_file, sip.peer_private_key_file,

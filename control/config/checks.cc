@@ -105,6 +105,8 @@ void check_networks(const InterfaceSection& interface, Findings& findings) {
 
 void check_interfaces(const Settings& settings, Findings& findings) {
   for (const char* name : {"outside", "inside"}) {
+    // Each node of a traversal pair has one of both; the zone is its other side.
+    if (settings.node.role == (name == std::string_view("inside") ? "edge" : "core")) continue;
     const bool found = std::any_of(settings.interfaces.begin(), settings.interfaces.end(),
                                    [name](const auto& one) { return one.name == name; });
     if (found) continue;
@@ -318,13 +320,13 @@ std::vector<Listener> listeners(const Settings& settings) {
   if (settings.sip.domains.empty()) return all;
   for (const InterfaceSection& interface : settings.interfaces) {
     for (const IpAddress& ip : interface.addresses) {
-      if (interface.name == "outside") {
+      if (interface.name == "outside" && settings.node.role != "core") {
         add("sip.tls_port", Transport::kTcp, {ip, settings.sip.tls_port});
         add("sip.wss_port", Transport::kTcp, {ip, settings.sip.wss_port});
         if (!settings.sip.peers.empty()) {
           add("sip.mtls_port", Transport::kTcp, {ip, settings.sip.mtls_port});
         }
-      } else if (interface.name == "inside") {
+      } else if (interface.name == "inside" && settings.node.role != "edge") {
         add("sip.inside_port", Transport::kTcp, {ip, settings.sip.inside_port});
         add("sip.inside_port", Transport::kUdp, {ip, settings.sip.inside_port});
         add("sip.inside_tls_port", Transport::kTcp, {ip, settings.sip.inside_tls_port});

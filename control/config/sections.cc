@@ -37,11 +37,12 @@ Section interface_section() {
     section.srtp = name == "outside" ? SrtpRule::kRequired : SrtpRule::kOptional;
     return &section;
   };
-  return SectionOf<InterfaceSection>(
-             "interface.*",
-             "One network side. `outside` (clients) and `inside` (servers) must be there; more may "
-             "be added and are named by a SIP server's `direction`.",
-             place)
+  return SectionOf<InterfaceSection>("interface.*",
+                                     "One network side. `outside` (clients) and `inside` (servers) "
+                                     "must be there, on an edge "
+                                     "only the former, on a core only the latter; more may "
+                                     "be added and are named by a SIP server's `direction`.",
+                                     place)
       .local_addresses(
           "addresses", &InterfaceSection::addresses,
           "Local addresses that media is received on. Several of one family extend "

@@ -20,6 +20,12 @@ Interface interface_named(const Settings& settings, const std::string& name) {
   return {};
 }
 
+sidecar::NodeRole role_of(const Settings& settings) {
+  if (settings.node.role == "edge") return sidecar::NodeRole::kEdge;
+  if (settings.node.role == "core") return sidecar::NodeRole::kCore;
+  return sidecar::NodeRole::kSingle;
+}
+
 std::string main_domain(const Settings& settings) {
   return settings.sip.domains.empty() ? "" : settings.sip.domains.front();
 }
@@ -100,10 +106,13 @@ sidecar::SipConfig sip_config(const Settings& settings) {
   config.ng_endpoint = settings.ng.unix_path.empty() ? "udp:" + to_string(settings.ng.udp)
                                                      : "unix:" + settings.ng.unix_path;
   config.health = settings.api.metrics;
-  for (const ZoneSection& zone : settings.zones) {
-    for (const ZonePeerSection& peer : zone.peers) {
-      if (peer.sip_listen.is_set()) config.zone_listeners.push_back(peer.sip_listen);
+  config.role = role_of(settings);
+  for (const ZoneSection& section : settings.zones) {
+    sidecar::SipZone zone{section.name, section.domains, {}};
+    for (const ZonePeerSection& peer : section.peers) {
+      zone.peers.push_back({peer.name, peer.sip_listen, peer.sip_target});
     }
+    config.zones.push_back(std::move(zone));
   }
   for (const SipUserSection& user : settings.sip.user_sections) {
     config.users.push_back({user.name, user.domain.empty() ? main_domain(settings) : user.domain,
@@ -150,7 +159,15 @@ void check_sip(const Settings& settings, Findings& findings) {
     }
     return;
   }
+  if (settings.node.role == "edge" && !settings.sip.users_file.empty()) {
+    findings.mistake({"sip.users_file"},
+                     "sip.users_file is given, but an edge has no passwords; move it to the core");
+  }
   for (const sidecar::Mistake& one : sidecar::check(sip_config(settings))) {
+    if (one.key == "zones") {
+      findings.mistake({"zone", "sip"}, one.message);
+      continue;
+    }
     const std::string key = key_of(settings, one.key);
     if (findings.sound({key})) findings.mistake({key}, key + " " + one.message);
   }

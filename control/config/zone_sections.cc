@@ -60,8 +60,9 @@ Section zone_section() {
             "least, best random ones. It never goes over the connection.")
       .required("\"zone/dmz/password\"")
       .texts("domains", &ZoneSection::domains,
-             "The SIP domains of this tenant. An edge refuses a domain that two zones claim. No "
-             "call is routed by them yet.")
+             "The SIP domains of this tenant: an edge sends their registrations and calls to this "
+             "zone's cores. A domain belongs to one zone. Empty, with one zone: all of "
+             "`sip.domains`.")
       .integer("keepalive_seconds", &ZoneSection::keepalive, 10, {2, 20},
                "Interval of keep-alives. The connection is given up when nothing came for two to "
                "three of them. Shorter than the time after which firewalls forget a connection.")

@@ -39,6 +39,13 @@ std::int64_t window_requests_max(const SipConfig& config) {
   return kWindowSeconds * static_cast<std::int64_t>(config.requests_per_second_max);
 }
 
+/// In which a SIP server behind a zone says that it has got a call (100 Trying); it is local there.
+constexpr std::int64_t kZoneAnswerMs = 2000;
+/// Of connections through zones, which strangers outside cannot take.
+constexpr std::int64_t kZoneConnectionsMax = 64;
+/// How often an edge asks its cores whether they live.
+constexpr std::int64_t kCoreKeepaliveSeconds = 1;
+
 constexpr std::int64_t kCallSecondsMax = 43200;  ///< what is remembered of a call and its peers
 constexpr std::int64_t kCurlTimedOut = 28;       ///< CURLE_OPERATION_TIMEDOUT
 
@@ -49,6 +56,15 @@ std::string define(std::string_view name, std::int64_t value) {
   return define(name, std::to_string(value));
 }
 
+std::string pair_defines(const SipConfig& config) {
+  std::string text;
+  if (config.role == NodeRole::kEdge) text += define("WITH_EDGE");
+  if (config.role == NodeRole::kCore) text += define("WITH_CORE");
+  if (!is_of_pair(config)) return text;
+  text += define("WITH_ZONE") + define("ZONE_ANSWER_MS", kZoneAnswerMs);
+  return text;
+}
+
 std::string defines(const SipConfig& config, const std::string& signing_key) {
   std::string text;
   if (has_clients(config)) text += define("WITH_CLIENTS");
@@ -57,13 +73,17 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
             define("NETWORK_STRANGERS_MAX", kStrangersOfNetworkMax);
   }
   if (has_peers(config)) text += define("WITH_PEERS");
-  text += define(has_registrar(config) ? "WITH_REGISTRAR" : "WITH_UPSTREAM");
+  if (has_registrar(config)) text += define("WITH_REGISTRAR");
+  if (has_upstream(config)) text += define("WITH_UPSTREAM");
+  if (has_tls(config)) text += define("WITH_TLS");
+  text += pair_defines(config);
   if (config.health.is_set()) {
     text += define("WITH_HEALTH") + define("HEALTH_TIMEOUT", kCurlTimedOut);
     text += define("HEALTH_URL", "\"http://" + to_string(config.health) + "/healthz\"");
   }
   text += define("FLAG_OUTSIDE", 1) + define("FLAG_PEER", 2) + define("FLAG_OWN", 3) +
           define("BRANCH_OUTSIDE", 1) + define("BRANCH_PEER", 2);
+  if (is_of_pair(config)) text += define("FLAG_ZONE", 4) + define("BRANCH_ZONE", 3);
   text += define("MESSAGE_BYTES_MAX", 16000) + define("CALL_ID_BYTES_MAX", 512);
   text += define("WINDOW_REQUESTS_MAX", window_requests_max(config));
   text += define("CALLS_PER_MINUTE_MAX", config.calls_per_minute_max);
@@ -95,9 +115,10 @@ class Listeners {
 
 /// The names say to the script which side a request came from.
 std::string listeners(const SipConfig& config) {
+  static const std::vector<InterfaceAddress> kNone;
   Listeners all;
   int index = 0;
-  for (const auto& address : config.inside.addresses) {
+  for (const auto& address : has_inside(config) ? config.inside.addresses : kNone) {
     const std::string number = std::to_string(index++);
     all.add("udp", address, config.inside_port, "inside_udp" + number);
     all.add("tcp", address, config.inside_port, "inside_tcp" + number);
@@ -106,11 +127,15 @@ std::string listeners(const SipConfig& config) {
     }
   }
   index = 0;
-  for (const auto& address : config.outside.addresses) {
+  for (const auto& address : has_outside(config) ? config.outside.addresses : kNone) {
     const std::string number = std::to_string(index++);
     if (config.tls_port != 0) all.add("tls", address, config.tls_port, "clients" + number);
     if (has_browsers(config)) all.add("tls", address, config.wss_port, "browsers" + number);
     if (has_peers(config)) all.add("tls", address, config.mtls_port, "peers" + number);
+  }
+  for (const ZoneSide& side : zone_sides(config)) {
+    const IpAddress& ip = side.peer->target.ip;
+    all.add("tcp", {ip, ip}, side.peer->target.port, std::string("zone") + side.letter);
   }
   std::string text = all.text();
   for (const std::string& domain : config.domains) text += "alias=\"" + domain + "\"\n";
@@ -119,7 +144,9 @@ std::string listeners(const SipConfig& config) {
 
 std::string process(const SipConfig& config) {
   const std::string workers = std::to_string(config.worker_processes);
-  const std::string connections = std::to_string(connections_max(config));
+  const std::int64_t of_zones = is_of_pair(config) ? kZoneConnectionsMax : 0;
+  const std::string connections = std::to_string(connections_max(config) + of_zones);
+  const std::string tls_connections = std::to_string(connections_max(config));
   return "debug=1\n"
          "log_facility=LOG_DAEMON\n"
          "log_prefix_mode=1\n"
@@ -135,7 +162,9 @@ std::string process(const SipConfig& config) {
          // 5.6's processes share, so that with more of them a handshake that fails in one makes
          // another one cut off a client that did nothing.
          "tcp_children=1\n"
-         "enable_tls=yes\n"
+         "enable_tls=" +
+         std::string(has_tls(config) ? "yes" : "no") +
+         "\n"
          "auto_aliases=no\n"
          "mhomed=0\n"
          "server_signature=no\n"
@@ -150,7 +179,7 @@ std::string process(const SipConfig& config) {
          connections +
          "\n"
          "tls_max_connections=" +
-         connections +
+         tls_connections +
          "\n"
          "tcp_keepalive=yes\n"
          "tcp_keepidle=30\n"
@@ -170,9 +199,10 @@ std::string modules(const SipConfig& config) {
   std::string text;
   std::string names =
       "kex corex tm tmx sl rr pv maxfwd textops siputils xlog sanity ctl htable pike statistics "
-      "ipops nathelper tcpops dispatcher rtpengine tls";
+      "ipops nathelper tcpops dispatcher rtpengine";
+  if (has_tls(config)) names += " tls";
   if (has_registrar(config)) names += " db_text auth auth_db usrloc registrar";
-  if (!has_registrar(config)) names += " path";
+  if (has_upstream(config)) names += " path";
   if (config.health.is_set()) names += " http_client rtimer debugger";
   if (has_browsers(config)) names += " xhttp websocket";
   std::size_t start = 0;
@@ -220,11 +250,16 @@ std::string tables(const SipConfig& config) {
       parameter("htable", "htable",
                 "failures=>size=12;autoexpire=300;"
                 "updateexpire=0;initval=0;");
-  if (!has_registrar(config)) {
-    text += parameter(
-        "htable", "htable",
-        "flows=>size=14;autoexpire=" + std::to_string(config.registration_max.count() + 10) + ";");
+  const std::string registered = std::to_string(config.registration_max.count() + 10);
+  for (const char* table : {"flows", "ways"}) {
+    // Ways lead from a zone to a connection here.
+    const bool is_kept =
+        config.role == NodeRole::kEdge || (table[0] == 'f' && has_upstream(config));
+    if (!is_kept) continue;
+    text += parameter("htable", "htable",
+                      std::string(table) + "=>size=14;autoexpire=" + registered + ";");
   }
+  if (is_of_pair(config)) text += parameter("htable", "htable", "lost=>size=4;autoexpire=0;");
   text += parameter("pike", "sampling_time_unit", kWindowSeconds) +
           parameter("pike", "reqs_density_per_unit", window_requests_max(config)) +
           parameter("pike", "remove_latency", 4) + parameter("pike", "pike_log_level", 3);
@@ -237,7 +272,8 @@ std::string servers(const SipConfig& config, const std::string& directory) {
          parameter("dispatcher", "flags", 2) +
          parameter("dispatcher", "ds_ping_method", "OPTIONS") +
          parameter("dispatcher", "ds_ping_from", "sip:keepalive@" + config.domains.front()) +
-         parameter("dispatcher", "ds_ping_interval", config.keepalive_interval.count()) +
+         parameter("dispatcher", "ds_ping_interval",
+                   has_inside(config) ? config.keepalive_interval.count() : kCoreKeepaliveSeconds) +
          parameter("dispatcher", "ds_probing_threshold", config.keepalive_failures_max) +
          parameter("dispatcher", "ds_inactive_threshold", 1) +
          parameter("dispatcher", "ds_probing_mode", 1) +
@@ -287,7 +323,10 @@ std::string registrar(const SipConfig& config, const std::string& directory) {
       parameter("auth_db", "calculate_ha1", 0) + parameter("auth_db", "password_column", "ha1") +
       parameter("auth_db", "load_credentials", "") + parameter("auth_db", "use_domain", 1) +
       parameter("auth", "nonce_expire", 300) + parameter("usrloc", "db_mode", 0) +
-      parameter("usrloc", "use_domain", 1) + parameter("usrloc", "handle_lost_tcp", 1) +
+      parameter(
+          "usrloc", "use_domain",
+          1) +  // A core's connections are those of its edges, who know when a client has gone.
+      parameter("usrloc", "handle_lost_tcp", is_of_pair(config) ? 0 : 1) +
       parameter("registrar", "method_filtering", 0) + parameter("registrar", "max_contacts", 10) +
       parameter("registrar", "max_expires", longest) +
       parameter("registrar", "default_expires", std::min<std::int64_t>(longest, 600)) +
@@ -295,6 +334,9 @@ std::string registrar(const SipConfig& config, const std::string& directory) {
       parameter("registrar", "gruu_enabled", 0) +
       parameter("registrar", "received_avp", "$avp(received)") +
       parameter("nathelper", "received_avp", "$avp(received)");
+  if (is_of_pair(config)) {
+    text += parameter("registrar", "use_path", 1) + parameter("registrar", "path_mode", 0);
+  }
   if (sha256) text += parameter("auth", "algorithm", "SHA-256");
   return text;
 }
@@ -309,18 +351,21 @@ std::string kamailio_cfg(const SipConfig& config, const std::string& directory,
   text += defines(config, signing_key) + process(config) + listeners(config) + modules(config);
   text += parameter("ctl", "binrpc", "unix:" + config.runtime_directory + "/turnpike_ctl");
   text += parameter("ctl", "mode", 0660);
-  text += parameter("tls", "config", directory + "/tls.cfg");
-  text += parameter("tls", "connection_timeout", 30);
+  if (has_tls(config)) {
+    text += parameter("tls", "config", directory + "/tls.cfg");
+    text += parameter("tls", "connection_timeout", 30);
+  }
   text += transactions() + tables(config) + servers(config, directory) + relay(config);
-  if (has_registrar(config)) {
-    text += registrar(config, directory);
-  } else {
+  if (has_registrar(config)) text += registrar(config, directory);
+  if (has_upstream(config)) {
     text += parameter("path", "use_received", 1) + parameter("path", "enable_r2", 1);
   }
+  if (is_of_pair(config)) text += parameter("tcpops", "closed_event", 1);
   if (has_browsers(config)) text += websocket();
   text += "\n";
-  for (const char* part : {"routes.cfg", "media.cfg", "websocket.cfg", "site.cfg"}) {
+  for (const char* part : {"routes.cfg", "media.cfg", "websocket.cfg", "zone.cfg", "site.cfg"}) {
     if (part == std::string_view("websocket.cfg") && !has_browsers(config)) continue;
+    if (part == std::string_view("zone.cfg") && !is_of_pair(config)) continue;
     text += "include_file \"" + directory + "/" + part + "\"\n";
   }
   return text;

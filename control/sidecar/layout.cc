@@ -1,6 +1,14 @@
 #include "control/sidecar/layout.h"
 
 namespace turnpike::sidecar {
+namespace {
+
+/// No name of servers has a blank.
+std::string zone_set_name(const SipZone& zone) {
+  return "zone " + zone.name;
+}
+
+}  // namespace
 
 std::vector<ServerSet> server_sets(const SipConfig& config) {
   std::vector<ServerSet> sets;
@@ -21,6 +29,14 @@ std::vector<ServerSet> server_sets(const SipConfig& config) {
   for (const SipPeer& peer : config.peers) {
     if (!peer.uri.empty()) add(peer.name, {peer.uri}, true, peer.certificate_names);
   }
+  for (const SipZone& zone : config.zones) {
+    add(zone_set_name(zone), {}, false, {});
+    for (const ZonePeer& peer : zone.peers) {
+      sets.back().targets.push_back(
+          {host_text(peer.listen.ip), peer.listen.port, Transport::kTcp, true});
+      sets.back().sockets.push_back(socket_text("tcp", peer.target.ip, peer.target.port));
+    }
+  }
   return sets;
 }
 
@@ -29,6 +45,23 @@ int set_number(const std::vector<ServerSet>& sets, const std::string& name, bool
     if (set.name == name && set.outside == outside) return set.number;
   }
   return 0;
+}
+
+int set_number(const std::vector<ServerSet>& sets, const SipZone& zone) {
+  return set_number(sets, zone_set_name(zone), false);
+}
+
+std::vector<ZoneSide> zone_sides(const SipConfig& config) {
+  constexpr std::string_view kLetters = "0123456789abcdefghjklmnpqrstuvwxyz";
+  static_assert(kLetters.size() == kZoneSidesMax);
+  std::vector<ZoneSide> sides;
+  for (const SipZone& zone : config.zones) {
+    for (const ZonePeer& peer : zone.peers) {
+      if (sides.size() == kLetters.size()) return sides;
+      sides.push_back({kLetters[sides.size()], &zone, &peer});
+    }
+  }
+  return sides;
 }
 
 std::string host_text(const IpAddress& ip) {
@@ -58,16 +91,32 @@ std::string sending_socket(const SipConfig& config, const Target& target, bool o
 }
 
 bool has_clients(const SipConfig& config) {
-  return config.tls_port != 0 || has_browsers(config);
+  // To a core they come through its edges.
+  return !has_outside(config) || config.tls_port != 0 || has_browsers(config);
 }
 bool has_browsers(const SipConfig& config) {
-  return config.wss_port != 0;
+  return has_outside(config) && config.wss_port != 0;
 }
 bool has_peers(const SipConfig& config) {
-  return config.mtls_port != 0 && !config.peers.empty();
+  return has_outside(config) && config.mtls_port != 0 && !config.peers.empty();
 }
 bool has_registrar(const SipConfig& config) {
-  return config.upstream.empty();
+  return has_inside(config) && config.upstream.empty();
+}
+bool has_upstream(const SipConfig& config) {
+  return has_inside(config) && !config.upstream.empty();
+}
+bool has_inside(const SipConfig& config) {
+  return config.role != NodeRole::kEdge;
+}
+bool has_outside(const SipConfig& config) {
+  return config.role != NodeRole::kCore;
+}
+bool is_of_pair(const SipConfig& config) {
+  return config.role != NodeRole::kSingle;
+}
+bool has_tls(const SipConfig& config) {
+  return has_outside(config) || config.inside_tls_port != 0;
 }
 
 }  // namespace turnpike::sidecar

@@ -16,13 +16,27 @@ struct ServerSet {
   std::string name;  ///< of the servers entry or the peer; "" = upstream
   std::vector<Target> targets;
   bool outside = false;
+  /// Of zone peers: the socket to send from, one for each target. Else empty.
+  std::vector<std::string> sockets;
   /// Names that the certificate of a TLS target may have; empty = the host of its URI.
   std::vector<std::string> certificate_names;
 };
 
-/// All sets: servers first, then upstream, then peers with a URI.
+/// All sets: servers first, then upstream, peers with a URI, and zones.
 std::vector<ServerSet> server_sets(const SipConfig& config);
 int set_number(const std::vector<ServerSet>& sets, const std::string& name, bool outside);
+
+/// The set of a zone's peers.
+int set_number(const std::vector<ServerSet>& sets, const SipZone& zone);
+
+/// A zone's peer as the script names it.
+struct ZoneSide {
+  char letter = 0;  ///< in route sets and listeners' names; never o (outside) or i (inside)
+  const SipZone* zone = nullptr;
+  const ZonePeer* peer = nullptr;
+};
+/// At most kZoneSidesMax; points into `config`.
+std::vector<ZoneSide> zone_sides(const SipConfig& config);
 
 /// "tls:198.51.100.1:5061"
 std::string socket_text(std::string_view transport, const IpAddress& ip, std::uint16_t port);
@@ -36,6 +50,14 @@ bool has_clients(const SipConfig& config);
 bool has_browsers(const SipConfig& config);
 bool has_peers(const SipConfig& config);
 bool has_registrar(const SipConfig& config);
+bool has_upstream(const SipConfig& config);
+/// An inside network: of a single node or a core.
+bool has_inside(const SipConfig& config);
+/// Clients' connections: of a single node or an edge.
+bool has_outside(const SipConfig& config);
+bool is_of_pair(const SipConfig& config);
+/// Certificates are shown by, or asked of, anybody.
+bool has_tls(const SipConfig& config);
 
 std::string kamailio_cfg(const SipConfig& config, const std::string& directory,
                          const std::string& signing_key);
@@ -48,5 +70,6 @@ std::string firewall_rules(const SipConfig& config);
 std::string_view routes_cfg();
 std::string_view media_cfg();
 std::string_view websocket_cfg();
+std::string_view zone_cfg();
 
 }  // namespace turnpike::sidecar

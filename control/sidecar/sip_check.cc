@@ -4,8 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "control/sidecar/grammar.h"
-#include "control/sidecar/sip_config.h"
+#include "control/sidecar/layout.h"
 
 namespace turnpike::sidecar {
 namespace {
@@ -26,6 +25,9 @@ class Judge {
     peers();
     emergency();
     process();
+    if (is_of_pair(config_)) zones();
+    if (config_.role == NodeRole::kEdge) edge();
+    if (config_.role == NodeRole::kCore) core();
     return std::move(mistakes_);
   }
 
@@ -68,6 +70,7 @@ class Judge {
   void addresses() {
     for (const auto* side : {&config_.outside, &config_.inside}) {
       const std::string key = side == &config_.outside ? "outside" : "inside";
+      if (key == "outside" ? !has_outside(config_) : !has_inside(config_)) continue;
       if (side->addresses.empty()) mistake(key, "has no address; the interface needs one");
       for (const auto& address : side->addresses) {
         if (address.local.is_unspecified() || !address.local.is_set()) {
@@ -75,7 +78,7 @@ class Judge {
         }
       }
     }
-    if (config_.inside_networks.empty()) {
+    if (config_.inside_networks.empty() && has_inside(config_)) {
       mistake("inside_networks", "is empty; name the networks of the inside servers and phones");
     }
     for (std::size_t i = 0; i < config_.inside_networks.size(); ++i) {
@@ -110,6 +113,7 @@ class Judge {
     if (config_.inside_tls_port != 0 && config_.inside_tls_port == config_.inside_port) {
       mistake("inside_tls_port", "is inside_port; the two must differ");
     }
+    if (is_of_pair(config_)) return;
     for (const auto& outside : config_.outside.addresses) {
       for (const auto& inside : config_.inside.addresses) {
         if (outside.local == inside.local) same_address();
@@ -152,6 +156,7 @@ class Judge {
   }
 
   void identities() {
+    if (!has_tls(config_)) return;
     file("certificate_file", config_.certificate_file);
     file("private_key_file", config_.private_key_file);
     file("trust_file", config_.trust_file);
@@ -295,6 +300,7 @@ class Judge {
     }
     if (config_.emergency_numbers.empty()) return;
     if (!config_.upstream.empty() && config_.emergency_servers.empty()) return;
+    if (!has_inside(config_)) return;
     names_servers("emergency_servers", config_.emergency_servers);
   }
 
@@ -318,6 +324,104 @@ class Judge {
     if (!is_word(config_.relay_user)) mistake("relay_user", "must be an account name");
     if (!is_plain_path(config_.runtime_directory)) {
       mistake("runtime_directory", "must be an absolute path of letters, digits and / . _ + -");
+    }
+  }
+
+  void zones() {
+    std::set<std::string> ports;
+    std::size_t peers = 0;
+    for (const SipZone& zone : config_.zones) {
+      if (!is_word(zone.name)) mistake("zones", zone_names() + zone.name);
+      for (const ZonePeer& peer : zone.peers) {
+        zone_peer("zone " + zone.name + ", peer " + peer.name + ": ", peer, ports);
+        if (!is_word(peer.name)) mistake("zones", zone_names() + peer.name);
+        ++peers;
+      }
+    }
+    if (peers == 0) mistake("zones", "no zone has a peer, nobody could be called; add one");
+    if (peers > kZoneSidesMax) {
+      mistake("zones", "there are " + std::to_string(peers) + " peers, the SIP server knows " +
+                           std::to_string(kZoneSidesMax) + "; remove some");
+    }
+  }
+  static std::string zone_names() {
+    return "names of zones and peers must be 1-64 letters, digits, _ and -, not ";
+  }
+
+  void zone_peer(const std::string& who, const ZonePeer& peer, std::set<std::string>& ports) {
+    const std::pair<const char*, const SocketAddress&> all[] = {{"sip_listen", peer.listen},
+                                                                {"sip_target", peer.target}};
+    for (const auto& [key, address] : all) {
+      if (!address.is_set() || !address.ip.is_loopback() || address.port < 1024) {
+        mistake("zones", who + key +
+                             " must be a loopback address and port such as \"127.0.0.1:7101\"; "
+                             "the SIP server reaches the peer by it");
+      } else if (!ports.insert(to_string(address)).second) {
+        mistake("zones", who + key + " is " + to_string(address) +
+                             ", which is taken; give each peer ports of its own, they tell the "
+                             "SIP server who it is");
+      }
+    }
+  }
+
+  /// What `given` would say to a node that has no use for it.
+  void misplaced(bool given, const char* key, const char* why) {
+    if (given) mistake(key, why);
+  }
+
+  void edge() {
+    misplaced(!config_.inside_networks.empty(), "inside_networks",
+              "is given, but an edge has no inside network; move it to the core");
+    misplaced(config_.inside_tls_port != 0, "inside_tls_port",
+              "is given, but an edge has no inside network; move it to the core");
+    misplaced(config_.trust_local_processes, "trust_local_processes",
+              "is given, but an edge has no inside network; remove it");
+    misplaced(!config_.upstream.empty(), "upstream",
+              "is given, but an edge sends registrations to its cores; move it to the core");
+    misplaced(!config_.emergency_servers.empty(), "emergency_servers",
+              "is given, but the servers are the core's; move it there");
+    constexpr const char* kToCore = "belongs on the core: an edge has no passwords and no servers";
+    for (std::size_t i = 0; i < config_.users.size(); ++i) mistake(item("users", i), kToCore);
+    for (std::size_t i = 0; i < config_.servers.size(); ++i) mistake(item("servers", i), kToCore);
+    for (std::size_t i = 0; i < config_.routes.size(); ++i) mistake(item("routes", i), kToCore);
+    no_peers();
+    zone_domains();
+  }
+
+  void core() {
+    constexpr const char* kToEdge = "is given, but clients connect to the edge; move it there";
+    misplaced(config_.wss_port != 0, "wss_port", kToEdge);
+    misplaced(!config_.websocket_origins.empty(), "websocket_origins", kToEdge);
+    for (std::size_t i = 0; i < config_.sni_certificates.size(); ++i) {
+      mistake(item("sni_certificates", i), kToEdge);
+    }
+    no_peers();
+  }
+
+  void no_peers() {
+    for (std::size_t i = 0; i < config_.peers.size(); ++i) {
+      mistake(item("peers", i),
+              "cannot cross a zone in this version: peers need a node of role \"single\"");
+    }
+  }
+
+  void zone_domains() {
+    std::set<std::string> served;
+    bool serves_all = false;
+    for (const SipZone& zone : config_.zones) {
+      serves_all = serves_all || zone.domains.empty();
+      for (const std::string& domain : zone.domains) {
+        served.insert(domain);
+        if (!has_domain(domain)) {
+          mistake("domains", "lacks " + domain + ", which zone " + zone.name +
+                                 " serves; add it, or remove it there");
+        }
+      }
+    }
+    for (const std::string& domain : config_.domains) {
+      if (serves_all || served.count(domain) != 0) continue;
+      mistake("domains",
+              "holds " + domain + ", which no zone serves; add it to the domains of one");
     }
   }
 

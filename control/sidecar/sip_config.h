@@ -66,12 +66,35 @@ struct SniCertificate {
   std::string private_key_file;
 };
 
+/// What this node is: both networks on one host, or one end of a traversal pair.
+enum class NodeRole : std::uint8_t { kSingle, kEdge, kCore };
+
+/// A node at the other end of a zone. Each has loopback ports of its own here, so that a listener
+/// tells who it is.
+struct ZonePeer {
+  std::string name;
+  SocketAddress listen;  ///< of turnpiked: what the SIP server sends there reaches the peer's
+  SocketAddress target;  ///< of the SIP server: what the peer's sends arrives there
+};
+
+struct SipZone {
+  std::string name;
+  std::vector<std::string> domains;  ///< on an edge: calls of these go there; empty: all of them
+  std::vector<ZonePeer> peers;       ///< the first that lives is used
+};
+
+/// Zones' peers of one node whose sides a route set can name.
+inline constexpr std::size_t kZoneSidesMax = 34;
+
 /// Everything that the generated sidecar depends on.
 struct SipConfig {
   std::vector<std::string> domains;  ///< SIP domains of this edge; the first is the main one
 
-  Interface outside;                         ///< clients and peers come here
-  Interface inside;                          ///< servers and phones of the inside network
+  NodeRole role = NodeRole::kSingle;
+  std::vector<SipZone> zones;  ///< of an edge or a core
+
+  Interface outside;  ///< clients and peers come here; unused on a core
+  Interface inside;   ///< servers and phones of the inside network; unused on an edge
   std::vector<std::string> inside_networks;  ///< "10.0.0.0/8": sources that are trusted inside
   bool trust_local_processes = false;        ///< also SIP from this host's own inside addresses
   std::uint16_t tls_port = 5061;             ///< TLS, no client certificate; 0 = no clients
@@ -109,8 +132,6 @@ struct SipConfig {
   /// Where turnpiked answers GET /healthz; unset = nowhere. A relay that is stopped but not dead
   /// would hold every SIP worker that asks it something over a unix socket.
   SocketAddress health;
-  /// Loopback listeners of turnpiked behind which a zone's peer is; for the SIP server only.
-  std::vector<SocketAddress> zone_listeners;
   std::uint32_t calls_per_minute_max = 30;        ///< of one outside user; more get 503
   std::uint32_t peer_calls_per_minute_max = 600;  ///< of one peer; more get 503
   std::uint32_t requests_per_second_max = 50;     ///< of one outside address; more are ignored

@@ -9,10 +9,12 @@ std::string dispatcher_list(const SipConfig& config) {
   std::string text = "# set, URI, flags, priority, attributes. Generated: do not edit.\n";
   for (const ServerSet& set : server_sets(config)) {
     int priority = 100;
-    for (const Target& target : set.targets) {
+    for (std::size_t i = 0; i < set.targets.size(); ++i) {
+      const Target& target = set.targets[i];
+      const std::string socket =
+          set.sockets.empty() ? sending_socket(config, target, set.outside) : set.sockets[i];
       text += std::to_string(set.number) + " " + to_uri(target) + " 0 " +
-              std::to_string(priority--) +
-              " socket=" + sending_socket(config, target, set.outside) + "\n";
+              std::to_string(priority--) + " socket=" + socket + "\n";
     }
   }
   return text;
@@ -63,7 +65,7 @@ std::string inside_rules(const SipConfig& config) {
     for (const Target& target : set.targets) {
       const bool is_v6 = target.host.starts_with('[');
       const auto host = is_v6 ? target.host.substr(1, target.host.size() - 2) : target.host;
-      if (!set.outside && parse_ip(host)) accept(host);
+      if (!set.outside && set.sockets.empty() && parse_ip(host)) accept(host);
     }
   }
   return text + "    counter drop\n  }\n";
@@ -89,11 +91,17 @@ std::string firewall_rules(const SipConfig& config) {
       text += reject(destination(ng->ip) + " udp dport " + std::to_string(ng->port), users);
     }
   }
-  for (const SocketAddress& listener : config.zone_listeners) {
-    text += reject(destination(listener.ip) + " tcp dport " + std::to_string(listener.port),
-                   config.run_user);
+  const auto reserve = [&text](const SocketAddress& listener, const std::string& user) {
+    const std::string port = std::to_string(listener.port);
+    if (listener.is_set()) text += reject(destination(listener.ip) + " tcp dport " + port, user);
+  };
+  for (const SipZone& zone : config.zones) {
+    for (const ZonePeer& peer : zone.peers) {
+      reserve(peer.listen, config.run_user);
+      reserve(peer.target, config.relay_user);
+    }
   }
-  if (!config.trust_local_processes) {
+  if (has_inside(config) && !config.trust_local_processes) {
     for (const auto& address : config.inside.addresses) {
       const std::string to = destination(address.local);
       text += reject(to + " udp dport " + std::to_string(config.inside_port), users);
@@ -103,7 +111,9 @@ std::string firewall_rules(const SipConfig& config) {
       }
     }
   }
-  return text + "  }\n" + inside_rules(config) + "}\n";
+  text += "  }\n";
+  if (has_inside(config)) text += inside_rules(config);
+  return text + "}\n";
 }
 
 }  // namespace turnpike::sidecar

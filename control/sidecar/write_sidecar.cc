@@ -160,13 +160,14 @@ Result<std::vector<GeneratedFile>> generate(const SipConfig& config, const std::
       {"routes.cfg", std::string(routes_cfg())},
       {"media.cfg", std::string(media_cfg())},
       {"site.cfg", site_cfg(config)},
-      {"tls.cfg", tls_cfg(config)},
       {"dispatcher.list", dispatcher_list(config)},
       {"nftables.conf", firewall_rules(config)},
   };
   if (has_browsers(config)) {
     files.push_back({"websocket.cfg", std::string(websocket_cfg())});
   }
+  if (has_tls(config)) files.push_back({"tls.cfg", tls_cfg(config)});
+  if (is_of_pair(config)) files.push_back({"zone.cfg", std::string(zone_cfg())});
   if (has_registrar(config)) {
     files.push_back({"db/version", "table_name(string) table_version(int)\nsubscriber:7\n"});
     files.push_back({"db/subscriber", subscriber_table(config)});

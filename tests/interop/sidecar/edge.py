@@ -277,12 +277,13 @@ class Edge:
 
 
 def register(agent: sip.Agent, user: str, password: str, expires: int = 600, contact: str = "",
-             supported: str = "") -> sip.Message:
-    """Registers with digest; the final answer."""
-    uri = f"sip:{DOMAIN}"
+             supported: str = "", domain: str = DOMAIN, more: tuple = ()) -> sip.Message:
+    """Registers with digest; the final answer. `more`: further headers."""
+    uri = f"sip:{domain}"
     extra = [("Expires", str(expires)), ("Contact", contact or agent.contact(user))]
     extra += [("Supported", supported)] if supported else []
-    sent = sip.request(agent, "REGISTER", uri, f"sip:{user}@{DOMAIN}", f"sip:{user}@{DOMAIN}",
+    extra += more
+    sent = sip.request(agent, "REGISTER", uri, f"sip:{user}@{domain}", f"sip:{user}@{domain}",
                        extra=extra, contact=False)
     answer = agent.final()
     if answer.status != 401:
@@ -292,9 +293,9 @@ def register(agent: sip.Agent, user: str, password: str, expires: int = 600, con
 
 
 def invite(agent: sip.Agent, user: str, uri: str, body: str, password: str = "",
-           **options) -> sip.Message:
+           domain: str = DOMAIN, **options) -> sip.Message:
     """An INVITE of `user` with credentials; returns what was sent last. The caller reads on."""
-    sent = sip.request(agent, "INVITE", uri, f"sip:{user}@{DOMAIN}", user=user, body=body,
+    sent = sip.request(agent, "INVITE", uri, f"sip:{user}@{domain}", user=user, body=body,
                        **options)
     challenge = agent.final(method="INVITE")
     if challenge.status != 407:

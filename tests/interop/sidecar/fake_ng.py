@@ -55,12 +55,13 @@ class FakeNg:
     """Answers every command on `path`. `commands` holds all but pings, in order, as dictionaries.
     `refusal`: reply dictionary for offers instead of success. `refuse_delete`: a call was refused
     for want of room, as turnpiked says it. `running`: an event; while it is
-    clear, commands and /healthz are taken but not answered, as by a stopped process."""
+    clear, commands and /healthz are taken but not answered, as by a stopped process. `health`: also
+    serve /healthz."""
 
     KEY = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
     FINGERPRINT = ":".join(["CD"] * 32)
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, health: bool = True):
         self.path, self.commands = path, []
         self.refusal, self.refuse_delete = None, False
         self._port, self._offered = 36000, {}
@@ -75,7 +76,9 @@ class FakeNg:
         self._listener.listen(64)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
-        self._serve_health()
+        self._health = None
+        if health:
+            self._serve_health()
 
     def _serve_health(self) -> None:
         running = self.running
@@ -98,8 +101,9 @@ class FakeNg:
         if not os.path.exists(self.path):
             return
         self.running.set()
-        self._health.shutdown()
-        self._health.server_close()
+        if self._health:
+            self._health.shutdown()
+            self._health.server_close()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(5)

@@ -152,6 +152,72 @@ TEST(ConfigSip, browsers_need_a_port_of_their_own_and_named_pages) {
   EXPECT_THAT(clash.findings.mistakes(), Contains(HasSubstr("both listen on 192.0.2.10:8443")));
 }
 
+const std::string kZoneFiles =
+    "tls_name = \"a.test\"\ncertificate_file = \"n.pem\"\nprivate_key_file = \"n.key\"\n"
+    "trust_file = \"z.pem\"\npassword_file = \"p\"\n";
+
+Loaded load_edge(const std::string& sip, const std::string& more = "") {
+  return load_text(
+      "[node]\nrole = \"edge\"\n[interface.outside]\naddresses = [\"192.0.2.10\"]\n"
+      "[zone.dmz]\nlisten = \"192.0.2.10:7001\"\ntls_verify_subject = \"c.test\"\n"
+      "domains = [\"edge.test\"]\n" +
+          kZoneFiles +
+          "[zone.dmz.peer.core-1]\ntls_name = \"core.test\"\nsip_listen = \"127.0.0.1:7101\"\n"
+          "sip_target = \"127.0.0.1:7201\"\n[sip]\ndomains = [\"edge.test\"]\n" +
+          "certificate_file = \"/etc/turnpike/edge.pem\"\n"
+          "private_key_file = \"/etc/turnpike/edge.key\"\ntrust_file = \"/etc/turnpike/ca.pem\"\n" +
+          sip + more,
+      "t.toml", "/etc/turnpike");
+}
+
+TEST(ConfigSip, an_edge_needs_no_inside) {
+  const Loaded loaded = load_edge("");
+  ASSERT_THAT(loaded.findings.mistakes(), IsEmpty());
+  const sidecar::SipConfig sip = sip_config(loaded.settings);
+  EXPECT_EQ(sip.role, sidecar::NodeRole::kEdge);
+  ASSERT_THAT(sip.zones, SizeIs(1));
+  EXPECT_EQ(sip.zones[0].name, "dmz");
+  EXPECT_THAT(sip.zones[0].domains, ElementsAre("edge.test"));
+  EXPECT_EQ(sip.zones[0].peers.at(0).name, "core-1");
+  EXPECT_EQ(to_string(sip.zones[0].peers.at(0).listen), "127.0.0.1:7101");
+  EXPECT_EQ(to_string(sip.zones[0].peers.at(0).target), "127.0.0.1:7201");
+}
+
+TEST(ConfigSip, a_core_needs_no_outside_and_no_certificate) {
+  const Loaded loaded = load_text(
+      "[node]\nrole = \"core\"\n[interface.inside]\naddresses = [\"10.0.0.1\"]\n[zone.dmz]\n" +
+          kZoneFiles +
+          "[zone.dmz.peer.edge-1]\ntls_name = \"edge.test\"\naddress = \"192.0.2.10:7001\"\n"
+          "sip_listen = \"127.0.0.1:7101\"\nsip_target = \"127.0.0.1:7201\"\n[sip]\n"
+          "domains = [\"edge.test\"]\ninside_networks = [\"10.0.0.0/8\"]\n",
+      "t.toml", "/etc/turnpike");
+  ASSERT_THAT(loaded.findings.mistakes(), IsEmpty());
+  EXPECT_EQ(sip_config(loaded.settings).role, sidecar::NodeRole::kCore);
+}
+
+TEST(ConfigSip, what_a_role_has_no_use_for_is_told_in_words) {
+  EXPECT_THAT(load_edge("inside_networks = [\"10.0.0.0/8\"]\n").findings.mistakes(),
+              ElementsAre(HasSubstr("sip.inside_networks is given, but an edge has no inside "
+                                    "network; move it to the core")));
+  EXPECT_THAT(load_edge("users_file = \"users\"\n").findings.mistakes(),
+              ElementsAre(HasSubstr("sip.users_file is given, but an edge has no passwords")));
+  EXPECT_THAT(load_edge("", "[sip.user.alice]\nha1 = \"" + kHash + "\"\n").findings.mistakes(),
+              ElementsAre(HasSubstr("sip.user.alice belongs on the core")));
+  EXPECT_THAT(
+      load_edge("", "[zone.dmz.peer.core-2]\ntls_name = \"core2.test\"\n").findings.mistakes(),
+      ElementsAre(HasSubstr("zone dmz, peer core-2: sip_listen must be a loopback"),
+                  HasSubstr("zone dmz, peer core-2: sip_target must be a loopback")));
+}
+
+TEST(ConfigSip, a_node_of_a_pair_needs_its_own_side) {
+  const auto mistakes = load_text(
+                            "[node]\nrole = \"edge\"\n[interface.inside]\n"
+                            "addresses = [\"10.0.0.1\"]\n",
+                            "t.toml", "/")
+                            .findings.mistakes();
+  EXPECT_THAT(mistakes, Contains(HasSubstr("there is no [interface.outside]; add the section")));
+}
+
 class ConfigSipUsersFile : public testing::Test {
  protected:
   std::string path_ = testing::TempDir() + "turnpike-users-" + std::to_string(::getpid());

@@ -245,5 +245,90 @@ TEST(Check, ng_endpoint_is_local) {
   EXPECT_EQ(keys_with([](auto& c) { c.ng_endpoint = "udp:127.0.0.1:2223"; }), "");
 }
 
+std::string keys_of_edge_with(const std::function<void(SipConfig&)>& change) {
+  SipConfig config = edge_example();
+  change(config);
+  return keys(config);
+}
+
+std::string keys_of_core_with(const std::function<void(SipConfig&)>& change) {
+  SipConfig config = core_example();
+  change(config);
+  return keys(config);
+}
+
+TEST(CheckPair, the_examples_are_sound) {
+  EXPECT_EQ(keys(edge_example()), "");
+  EXPECT_EQ(keys(core_example()), "");
+}
+
+TEST(CheckPair, what_belongs_on_the_core_is_refused_on_an_edge) {
+  EXPECT_EQ(keys_of_edge_with([](SipConfig& c) { c.inside_networks = {"10.0.0.0/8"}; }),
+            "inside_networks");
+  EXPECT_EQ(keys_of_edge_with([](SipConfig& c) { c.users = example().users; }), "users[0]");
+  EXPECT_EQ(keys_of_edge_with([](SipConfig& c) { c.inside_tls_port = 5061; }), "inside_tls_port");
+  EXPECT_EQ(keys_of_edge_with([](SipConfig& c) { c.upstream = "sip:10.0.0.1"; }), "upstream");
+  EXPECT_EQ(keys_of_edge_with([](SipConfig& c) { c.trust_local_processes = true; }),
+            "trust_local_processes");
+  EXPECT_EQ(keys_of_edge_with([](SipConfig& c) {
+              c.servers = {{"pbx", {"sip:10.0.0.1"}}};
+            }),
+            "servers[0]");
+  EXPECT_EQ(keys_of_edge_with([](SipConfig& c) { c.peers = {example().peers[0]}; }), "peers[0]");
+  EXPECT_EQ(keys_of_edge_with([](SipConfig& c) { c.outside.addresses.clear(); }), "outside");
+}
+
+TEST(CheckPair, what_belongs_on_the_edge_is_refused_on_a_core) {
+  EXPECT_EQ(keys_of_core_with([](SipConfig& c) {
+              c.wss_port = 8443;
+              c.websocket_origins = {"https://phone.example.com"};
+            }),
+            "wss_port websocket_origins");
+  EXPECT_EQ(keys_of_core_with([](SipConfig& c) { c.peers = {example().peers[1]}; }), "peers[0]");
+  EXPECT_EQ(keys_of_core_with([](SipConfig& c) { c.inside_networks.clear(); }), "inside_networks");
+  EXPECT_EQ(keys_of_core_with([](SipConfig& c) { c.inside.addresses.clear(); }), "inside");
+  EXPECT_EQ(keys_of_core_with([](SipConfig& c) { c.inside_tls_port = 5061; }),
+            "certificate_file private_key_file trust_file")
+      << "with TLS inside a core needs certificates";
+}
+
+TEST(CheckPair, each_peer_has_loopback_ports_of_its_own) {
+  const auto peer = [](SipConfig& c) -> ZonePeer& { return c.zones[0].peers[1]; };
+  EXPECT_EQ(keys_of_edge_with([&](SipConfig& c) { peer(c).listen = {}; }), "zones");
+  EXPECT_EQ(keys_of_edge_with([&](SipConfig& c) { peer(c).target = {}; }), "zones");
+  EXPECT_EQ(keys_of_edge_with([&](SipConfig& c) { peer(c).target = c.zones[0].peers[0].target; }),
+            "zones");
+  EXPECT_EQ(keys_of_edge_with([&](SipConfig& c) { peer(c).target = c.zones[1].peers[0].listen; }),
+            "zones");
+  EXPECT_EQ(keys_of_edge_with([&](SipConfig& c) {
+              peer(c).target = {IpAddress::v4(192, 0, 2, 10), 7202};
+            }),
+            "zones");
+  EXPECT_EQ(keys_of_edge_with([](SipConfig& c) { c.zones.clear(); }), "zones domains domains");
+  for (const std::string& text : kHostile) {
+    EXPECT_NE(keys_of_edge_with([&](SipConfig& c) { c.zones[0].name = text; }), "") << text;
+    EXPECT_NE(keys_of_edge_with([&](SipConfig& c) { peer(c).name = text; }), "") << text;
+  }
+}
+
+TEST(CheckPair, a_route_set_can_name_so_many_peers_and_no_more) {
+  const auto fill = [](SipConfig& c, std::size_t count) {
+    c.zones.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto port = static_cast<std::uint16_t>(10000 + 2 * i);
+      const IpAddress ip = IpAddress::v4(127, 0, 0, 1);
+      const ZonePeer peer{"core", {ip, port}, {ip, static_cast<std::uint16_t>(port + 1)}};
+      c.zones.push_back({"z" + std::to_string(i), {}, {peer}});
+    }
+  };
+  EXPECT_EQ(keys_of_edge_with([&](SipConfig& c) { fill(c, kZoneSidesMax); }), "");
+  EXPECT_EQ(keys_of_edge_with([&](SipConfig& c) { fill(c, kZoneSidesMax + 1); }), "zones");
+}
+
+TEST(CheckPair, domains_of_an_edge_and_of_its_zones_agree) {
+  EXPECT_EQ(keys_of_edge_with([](SipConfig& c) { c.domains.pop_back(); }), "domains");
+  EXPECT_EQ(keys_of_edge_with([](SipConfig& c) { c.zones.pop_back(); }), "domains");
+}
+
 }  // namespace
 }  // namespace turnpike::sidecar

@@ -38,6 +38,47 @@ inline SipConfig example() {
   return config;
 }
 
+/// Two tenants; the first has two cores.
+inline SipConfig edge_example() {
+  const auto loopback = [](std::uint16_t port) {
+    return SocketAddress{IpAddress::v4(127, 0, 0, 1), port};
+  };
+  SipConfig config;
+  config.role = NodeRole::kEdge;
+  config.domains = {"example.com", "other.example"};
+  config.outside = example().outside;
+  config.wss_port = 8443;
+  config.websocket_origins = {"https://phone.example.com"};
+  config.certificate_file = "/etc/turnpike/server.pem";
+  config.private_key_file = "/etc/turnpike/server.key";
+  config.trust_file = "/etc/turnpike/ca.pem";
+  config.emergency_numbers = {"112"};
+  config.zones = {
+      {"dmz",
+       {"example.com"},
+       {{"core-1", loopback(7101), loopback(7201)}, {"core-2", loopback(7102), loopback(7202)}}},
+      {"lab", {"other.example"}, {{"core-1", loopback(7103), loopback(7203)}}}};
+  return config;
+}
+
+inline SipConfig core_example() {
+  SipConfig config = example();
+  config.role = NodeRole::kCore;
+  config.outside = {};
+  config.wss_port = 0;
+  config.websocket_origins.clear();
+  config.sni_certificates.clear();
+  config.peers.clear();
+  config.inside_tls_port = 0;
+  config.certificate_file = config.private_key_file = config.trust_file = "";
+  config.servers[0].uris = {"sip:10.0.0.10:5060"};
+  config.zones = {
+      {"dmz",
+       {},
+       {{"edge-1", {IpAddress::v4(127, 0, 0, 1), 7101}, {IpAddress::v4(127, 0, 0, 1), 7201}}}}};
+  return config;
+}
+
 inline const std::string kSigningKey(64, 'a');
 
 }  // namespace turnpike::sidecar

@@ -195,10 +195,87 @@ TEST(Script, ng_over_udp_is_guarded_by_account) {
 
 TEST(Script, listeners_towards_a_zone_are_for_the_sip_server_only) {
   SipConfig config = example();
-  config.zone_listeners = {{IpAddress::v4(127, 0, 0, 1), 7101}};
+  config.zones = {{"dmz", {}, {{"core-1", {IpAddress::v4(127, 0, 0, 1), 7101}, {}}}}};
   EXPECT_THAT(file_of(config, "nftables.conf"),
               HasSubstr("    ip daddr 127.0.0.1 tcp dport 7101 meta skuid != { kamailio } counter "
                         "reject\n"));
+}
+
+TEST(Pair, an_edge_has_clients_and_zones_but_no_inside) {
+  const SipConfig config = edge_example();
+  const std::string text = file_of(config, "kamailio.cfg");
+  EXPECT_THAT(text, HasSubstr("listen=tcp:127.0.0.1:7202 name \"zone1\"\n"));
+  EXPECT_THAT(text, HasSubstr("listen=tls:192.0.2.10:5061 "));
+  EXPECT_THAT(text, HasSubstr("#!define WITH_EDGE\n"));
+  EXPECT_THAT(text, HasSubstr("\"ds_ping_interval\", 1)"));
+  for (const char* trace : {"inside_udp", "inside_tcp", "WITH_REGISTRAR", "WITH_UPSTREAM",
+                            "auth_db", "usrloc", "WITH_CORE"}) {
+    EXPECT_THAT(text, Not(HasSubstr(trace)));
+  }
+  EXPECT_EQ(file_of(config, "db/subscriber"), "no such file");
+  EXPECT_EQ(file_of(config, "dispatcher.list"),
+            "# set, URI, flags, priority, attributes. Generated: do not edit.\n"
+            "1 sip:127.0.0.1:7101;transport=tcp 0 100 socket=tcp:127.0.0.1:7201\n"
+            "1 sip:127.0.0.1:7102;transport=tcp 0 99 socket=tcp:127.0.0.1:7202\n"
+            "2 sip:127.0.0.1:7103;transport=tcp 0 100 socket=tcp:127.0.0.1:7203\n");
+}
+
+TEST(Pair, each_domain_leads_to_the_cores_of_its_zone) {
+  const std::string text = file_of(edge_example(), "site.cfg");
+  EXPECT_THAT(text, HasSubstr("if ($vn(domain) == \"example.com\") {\n"
+                              "        $var(servers) = 1; $var(zone) = \"dmz\";\n"));
+  EXPECT_THAT(text, HasSubstr("if ($vn(domain) == \"other.example\") {\n"
+                              "        $var(servers) = 2; $var(zone) = \"lab\";\n"));
+  EXPECT_THAT(text, HasSubstr("$var(direction) = \"dmz/core-2\";"));
+  EXPECT_THAT(text, Not(HasSubstr("SOURCE_IS_INSIDE")));
+}
+
+TEST(Pair, a_zone_without_domains_serves_all) {
+  SipConfig config = edge_example();
+  config.zones.pop_back();
+  config.zones[0].domains.clear();
+  EXPECT_THAT(file_of(config, "site.cfg"), HasSubstr("if ($vn(domain) == \"example.com\" || "
+                                                     "$vn(domain) == \"other.example\") {\n"));
+}
+
+TEST(Pair, a_core_has_an_inside_and_zones_but_nothing_outside) {
+  const SipConfig config = core_example();
+  const std::string text = file_of(config, "kamailio.cfg");
+  EXPECT_THAT(text, HasSubstr("listen=udp:10.0.0.1:5060 name \"inside_udp0\"\n"));
+  EXPECT_THAT(text, HasSubstr("listen=tcp:127.0.0.1:7201 name \"zone0\"\n"));
+  EXPECT_THAT(text, HasSubstr("#!define WITH_CORE\n"));
+  EXPECT_THAT(text, HasSubstr("#!define WITH_REGISTRAR\n"));
+  EXPECT_THAT(text, HasSubstr("\"use_path\", 1)"));
+  EXPECT_THAT(text, HasSubstr("\"handle_lost_tcp\", 0)"));
+  for (const char* trace : {"listen=tls", "\"tls.so\"", "WITH_EDGE", "WITH_TLS"}) {
+    EXPECT_THAT(text, Not(HasSubstr(trace)));
+  }
+  EXPECT_EQ(file_of(config, "tls.cfg"), "no such file");
+  const std::string site = file_of(config, "site.cfg");
+  EXPECT_THAT(site, HasSubstr("$var(direction) = \"dmz/edge-1\";"));
+  EXPECT_THAT(site, Not(HasSubstr("<127.0.0.1:7101>"))) << "an edge is no inside server";
+}
+
+TEST(Pair, an_upstream_of_a_core_is_told_a_path) {
+  SipConfig config = core_example();
+  config.upstream = "sip:10.0.0.20:5080;transport=tcp";
+  EXPECT_THAT(file_of(config, "site.cfg"),
+              HasSubstr("$var(path) = \"sip:10.0.0.1:5060;transport=tcp;lr\";"));
+}
+
+TEST(Pair, loopback_ports_are_kept_from_other_accounts) {
+  const std::string text = file_of(edge_example(), "nftables.conf");
+  EXPECT_THAT(text, HasSubstr("ip daddr 127.0.0.1 tcp dport 7103 meta skuid != { kamailio } "));
+  EXPECT_THAT(text, HasSubstr("ip daddr 127.0.0.1 tcp dport 7203 meta skuid != { turnpike } "));
+  EXPECT_THAT(text, Not(HasSubstr("chain inside"))) << "an edge has none";
+  EXPECT_THAT(file_of(core_example(), "nftables.conf"), Not(HasSubstr("saddr 127.0.0.1")));
+}
+
+TEST(Pair, a_single_node_knows_nothing_of_zones) {
+  EXPECT_EQ(file_of(example(), "zone.cfg"), "no such file");
+  for (const char* path : {"kamailio.cfg", "site.cfg"}) {
+    EXPECT_THAT(file_of(example(), path), Not(HasSubstr("ZONE"))) << path;
+  }
 }
 
 TEST(Generate, refuses_a_directory_that_cannot_stand_in_a_script) {

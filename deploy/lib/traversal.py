@@ -1,0 +1,401 @@
+"""A traversal pair on one host: six network namespaces, two turnpiked, two generated Kamailios.
+
+    client 192.168.7.10 ── 192.168.7.1 nat 198.51.100.7 ── 198.51.100.10 edge 192.0.2.10 ──
+    192.0.2.1 firewall 10.20.0.1 ── 10.20.0.10 core 10.30.0.1 ── 10.30.0.10 inside
+
+The firewall lets the core connect to the edge and drops whatever the edge begins; it counts both.
+A client behind the NAT lives in `client`, one without NAT in `nat` itself.
+
+    with Topology("tp-") as net, Pair(folder, net, programs) as pair:
+        phone = pair.phone_outside("alice")
+
+Hides: namespaces, packet filters, certificates, configuration files, starting and stopping.
+Not: what a call should be like; the caller judges. Phones are baresip.py.
+"""
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import time
+
+import baresip
+
+DOMAIN, NUMBER = "pair.test", "1000"
+PLACES = ("client", "nat", "edge", "firewall", "core", "inside")
+# Joined places, each with its address on the link and the word of the link's ends.
+LINKS = (
+    ("client", "192.168.7.10", "nat", "192.168.7.1", "cn"),
+    ("nat", "198.51.100.7", "edge", "198.51.100.10", "ne"),
+    ("edge", "192.0.2.10", "firewall", "192.0.2.1", "ef"),
+    ("firewall", "10.20.0.1", "core", "10.20.0.10", "fc"),
+    ("core", "10.30.0.1", "inside", "10.30.0.10", "ci"),
+)
+EDGE_OUTSIDE, EDGE_ZONE, CORE_INSIDE = "198.51.100.10", "192.0.2.10", "10.30.0.1"
+ZONE_PORT, LISTEN_PORT, TARGET_PORT = 7001, 7101, 7201
+PHONE_ADDRESS = {"client": "192.168.7.10", "nat": "198.51.100.7", "inside": "10.30.0.10"}
+
+NAT = """
+table ip nat {
+  chain out {
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr 192.168.7.0/24 masquerade
+  }
+}
+"""
+FIREWALL = """
+table inet firewall {
+  counter to_edge {}
+  counter from_edge_new {}
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    ct state established,related accept
+    ip saddr 10.20.0.10 ip daddr 192.0.2.10 tcp dport 7001 counter name to_edge accept
+    ip saddr 10.20.0.10 ip daddr 192.0.2.10 udp dport 36000-36011 counter name to_edge accept
+    ip saddr 192.0.2.10 counter name from_edge_new drop
+  }
+}
+"""
+
+
+class PairError(RuntimeError):
+    """Something did not come up, or a call did not do what it must; the text says what."""
+
+
+def wait_for(predicate, what, timeout=15.0):
+    """Its first true value; raises PairError with `what` (a text or a function)."""
+    deadline = time.monotonic() + timeout
+    while not (value := predicate()):
+        if time.monotonic() > deadline:
+            raise PairError(f"not within {timeout:g} s: {what() if callable(what) else what}")
+        time.sleep(0.02)
+    return value
+
+
+def _run(*words, text=None):
+    done = subprocess.run([str(word) for word in words], input=text, capture_output=True,
+                          text=True, check=False)
+    if done.returncode:
+        raise PairError(f"{' '.join(map(str, words[:6]))}: {done.stderr.strip()}")
+    return done.stdout
+
+
+class Topology:
+    """The places, joined. `prefix` begins the names of namespaces and links."""
+
+    def __init__(self, prefix):
+        self.prefix = prefix
+
+    def name(self, place):
+        return self.prefix + place
+
+    def command(self, place, *words):
+        return ["ip", "netns", "exec", self.name(place), *(str(word) for word in words)]
+
+    def __enter__(self):
+        self._remove()
+        try:
+            for place in PLACES:
+                _run("ip", "netns", "add", self.name(place))
+                _run("ip", "-n", self.name(place), "link", "set", "lo", "up")
+            for left, left_ip, right, right_ip, word in LINKS:
+                self._join(left, left_ip, right, right_ip, word)
+            for place, router in (("client", "192.168.7.1"), ("core", "10.20.0.1"),
+                                  ("edge", "192.0.2.1"), ("inside", "10.30.0.1")):
+                _run("ip", "-n", self.name(place), "route", "add", "default", "via", router)
+            for place, rules in (("nat", NAT), ("firewall", FIREWALL)):
+                _run(*self.command(place, "sysctl", "-qw", "net.ipv4.ip_forward=1"))
+                _run(*self.command(place, "nft", "-f", "-"), text=rules)
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def _join(self, left, left_ip, right, right_ip, word):
+        ends = [f"{self.prefix}{word}{side}" for side in "lr"]
+        _run("ip", "link", "add", ends[0], "netns", self.name(left), "type", "veth", "peer",
+             "name", ends[1], "netns", self.name(right))
+        for place, address, end in ((left, left_ip, ends[0]), (right, right_ip, ends[1])):
+            _run("ip", "-n", self.name(place), "addr", "add", f"{address}/24", "dev", end)
+            _run("ip", "-n", self.name(place), "link", "set", end, "up")
+
+    def link_of(self, place, word):
+        """The end of link `word` in `place`."""
+        left = next(link[0] for link in LINKS if link[4] == word)
+        return f"{self.prefix}{word}{'l' if left == place else 'r'}"
+
+    def __exit__(self, *_):
+        self._remove()
+
+    def _remove(self):
+        for place in PLACES:
+            subprocess.run(["ip", "netns", "del", self.name(place)], capture_output=True,
+                           check=False)
+
+    def firewall_counters(self):
+        """{"to_edge": packets, "from_edge_new": packets}"""
+        answer = json.loads(_run(*self.command("firewall", "nft", "-j", "list", "counters")))
+        return {one["counter"]["name"]: one["counter"]["packets"]
+                for one in answer["nftables"] if "counter" in one}
+
+
+def _toml(sections):
+    lines = []
+    for section, keys in sections.items():
+        lines.append(f"[{section}]")
+        for key, value in keys.items():
+            if isinstance(value, (list, tuple)):
+                text = "[" + ", ".join(f'"{item}"' for item in value) + "]"
+            elif isinstance(value, bool):
+                text = "true" if value else "false"
+            else:
+                text = str(value) if isinstance(value, int) else f'"{value}"'
+            lines.append(f"{key} = {text}")
+    return "\n".join(lines) + "\n"
+
+
+class Node:
+    """turnpiked and its Kamailio in one place. `programs`: name to path of turnpiked and
+    turnpikectl."""
+
+    def __init__(self, net, role, folder, programs, sections):
+        self.net, self.role, self.programs = net, role, programs
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.config_path = self.folder / "turnpike.toml"
+        self.config_path.write_text(_toml(sections))
+        self.sidecar_config_path = self.config_path
+        self.daemon = self.kamailio = None
+
+    def tool(self, *words):
+        """One of turnpiked's one-shot commands."""
+        return _run(*self.net.command(self.role, self.programs["turnpiked"], "--config",
+                                      self.config_path, *words))
+
+    def log(self, program="turnpiked"):
+        path = self.folder / f"{program}.log"
+        return path.read_text("utf-8", "replace") if path.exists() else ""
+
+    def _spawn(self, program, *words):
+        with open(self.folder / f"{program}.log", "ab") as log:
+            return subprocess.Popen(self.net.command(self.role, *words), stdin=subprocess.DEVNULL,
+                                    stdout=log, stderr=log, start_new_session=True,
+                                    cwd=self.folder)
+
+    def start_daemon(self):
+        before = len(self.log())
+        self.daemon = self._spawn("turnpiked", self.programs["turnpiked"], "--config",
+                                  self.config_path)
+        wait_for(lambda: "event=ready" in self.log()[before:] or self._ended(self.daemon),
+                 lambda: f"turnpiked of the {self.role} is ready: {self.log()[-800:]}")
+
+    def use_relay(self, path):
+        """Its Kamailio is to ask another relay than this turnpiked."""
+        text = self.config_path.read_text().replace(str(self.folder / "ng.sock"), str(path))
+        self.sidecar_config_path = self.folder / "sidecar.toml"
+        self.sidecar_config_path.write_text(text)
+
+    def start_kamailio(self):
+        _run(self.programs["turnpiked"], "--config", self.sidecar_config_path, "--write-sidecar")
+        (self.folder / "turnpike_ctl").unlink(missing_ok=True)
+        self.kamailio = self._spawn(
+            "kamailio", "/usr/sbin/kamailio", "-DD", "-E", "-M", 8, "-f",
+            self.folder / "sidecar" / "kamailio.cfg", "-Y", self.folder, "-w", self.folder)
+        # The port that the zone's streams are connected to.
+        listens = self.net.command(self.role, "ss", "-Hlnt", "sport", "=", f":{TARGET_PORT}")
+        wait_for(lambda: self._ended(self.kamailio) or (
+            _run(*listens) and (self.folder / "turnpike_ctl").exists()),
+            lambda: f"Kamailio of the {self.role} listens: {self.log('kamailio')[-1500:]}", 20)
+
+    def _ended(self, process):
+        if process.poll() is not None:
+            raise PairError(f"a program of the {self.role} ended with {process.returncode}: "
+                            f"{self.log()[-600:]} {self.log('kamailio')[-1200:]}")
+        return False
+
+    def kill_kamailio(self):
+        self.kamailio = self._kill(self.kamailio)
+
+    def kill_daemon(self):
+        self.daemon = self._kill(self.daemon)
+
+    @staticmethod
+    def _kill(process):
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def stop(self):
+        """Both programs; raises when turnpiked did not end well."""
+        self.kill_kamailio()
+        process, self.daemon = self.daemon, None
+        if process is None:
+            return
+        early = process.poll()
+        process.terminate()
+        try:
+            code = process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._kill(process)
+            raise PairError(f"turnpiked of the {self.role} does not end") from None
+        if code or early is not None:
+            raise PairError(f"turnpiked of the {self.role} ended with {code}: {self.log()[-800:]}")
+
+    # -- what an operator sees -----------------------------------------------------------------
+
+    def get(self, path):
+        """What the API answers, as text."""
+        link = http.client.HTTPConnection("localhost", timeout=5)
+        link.sock = socket.socket(socket.AF_UNIX)
+        link.sock.settimeout(5)
+        with contextlib.closing(link):
+            link.sock.connect(str(self.folder / "api.sock"))
+            link.request("GET", path)
+            return link.getresponse().read().decode()
+
+    def zone(self):
+        return json.loads(self.get("/v1/zones"))["zones"][0]
+
+    def sessions(self):
+        return json.loads(self.get("/v1/sessions"))["sessions"]
+
+    def control(self, *words):
+        """What turnpikectl says."""
+        return _run(self.programs["turnpikectl"], "--socket", self.folder / "api.sock", *words)
+
+    def sip(self, *words):
+        """What Kamailio's control socket says."""
+        return _run("kamcmd", "-s", f"unix:{self.folder}/turnpike_ctl", *words)
+
+    def refusals(self, counter):
+        found = re.search(r"[=:] *(\d+)", self.sip("stats.fetch", f"script:{counter}"))
+        if not found:
+            raise PairError(f"no counter {counter}")
+        return int(found.group(1))
+
+
+class Pair:
+    """Configured and up after __enter__, gone after __exit__. `edge`, `core`: sections of the
+    configuration that differ from the usual; `users`: who may register; `relay`: of a Node the
+    socket of another relay that its Kamailio is to ask."""
+
+    def __init__(self, folder, net, programs, users=("alice", "bob"), edge=None, core=None,
+                 relay=None):
+        self.folder, self.net, self.programs = pathlib.Path(folder), net, programs
+        self.password = secrets.token_hex(8)
+        self._stack = contextlib.ExitStack()
+        self.pki = self.folder / "pki"
+        edge_sections, core_sections = self._edge_sections(), self._core_sections(users)
+        for sections, changes in ((edge_sections, edge), (core_sections, core)):
+            for name, keys in (changes or {}).items():
+                sections.setdefault(name, {}).update(keys)
+        self.edge = Node(net, "edge", self.folder / "edge", programs, edge_sections)
+        self.core = Node(net, "core", self.folder / "core", programs, core_sections)
+        self.nodes = (self.edge, self.core)
+        self._relay = relay
+
+    def _common(self, role, zone, peer):
+        folder, own = self.folder / role, "node" if role == "edge" else "peer-core-1"
+        files = self.pki / "zone-dmz"
+        return {
+            "node": {"name": f"{role}-1", "role": role, "drain_timeout_seconds": 0},
+            "media": {"shards": 1, "sessions_max": 64},
+            "ng": {"unix": folder / "ng.sock"},
+            "api": {"unix": folder / "api.sock"},
+            "sip": {"domains": [DOMAIN], "directory": folder / "sidecar", "worker_processes": 2,
+                    "runtime_directory": folder, "run_user": "root", "relay_user": "root"},
+            "zone.dmz": {
+                "tls_name": f"{role}.{DOMAIN}", "tls_verify_subject": f"cluster.{DOMAIN}",
+                "domains": [DOMAIN], "certificate_file": files / f"{own}.pem",
+                "private_key_file": files / f"{own}.key", "trust_file": files / "ca.pem",
+                "password_file": files / "password", "keepalive_seconds": 2, **zone},
+            f"zone.dmz.peer.{'core' if role == 'edge' else 'edge'}-1": {
+                "tls_name": f"{'core' if role == 'edge' else 'edge'}.{DOMAIN}",
+                "sip_listen": f"127.0.0.1:{LISTEN_PORT}",
+                "sip_target": f"127.0.0.1:{TARGET_PORT}", **peer},
+        }
+
+    def _edge_sections(self):
+        sections = self._common("edge", {"listen": f"{EDGE_ZONE}:{ZONE_PORT}"}, {})
+        sections["interface.outside"] = {"addresses": [EDGE_OUTSIDE]}
+        sections["sip"].update({
+            "certificate_file": self.pki / "server.pem",
+            "private_key_file": self.pki / "server.key", "trust_file": self.pki / "ca.pem"})
+        return sections
+
+    def _core_sections(self, users):
+        sections = self._common("core", {}, {"address": f"{EDGE_ZONE}:{ZONE_PORT}"})
+        sections["interface.inside"] = {"addresses": [CORE_INSIDE]}
+        sections["sip"].update({"inside_networks": ["10.30.0.0/24"], "keepalive_seconds": 1})
+        sections["sip.servers.desk"] = {"uris": [f"sip:{PHONE_ADDRESS['inside']}:5060"]}
+        sections["sip.route.desk"] = {"pattern": NUMBER, "servers": "desk"}
+        for user in users:
+            digest = hashlib.md5(f"{user}:{DOMAIN}:{self.password}".encode()).hexdigest()
+            sections[f"sip.user.{user}"] = {"ha1": digest}
+        return sections
+
+    def __enter__(self):
+        try:
+            self.edge.tool("--make-dev-certs", self.pki)
+            for node in self.nodes:
+                self._stack.callback(node.stop)
+                node.start_daemon()
+                if self._relay:
+                    node.use_relay(self._relay(node))
+                node.start_kamailio()
+            wait_for(self.is_up, lambda: "the zone comes up: " + self.edge.control("zone"), 20)
+            wait_for(lambda: self.core_is_chosen(), lambda: "the core answers the edge's SIP "
+                     f"server: {self.edge.sip('dispatcher.list')}", 10)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self._stack.close()
+
+    def is_up(self):
+        return all(node.zone()["state"] == "up" for node in self.nodes)
+
+    def core_is_chosen(self):
+        return "FLAGS: AP" in self.edge.sip("dispatcher.list")
+
+    # -- phones --------------------------------------------------------------------------------
+
+    def phone_outside(self, user="alice", place="client", tone_hz=1000, answer="auto",
+                      media_encryption="srtp-mand", wait=True, **options):
+        """Over TLS; registered when it comes back unless told not to wait."""
+        phone = baresip.Baresip(
+            user, self.folder / f"phone-{user}",
+            baresip.Account(user, DOMAIN, options.pop("password", self.password), transport="tls",
+                            outbound=f"{EDGE_OUTSIDE}:5061", answer=answer,
+                            media_encryption=media_encryption),
+            address=PHONE_ADDRESS[place], namespace=self.net.name(place), tone_hz=tone_hz,
+            ca_file=str(self.pki / "ca.pem"), **options)
+        self._stack.enter_context(phone)
+        if wait:
+            phone.wait_registered(15)
+        return phone
+
+    def phone_inside(self, tone_hz=440, answer="auto", **options):
+        """On plain RTP, reached by NUMBER once it answers the core's OPTIONS."""
+        phone = baresip.Baresip(
+            NUMBER, self.folder / "phone-inside",
+            baresip.Account(NUMBER, DOMAIN, transport="udp", outbound=f"{CORE_INSIDE}:5060",
+                            answer=answer, registration_seconds=0),
+            address=PHONE_ADDRESS["inside"], sip_port=5060, namespace=self.net.name("inside"),
+            tone_hz=tone_hz, **options)
+        self._stack.enter_context(phone)
+        return phone
+
+
+def call_uri(user):
+    return f"sip:{user}@{DOMAIN}"
