@@ -181,12 +181,11 @@ class Engine {
   void set_timer(std::uint32_t slot, Instant now);
   void check_leg(std::uint32_t slot, Side side, Instant now, Outbox& out, Notices& notices);
   void rekey(SessionState& session, std::uint32_t slot, Side side, const LegConfig& previous);
-  bool has_tombstones(const SessionState& session) const;
   const PastKeys* find_past_keys(const SocketTag& leg, const SrtpKeying& receive,
                                  const SrtpKeying& send) const;
-  bool can_restore(const PastKeys& past, const SocketTag& leg);
   void remember_keys(const SocketTag& leg, const SessionState& session, const LegConfig& previous);
-  void restore_indices(const PastKeys& past, const SocketTag& leg);
+  bool remember_graves(const TombstoneList& list, std::vector<PastStream>& streams) const;
+  bool restore_indices(const PastKeys& past, const SocketTag& leg);
   StreamState* find_sent(const SocketTag& leg, std::uint32_t ssrc);
   void forget_received(LegState& leg);
   void forget_sent(std::uint32_t slot, Side side);

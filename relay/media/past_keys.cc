@@ -33,18 +33,17 @@ void Engine::set_keys(const SocketTag& leg, const SrtpKeying& receive, const Srt
   state.closed = false;
   if (!(previous.receive == receive && previous.send == send)) {
     remember_keys(leg, *session, previous);
-    const PastKeys* past = find_past_keys(leg, receive, send);
-    const bool again = past != nullptr && can_restore(*past, leg);
-    // Better none than an index that is used twice.
-    if (past != nullptr && !again) state.config.receive = state.config.send = SrtpKeying{};
     rekey(*session, leg.slot, leg.side, previous);
-    if (again) restore_indices(*past, leg);
+    const PastKeys* past = find_past_keys(leg, receive, send);
+    if (past != nullptr && !restore_indices(*past, leg)) {
+      // Better none than an index that is used twice.
+      secure_wipe(&previous, sizeof previous);
+      previous = state.config;
+      state.config.receive = state.config.send = SrtpKeying{};
+      rekey(*session, leg.slot, leg.side, previous);
+    }
   }
   secure_wipe(&previous, sizeof previous);
-}
-
-bool Engine::has_tombstones(const SessionState& session) const {
-  return session.legs[0].tombstones.count != 0 || session.legs[1].tombstones.count != 0;
 }
 
 const PastKeys* Engine::find_past_keys(const SocketTag& leg, const SrtpKeying& receive,
@@ -76,18 +75,39 @@ void Engine::remember_keys(const SocketTag& leg, const SessionState& session,
   at = all.end() - 1;
   at->receive = previous.receive;
   at->send = previous.send;
-  at->spent = at->spent || has_tombstones(session);
   at->received.clear();
   at->sent.clear();
+  const LegState& state = session.legs[index_of(leg.side)];
+  at->packets_used = state.send.packets_used;
+  at->rtcp_packets_used = state.send.rtcp_packets_used;
   const auto add = [&](std::uint32_t i, std::vector<PastStream>& streams) {
     const StreamState& stream = arena_.stream(i);
     streams.push_back({stream.ssrc, stream.receive, stream.send});
   };
-  const LegState& state = session.legs[index_of(leg.side)];
   for (std::uint32_t i = state.first_stream; i != kNoStream; i = arena_.stream(i).next) {
     add(i, at->received);
   }
   for (const std::uint32_t i : streams_sent_by(leg.slot, leg.side)) add(i, at->sent);
+  const bool whole = remember_graves(state.tombstones, at->received) &&
+                     remember_graves(session.legs[index_of(other(leg.side))].tombstones, at->sent);
+  at->spent = at->spent || !whole;
+}
+
+// What was left behind of streams that were given up. False: it is too much.
+bool Engine::remember_graves(const TombstoneList& list, std::vector<PastStream>& streams) const {
+  if (streams.size() + list.count > kPastStreamsMax) return false;
+  const std::size_t present = streams.size();
+  arena_.tombstones().for_each(list, [&](const Tombstone& grave) {
+    const auto end = streams.begin() + static_cast<std::ptrdiff_t>(present);
+    const bool lives = std::any_of(
+        streams.begin(), end, [&](const PastStream& stream) { return stream.ssrc == grave.ssrc; });
+    if (lives) return;  // it went on from there
+    PastStream& past = streams.emplace_back();
+    past.ssrc = grave.ssrc;
+    restore(grave, past.receive);
+    restore(grave, past.send);
+  });
+  return true;
 }
 
 // At most one stream sends with an SSRC into a transport, whatever m-lines share it.
@@ -98,24 +118,40 @@ StreamState* Engine::find_sent(const SocketTag& leg, std::uint32_t ssrc) {
   return nullptr;
 }
 
-bool Engine::can_restore(const PastKeys& past, const SocketTag& leg) {
-  const SessionState& session = arena_.session(leg.slot);
-  if (past.spent || has_tombstones(session)) return false;
-  const LegState& state = session.legs[index_of(leg.side)];
-  return std::all_of(past.received.begin(), past.received.end(),
-                     [&](const auto& had) { return find_stream(state, had.ssrc) != nullptr; }) &&
-         std::all_of(past.sent.begin(), past.sent.end(),
-                     [&](const auto& had) { return find_sent(leg, had.ssrc) != nullptr; });
-}
-
-void Engine::restore_indices(const PastKeys& past, const SocketTag& leg) {
+// What has no stream any more is left behind as a tombstone. False: there is no room for it.
+bool Engine::restore_indices(const PastKeys& past, const SocketTag& leg) {
+  if (past.spent) return false;
+  SessionState& session = arena_.session(leg.slot);
+  const auto bury_past = [&](const PastStream& had, Side side, TombstonePart part) {
+    StreamState stream;
+    stream.ssrc = had.ssrc;
+    stream.receive = had.receive;
+    stream.send = had.send;
+    TombstoneList& list = session.legs[index_of(side)].tombstones;
+    return arena_.tombstones().bury(number_of_leg(leg.slot, side), list, stream, part);
+  };
+  LegState& state = session.legs[index_of(leg.side)];
+  state.send.packets_used = past.packets_used;
+  state.send.rtcp_packets_used = past.rtcp_packets_used;
   for (const PastStream& had : past.received) {
-    StreamState* stream = find_stream(arena_.session(leg.slot).legs[index_of(leg.side)], had.ssrc);
+    StreamState* stream = find_stream(state, had.ssrc);
+    if (stream == nullptr) {
+      if (!bury_past(had, leg.side, TombstonePart::kReceived)) return false;
+      continue;
+    }
     stream->receive = had.receive;
     stream->newest_rtp_index = had.receive.rtp_highest;
     stream->newest_rtcp_index = had.receive.rtcp_highest;
   }
-  for (const PastStream& had : past.sent) find_sent(leg, had.ssrc)->send = had.send;
+  for (const PastStream& had : past.sent) {
+    StreamState* stream = find_sent(leg, had.ssrc);
+    if (stream != nullptr) {
+      stream->send = had.send;
+    } else if (!bury_past(had, other(leg.side), TombstonePart::kSent)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace turnpike::media

@@ -14,7 +14,7 @@
 
 namespace turnpike::media {
 
-/// One SSRC under such keys, in one direction.
+/// One SSRC under such keys, in one direction: of a stream, or of what was left behind of one.
 struct PastStream {
   std::uint32_t ssrc = 0;
   SrtpReceiveStream receive;
@@ -25,7 +25,9 @@ struct PastKeys {
   SrtpKeying receive;
   SrtpKeying send;
   std::vector<PastStream> received;  ///< SSRCs of the leg: their receiving part counts
-  std::vector<PastStream> sent;      ///< SSRCs of the other leg: their sending part counts
+  std::vector<PastStream> sent;      ///< SSRCs that go to the leg: their sending part counts
+  std::uint64_t packets_used = 0;
+  std::uint64_t rtcp_packets_used = 0;
   /// Not all could be remembered: the keys must not be used again.
   bool spent = false;
 
@@ -37,6 +39,8 @@ struct PastKeys {
 
 /// As many as forks that can be gone back to, and more.
 constexpr std::size_t kPastKeysMax = 8;
+/// SSRCs that are remembered of such keys, in each direction.
+constexpr std::size_t kPastStreamsMax = 256;
 /// By number of the leg.
 using PastKeysByLeg = std::map<std::uint32_t, std::vector<PastKeys>>;
 

@@ -45,6 +45,13 @@ class Tombstones {
   void adopt(const std::function<TombstoneList*(std::uint32_t owner)>& list_of);
 
   const Tombstone* find(std::uint32_t owner, std::uint32_t ssrc) const;
+  /// `visit(const Tombstone&)` for each of a leg.
+  template <typename Visit>
+  void for_each(const TombstoneList& list, Visit visit) const {
+    for (std::uint32_t entry = list.first; entry != 0; entry = at(entry).next_of_leg) {
+      visit(at(entry));
+    }
+  }
   /// Remembers what a stream has used, besides what is remembered already. False when there is no
   /// room.
   bool bury(std::uint32_t owner, TombstoneList& list, const StreamState& stream,

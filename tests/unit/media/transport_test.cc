@@ -208,8 +208,8 @@ TEST_F(ForkSecurity, M9_keys_come_back_for_new_streams_too) {
   EXPECT_TRUE(first_hears(2));
 }
 
-TEST_F(ForkSecurity, M9_keys_do_not_come_back_when_something_was_forgotten) {
-  // More SSRCs than there are streams for: some are given up.
+TEST_F(ForkSecurity, M9_keys_come_back_with_what_was_left_behind) {
+  // More SSRCs than there are streams for: the first is given up.
   for (std::uint32_t ssrc = 1; ssrc <= 9; ++ssrc) {
     EXPECT_EQ(media.arrive(Side::kB, rtp_packet(1, ssrc)).size(), 1U);
     media.advance(Seconds{10});
@@ -217,24 +217,52 @@ TEST_F(ForkSecurity, M9_keys_do_not_come_back_when_something_was_forgotten) {
   second_has_it();
   EXPECT_EQ(media.arrive(Side::kB, rtp_packet(2, 9)).size(), 1U);
   first_has_it();
-  EXPECT_TRUE(media.arrive(Side::kB, rtp_packet(3, 9)).empty());
-  EXPECT_EQ(media.drops(DropReason::kNotKeyed), 1U);
-  EXPECT_FALSE(media::is_keyed(media.state().legs[0].send));
+  media.advance(Seconds{10});
+  EXPECT_FALSE(first_hears(1, 1));
+  EXPECT_EQ(media.drops(DropReason::kSendIndexUsed), 1U);
+  EXPECT_TRUE(first_hears(2, 1));
 }
 
-TEST_F(ForkSecurity, M9_keys_do_not_come_back_when_a_stream_went_away_since) {
+TEST_F(ForkSecurity, M9_keys_come_back_when_a_stream_went_away_since) {
   EXPECT_TRUE(first_hears(1, 1));
+  const auto recorded = first.protect(rtp_packet(1, 0x99));
+  EXPECT_EQ(media.arrive(Side::kA, recorded).size(), 1U);
+  SrtpPeer second(keying(kGcm, 5), keying(kGcm, 6));
   second_has_it();
   for (std::uint32_t ssrc = 2; ssrc <= 9; ++ssrc) {
     media.advance(Seconds{10});
     EXPECT_EQ(media.arrive(Side::kB, rtp_packet(1, ssrc)).size(), 1U);
+    const auto number = static_cast<std::uint16_t>(ssrc);
+    EXPECT_EQ(media.arrive(Side::kA, second.protect(rtp_packet(number, ssrc))).size(), 1U);
   }
   // Another key: its tombstones go.
   media.engine().set_keys(kLegA, keying(kGcm, 7), keying(kGcm, 8));
   EXPECT_EQ(media.state().legs[1].tombstones.count, 0U);
   first_has_it();
+  media.advance(Seconds{10});
   EXPECT_FALSE(first_hears(1, 1));
+  EXPECT_EQ(media.drops(DropReason::kSendIndexUsed), 1U);
+  EXPECT_TRUE(media.arrive(Side::kA, recorded).empty());
+  EXPECT_EQ(media.drops(DropReason::kTooOld) + media.drops(DropReason::kReplayed), 1U);
+  EXPECT_TRUE(first_hears(2, 1));
+}
+
+TEST_F(ForkSecurity, M9_keys_do_not_come_back_when_too_much_would_have_to_be_remembered) {
+  for (std::uint32_t ssrc = 1; ssrc <= 300; ++ssrc) {
+    media.advance(Seconds{10});
+    EXPECT_EQ(media.arrive(Side::kB, rtp_packet(1, ssrc)).size(), 1U);
+  }
+  second_has_it();
+  EXPECT_EQ(media.arrive(Side::kB, rtp_packet(2, 300)).size(), 1U);
+  first_has_it();
+  EXPECT_TRUE(media.arrive(Side::kB, rtp_packet(3, 300)).empty());
   EXPECT_EQ(media.drops(DropReason::kNotKeyed), 1U);
+  EXPECT_FALSE(media::is_keyed(media.state().legs[0].send));
+  // Nor later on; others do.
+  second_has_it();
+  EXPECT_EQ(media.arrive(Side::kB, rtp_packet(4, 300)).size(), 1U);
+  first_has_it();
+  EXPECT_FALSE(media::is_keyed(media.state().legs[0].send));
 }
 
 TEST_F(ForkedLeg, the_same_keys_again_change_nothing) {
