@@ -237,13 +237,14 @@ void HandshakeLeg::handle_hello(const DtlsRecord& record, const HelloStart& hell
       return;
     }
   }
-  if (has_present_keys()) {
+  if (has_present_keys() && !may_begin_again(hello, ice_validated)) {
     drop_datagram();
     return;
   }
   const Binding binding = bind(key_, source, hello);
   const bool proven = shared_.cookies.verify(hello.cookie, binding, now);
-  const bool needs_no_cookie = ice_validated && candidates_.empty() && hello.cookie.empty();
+  const bool needs_no_cookie =
+      ice_validated && candidates_.empty() && hello.cookie.empty() && !has_present_keys();
   if (!proven && !needs_no_cookie) {
     ask_for_cookie(record, hello, source, now, sink);
     return;
@@ -256,8 +257,14 @@ void HandshakeLeg::handle_hello(const DtlsRecord& record, const HelloStart& hell
   candidate->ice_validated = ice_validated;
   candidate->random = hello.random;
   if (proven) candidate->association->expect_cookie(hello.cookie, record.sequence, now);
-  note(DtlsState::kHandshaking, report_.last_failure, sink);
+  if (!has_present_keys()) note(DtlsState::kHandshaking, report_.last_failure, sink);
   feed(candidates_.size() - 1, datagram, now, sink);
+}
+
+/// A browser that gives its transport up begins anew with all that signalling has said, and at a
+/// place that ICE has validated. The association that has keys goes on until then.
+bool HandshakeLeg::may_begin_again(const HelloStart& hello, bool ice_validated) const {
+  return ice_validated && hello.random != established_->random;
 }
 
 void HandshakeLeg::ask_for_cookie(const DtlsRecord& record, const HelloStart& hello,
@@ -357,7 +364,7 @@ HandshakeLeg::Fate HandshakeLeg::settle(std::size_t index, Instant now, Handshak
     return Fate::kStays;
   }
   CandidatePtr candidate = take_candidate(index);
-  if (has_present_keys()) {
+  if (has_present_keys() && !begins_again(*candidate)) {
     put_aside(std::move(candidate), now, sink);
     return Fate::kGone;
   }

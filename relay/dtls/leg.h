@@ -106,6 +106,7 @@ class HandshakeLeg {
   void handle_hello(const DtlsRecord& record, const HelloStart& hello, const SocketAddress& source,
                     bool ice_validated, std::span<const std::uint8_t> datagram, Instant now,
                     HandshakeSink& sink);
+  bool may_begin_again(const HelloStart& hello, bool ice_validated) const;
   void ask_for_cookie(const DtlsRecord& record, const HelloStart& hello,
                       const SocketAddress& source, Instant now, HandshakeSink& sink);
   Candidate* add_passive(const SocketAddress& source, Instant now, HandshakeSink& sink);
@@ -121,6 +122,7 @@ class HandshakeLeg {
   Fate settle(std::size_t index, Instant now, HandshakeSink& sink);
   bool try_to_win(CandidatePtr& candidate, Instant now, HandshakeSink& sink);
   void win(CandidatePtr winner, Instant now, HandshakeSink& sink);
+  bool begins_again(const Candidate& finished) const;
   void replace(CandidatePtr before, Instant now, HandshakeSink& sink);
   void count(const Candidate& winner);
   void release_losers(Instant now, HandshakeSink& sink);

@@ -46,6 +46,12 @@ void HandshakeLeg::win(CandidatePtr winner, Instant now, HandshakeSink& sink) {
   note(DtlsState::kEstablished, report_.last_failure, sink);
 }
 
+/// The end whose association has keys has another one now (RFC 6347 section 4.2.8).
+bool HandshakeLeg::begins_again(const Candidate& finished) const {
+  return !finished.active && finished.ice_validated &&
+         finished.started >= established_->completed && finished.association->is_of(config_.remote);
+}
+
 /// Another end's may be that of a fork that is answered again.
 void HandshakeLeg::replace(CandidatePtr before, Instant now, HandshakeSink& sink) {
   if (before->association == nullptr || before->association->is_of(config_.remote)) {

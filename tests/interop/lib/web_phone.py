@@ -88,6 +88,7 @@ return await gathered(peer);
 """
 HEAR_ANSWER = "await peers[a].setRemoteDescription({type: 'answer', sdp: b});"
 ADD_VIDEO = "peers[a].addTrack(videoTrack());"
+ADD_AUDIO = "peers[a].addTrack(toneTrack(b));"
 STOP = """
 peers[a].getTransceivers().find(t => !t.stopped && t.receiver.track.kind == b).stop();
 """
@@ -146,6 +147,10 @@ class Page:
     def adds_video(self, name):
         """With its next offer."""
         self.browser.run(ADD_VIDEO, name)
+
+    def adds_audio(self, name, hz):
+        """With its next offer."""
+        self.browser.run(ADD_AUDIO, name, hz)
 
     def stops(self, name, kind):
         """Its "audio" or "video", with its next offer."""

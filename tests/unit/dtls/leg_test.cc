@@ -236,6 +236,62 @@ TEST(Leg, answer_may_make_us_the_client) {
   EXPECT_EQ(engine.state(), DtlsState::kEstablished);
 }
 
+TEST(Leg, an_end_that_begins_again_where_ice_has_validated_it_has_new_keys) {
+  for (const bool closes : {true, false}) {
+    Session session;
+    Engine& engine = session.engine;
+    ASSERT_EQ(engine.recorder.keys.size(), 1U);
+    if (closes) {
+      session.peer.close(engine.now);
+      exchange(engine, {{kClient, &session.peer}});
+    }
+    engine.pass(Seconds{1});
+    PlainPeer again(session.peer);
+    again.start(engine.now);
+    exchange(engine, {{at(2), &again}, {kClient, &session.peer}});
+    EXPECT_TRUE(again.complete());
+    EXPECT_EQ(engine.state(), DtlsState::kEstablished);
+    ASSERT_EQ(engine.recorder.keys.size(), 2U);
+    const Recorder::Keys& keys = engine.recorder.keys.back();
+    EXPECT_EQ(keys.receive, again.sending());
+    EXPECT_EQ(keys.send, again.receiving());
+    EXPECT_EQ(keys.peer, at(2));
+    EXPECT_EQ(keys.association, engine.config.association);
+    // Nothing is left of the one before, and no state was told but the last.
+    EXPECT_TRUE(session.peer.closed_by_peer());
+    EXPECT_EQ(engine.recorder.changes.size(), closes ? 5U : 3U);
+    EXPECT_EQ(engine.handshakes.usage().half_open, 0U);
+  }
+}
+
+TEST(Leg, an_end_that_begins_again_and_stops_has_the_keys_that_it_had) {
+  Session session;
+  Engine& engine = session.engine;
+  PlainPeer again(session.peer);
+  Bytes hello = hello_of(again, engine.now);
+  engine.deliver(hello, at(2));
+  for (const auto& sent : engine.recorder.take_sent()) again.deliver(sent.bytes, engine.now);
+  for (const Bytes& bytes : again.take_sent()) engine.deliver(bytes, at(2));
+  EXPECT_EQ(engine.handshakes.usage().half_open, 1U);
+  engine.pass(Seconds{60});
+  EXPECT_EQ(engine.handshakes.usage().half_open, 0U);
+  EXPECT_EQ(engine.state(), DtlsState::kEstablished);
+  EXPECT_EQ(engine.failure(), DtlsFailure::kNone);
+  EXPECT_EQ(engine.recorder.keys.size(), 1U);
+  EXPECT_FALSE(session.peer.closed_by_peer());
+}
+
+TEST(Leg, an_end_without_ice_begins_again_only_by_signalling) {
+  Session session;
+  Engine& engine = session.engine;
+  engine.ice = false;
+  PlainPeer again(session.peer);
+  again.start(engine.now);
+  exchange(engine, {{kClient, &again}});
+  EXPECT_FALSE(again.complete());
+  EXPECT_EQ(engine.recorder.keys.size(), 1U);
+}
+
 TEST(Leg, passive_follows_validated_sources) {
   Engine engine;
   PlainPeer peer({});

@@ -42,17 +42,40 @@ TEST(Security, M4_second_client_hello_changes_nothing) {
     PlainPeer peer({});
     PlainPeer second({});
     const auto engine = engine_for(peer, ice);
-    peer.start(engine->now);
+    const Bytes first_hello = hello_of(peer, engine->now);
+    engine->deliver(first_hello, kClient);
+    for (const auto& sent : engine->recorder.take_sent()) peer.deliver(sent.bytes, engine->now);
     exchange(*engine, {{kClient, &peer}});
     const Bytes hello = hello_of(second, engine->now);
     const std::uint64_t dropped = engine->handshakes.counters().datagrams_dropped.value();
     for (const SocketAddress& source : {kClient, kStranger}) {
       engine->deliver(hello, source);
+      // Where ICE has validated the source it may be an end that begins again: a cookie first.
+      for (const auto& sent : engine->recorder.take_sent()) {
+        EXPECT_TRUE(ice);
+        EXPECT_LT(sent.bytes.size(), hello.size());
+      }
       expect_untouched(*engine, peer);
     }
-    EXPECT_EQ(engine->handshakes.counters().datagrams_dropped.value(), dropped + 2);
+    engine->deliver(first_hello, kClient);  // a late copy
+    expect_untouched(*engine, peer);
+    EXPECT_TRUE(engine->recorder.take_sent().empty());
+    EXPECT_EQ(engine->handshakes.counters().datagrams_dropped.value(), dropped + (ice ? 1 : 3));
     EXPECT_EQ(engine->handshakes.counters().started.value(), 1U);
   }
+}
+
+TEST(Security, M4_another_end_at_a_validated_place_takes_no_keys) {
+  PlainPeer peer({});
+  PlainPeer second({});
+  const auto engine = engine_for(peer, true);
+  peer.start(engine->now);
+  exchange(*engine, {{kClient, &peer}});
+  second.start(engine->now);
+  exchange(*engine, {{kStranger, &second}});
+  EXPECT_TRUE(second.complete());
+  EXPECT_EQ(engine->recorder.keys.size(), 1U);
+  expect_untouched(*engine, peer);
 }
 
 TEST(Security, M4_client_hello_of_a_stranger_does_not_reset_a_handshake) {
