@@ -241,6 +241,31 @@ TEST_F(BundleCall, an_ice_restart_is_one_of_the_transport) {
   EXPECT_EQ(dtls(Side::kA).association, 1U);
 }
 
+TEST_F(BundleCall, the_shared_transport_has_candidates_of_both_families) {
+  relay_->other_ports = true;
+  std::string both = browser(max_bundle());
+  const std::string second = "a=candidate:2 1 UDP 2122260100 2001:db8:51::10 4000 typ host\n";
+  both.insert(both.find("a=candidate:"), second);
+  offered_sdp(offer(from_browser(both)));
+  const std::string back = answered_by_phone();
+  const std::string ours =
+      "1 1 UDP 2130706175 198.51.100.1 36000 typ host|"
+      "2 1 UDP 2130706431 2001:db8:1::1 36000 typ host";
+  EXPECT_EQ(lines(back, "a=candidate:"), ours) << "once, in the tagged m-line";
+  EXPECT_EQ(ice(Side::kA).candidate_count, 2);
+  // Also when the m-line that brought them is gone.
+  auto without_audio = audio_video();
+  without_audio[0].taken = false;
+  both = browser(without_audio);
+  both.insert(both.find("a=candidate:"), second);
+  offered_sdp(offer(from_browser(both, "b")));
+  EXPECT_EQ(lines(answered_by_phone(false, true), "a=candidate:"), ours);
+  EXPECT_EQ(ice(Side::kA).candidate_count, 2);
+  // And in what we offer to it: the phone calls back within the call.
+  CallRequest invite = towards("UDP/TLS/RTP/SAVPF", phone(false, true), "b", "a");
+  EXPECT_EQ(lines(offered_sdp(offer(invite)), "a=candidate:"), ours);
+}
+
 // ---- Our offers
 
 TEST_F(BundleCall, a_browser_is_offered_a_transport_for_each_line_and_folds_them) {
