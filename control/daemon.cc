@@ -225,6 +225,12 @@ void Daemon::start_calls() {
   environment.ended = [this](const auto& call, const auto& why, const auto& stats) {
     log_end(call, why, stats);
   };
+  environment.flow_to = [this](const std::string& peer, std::uint16_t shard) {
+    return pairing_ ? pairing_->flow_to(peer, shard) : std::uint16_t{0};
+  };
+  environment.has_flows = [this](const std::string& peer) {
+    return pairing_ && pairing_->has_flows(peer);
+  };
   call::CallServiceConfig calls = config::call_config(settings_, host_);
   for (const KeptSetting& setting : relay_->adoption().kept_settings) {
     const auto port = static_cast<std::uint16_t>(setting.kept);
@@ -266,7 +272,9 @@ Result<void> Daemon::start_ng() {
 
 Result<void> Daemon::start_pairing() {
   if (settings_.zones.empty()) return {};
-  auto pairing = Pairing::start(loop_, settings_, *relay_, log_, [](const std::string&) {});
+  auto pairing = Pairing::start(loop_, settings_, *relay_, log_, [this](const std::string& peer) {
+    calls_->on_flows_changed(peer);
+  });
   if (!pairing) return pairing.error();
   pairing_ = std::move(*pairing);
   return {};

@@ -33,6 +33,8 @@ class Pairing {
     return flows_->flow_to(peer, shard);
   }
 
+  bool has_flows(const std::string& peer) const { return flows_->is_bound(peer); }
+
  private:
   Pairing() = default;
 

@@ -24,8 +24,14 @@ enum class Keying : std::uint8_t {
   kPlain = 0,  ///< RTP without keys
   kSdes = 1,   ///< a=crypto, RFC 4568
   kDtls = 2,   ///< RFC 5763
+  // At the edge of a traversal pair the ends have them, and this node does not:
+  kPassedSdes = 3,  ///< its signalling sees them
+  kPassedDtls = 4,  ///< nor does its signalling
 };
 std::string_view name_of(Keying keying);
+constexpr bool is_passed(Keying keying) {
+  return keying >= Keying::kPassedSdes;
+}
 
 /// What one end said about one m-line in its last offer or answer.
 struct RemoteMedia {
@@ -44,6 +50,7 @@ struct RemoteMedia {
   /// Payload types that it takes, and so those that the other end may send.
   std::array<std::uint64_t, 2> payload_types{};
   std::uint8_t mid_extension = 0;  ///< id of the header extension for a=mid; 0 = none
+  Carriage carriage;               ///< of the other node of a pair; its flow stands elsewhere
 };
 
 /// What we say of ourselves to an end that does ICE.

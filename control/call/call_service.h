@@ -72,7 +72,14 @@ using ReplyFunction = std::function<void(ng::Value::Dict)>;
 
 struct CallServiceConfig {
   std::uint32_t calls_max = 4000;
+  /// Behind those of this node, each other node of its traversal pair is one more, without
+  /// addresses: "ZONE/PEER", the last `zone_peers` of them.
   std::vector<Interface> interfaces;
+  std::size_t zone_peers = 0;
+  /// An edge passes keys through between a client and a core, and relays nothing else.
+  PairRole pair_role = PairRole::kNone;
+  /// Interfaces whose keys must come from DTLS.
+  std::set<std::string> dtls_interfaces;
   std::set<std::string> srtp_interfaces;  ///< whose legs must be SRTP
   /// By interface, what lies behind it: see destinations.h.
   std::map<std::string, std::vector<Network>> networks;
@@ -92,6 +99,10 @@ struct CallServiceConfig {
   Seconds hold_timeout{3600};  ///< of an answered call that expects no media; 0 = never
   std::uint32_t sdp_bytes_max = 32768;
   std::uint32_t media_max = 16;  ///< m-lines of one call
+
+  bool is_zone_peer(std::uint16_t interface_index) const {
+    return interface_index + zone_peers >= interfaces.size();
+  }
 };
 
 /// What an operator sees of one leg of a session. Never a key.
@@ -101,7 +112,8 @@ struct LegSummary {
   SocketAddress remote;                ///< where RTP is sent; unset: nowhere (yet, or held), or
                                        ///< where ICE finds the end
   SrtpSuite suite = SrtpSuite::kNone;  ///< by SDES; kNone: plain RTP, or DTLS chooses it
-  std::string_view keying = "plain";   ///< "plain", "SDES", "DTLS"
+  /// "plain", "SDES", "DTLS"; at an edge "signalling-sees-keys" or "keyless: dtls".
+  std::string_view keying = "plain";
   bool ice = false;
 };
 
@@ -146,6 +158,10 @@ class CallService {
     std::function<void(const CallSummary&, const std::string& why,
                        const std::vector<SessionStats>& stats)>
         ended{};
+    /// Carriage::flow of a session that another node of the pair ("ZONE/PEER") has on `shard`.
+    std::function<std::uint16_t(const std::string& peer, std::uint16_t shard)> flow_to{};
+    /// Whether media can go to and from that node now.
+    std::function<bool(const std::string& peer)> has_flows{};
   };
   static std::unique_ptr<CallService> create(CallServiceConfig config, Relay& relay,
                                              Environment environment);
@@ -160,6 +176,8 @@ class CallService {
   virtual void on_event(const Event& event) = 0;
   /// Ends calls whose delete delay or one of whose timeouts is over. Call about once a second.
   virtual void on_tick() = 0;
+  /// Flows to this node of the pair ("ZONE/PEER") are other ones now.
+  virtual void on_flows_changed(const std::string& peer) { static_cast<void>(peer); }
   /// While draining, offers for new calls are refused with "load limit" (or the limit's text).
   virtual void set_draining(bool draining) = 0;
 

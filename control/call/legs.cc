@@ -9,14 +9,23 @@
 namespace turnpike::call {
 namespace {
 
-LegConfig leg_of(const Destinations& destinations, const Call& call, const CallMedia& media,
-                 Side which) {
+/// A leg to the other node of the pair.
+void carry(const LegRules& rules, const CallSide& end, const RemoteMedia& remote, LegConfig& leg) {
+  leg.carriage = remote.carriage;
+  if (leg.carriage.generation == 0) return;
+  const std::string& peer = rules.config.interfaces[end.interface_index].name;
+  leg.carriage.flow = rules.flow_to(peer, leg.carriage.shard);
+}
+
+LegConfig leg_of(const LegRules& rules, const Call& call, const CallMedia& media, Side which) {
   const MediaSide& side = media.sides[index_of(which)];
   const CallSide& end = call.side(which);
+  const Destinations destinations(rules.config);
   LegConfig leg;
   // A leg that is to be SRTP is so from its first moment, long before it has keys.
   leg.must_encrypt = sdp::is_secure(side.profile);
   leg.dtls = side.keying == Keying::kDtls;
+  leg.opaque = is_passed(side.keying);
   leg.source_policy = end.rules.policy;
   leg.received_from = end.rules.received_from;
   leg.rtcp_mux = side.rtcp_mux;
@@ -36,15 +45,19 @@ LegConfig leg_of(const Destinations& destinations, const Call& call, const CallM
   const bool in_use = !given_up || carries(call, media, which);
   leg.ice = side.ice.in_use && in_use;
   const bool held = side.remote.address.rtp.ip.is_unspecified();
+  if (rules.config.is_zone_peer(end.interface_index)) carry(rules, end, side.remote, leg);
   if (in_use && !held) {
     leg.remote = {side.remote.address.rtp, side.remote.address.rtcp};
     // The association is that of the RTP port: an RTCP port of its own would need another one
     // (RFC 5764 section 4.2).
     if (leg.dtls && !leg.rtcp_mux) leg.remote[index_of(Component::kRtcp)] = SocketAddress{};
     leg.remote_unproven =
+        !rules.config.is_zone_peer(end.interface_index) &&
         std::any_of(leg.remote.begin(), leg.remote.end(), [&](const SocketAddress& address) {
           return destinations.needs_proof(end.interface_index, address);
         });
+    // Who has no keys cannot see a proof: the core names the source that gave it.
+    if (leg.opaque && leg.remote_unproven) leg.remote = {};
   }
   // Keys stay while another branch may still take the m-line: taken away and given back, they
   // would be used from the first packet index again.
@@ -74,13 +87,13 @@ bool expects_media(const CallMedia& media, Side side) {
   return sdp::sends(sender.direction) && sdp::receives(receiver.direction);
 }
 
-void update_legs(Relay& relay, const Destinations& destinations, const Call& call, Which which) {
+void update_legs(Relay& relay, const LegRules& rules, const Call& call, Which which) {
   for (const auto* sessions : {&call.media, &call.carriers}) {
     for (const CallMedia& media : *sessions) {
       if (!media.has_session() || (which == Which::kUnanswered && media.answered)) continue;
       for (const Side side : {Side::kA, Side::kB}) {
         update_transport(relay, call, media, side);
-        LegConfig leg = leg_of(destinations, call, media, side);
+        LegConfig leg = leg_of(rules, call, media, side);
         relay.update_leg(media.session, side, leg);
         sdp::wipe(leg.receive);
         sdp::wipe(leg.send);

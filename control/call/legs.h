@@ -1,6 +1,9 @@
 // What the relay is told about a leg, derived from the call's state.
 #pragma once
 
+#include <functional>
+#include <string>
+
 #include "control/call/call.h"
 #include "control/call/destinations.h"
 #include "turnpike/command.h"
@@ -16,8 +19,14 @@ enum class Which : std::uint8_t {
   kAll,         ///< after an answer
   kUnanswered,  ///< after an offer: what is in effect stays as it is until its answer
 };
+/// What a leg depends on besides its call.
+struct LegRules {
+  const CallServiceConfig& config;
+  /// CallService::Environment::flow_to.
+  const std::function<std::uint16_t(const std::string& peer, std::uint16_t shard)>& flow_to;
+};
 /// Tells the relay both legs of every m-line that has a session.
-void update_legs(Relay& relay, const Destinations& destinations, const Call& call, Which which);
+void update_legs(Relay& relay, const LegRules& rules, const Call& call, Which which);
 
 /// Only ICE and DTLS, which a relay that went on with the sessions of another does not know.
 void update_transports(Relay& relay, const Call& call);

@@ -36,6 +36,7 @@ SourceRules Negotiation::source_rules() const {
 
 Result<RemoteMedia> Negotiation::read_remote(Side side, const sdp::Session& description,
                                              const sdp::Media& line, bool with_ice) {
+  if (is_zone_peer(side)) return read_node(description, line);
   RemoteMedia remote;
   if (with_ice && config_.ice_mode != IceMode::kOff) {
     if (auto read = read_ice(side, description, line, remote); !read) return read.error();
@@ -129,6 +130,7 @@ sdp::LocalIce Negotiation::local_ice(const CallMedia& media, Side side, const Ow
 }
 
 SocketAddress Negotiation::advertised(const CallMedia& media, Side side) const {
+  if (media.spec.carried[index_of(side)]) return address_of_source(0);
   SocketAddress address = media.ports.advertised[index_of(side)][index_of(Component::kRtp)];
   if (request_.media_address.is_set()) address.ip = request_.media_address;
   return address;

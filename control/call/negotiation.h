@@ -23,11 +23,12 @@ namespace turnpike::call {
 class Negotiation {
  public:
   /// `identity` is what new DTLS associations are made with.
-  Negotiation(const CallServiceConfig& config, const RandomBytes& random_bytes,
+  Negotiation(const CallServiceConfig& config, const CallService::Environment& environment,
               const DtlsIdentity& identity, SessionChanges& changes, Call& call,
               const CallRequest& request)
       : config_(config),
-        random_bytes_(random_bytes),
+        environment_(environment),
+        random_bytes_(environment.random_bytes),
         identity_(identity),
         changes_(changes),
         call_(call),
@@ -45,6 +46,8 @@ class Negotiation {
 
   /// Candidates in the description that were passed over.
   std::uint32_t candidates_skipped() const { return candidates_skipped_; }
+  /// The offer failed because no media can go to the other node of the pair now.
+  bool lacks_flow() const { return lacks_flow_; }
 
  private:
   // Offer
@@ -115,6 +118,26 @@ class Negotiation {
   /// Ends what carries no m-line any more.
   void end_unused_carriers();
 
+  // Traversal pairs. See negotiation_pair.cc.
+  bool is_zone_peer(Side side) const {
+    return config_.is_zone_peer(call_.side(side).interface_index);
+  }
+  /// This node is the edge of a pair: keys pass it by.
+  bool passes_keys() const { return config_.pair_role == PairRole::kEdge; }
+  /// Error when this node has no part in a call between these ends, or media has no way now.
+  Result<void> check_way();
+  /// Which keys the m-line is about, without taking any.
+  Result<Keying> passed_keying(const sdp::Session& description, const sdp::Media& line) const;
+  Result<void> pass_offer(const sdp::Session& description, const sdp::Media& line,
+                          sdp::Profile profile, OfferedMedia& offered) const;
+  /// Some browsers take no description without a group: it has the first m-line that could be in
+  /// one, alone.
+  static void group_first(std::vector<OutgoingMedia>& outgoing, const Offer& offer);
+  /// What another node says of the m-line: which session it has for it, and what it sends.
+  Result<RemoteMedia> read_node(const sdp::Session& description, const sdp::Media& line) const;
+  /// Our session for the m-line, as the other node is to name it.
+  Carriage carriage_towards(const CallMedia& media, Side to) const;
+
   // Both
   /// What the end on `side` says; an address that media must not go to is an error, unless ICE
   /// finds the end (`with_ice`: it may be used).
@@ -134,12 +157,14 @@ class Negotiation {
   bool has_mux_flag(RtcpMuxFlag flag) const;
 
   const CallServiceConfig& config_;
+  const CallService::Environment& environment_;
   const RandomBytes& random_bytes_;
   const DtlsIdentity identity_;
   SessionChanges& changes_;
   Call& call_;
   const CallRequest& request_;
   std::uint32_t candidates_skipped_ = 0;
+  bool lacks_flow_ = false;
 };
 
 }  // namespace turnpike::call

@@ -34,6 +34,11 @@ Result<void> Negotiation::answer(Side offerer, sdp::Session& description) {
     give_up(call_.media[i], true);
   }
   const Group group = settle(offerer, offer, answers, description, present);
+  for (std::size_t i = 0; passes_keys() && i < answers.size(); ++i) {
+    if (!answers[i]) continue;
+    const auto keying = passed_keying(description, description.media[i]);
+    for (MediaSide& side : call_.media[i].sides) side.keying = *keying;
+  }
   end_unused_carriers();
   std::vector<OutgoingMedia> outgoing;
   bool grouped = !group.empty();
@@ -43,7 +48,8 @@ Result<void> Negotiation::answer(Side offerer, sdp::Session& description) {
     // Some browsers take no description without a group: without a shared transport it has the
     // first m-line that is taken, alone.
     OutgoingMedia& line = outgoing.back();
-    if (!grouped && !offer.media[i].bundle_mid.empty() && line.dtls && line.ice && line.rtcp_mux) {
+    const bool dtls = line.dtls || (line.passes_keys && line.accepted);
+    if (!grouped && !offer.media[i].bundle_mid.empty() && dtls && line.ice && line.rtcp_mux) {
       line.bundled = grouped = true;
     }
   }
@@ -104,7 +110,10 @@ Result<RemoteMedia> Negotiation::read_answer(const MediaSide& receiver, Side ans
                                              const sdp::Media& line) {
   auto remote = read_remote(answerer, description, line, offered.receiver_ice.in_use);
   if (!remote) return remote;
-  if (offered.receiver_keying == Keying::kSdes) {
+  if (passes_keys()) {
+    const auto keying = passed_keying(description, line);
+    if (!keying) return keying.error();
+  } else if (offered.receiver_keying == Keying::kSdes) {
     const auto chosen = chosen_line(line, offered.crypto);
     if (!chosen) return chosen.error();
     if (!receiver.keys[static_cast<std::size_t>(chosen->suite)].is_set()) {
@@ -215,6 +224,11 @@ OutgoingMedia Negotiation::outgoing_answer(const CallMedia& media, Side offerer,
   if (sender.ice.in_use) {
     outgoing.ice = local_ice(transport, offerer, sender.ice, !sender.rtcp_mux);
     outgoing.ice_lite = sender.ice.lite;
+  }
+  outgoing.passes_keys = passes_keys();
+  if (is_zone_peer(offerer)) {
+    outgoing.carriage = carriage_towards(media, offerer);
+    outgoing.rtcp_port = outgoing.rtp.port;
   }
   outgoing.bundled = media.sides[index_of(offerer)].carrier.is_set();
   outgoing.tagged = tagged;

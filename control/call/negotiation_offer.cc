@@ -18,6 +18,11 @@ bool has_family(const Interface& interface, AddressFamily family) {
                      [&](const InterfaceAddress& a) { return a.local.family == family; });
 }
 
+/// Towards an end of whose family the other node of the pair does not tell.
+AddressFamily family_of(const Interface& interface) {
+  return has_family(interface, AddressFamily::kIpv4) ? AddressFamily::kIpv4 : AddressFamily::kIpv6;
+}
+
 std::string_view name_of(AddressFamily family) {
   return family == AddressFamily::kIpv6 ? "IPv6" : "IPv4";
 }
@@ -30,6 +35,7 @@ bool same_place(const SessionSpec& a, const SessionSpec& b) {
 
 Result<void> Negotiation::offer(Side from, sdp::Session& description) {
   if (auto chosen = choose_interfaces(from); !chosen) return chosen;
+  if (auto way = check_way(); !way) return way;
   const Side to = other(from);
   Offer offer;
   offer.in_dialog = !request_.to_tag.empty() && call_.answered;
@@ -55,13 +61,15 @@ Result<void> Negotiation::offer(Side from, sdp::Session& description) {
   }
   for (std::size_t rank = 0; rank < group.size(); ++rank) {
     OfferedMedia& offered = offer.media[group[rank]];
-    if (offered.accepted) offered.bundle_rank = static_cast<std::uint16_t>(rank + 1);
+    const bool may_share = !passes_keys() && !is_zone_peer(from);
+    if (offered.accepted && may_share) offered.bundle_rank = static_cast<std::uint16_t>(rank + 1);
   }
   if (unsupported && !usable) {
     return Error{
         "no m= line of the offer can be relayed; supported are RTP/AVP, RTP/AVPF, RTP/SAVP, "
         "RTP/SAVPF, UDP/TLS/RTP/SAVP and UDP/TLS/RTP/SAVPF"};
   }
+  if (passes_keys() && !is_zone_peer(to)) group_first(outgoing, offer);
   end_unused_carriers();
   if (!call_.answered) call_.side(from).rules = offer.rules;
   call_.offers[index_of(from)] = std::move(offer);
@@ -137,20 +145,26 @@ Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
   if (std::find(group.begin(), group.end(), index) != group.end()) offered.bundle_mid = mid->value;
 
   std::vector<OfferedCrypto> sender_lines;
-  auto read = read_offered_keying(description, line, *profile, offered, sender_lines);
-  if (!read) return read.error();
-  if (auto chosen = choose_towards(media, to, *profile, line, offered); !chosen) {
-    return chosen.error();
+  if (passes_keys()) {
+    auto passed = pass_offer(description, line, *profile, offered);
+    if (!passed) return passed.error();
+  } else {
+    auto read = read_offered_keying(description, line, *profile, offered, sender_lines);
+    if (!read) return read.error();
+    if (auto chosen = choose_towards(media, to, *profile, line, offered); !chosen) {
+      return chosen.error();
+    }
   }
   if (auto allowed = allowed_on(to, offered.receiver_profile, line); !allowed) {
     return allowed.error();
   }
   if (auto session = ensure_session(media, from, offered, line); !session) return session.error();
-  choose_mux(offered);
+  if (!passes_keys()) choose_mux(offered);
   const CallMedia* shared = shared_transport(to);
   const MediaSide& sender = transport_side(call_, media, from);
   const MediaSide* receiver = &(shared != nullptr ? *shared : media).sides[index_of(to)];
   choose_transport(sender, *receiver, offered);
+  if (is_zone_peer(to)) offered.receiver_ice = OwnIce{};
   choose_bundle(index, to, description, offer, offered);
   if (shared != nullptr && !offered.rides()) {
     receiver = &media.sides[index_of(to)];
@@ -274,20 +288,25 @@ Result<SessionSpec> Negotiation::wanted_session(const CallMedia& media, Side fro
     spec.interface_index[index_of(side)] = call_.side(side).interface_index;
   }
   const AddressFamily sender = sender_family(media, from, offered);
+  spec.carried = {is_zone_peer(Side::kA), is_zone_peer(Side::kB)};
   AddressFamily receiver = sender;
   if (media.has_session()) receiver = media.spec.family[index_of(to)];
   const Interface& sender_interface = config_.interfaces[call_.side(from).interface_index];
   const Interface& receiver_interface = config_.interfaces[call_.side(to).interface_index];
   if (request_.address_family != AddressFamily::kNone) {
     receiver = request_.address_family;
+  } else if (is_zone_peer(to)) {
+    receiver = AddressFamily::kIpv6;  // of no meaning, yet the same each time
+  } else if (is_zone_peer(from) && !media.has_session()) {
+    receiver = family_of(receiver_interface);
   } else if (!has_family(receiver_interface, receiver)) {
     receiver = receiver == AddressFamily::kIpv4 ? AddressFamily::kIpv6 : AddressFamily::kIpv4;
   }
-  if (!has_family(sender_interface, sender)) {
+  if (!is_zone_peer(from) && !has_family(sender_interface, sender)) {
     return sdp::error_at(line, "interface " + sender_interface.name + " has no " +
                                    std::string(name_of(sender)) + " address");
   }
-  if (!has_family(receiver_interface, receiver)) {
+  if (!is_zone_peer(to) && !has_family(receiver_interface, receiver)) {
     return sdp::error_at(line, "interface " + receiver_interface.name + " has no " +
                                    std::string(name_of(receiver)) + " address");
   }
@@ -414,6 +433,11 @@ OutgoingMedia Negotiation::outgoing_offer(CallMedia& media, Side to, const Offer
   if (offered.receiver_ice.in_use) {
     outgoing.ice = local_ice(transport, to, offered.receiver_ice, !muxed);
     outgoing.ice_lite = offered.receiver_ice.lite;
+  }
+  outgoing.passes_keys = passes_keys();
+  if (is_zone_peer(to)) {
+    outgoing.carriage = carriage_towards(media, to);
+    outgoing.rtcp_port = outgoing.rtp.port;
   }
   outgoing.bundled = !offered.receiver_mid.empty();
   outgoing.mid = offered.receiver_mid;

@@ -88,6 +88,14 @@ void visit(V& v, T& x) {
   v.field(x.tls_id);
   v.field(x.lost);
 }
+template <typename V, Is<Carriage> T>
+void visit(V& v, T& x) {
+  v.field(x.flow);
+  v.field(x.shard);
+  v.field(x.side);
+  v.field(x.slot);
+  v.field(x.generation);
+}
 template <typename V, Is<RemoteMedia> T>
 void visit(V& v, T& x) {
   v.field(x.address);
@@ -103,6 +111,7 @@ void visit(V& v, T& x) {
   v.field(x.dtls);
   v.field(x.payload_types);
   v.field(x.mid_extension);
+  v.field(x.carriage);
 }
 template <typename V, Is<SourceRules> T>
 void visit(V& v, T& x) {
@@ -145,6 +154,7 @@ void visit(V& v, T& x) {
   v.field(x.family);
   v.field(x.dscp);
   v.field(x.both_families);
+  v.field(x.carried);
   v.field(x.kind);
   v.field(x.shard);
 }
@@ -259,7 +269,7 @@ bool is_sound(const IceCandidate& candidate) {
 
 bool is_sound(const RemoteMedia& remote) {
   return is_sound(remote.key) && remote.direction <= sdp::Direction::kInactive &&
-         remote.candidates.size() <= sdp::kCandidatesReadMax &&
+         remote.carriage.side <= Side::kB && remote.candidates.size() <= sdp::kCandidatesReadMax &&
          std::all_of(remote.candidates.begin(), remote.candidates.end(),
                      [](const IceCandidate& candidate) { return is_sound(candidate); }) &&
          is_sound(remote.dtls.fingerprint) && remote.dtls.setup <= sdp::Setup::kHoldconn;
@@ -270,14 +280,15 @@ bool is_sound(const MediaSide& side) {
     if (!is_sound(key)) return false;
   }
   return static_cast<std::size_t>(side.suite) < kSrtpSuiteCount && is_sound(side.remote) &&
-         side.profile <= sdp::Profile::kTlsSavpf && side.keying <= Keying::kDtls &&
+         side.profile <= sdp::Profile::kTlsSavpf && side.keying <= Keying::kPassedDtls &&
          side.dtls_role <= DtlsRole::kPassive && is_sound(side.dtls.identity.fingerprint);
 }
 
 bool is_sound(const Offer& offer) {
   for (const OfferedMedia& media : offer.media) {
     if (media.receiver_profile > sdp::Profile::kTlsSavpf || !is_sound(media.sender)) return false;
-    if (media.sender_keying > Keying::kDtls || media.receiver_keying > Keying::kDtls) return false;
+    if (media.sender_keying > Keying::kPassedDtls || media.receiver_keying > Keying::kPassedDtls)
+      return false;
     if (media.answer_role > DtlsRole::kPassive) return false;
     if (!is_sound(media.receiver_dtls.identity.fingerprint)) return false;
     if (media.accepted && !sdp::profile_of(media.protocol)) return false;

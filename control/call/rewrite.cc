@@ -5,12 +5,15 @@
 #include <array>
 #include <string_view>
 
+#include "control/sdp/carriage.h"
+
 namespace turnpike::call {
 namespace {
 
 /// Attributes that speak of the sender's own transport or keys, or that would let the ends
 /// negotiate around us: RFC 8839, 8122, 8842, 8827, 4568, 4567, 5939, 9143.
-constexpr std::array<std::string_view, 28> kOurs = {
+constexpr std::array<std::string_view, 20> kOurs = {
+    sdp::kCarriageAttribute,
     "candidate",
     "end-of-candidates",
     "remote-candidates",
@@ -21,12 +24,6 @@ constexpr std::array<std::string_view, 28> kOurs = {
     "ice-mismatch",
     "ice-pacing",
     "ice2",
-    "fingerprint",
-    "setup",
-    "connection",
-    "tls-id",
-    "identity",
-    "crypto",
     "key-mgmt",
     "acap",
     "tcap",
@@ -35,15 +32,21 @@ constexpr std::array<std::string_view, 28> kOurs = {
     "csup",
     "creq",
     "rtcp",
-    "rtcp-mux",
-    "rtcp-mux-only",
     "bundle-only",
-    "dtls-id",
+};
+/// The same, but between the ends where this node has no keys.
+constexpr std::array<std::string_view, 9> kOfKeys = {
+    "fingerprint", "setup",    "connection",    "tls-id",  "identity",
+    "crypto",      "rtcp-mux", "rtcp-mux-only", "dtls-id",
 };
 
-void remove_transport(std::vector<sdp::Attribute>& attributes) {
-  std::erase_if(attributes, [](sdp::Attribute& attribute) {
-    const bool ours = std::find(kOurs.begin(), kOurs.end(), attribute.name) != kOurs.end() ||
+void remove_transport(std::vector<sdp::Attribute>& attributes, bool passes_keys) {
+  const auto is_of = [](const auto& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  std::erase_if(attributes, [&](sdp::Attribute& attribute) {
+    const bool ours = is_of(kOurs, attribute.name) ||
+                      (!passes_keys && is_of(kOfKeys, attribute.name)) ||
                       (attribute.name == "group" && attribute.value.starts_with("BUNDLE"));
     if (ours) sdp::wipe(attribute.value);
     return ours;
@@ -63,7 +66,7 @@ void refuse(sdp::Media& media) {
 }
 
 void rewrite_media(sdp::Media& media, const OutgoingMedia& outgoing) {
-  remove_transport(media.attributes);
+  remove_transport(media.attributes, outgoing.passes_keys);
   media.protocol = outgoing.protocol;
   if (!outgoing.accepted) return refuse(media);
   media.port = outgoing.rtp.port;
@@ -73,8 +76,10 @@ void rewrite_media(sdp::Media& media, const OutgoingMedia& outgoing) {
   sdp::set_direction(media, outgoing.direction);
   auto& attributes = media.attributes;
   // Growing later would leave copies of keys in freed memory.
-  attributes.reserve(attributes.size() + 14 + outgoing.crypto.size());
-  if (outgoing.rtcp_mux) attributes.push_back(sdp::Attribute::flag("rtcp-mux"));
+  attributes.reserve(attributes.size() + 15 + outgoing.crypto.size());
+  if (outgoing.carriage) sdp::append_carriage(media, *outgoing.carriage);
+  if (outgoing.rtcp_mux && !outgoing.passes_keys)
+    attributes.push_back(sdp::Attribute::flag("rtcp-mux"));
   if (outgoing.folded) return;
   attributes.push_back(sdp::Attribute::with("rtcp", std::to_string(outgoing.rtcp_port)));
   for (const OutgoingCrypto& line : outgoing.crypto) {
@@ -108,7 +113,10 @@ void write_group(sdp::Session& description, const std::vector<OutgoingMedia>& ou
 void rewrite(sdp::Session& description, const std::vector<OutgoingMedia>& outgoing,
              const Replacements& replacements) {
   description.connection.reset();
-  remove_transport(description.attributes);
+  const bool passes_keys =
+      std::any_of(outgoing.begin(), outgoing.end(),
+                  [](const OutgoingMedia& media) { return media.passes_keys; });
+  remove_transport(description.attributes, passes_keys);
   sdp::remove_directions(description.attributes);
   if (!replacements.origin_address.empty()) {
     description.origin.address = replacements.origin_address;

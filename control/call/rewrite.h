@@ -11,6 +11,7 @@
 #include "control/sdp/sdp.h"
 #include "control/sdp/transport.h"
 #include "turnpike/address.h"
+#include "turnpike/flow.h"
 
 namespace turnpike::call {
 
@@ -30,11 +31,14 @@ struct OutgoingMedia {
   std::vector<OutgoingCrypto> crypto;
   std::optional<sdp::DtlsDescription> dtls;
   std::optional<sdp::LocalIce> ice;
-  bool ice_lite = false;  ///< said at session level as soon as one m-line has it
-  bool bundled = false;   ///< in our BUNDLE group (RFC 9143)
-  bool tagged = false;    ///< first in it; else the group has the order of the m-lines
-  bool folded = false;    ///< on the transport of another one: says nothing of it (section 7.1.3)
-  std::string mid;        ///< in place of its own, and in our group; empty: its own
+  /// Keys and a=rtcp-mux stay as the sender wrote them, for the end that has the media.
+  bool passes_keys = false;
+  std::optional<Carriage> carriage;  ///< for another node of the pair
+  bool ice_lite = false;             ///< said at session level as soon as one m-line has it
+  bool bundled = false;              ///< in our BUNDLE group (RFC 9143)
+  bool tagged = false;               ///< first in it; else the group has the order of the m-lines
+  bool folded = false;  ///< on the transport of another one: says nothing of it (section 7.1.3)
+  std::string mid;      ///< in place of its own, and in our group; empty: its own
 };
 
 /// Session-level lines that are ours. Empty = leave the sender's.

@@ -182,6 +182,19 @@ void Service::refuse_for_load(const CallRequest& request, const char* message,
   reply(limit_reply(request, message));
 }
 
+void Service::tell_legs(const Call& call, Which which) {
+  update_legs(relay_, {config_, environment_.flow_to}, call, which);
+}
+
+void Service::on_flows_changed(const std::string& peer) {
+  for (const auto& [id, call] : call_by_id_) {
+    const bool concerned = std::any_of(call.sides.begin(), call.sides.end(), [&](const auto& side) {
+      return config_.interfaces[side.interface_index].name == peer;
+    });
+    if (concerned) tell_legs(call, Which::kAll);
+  }
+}
+
 void Service::offer(const CallRequest& request, ReplyFunction reply) {
   auto parsed = parse(request);
   if (!parsed) return reply(error_reply(parsed.error().message));
@@ -198,21 +211,20 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
   if (!from) return reply(error_reply("from-tag belongs to no side of this call"));
 
   SessionChanges changes(relay_);
-  Negotiation negotiation(config_, environment_.random_bytes, relay_.dtls_identity(), changes, next,
-                          request);
+  Negotiation negotiation(config_, environment_, relay_.dtls_identity(), changes, next, request);
   const auto done = negotiation.offer(*from, description.value);
   ice_candidates_skipped_ += negotiation.candidates_skipped();
   if (!done) {
     log(next, "offer refused: " + done.error().message);
     if (changes.at_session_limit()) return refuse_for_load(request, kLimitReached, reply);
     if (changes.overloaded()) return refuse_for_load(request, kOverloaded, reply);
-    if (changes.out_of_ports()) remember_refusal(request.call_id);
+    if (changes.out_of_ports() || negotiation.lacks_flow()) remember_refusal(request.call_id);
     return reply(error_reply(done.error().message));
   }
   for (CallSide& side : next.sides) {
     if (side.since == Instant{}) side.since = next.created;
   }
-  update_legs(relay_, Destinations(config_), next, Which::kUnanswered);
+  tell_legs(next, Which::kUnanswered);
   log(next, "offer");
   keep(std::move(next), changes.commit());
   relay_.flush();  // before the reply: a call that is promised soon survives our death
@@ -239,15 +251,14 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
     answerer.since = environment_.clock();
   }
   SessionChanges changes(relay_);
-  Negotiation negotiation(config_, environment_.random_bytes, relay_.dtls_identity(), changes, next,
-                          request);
+  Negotiation negotiation(config_, environment_, relay_.dtls_identity(), changes, next, request);
   const auto done = negotiation.answer(offerer, description.value);
   ice_candidates_skipped_ += negotiation.candidates_skipped();
   if (!done) {
     log(known->second, "answer refused: " + done.error().message);
     return reply(error_reply(done.error().message));
   }
-  update_legs(relay_, Destinations(config_), next, Which::kAll);
+  tell_legs(next, Which::kAll);
   log(next, "answer");
   keep(std::move(next), changes.commit());
   relay_.flush();

@@ -11,6 +11,7 @@
 #include "control/call/call.h"
 #include "control/call/call_service.h"
 #include "control/call/gatherer.h"
+#include "control/call/legs.h"
 #include "control/sdp/sdp.h"
 
 namespace turnpike::call {
@@ -25,6 +26,7 @@ class Service final : public CallService {
   void query(const CallRequest& request, ReplyFunction reply) override;
   void on_event(const Event& event) override;
   void on_tick() override;
+  void on_flows_changed(const std::string& peer) override;
   void set_draining(bool draining) override { draining_ = draining; }
   std::size_t call_count() const override { return call_by_id_.size(); }
   std::uint64_t ice_candidates_skipped() const override { return ice_candidates_skipped_; }
@@ -38,6 +40,7 @@ class Service final : public CallService {
   void remember_refusal(const std::string& call_id);
   void refuse_for_load(const CallRequest& request, const char* message, const ReplyFunction& reply);
   Moment now() const;
+  void tell_legs(const Call& call, Which which);
   Gatherer::Done reply_with_statistics(const Call& call, ReplyFunction reply) const;
   CallSummary summary_of(const Call& call) const;
   void log(const Call& call, const std::string& what) const;

@@ -39,7 +39,8 @@ std::uint64_t digest_of(std::string_view tls_id) {
 }  // namespace
 
 std::string_view name_of(Keying keying) {
-  constexpr std::array<std::string_view, 3> kNames = {"plain", "SDES", "DTLS"};
+  constexpr std::array<std::string_view, 5> kNames = {"plain", "SDES", "DTLS",
+                                                      "signalling-sees-keys", "keyless: dtls"};
   return kNames[static_cast<std::size_t>(keying)];
 }
 

@@ -79,6 +79,16 @@ call::CallServiceConfig call_config(const Settings& settings, const Host& host) 
     if (section.srtp == SrtpRule::kRequired) config.srtp_interfaces.insert(section.name);
     config.networks[section.name] = networks_of(section, settings, host);
   }
+  config.pair_role = pair_role(settings);
+  for (const ZoneSection& zone : settings.zones) {
+    for (const ZonePeerSection& peer : zone.peers) {
+      const std::string name = zone.name + "/" + peer.name;
+      config.interfaces.push_back({name, {}});
+      ++config.zone_peers;
+      config.srtp_interfaces.insert(name);
+      if (zone.require_dtls) config.dtls_interfaces.insert(name);
+    }
+  }
   config.host_addresses = host.addresses;
   config.media_port_min = media.port_min;
   config.media_port_max = media.port_max;

@@ -117,6 +117,7 @@ struct ZoneSection {
   std::uint32_t waiting_max = 0;
   std::uint32_t waiting_per_source_max = 0;
   std::uint32_t streams_max = 0;
+  bool require_dtls = false;
   std::uint16_t flow_port_min = 0;
   std::uint16_t flow_port_max = 0;
   std::vector<ZonePeerSection> peers;  ///< in the order of their names

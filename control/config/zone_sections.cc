@@ -12,18 +12,44 @@ ZoneSection* find_zone(Settings& settings, const std::string& name) {
   return found == settings.zones.end() ? nullptr : &*found;
 }
 
+/// Times, limits and ports: the keys that are mostly left alone.
+void zone_limits(SectionOf<ZoneSection>& section) {
+  section
+      .integer("keepalive_seconds", &ZoneSection::keepalive, 10, {2, 20},
+               "Interval of keep-alives. The connection is given up when nothing came for two to "
+               "three of them. Shorter than the time after which firewalls forget a connection.")
+      .integer("handshake_timeout_seconds", &ZoneSection::handshake_timeout, 10, {1, 60},
+               "A connection that has not proved itself after this time is closed.")
+      .integer("waiting_max", &ZoneSection::waiting_max, 64, {1, 10000},
+               "Connections that may be in their handshake at a time; more are closed at once.")
+      .integer("waiting_per_source_max", &ZoneSection::waiting_per_source_max, 16, {1, 10000},
+               "The same for one address (IPv6: for one /64).")
+      .integer("streams_max", &ZoneSection::streams_max, 256, {1, 10000},
+               "Byte streams at a time on one connection.")
+      .boolean("require_dtls", &ZoneSection::require_dtls, false,
+               "Take calls over this zone only with keys from DTLS, which the edge never sees. "
+               "Keys in the SDP (a=crypto) pass through its signalling.")
+      .integer("flow_port_min", &ZoneSection::flow_port_min, 36000, {1024, 65535},
+               "First UDP port, at the address of `listen`, of the media that edge and cores "
+               "exchange. Of the edge; a core asks for them. Zones may share them. Media ports of "
+               "clients begin after them.")
+      .integer("flow_port_max", &ZoneSection::flow_port_max, 36011, {1024, 65535},
+               "The last of these ports; at most 64 of them.");
+}
+
 Section zone_section() {
   const auto place = [](Settings& settings, const std::string& name) {
     settings.zones.push_back({});
     settings.zones.back().name = name;
     return &settings.zones.back();
   };
-  return SectionOf<ZoneSection>(
-             "zone.*",
-             "A zone: the trusted connection between the nodes of a traversal pair. Its name must "
-             "be the same on both. `node.role` \"core\" has exactly one, \"edge\" one for each "
-             "tenant. See [traversal.md](traversal.md).",
-             place)
+  SectionOf<ZoneSection> section(
+      "zone.*",
+      "A zone: the trusted connection between the nodes of a traversal pair. Its name must "
+      "be the same on both. `node.role` \"core\" has exactly one, \"edge\" one for each "
+      "tenant. See [traversal.md](traversal.md).",
+      place);
+  section
       .word("kind", &ZoneSection::kind, "uc", {"uc", "traversal"},
             "\"uc\": for calls of remote users; who the peer is, is always judged by subject "
             "alternative names, which no other key can weaken. \"traversal\": for inside systems "
@@ -62,25 +88,9 @@ Section zone_section() {
       .texts("domains", &ZoneSection::domains,
              "The SIP domains of this tenant: an edge sends their registrations and calls to this "
              "zone's cores. A domain belongs to one zone. Empty, with one zone: all of "
-             "`sip.domains`.")
-      .integer("keepalive_seconds", &ZoneSection::keepalive, 10, {2, 20},
-               "Interval of keep-alives. The connection is given up when nothing came for two to "
-               "three of them. Shorter than the time after which firewalls forget a connection.")
-      .integer("handshake_timeout_seconds", &ZoneSection::handshake_timeout, 10, {1, 60},
-               "A connection that has not proved itself after this time is closed.")
-      .integer("waiting_max", &ZoneSection::waiting_max, 64, {1, 10000},
-               "Connections that may be in their handshake at a time; more are closed at once.")
-      .integer("waiting_per_source_max", &ZoneSection::waiting_per_source_max, 16, {1, 10000},
-               "The same for one address (IPv6: for one /64).")
-      .integer("streams_max", &ZoneSection::streams_max, 256, {1, 10000},
-               "Byte streams at a time on one connection.")
-      .integer("flow_port_min", &ZoneSection::flow_port_min, 36000, {1024, 65535},
-               "First UDP port, at the address of `listen`, of the media that edge and cores "
-               "exchange. Of the edge; a core asks for them. Zones may share them. Media ports of "
-               "clients begin after them.")
-      .integer("flow_port_max", &ZoneSection::flow_port_max, 36011, {1024, 65535},
-               "The last of these ports; at most 64 of them.")
-      .done();
+             "`sip.domains`.");
+  zone_limits(section);
+  return section.done();
 }
 
 Section zone_peer_section() {

@@ -144,6 +144,12 @@ std::uint16_t PairFlows::flow_to(const std::string& name, std::uint16_t shard) c
   return flow == peer->flows.end() ? FlowNumber{0} : flow->second.number;
 }
 
+bool PairFlows::is_bound(const std::string& name) const {
+  const std::vector<FlowStatus> all = report(name);
+  return std::any_of(all.begin(), all.end(),
+                     [](const FlowStatus& flow) { return flow.report.address.is_set(); });
+}
+
 std::vector<FlowStatus> PairFlows::report(const std::string& name) const {
   std::vector<FlowStatus> all;
   const Peer* peer = find(name);

@@ -58,6 +58,8 @@ class PairFlows {
   /// Carriage::flow of a session with this peer, whose other node has it on `shard` (of the core);
   /// 0 at an edge: there is none yet.
   std::uint16_t flow_to(const std::string& peer, std::uint16_t shard) const;
+  /// Whether media can go to and from this peer now.
+  bool is_bound(const std::string& peer) const;
   /// By shard of the core.
   std::vector<FlowStatus> report(const std::string& peer) const;
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "control/sdp/carriage.h"
 #include "control/sdp/crypto.h"
 #include "control/sdp/media.h"
 #include "control/sdp/sdp.h"
@@ -23,6 +24,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (ice && ice->candidates.size() > sdp::kCandidatesReadMax) __builtin_trap();
     const auto dtls = sdp::dtls_of(*parsed, media);
     if (dtls && !dtls->fingerprint.is_set()) __builtin_trap();
+    if (const auto carriage = sdp::carriage_of(media); carriage && carriage->generation == 0) {
+      __builtin_trap();
+    }
     for (const sdp::Attribute& attribute : media.attributes) {
       if (attribute.name != "crypto") continue;
       const sdp::CryptoLine line = sdp::parse_crypto(attribute.value);

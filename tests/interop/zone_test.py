@@ -123,15 +123,10 @@ def a_dead_path_is_noticed_and_told(scratch):
 
 # -- media flows ----------------------------------------------------------------------------------
 
-def _flows_bound(pair):
-    return all(flow["state"] == "bound" for node in (pair.edge, pair.core)
-               for flow in node.peer()["flows"]) and pair.core.peer()["flows"]
-
-
 @case
 def media_flows_are_bound_from_inside(scratch):
     pair = Pair(scratch).start()
-    eventually(lambda: _flows_bound(pair), lambda: f"bound: {pair.edge.text()}{pair.core.text()}")
+    pair.wait_flows()
     flow = pair.edge.peer()["flows"][0]
     expect(flow["address"].startswith(CORE + ":"), f"the edge sees the core at {flow['address']}")
     expect("1 of 1 flows bound, round trip" in pair.core.text(), pair.core.text())
@@ -140,8 +135,7 @@ def media_flows_are_bound_from_inside(scratch):
         node.kill()
         node.start()
         pair.wait_up()
-        eventually(lambda: _flows_bound(pair),
-                   lambda: f"bound again: {pair.edge.text()}{pair.core.text()}")
+        pair.wait_flows()
     expect(len(pair.edge.peer()["flows"]) == 1, "flows of a process that is gone are left")
     expect(pair.dropped_from_edge() == 0, "the edge has sent what is no reply")
 
@@ -158,7 +152,7 @@ def media_flows_that_the_firewall_stops_are_told(scratch):
                node.text())
         expect(node.metric("turnpike_zone_flows_unbound") == 1, "metric")
     pair.open_flows()
-    eventually(lambda: _flows_bound(pair), lambda: f"bound: {pair.edge.text()}{pair.core.text()}")
+    pair.wait_flows()
 
 
 # -- who is not let in ----------------------------------------------------------------------------

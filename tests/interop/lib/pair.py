@@ -1,7 +1,7 @@
 """A traversal pair: an edge and a core in namespaces of their own, and between them a firewall
 that lets the core connect to the edge and drops whatever else the edge sends.
 
-    tp-edge 192.0.2.10 --- 192.0.2.1 | firewall | 10.20.0.1 --- 10.20.0.10 tp-core
+    tp-edge 192.0.2.10 --- 192.0.2.1 | firewall | 10.40.0.1 --- 10.40.0.10 tp-core
 
 Hides: namespaces, packet filter, certificates, the two configuration files. The certificates are
 made by `turnpiked --make-dev-certs`.
@@ -18,23 +18,31 @@ import struct
 import subprocess
 import threading
 
-from . import case
-from .turnpiked import executable
+from . import case, ng
+from .network import INSIDE, OUTSIDE
+from .turnpiked import Holder, executable
 import netns
 
-EDGE, CORE = "192.0.2.10", "10.20.0.10"
+EDGE, CORE = "192.0.2.10", "10.40.0.10"
 ZONE_PORT, LISTEN_PORT, TARGET_PORT = 7001, 7101, 7201
 
 FIREWALL = """
 table inet firewall {
   counter to_edge {}
+  set shut { type inet_service; }
   set flows { type inet_service; flags interval; elements = { 36000-36011 } }
   counter from_edge_new {}
   chain forward {
     type filter hook forward priority filter; policy drop;
+    tcp dport @shut drop
+    tcp sport @shut drop
     ct state established,related accept
     iifname "tp-c" oifname "tp-e" tcp dport 7001 counter name to_edge accept
     iifname "tp-c" oifname "tp-e" udp dport @flows accept
+    iifname "tp-o" oifname "tp-e" accept
+    iifname "tp-e" oifname "tp-o" accept
+    iifname "tp-i" oifname "tp-c" accept
+    iifname "tp-c" oifname "tp-i" accept
     iifname "tp-e" counter name from_edge_new drop
   }
 }
@@ -45,13 +53,12 @@ TOML = """
 name = "{role}-1"
 role = "{role}"
 drain_timeout_seconds = 0
-[interface.outside]
+[interface.{interface}]
 addresses = ["{address}"]
-[interface.inside]
-addresses = ["127.0.0.9"]
 [media]
-shards = 1
+shards = {shards}
 sessions_max = 16
+{holder}
 [ng]
 unix = "{folder}/ng.sock"
 [api]
@@ -78,13 +85,14 @@ sip_target = "127.0.0.1:{target}"
 class Node:
     """One turnpiked of the pair."""
 
-    def __init__(self, scratch, role, place, pki):
+    def __init__(self, scratch, role, place, pki, with_holder=False):
         self.role, self.place, self.pki = role, place, pki
         self.folder = scratch.folder / role
         self.folder.mkdir()
         self.config_path = self.folder / "turnpike.toml"
         self.log_path = self.folder / "log"
         self.process = None
+        self.holder = Holder(scratch, folder=self.folder) if with_holder else None
         self.password = pki / "zone-dmz" / "password"
         scratch.on_exit(self._finish)
 
@@ -92,6 +100,8 @@ class Node:
         edge = self.role == "edge"
         self.config_path.write_text(TOML.format(
             role=self.role, address=EDGE if edge else CORE, folder=self.folder,
+            interface="outside" if edge else "inside", shards=2 if edge else 1,
+            holder=f'[holder]\nunix = "{self.holder.path}"' if self.holder else "",
             zone=f'listen = "{EDGE}:{ZONE_PORT}"' if edge else "", files=self.pki / "zone-dmz",
             own="node" if edge else "peer-core1", password=self.password,
             peer="core1" if edge else "edge1",
@@ -114,6 +124,10 @@ class Node:
         case.eventually(lambda: "event=ready" in self.log_text()[before:],
                         lambda: f"{self.role} is ready: {self.log_text()[-800:]}")
         return self
+
+    @property
+    def ng(self):
+        return ng.Ng.unix(self.folder / "ng.sock")
 
     def kill(self):
         os.kill(self.process.pid, signal.SIGKILL)
@@ -176,8 +190,60 @@ class Node:
         case.expect(found, f"/metrics has no {name} with {labels}")
         return sum(found)
 
+    def drops(self):
+        """Packets that the relay dropped, by reason."""
+        return {reason: float(count) for reason, count in re.findall(
+            r'(?m)^turnpike_relay_packets_dropped_total{reason="(\w+)"} (\S+)$',
+            self._get("/metrics"))}
+
+    def session_text(self, call_id):
+        """What an operator reads of a call."""
+        return subprocess.run([executable("turnpikectl"), "--socket", self.folder / "api.sock",
+                               "session", call_id], capture_output=True, text=True,
+                              check=True).stdout
+
     def refused(self, reason):
         return self.metric("turnpike_zone_refused_total", reason=reason)
+
+
+class PairNg:
+    """NG as the SIP servers of both nodes ask it, one after the other, for a call between
+    "outside" and "inside" or between two ends outside.
+    """
+
+    def __init__(self, pair):
+        self._pair = pair
+        self._directions = {}
+        self.zone_sdp = []  # what went from node to node
+
+    def _steps(self, call_id):
+        """(node, its direction, its name of the call) in the way of an offer."""
+        edge, core = self._pair.edge, self._pair.core
+        a, b = self._directions[call_id]
+        inwards = (edge, ["outside", "dmz/core1"], call_id + "-in")
+        outwards = (edge, ["dmz/core1", "outside"], call_id + "-out")
+        between = (core, ["dmz/edge1" if a == "outside" else "inside",
+                          "dmz/edge1" if b == "outside" else "inside"], call_id)
+        return [*([inwards] if a == "outside" else []), between,
+                *([outwards] if b == "outside" else [])]
+
+    def request(self, command, **keys):
+        call_id = keys.pop("call_id")
+        if command == "offer":
+            self._directions[call_id] = keys.pop("direction")
+        steps = self._steps(call_id)
+        if command == "answer":
+            steps.reverse()
+        for node, direction, name in steps:
+            here = dict(keys, call_id=name)
+            if command == "offer":
+                here["direction"] = direction
+            reply = node.ng.request(command, **here)
+            if "sdp" in reply:
+                keys["sdp"] = reply["sdp"]
+                self.zone_sdp.append(reply["sdp"])
+            keys.pop("received_from", None)
+        return reply
 
 
 class Echo:
@@ -255,24 +321,58 @@ class Client:
 class Pair:
     """Everything, not started."""
 
-    def __init__(self, scratch):
+    def __init__(self, scratch, holders=False):
+        self._scratch = scratch
         scratch.enter(netns.Netns("tp-edge", "tp-e", "192.0.2.1/24", EDGE + "/24"))
-        scratch.enter(netns.Netns("tp-core", "tp-c", "10.20.0.1/24", CORE + "/24"))
+        scratch.enter(netns.Netns("tp-core", "tp-c", "10.40.0.1/24", CORE + "/24"))
         pathlib.Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
         self._nft(FIREWALL)
         scratch.on_exit(self._nft, "delete table inet firewall")
         self.pki = scratch.folder / "pki"
-        self.edge = Node(scratch, "edge", "tp-edge", self.pki).configure()
-        self.core = Node(scratch, "core", "tp-core", self.pki).configure()
+        self.edge = Node(scratch, "edge", "tp-edge", self.pki, holders).configure()
+        self.core = Node(scratch, "core", "tp-core", self.pki, holders).configure()
         made = self.edge.run("--make-dev-certs", str(self.pki))
         case.expect(made.returncode == 0, f"no certificates: {made.stderr}")
+        self.ng = PairNg(self)
         self.edge_echo, self.core_echo = Echo(scratch, "tp-edge"), Echo(scratch, "tp-core")
+
+    def add_ends(self):
+        """Places for clients outside and phones inside."""
+        for place in (OUTSIDE, INSIDE):
+            self._scratch.enter(netns.Netns(place.name, place.link, place.host_v4 + "/24",
+                                            place.v4 + "/24"))
+        return self
 
     def start(self):
         self.edge.start()
         self.core.start()
         self.wait_up()
         return self
+
+    def flows_bound(self):
+        flows = [flow for node in (self.edge, self.core) for flow in node.peer()["flows"]]
+        return len(flows) == 2 and all(flow["state"] == "bound" for flow in flows)
+
+    def wait_flows(self):
+        case.eventually(self.flows_bound,
+                        lambda: f"flows are bound: {self.edge.text()}{self.core.text()}")
+        return self
+
+    def close_zone(self):
+        """No packet of the zone connection passes any more; media does."""
+        self._nft("add element inet firewall shut { 7001 }")
+
+    def open_zone(self):
+        self._nft("flush set inet firewall shut")
+
+    @staticmethod
+    def spray(ports, each):
+        """A stranger sends junk to these ports of the edge."""
+        with netns.inside(OUTSIDE.name), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+            for _ in range(each):
+                for port in ports:
+                    with contextlib.suppress(OSError):
+                        link.sendto(os.urandom(60), (EDGE, port))
 
     def wait_up(self, timeout=20):
         case.eventually(lambda: self.edge.is_up() and self.core.is_up(),

@@ -48,9 +48,9 @@ def _toml(sections):
 class Holder:
     """A turnpike-holder; a Turnpiked that is given it finds its calls again after a death."""
 
-    def __init__(self, scratch, *options):
-        self.path = scratch.folder / "holder.sock"
-        with open(scratch.folder / "holder.log", "ab") as log:
+    def __init__(self, scratch, *options, folder=None):
+        self.path = (folder or scratch.folder) / "holder.sock"
+        with open(self.path.with_name("holder.log"), "ab") as log:
             self._process = scratch.spawn(executable("turnpike-holder"), "--socket", self.path,
                                           *map(str, options), stdout=log, stderr=log)
         case.eventually(self.path.exists, "the holder listens")

@@ -1,0 +1,174 @@
+"""Media through a traversal pair, asked for over NG at both nodes: clients on libsrtp2 outside the
+edge, plain or SRTP phones inside, and between the nodes a firewall that lets nothing in.
+"""
+
+from lib.call import Call, Side
+from lib.capture import Capture
+from lib.case import case, eventually, expect, run
+from lib.network import INSIDE, OUTSIDE
+from lib.ng import NgError
+from lib.pair import CORE, EDGE, Pair
+from lib.peer import Peer, expect_clean
+
+CM = "AES_CM_128_HMAC_SHA1_80"
+GCM = "AEAD_AES_256_GCM"
+
+
+def _connect(call, outside, inside):
+    for side in (call.a, call.b):
+        (outside if side.place is OUTSIDE else inside).add(
+            side, 70000 + side.port, 70000 + (call.b if side is call.a else call.a).port)
+
+
+def _heard(peers, packets, rtcp=2):
+    eventually(lambda: all(leg["received"] >= packets and leg["received_rtcp"] >= rtcp
+                           for peer in peers for leg in peer.report().values()),
+               lambda: f"every leg hears {packets} packets: {[peer.report() for peer in peers]}")
+
+
+def _calls(scratch, sides, pair=None):
+    """A pair with these calls up and their media judged."""
+    pair = (pair or Pair(scratch).add_ends()).start()
+    pair.wait_flows()
+    outside, inside = Peer(scratch, OUTSIDE), Peer(scratch, INSIDE)
+    made = [Call(pair.ng, a, b).set_up() for a, b in sides]
+    for call in made:
+        _connect(call, outside, inside)
+    outside.start()
+    inside.start()
+    _heard((outside, inside), 50)
+    return pair, made, outside, inside
+
+
+@case
+def calls_of_both_directions_have_media_and_the_firewall_lets_nothing_in(scratch):
+    pair, made, outside, inside = _calls(scratch, [
+        (Side(OUTSIDE, 30000, (CM,)), Side(INSIDE, 20000)),
+        (Side(INSIDE, 20002), Side(OUTSIDE, 30002, (GCM,))),
+        (Side(OUTSIDE, 30004, (CM,), mux=True), Side(INSIDE, 20004)),
+        (Side(OUTSIDE, 30006, (GCM,)), Side(INSIDE, 20006, (CM,))),
+    ])
+    expect_clean(outside, inside)
+    for call in made:
+        client = call.a if call.a.place is OUTSIDE else call.b
+        expect(client.given.address == EDGE, f"the client sends to {client.given.address}")
+        expect(36012 <= client.given.port <= 59999, f"to port {client.given.port}")
+        phone = call.b if client is call.a else call.a
+        expect(phone.given.address == CORE, f"the phone sends to {phone.given.address}")
+    expect(pair.dropped_from_edge() == 0, "the edge has sent what is no reply")
+    text = pair.edge.session_text(made[0].call_id + "-in")
+    expect("signalling-sees-keys" in text and "dmz/core1" in text, text)
+    for call in made:
+        call.delete()
+    for node in (pair.edge, pair.core):
+        eventually(lambda node=node: node.metric("turnpike_relay_sessions") == 0,
+                   f"{node.role} ends the sessions")
+
+
+@case
+def nothing_clear_is_on_either_hop(scratch):
+    pair = Pair(scratch).add_ends()
+    with Capture("tp-o") as outer, Capture("tp-c") as inner:
+        _, _, outside, inside = _calls(
+            scratch, [(Side(OUTSIDE, 30000, (CM,)), Side(INSIDE, 20000))], pair)
+        outside.pause()
+        inside.pause()
+    clear = inside.make(inside.legs[0], 1)[0][12:60]
+    for name, capture in (("client to edge", outer), ("edge to core", inner)):
+        seen = capture.frames()
+        expect(len(seen) > 100, f"{name}: {len(seen)} datagrams captured")
+        expect(not any(clear in one for one in seen), f"{name}: clear media")
+        expect(not any(b"crypto:" in one or b"inline:" in one for one in seen), f"{name}: SDP")
+    expect(pair.dropped_from_edge() == 0, "the edge has sent what is no reply")
+
+
+@case
+def media_goes_on_over_restarts_of_either_node(scratch):
+    pair = Pair(scratch, holders=True).add_ends().start()
+    pair.wait_flows()
+    outside, inside = Peer(scratch, OUTSIDE), Peer(scratch, INSIDE)
+    call = Call(pair.ng, Side(OUTSIDE, 30000, (CM,)), Side(INSIDE, 20000)).set_up()
+    _connect(call, outside, inside)
+    outside.start()
+    inside.start()
+    _heard((outside, inside), 50)
+    for node in (pair.edge, pair.core, pair.edge):
+        node.kill()
+        node.start()
+        pair.wait_up()
+        pair.wait_flows()
+        before = [peer.total("received") for peer in (outside, inside)]
+        eventually(lambda: all(peer.total("received") > had + 100
+                               for peer, had in zip((outside, inside), before)),
+                   lambda: f"media after {node.role} came back: {outside.report()} "
+                           f"{inside.report()} {pair.edge.text()} {pair.core.text()}", 20)
+    expect(pair.dropped_from_edge() == 0, "the edge has sent what is no reply")
+
+
+@case
+def media_goes_on_without_the_zone_connection(scratch):
+    pair, _, outside, inside = _calls(
+        scratch, [(Side(OUTSIDE, 30000, (CM,)), Side(INSIDE, 20000))])
+    pair.close_zone()
+    eventually(lambda: not pair.edge.is_up() and not pair.core.is_up(), "the zone is down", 30)
+    before = [peer.total("received") for peer in (outside, inside)]
+    eventually(lambda: all(peer.total("received") > had + 500
+                           for peer, had in zip((outside, inside), before)), "media goes on", 20)
+    expect_clean(outside, inside)
+    pair.open_zone()
+    pair.wait_up(40)
+    expect_clean(outside, inside)
+
+
+@case
+def a_firewall_that_forgets_costs_a_moment(scratch):
+    pair, _, outside, inside = _calls(
+        scratch, [(Side(OUTSIDE, 30000, (CM,)), Side(INSIDE, 20000))])
+    pair.flush_firewall()
+    before = [peer.total("received") for peer in (outside, inside)]
+    eventually(lambda: all(peer.total("received") > had + 100
+                           for peer, had in zip((outside, inside), before)), "media goes on")
+
+
+@case
+def strangers_move_nothing_but_counters(scratch):
+    pair, made, outside, inside = _calls(
+        scratch, [(Side(OUTSIDE, 30000, (CM,)), Side(INSIDE, 20000))])
+    client = made[0].a.given
+    pair.spray([client.port, *range(36000, 36012)], 200)
+    _heard((outside, inside), 200)
+    expect_clean(outside, inside)
+    drops = pair.edge.drops()
+    expect(sum(drops.get(name, 0) for name in ("flow_tag", "flow_unknown", "flow_malformed",
+                                               "flow_binding")) > 500, f"drops: {drops}")
+
+
+@case
+def plain_rtp_is_refused_at_both_nodes(scratch):
+    pair = Pair(scratch).add_ends().start()
+    pair.wait_flows()
+    for first, a, b in ((pair.edge, Side(OUTSIDE, 30000), Side(INSIDE, 20000)),
+                        (pair.core, Side(INSIDE, 20000), Side(OUTSIDE, 30000))):
+        try:
+            Call(pair.ng, a, b).offer()
+            expect(False, f"{first.role} took plain RTP towards the zone")
+        except NgError as refused:
+            expect("must be SRTP" in str(refused), refused)
+    expect(pair.edge.metric("turnpike_relay_sessions") == 0, "a session is left")
+
+
+@case
+def without_flows_calls_are_refused_with_the_reason(scratch):
+    pair = Pair(scratch).add_ends()
+    pair.close_flows()
+    pair.start()
+    try:
+        Call(pair.ng, Side(OUTSIDE, 30000, (CM,)), Side(INSIDE, 20000)).offer()
+        expect(False, "a call without a way for its media was taken")
+    except NgError as refused:
+        expect("no media can go to dmz/core1" in str(refused), refused)
+    expect("no media can go to dmz/core1" in pair.edge.log_text(), pair.edge.log_text()[-500:])
+
+
+if __name__ == "__main__":
+    run()
