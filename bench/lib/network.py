@@ -9,6 +9,7 @@ import contextlib
 import subprocess
 
 RELAY = ("203.0.113.1", "192.0.2.1")
+ZONE = "198.51.100.1"  # of a traversal pair, between its nodes
 PHONES = ("203.0.113.10", "192.0.2.10")
 
 
@@ -31,7 +32,7 @@ class Namespace:
         _ip("netns", "add", name)
         try:
             _ip("-n", name, "link", "set", "lo", "up")
-            for address in RELAY + PHONES:
+            for address in (*RELAY, ZONE, *PHONES):
                 _ip("-n", name, "addr", "add", f"{address}/32", "dev", "lo")
         except NetworkError:
             self.remove()

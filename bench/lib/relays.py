@@ -64,17 +64,23 @@ class Relay:
     @contextlib.contextmanager
     def running(self, space, folder, core):
         """The process while it serves in the namespace `space`, bound to `core`."""
-        log_path = folder / f"{self.name}.log"
+        with self.process(space, folder, core, self.command(folder), self.name) as process:
+            self._wait_ready(space, process, folder / f"{self.name}.log")
+            yield process
+
+    @contextlib.contextmanager
+    def process(self, space, folder, core, command, name):
+        """A process with this command line, perhaps not serving yet; its end is judged."""
+        log_path = folder / f"{name}.log"
         with open(log_path, "ab") as log:
             process = subprocess.Popen(
-                space.command("taskset", "-c", core, *self.command(folder)),
+                space.command("taskset", "-c", core, *command),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 start_new_session=True, preexec_fn=_before_exec)
         try:
-            self._wait_ready(space, process, log_path)
             yield process
             if process.poll() is not None:
-                raise RelayError(f"{self.name} ended on its own: {_tail(log_path)}")
+                raise RelayError(f"{name} ended on its own: {_tail(log_path)}")
         finally:
             _end(process)
 

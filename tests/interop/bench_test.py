@@ -149,6 +149,20 @@ def handshakes_are_made_and_measured(scratch):
 
 
 @case
+def both_nodes_of_a_pair_are_measured(scratch):
+    target = scratch.folder / "pair.json"
+    done = subprocess.run(
+        [str(ROOT / "bench" / "run"), "pair", "--no-build", "--calls", "20", "--rounds", "1",
+         "--seconds", "2", "--warm-up", "1", "--relays", "edge,core", "--json", str(target)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, check=False)
+    expect(done.returncode == 0, f"ends with {done.returncode}: {done.stdout}{done.stderr}")
+    runs = json.loads(target.read_text())["comparisons"][0]["runs"]
+    for node in ("edge", "core"):
+        (found,) = runs[node]
+        expect(found["checked"] > 0 and found["cpu_ns_per_packet"] > 0, f"{node}: {found}")
+
+
+@case
 def nothing_of_a_measurement_stays_behind(scratch):
     before = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
     done = subprocess.run(
