@@ -66,7 +66,18 @@ std::string protection(const Json& leg) {
   const Json& suite = leg.at("suite");
   if (suite != "none") return "SRTP " + shown(suite);
   const std::string keying = leg.value("keying", "plain");
-  return keying == "plain" ? "plain RTP" : "SRTP by " + keying + ", no key yet";
+  if (keying == "plain") return "plain RTP";
+  // At the edge of a traversal pair there is never a key to wait for.
+  if (keying == "keyless: dtls" || keying == "signalling-sees-keys") {
+    return "SRTP of others, passed on (" + keying + ")";
+  }
+  return "SRTP by " + keying + ", no key yet";
+}
+
+/// Between which addresses the leg is. One to the other node of a traversal pair has none.
+std::string place(const Json& leg) {
+  if (leg.at("local").is_null()) return "over the zone";
+  return address(leg.at("local")) + " to " + address(leg.at("remote"));
 }
 
 std::string ice_text(const Json& ice) {
@@ -98,8 +109,7 @@ std::string dtls_text(const Json& dtls) {
 std::string leg_text(const char* title, const Json& leg) {
   std::string text =
       std::string(title) + ", last packet " + ago(leg.at("last_packet_age_seconds")) + "\n";
-  text += "  " + shown(leg.at("interface")) + ", " + address(leg.at("local")) + " to " +
-          address(leg.at("remote")) + ", " + protection(leg) + "\n";
+  text += "  " + shown(leg.at("interface")) + ", " + place(leg) + ", " + protection(leg) + "\n";
   text += ice_text(leg.value("ice", Json())) + dtls_text(leg.value("dtls", Json()));
   text += "  received  " + number(leg.at("packets_received")) + " packets, " +
           number(leg.at("bytes_received")) + " bytes, " + number(leg.at("rtcp_received")) +

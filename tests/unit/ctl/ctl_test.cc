@@ -83,6 +83,16 @@ TEST(CtlPrint, session_tells_how_ice_and_dtls_stand) {
                                "  DTLS waiting; last failure: no answer (timeout)\n"));
 }
 
+TEST(CtlPrint, session_of_an_edge_tells_whose_keys_pass) {
+  std::string body = kSession;
+  const std::string suite = "\"suite\": \"none\",";
+  body.replace(body.find(suite), suite.size(), suite + "\"keying\": \"keyless: dtls\",");
+  const std::string local = "\"local\": \"192.0.2.1:36002\"";
+  body.replace(body.find(local), local.size(), "\"local\": null");
+  EXPECT_THAT(*print_session(body),
+              HasSubstr("  inside, over the zone, SRTP of others, passed on (keyless: dtls)\n"));
+}
+
 TEST(CtlPrint, sessions_of_a_call) {
   EXPECT_THAT(*sessions_of_call(kSessions, "abc@host"), ElementsAre("0-1-1"));
   EXPECT_THAT(*sessions_of_call(kSessions, "abc"), IsEmpty());
