@@ -161,6 +161,11 @@ class Baresip:
         self.stop()
 
     @property
+    def tone_hz(self) -> int:
+        """What it plays."""
+        return self._tone_hz
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 

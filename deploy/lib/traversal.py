@@ -14,6 +14,7 @@ Not: what a call should be like; the caller judges. Phones are baresip.py.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import http.client
 import json
@@ -368,6 +369,11 @@ class Pair:
     def core_is_chosen(self):
         return "FLAGS: AP" in self.edge.sip("dispatcher.list")
 
+    def core_sees_phone(self):
+        """Whether the phone inside has answered the core's OPTIONS."""
+        pattern = re.escape(PHONE_ADDRESS["inside"]) + r":5060\S*\s+FLAGS: AP"
+        return re.search(pattern, self.core.sip("dispatcher.list")) is not None
+
     # -- phones --------------------------------------------------------------------------------
 
     def phone_outside(self, user="alice", place="client", tone_hz=1000, answer="auto",
@@ -399,3 +405,58 @@ class Pair:
 
 def call_uri(user):
     return f"sip:{user}@{DOMAIN}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Heard:
+    """What came of a call."""
+
+    caller_hz: float  # the tone that the caller heard
+    called_hz: float
+    suites: tuple  # SRTP suite of caller and called, "" for plain RTP
+
+
+def establish(caller, called, uri):
+    """Dials and waits until both say that the call is up."""
+    for phone in (caller, called):
+        phone.forget_events()
+    caller.dial(uri)
+    try:
+        caller.wait_established(15)
+        called.wait_established(5)
+    except baresip.BaresipError as error:
+        raise PairError(f"the call to {uri} did not come up: {error}") from error
+
+
+def hear(*phones, packets=60):
+    """Waits until each phone has received that many more packets of RTP."""
+    for phone in phones:
+        before = phone.rtp_statistics().get("received", 0)
+        wait_for(lambda: phone.rtp_statistics().get("received", 0) >= before + packets,
+                 lambda: f"{phone.name} hears {packets} packets: {phone.rtp_statistics()}", 10)
+
+
+def end(phone, other):
+    """Hangs up at `phone`; both know it afterwards."""
+    phone.hang_up()
+    for one in (phone, other):
+        one.wait_closed(5)
+
+
+def judge_tones(caller, called, seconds=0.7):
+    """After the call: what each recorded must be the other's tone."""
+    for phone, other in ((caller, called), (called, caller)):
+        heard = phone.heard()
+        if not heard.holds(other.tone_hz, seconds):
+            raise PairError(f"{phone.name} should hear {other.tone_hz} Hz for {seconds} s, "
+                            f"heard {heard}")
+    return caller.heard().frequency_hz, called.heard().frequency_hz
+
+
+def talk(caller, called, uri, packets=60):
+    """A whole call: both hear `packets` packets and the other's tone; the caller hangs up."""
+    establish(caller, called, uri)
+    hear(caller, called, packets=packets)
+    suites = (caller.suite(), called.suite())
+    end(caller, called)
+    return Heard(*judge_tones(caller, called), suites)

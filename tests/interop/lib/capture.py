@@ -8,16 +8,23 @@
 import socket
 import threading
 
+from . import case  # noqa: F401  (puts deploy/lib on the module path)
+import netns
+
 ETH_P_ALL = 3
 
 
 class Capture:
-    def __init__(self, interface):
-        self._interface = interface
+    """`place`: the network namespace that the interface is in; None: our own."""
+
+    def __init__(self, interface, place=None):
+        self._interface, self._place = interface, place
         self._frames = []
 
     def __enter__(self):
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        with netns.inside(self._place):
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW,
+                                         socket.htons(ETH_P_ALL))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         self._socket.bind((self._interface, 0))
         self._socket.settimeout(0.1)

@@ -4,7 +4,6 @@ written by hand, relays that count what they are asked for."""
 # time limit: 300 s
 
 import dataclasses
-import re
 import subprocess
 
 import edge as edges
@@ -85,12 +84,10 @@ class Pair:
         self.scratch.on_exit(agent.close)
         agent.connect((CORE_INSIDE, 5060))
         agent.answers_options = True
-        def servers():
-            return self.core.sip("dispatcher.list")
         def lives():
             agent._read(0.05)
-            return re.search(r"URI: sip:10.30.0.10:5060\S*\s+FLAGS: AP", servers())
-        eventually(lives, lambda: "the core sees the phone: " + servers(), 10)
+            return self.pair.core_sees_phone()
+        eventually(lives, "the core sees the phone", 10)
         return agent
 
     def stream(self, place):

@@ -1,0 +1,171 @@
+"""Calls of baresip phones through a traversal pair: a client behind a NAT, an edge, a firewall that
+lets nothing in, a core, a phone inside. What crosses each hop is captured and searched."""
+# time limit: 300 s
+
+import time
+
+from lib import turnpiked, wire
+from lib.capture import Capture
+from lib.case import case, eventually, expect, note, run
+from traversal import (NUMBER, Pair, Topology, call_uri, end, establish, hear, judge_tones, talk)
+
+ALICE_HZ, BOB_HZ, DESK_HZ = 1000, 700, 440
+
+
+class Site:
+    """Everything up. `pair` is the traversal.Pair; the firewall's count is judged at the end."""
+
+    def __init__(self, scratch, **sections):
+        self.scratch = scratch
+        self.net = scratch.enter(Topology("tp-"))
+        names = ("turnpiked", "turnpikectl")
+        self.pair = scratch.enter(Pair(
+            scratch.folder, self.net, {name: turnpiked.executable(name) for name in names},
+            **sections))
+        scratch.on_exit(self._print_logs)
+
+    def _print_logs(self):
+        for node in self.pair.nodes:
+            for program in ("kamailio", "turnpiked"):
+                print("".join(f"     {node.role} {program} | {line}\n"
+                              for line in node.log(program).splitlines()[-12:]), end="")
+
+    def desk(self, **options):
+        phone = self.pair.phone_inside(tone_hz=DESK_HZ, **options)
+        eventually(self.pair.core_sees_phone, "the core sees the phone inside")
+        return phone
+
+    def alice(self, **options):
+        return self.pair.phone_outside("alice", tone_hz=ALICE_HZ, **options)
+
+    def bob(self, **options):
+        return self.pair.phone_outside("bob", place="nat", tone_hz=BOB_HZ, **options)
+
+    def capture(self, place, word):
+        return Capture(self.net.link_of(place, word), self.net.name(place))
+
+    def expect_all_given_back(self):
+        for node in self.pair.nodes:
+            eventually(lambda: not node.sessions(), f"the {node.role} gives its ports back")
+
+    def expect_nothing_begun_by_the_edge(self):
+        counted = self.net.firewall_counters()
+        expect(counted["to_edge"] > 0 and counted["from_edge_new"] == 0, f"{counted}")
+
+
+@case
+def tones_cross_in_every_direction_and_nobody_reads_them(scratch):
+    site = Site(scratch)
+    alice, bob, desk = site.alice(), site.bob(), site.desk()
+    with site.capture("edge", "ne") as outer, site.capture("edge", "ef") as middle, \
+            site.capture("inside", "ci") as inner:
+        for caller, called, uri in ((alice, desk, NUMBER), (desk, alice, "alice"),
+                                    (alice, bob, "bob"), (bob, desk, NUMBER)):
+            heard = talk(caller, called, call_uri(uri))
+            note(f"{caller.name} calls {called.name}: {heard}")
+            for phone, suite in zip((caller, called), heard.suites):
+                expect(bool(suite) == (phone is not desk), f"{phone.name} has {suite or 'clear'}")
+            site.expect_all_given_back()
+    tones = (ALICE_HZ, BOB_HZ, DESK_HZ)
+    found = wire.readable(inner.frames(), *tones)
+    expect(found == {"SIP", "RTP"}, f"in clear inside, but only {found} was found")
+    for capture, hop in ((outer, "client and edge"), (middle, "edge and core")):
+        found = wire.readable(capture.frames(), *tones)
+        expect(not found, f"{found} can be read between {hop}")
+        packets = wire.udp_packets(capture.frames())
+        expect(packets > 500, f"only {packets} packets of media between {hop}")
+    site.expect_nothing_begun_by_the_edge()
+
+
+@case
+def hold_and_resume(scratch):
+    site = Site(scratch)
+    alice, desk = site.alice(), site.desk()
+    establish(alice, desk, call_uri(NUMBER))
+    hear(alice, desk)
+    for phone in (alice, desk):
+        phone.hold()
+        eventually(lambda: _one_is_silent(alice, desk), "media stops on hold")
+        phone.resume()
+        hear(alice, desk)
+    end(alice, desk)
+    judge_tones(alice, desk)
+    site.expect_all_given_back()
+    site.expect_nothing_begun_by_the_edge()
+
+
+def _one_is_silent(*phones):
+    before = [phone.rtp_statistics().get("received", 0) for phone in phones]
+    until = time.monotonic() + 0.33
+    eventually(lambda: time.monotonic() > until, "time passes")
+    return any(phone.rtp_statistics().get("received", 0) == count
+               for phone, count in zip(phones, before))
+
+
+@case
+def either_side_hangs_up(scratch):
+    site = Site(scratch)
+    alice, bob, desk = site.alice(), site.bob(), site.desk()
+    for caller, called, uri in ((alice, desk, NUMBER), (alice, bob, "bob")):
+        for first, second in ((caller, called), (called, caller)):
+            establish(caller, called, call_uri(uri))
+            hear(caller, called, packets=10)
+            end(first, second)
+            site.expect_all_given_back()
+
+
+@case
+def softphone_with_dtls(scratch):
+    site = Site(scratch)
+    desk = site.desk()
+    dtls = {"media_encryption": "dtls_srtp", "rtcp_mux": True}
+    alice, bob = site.alice(**dtls), site.bob(**dtls)
+    for caller, called, uri in ((alice, desk, NUMBER), (bob, desk, NUMBER), (desk, bob, "bob")):
+        talk(caller, called, call_uri(uri))
+    site.expect_nothing_begun_by_the_edge()
+
+
+def _refusal(phone, uri):
+    """Dials; why it was refused, and after how many seconds."""
+    phone.forget_events()
+    began = time.monotonic()
+    phone.dial(call_uri(uri))
+    reason = str(phone.wait_closed(10).get("param", ""))
+    return reason, time.monotonic() - began
+
+
+@case
+def media_in_clear_is_refused(scratch):
+    site = Site(scratch)
+    site.desk()
+    reason, _ = _refusal(site.alice(media_encryption=""), NUMBER)
+    expect("488" in reason, reason)
+    site.expect_all_given_back()
+
+
+@case
+def without_the_zone_calls_fail_loudly(scratch):
+    site = Site(scratch)
+    alice, desk = site.alice(), site.desk()
+    site.pair.core.stop()
+    for uri in (NUMBER, "bob"):
+        reason, seconds = _refusal(alice, uri)
+        note(f"{uri}: {reason} after {seconds:.2f} s")
+        expect("503" in reason and seconds < 5, f"{uri}: {reason} after {seconds:.2f} s")
+    expect("No Core Answers" in site.pair.edge.log("kamailio"), "the edge's log does not say it")
+    expect(not desk.events_of("CALL_INCOMING"), "it rang")
+    site.expect_nothing_begun_by_the_edge()
+
+
+@case
+def without_the_edge_the_inside_is_told(scratch):
+    site = Site(scratch)
+    site.alice()
+    desk = site.desk()
+    site.pair.edge.stop()
+    reason, seconds = _refusal(desk, "alice")
+    note(f"{reason} after {seconds:.2f} s")
+    expect("480" in reason and seconds < 5, f"{reason} after {seconds:.2f} s")
+
+
+run()
