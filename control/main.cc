@@ -9,6 +9,7 @@
 #include "control/config/host.h"
 #include "control/config/load.h"
 #include "control/daemon.h"
+#include "control/firewall/rules.h"
 #include "control/log/log.h"
 #include "control/process.h"
 #include "control/provision.h"
@@ -25,6 +26,8 @@ struct CommandLine {
   bool write_sidecar = false;
   std::string sidecar_directory;
   std::string certificate_directory;
+  std::string firewall_place;
+  std::vector<std::string> cores;
 };
 
 void print(std::FILE* to, const std::vector<std::string>& lines, const char* prefix) {
@@ -69,6 +72,22 @@ int provide(const CommandLine& options) {
   return write_sidecar_files(loaded.settings, options.sidecar_directory);
 }
 
+int print_firewall(const CommandLine& options) {
+  const config::Loaded loaded = config::load_file(options.config);
+  print(stderr, loaded.findings.mistakes(), "");
+  const auto place = firewall::place_of(options.firewall_place);
+  if (loaded.findings.has_mistakes() || !place) return kExitMisconfigured;
+  const auto rules = firewall::rules(
+      loaded.settings, *place,
+      options.cores.empty() ? firewall::addresses_towards_edges(loaded.settings) : options.cores);
+  if (!rules) {
+    std::fprintf(stderr, "turnpiked: %s\n", rules.error().message.c_str());
+    return kExitFailed;
+  }
+  std::fputs(rules->c_str(), stdout);
+  return kExitDone;
+}
+
 log::Options log_options(const config::LogSection& section) {
   log::Options options;
   if (section.level == "debug") options.level = log::Level::kDebug;
@@ -109,6 +128,12 @@ int main(int argc, char** argv) {
           ->expected(0, 1);
   app.add_option("--make-dev-certs", options.certificate_directory,
                  "make an authority and certificates for trials in a directory");
+  app.add_option("--print-firewall", options.firewall_place,
+                 "print packet filter rules (nft) for a place of the traversal pair")
+      ->check(CLI::IsMember({"edge", "firewall", "core"}));
+  app.add_option("--cores", options.cores,
+                 "addresses of the cores as edge and firewall see them, for --print-firewall")
+      ->delimiter(',');
   app.add_flag("--print-config-reference", options.print_reference,
                "print the reference of all configuration keys (Markdown)");
   app.set_version_flag("--version", "turnpiked " TURNPIKE_VERSION);
@@ -122,6 +147,7 @@ int main(int argc, char** argv) {
     std::fputs(config::reference().c_str(), stdout);
     return kExitDone;
   }
+  if (!options.firewall_place.empty()) return print_firewall(options);
   if (options.write_sidecar || !options.certificate_directory.empty()) return provide(options);
   try {
     return options.check ? check(options.config) : run(options.config);

@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "control/api/tls_json.h"
 #include "control/api/zones_json.h"
 
 namespace turnpike::api {
@@ -191,6 +192,7 @@ void Endpoints::handle(const Request& request, Respond respond) {
     if (path == "/v1/status") return respond(status());
     if (path == "/v1/sessions") return respond(sessions());
     if (path == "/v1/zones") return respond(zones());
+    if (path == "/v1/tls/connections") return respond(tls_connections());
     if (path.starts_with(kSession)) return session(path.substr(kSession.size()), respond);
   }
   respond(failure(404, "there is nothing under this path"));
@@ -241,6 +243,12 @@ Response Endpoints::zones() const {
   const auto zones = context_.zones ? context_.zones() : std::vector<zone::ZoneReport>{};
   return {200, "application/json",
           zones_json(zones, context_.clock(), std::chrono::system_clock::now())};
+}
+
+Response Endpoints::tls_connections() const {
+  const auto zones = context_.zones ? context_.zones() : std::vector<zone::ZoneReport>{};
+  return {200, "application/json",
+          tls_connections_json(zones, context_.clock(), std::chrono::system_clock::now())};
 }
 
 Response Endpoints::sessions() const {

@@ -37,7 +37,7 @@ class Endpoints {
   explicit Endpoints(EndpointsContext context);
 
   /// GET /metrics, /healthz, /readyz through both doors; /v1/status, /v1/sessions,
-  /// /v1/sessions/ID and /v1/zones through the unix socket only.
+  /// /v1/sessions/ID, /v1/zones and /v1/tls/connections through the unix socket only.
   void handle(const Request& request, Respond respond);
 
   /// Takes kSessionStats events with a token of ours. True when it was one.
@@ -57,6 +57,7 @@ class Endpoints {
   Response status() const;
   Response sessions() const;
   Response zones() const;
+  Response tls_connections() const;
   void session(std::string_view id_text, Respond respond);
 
   EndpointsContext context_;

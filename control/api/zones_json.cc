@@ -4,12 +4,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "control/api/certificate_json.h"
+
 namespace turnpike::api {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr double kSecondsOfADay = 86400;
 
 double seconds(auto duration) {
   return static_cast<double>(std::chrono::duration_cast<Milliseconds>(duration).count()) / 1000.0;
@@ -54,16 +54,7 @@ class Writer {
   static Json text(const std::string& value) { return value.empty() ? Json() : Json(value); }
 
   Json certificate(const pki::CertificateFacts& facts) const {
-    if (facts.sha256.empty()) return Json();
-    Json names = facts.dns_names;
-    for (const std::string& address : facts.ip_addresses) names.push_back(address);
-    const auto since_epoch = facts.not_after.time_since_epoch();
-    return {{"subject", facts.subject},
-            {"names", std::move(names)},
-            {"sha256", facts.sha256},
-            {"expires_epoch_seconds",
-             std::chrono::duration_cast<std::chrono::seconds>(since_epoch).count()},
-            {"expires_in_days", seconds(facts.not_after - wall_now_) / kSecondsOfADay}};
+    return certificate_json(facts, wall_now_);
   }
 
   static Json reasons(const auto& counters) {

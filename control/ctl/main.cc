@@ -107,6 +107,10 @@ int main(int argc, char** argv) {
   const CLI::App* zone = app.add_subcommand("zone", "zones, peers, certificates, last errors");
   CLI::App* session = app.add_subcommand("session", "figures of one session, by leg and stream");
   session->add_option("ID", name, "as `turnpikectl sessions` shows it, or a call-id")->required();
+  CLI::App* tls = app.add_subcommand("tls", "what is encrypted, and how");
+  tls->require_subcommand(1);
+  const CLI::App* tls_connections = tls->add_subcommand(
+      "connections", "every TLS connection of turnpiked: peer, cipher, how it was verified");
   doctor::ExamineOptions what;
   what.config_path = "/etc/turnpike/turnpike.toml";
   CLI::App* doctor =
@@ -128,6 +132,9 @@ int main(int argc, char** argv) {
   }
   if (zone->parsed()) {
     return finish(show(options, fetch(options, "/v1/zones"), ctl::print_zones));
+  }
+  if (tls_connections->parsed()) {
+    return finish(show(options, fetch(options, "/v1/tls/connections"), ctl::print_tls_connections));
   }
   if (doctor->parsed()) return finish(examine(options, what, socket->count() > 0));
   return finish(show_sessions(options, name));

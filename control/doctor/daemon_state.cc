@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "control/ctl/client.h"
+#include "control/doctor/words.h"
 #include "control/loop/socket_address.h"
 
 namespace turnpike::doctor {
@@ -69,6 +70,10 @@ ZoneState read_zone(const Json& json) {
   zone.name = text_of(json, "name");
   zone.files_trouble = text_of(json, "files_trouble");
   zone.last_refusal = read_trouble(json.at("last_refusal"));
+  for (const Json& refused : json.at("refused")) {
+    if (reason_of(text_of(refused, "reason")) != zone::Reason::kWrongPassword) continue;
+    zone.wrong_passwords = refused.at("count").get<std::uint64_t>();
+  }
   for (const Json& peer : json.at("peers")) zone.peers.push_back(read_peer(peer));
   return zone;
 }

@@ -159,12 +159,20 @@ class Examination {
     listener("ng.udp", settings_.ng.udp, kRelay, true);
     if (!config::wants_sidecar(settings_)) return;
     const sidecar::SipConfig sip = config::sip_config(settings_);
+    if (sip.role != sidecar::NodeRole::kCore) examine_outside_listeners(sip);
+    if (sip.role != sidecar::NodeRole::kEdge) examine_inside_listeners(sip);
+  }
+
+  void examine_outside_listeners(const sidecar::SipConfig& sip) {
     for (const auto& address : sip.outside.addresses) {
       listener("sip.tls_port", {address.local, sip.tls_port}, kSipServer);
       listener("sip.wss_port", {address.local, sip.wss_port}, kSipServer);
       if (sip.peers.empty()) continue;
       listener("sip.mtls_port", {address.local, sip.mtls_port}, kSipServer);
     }
+  }
+
+  void examine_inside_listeners(const sidecar::SipConfig& sip) {
     for (const auto& address : sip.inside.addresses) {
       listener("sip.inside_port", {address.local, sip.inside_port}, kSipServer, true);
       listener("sip.inside_port", {address.local, sip.inside_port}, kSipServer);
@@ -234,8 +242,12 @@ class Examination {
       const config::ZonePeerSection& peer = zone.peers[i];
       examine_peer(zone, peer, *of_service, of_service->peers[i], state);
       if (!peer.sip_target.is_set()) continue;
-      judge_sip_target("zone." + zone.name + ".peer." + peer.name + ".sip_target", peer.sip_target,
-                       try_tcp(peer.sip_target), report_);
+      // Not tried: the packet filter may let in nobody but turnpiked.
+      ListenerFacts target{.key = "zone." + zone.name + ".peer." + peer.name + ".sip_target",
+                           .address = peer.sip_target,
+                           .program = config::wants_sidecar(settings_) ? kSipServer : ""};
+      look_at_listener(sockets_, target);
+      judge_sip_target(target, report_);
     }
   }
 
@@ -252,14 +264,14 @@ class Examination {
       judge_peer_up(zone.name, *known, report_);
       return judge_flows(zone, *known, report_);
     }
-    if (is_core_) return try_peer(zone, peer, zone_config, peer_config, known);
+    if (is_core_) return try_peer(zone, peer, zone_config, peer_config, state, known);
     if (known != nullptr) judge_peer_missing(zone, peer, *state, *known, report_);
   }
 
   /// As far as this node's files allow.
   void try_peer(const config::ZoneSection& zone, const config::ZonePeerSection& peer,
                 const zone::ZoneConfig& zone_config, const zone::PeerConfig& peer_config,
-                const PeerState* known) {
+                const ZoneState* state, const PeerState* known) {
     const auto context = tls::Context::load(zone_config.tls);
     const auto password = config::read_secret_file(zone_config.password_file);
     ProbeFacts facts;
@@ -279,7 +291,7 @@ class Examination {
                                 "this node's own files cannot be used",
                             "mend what is told above");
     }
-    judge_probe(zone, peer, facts, known, std::chrono::system_clock::now(), report_);
+    judge_probe(zone, peer, facts, state, known, std::chrono::system_clock::now(), report_);
   }
 
   const ExamineOptions& options_;

@@ -111,6 +111,7 @@ struct ZoneState {
   std::string name{};
   std::string files_trouble{};
   TroubleFacts last_refusal{};
+  std::uint64_t wrong_passwords = 0;  ///< connections refused for that since the daemon's start
   std::vector<PeerState> peers{};
 };
 

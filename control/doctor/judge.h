@@ -22,14 +22,14 @@ void judge_holder(const std::string& path, const DaemonState& daemon, const Conn
                   Report& report);
 /// `answer`: of a ping; empty: it was a pong.
 void judge_ng(const std::string& where, const std::string& answer, Report& report);
-/// The SIP server to which a peer's streams are connected.
-void judge_sip_target(const std::string& key, const SocketAddress& address,
-                      const ConnectFacts& tried, Report& report);
+/// The SIP server to which a peer's streams are connected; of any program when its `program` is "".
+void judge_sip_target(const ListenerFacts& target, Report& report);
 
-/// A connection that was made to an edge; `state` is what the daemon says of that peer, if it does.
+/// A connection that was made to an edge; `zone_state` and `state` are what the daemon says of the
+/// zone and of that peer, if it does.
 void judge_probe(const config::ZoneSection& zone, const config::ZonePeerSection& peer,
-                 const ProbeFacts& probe, const PeerState* state, pki::WallTime now,
-                 Report& report);
+                 const ProbeFacts& probe, const ZoneState* zone_state, const PeerState* state,
+                 pki::WallTime now, Report& report);
 /// A peer with which the daemon is connected.
 void judge_peer_up(const std::string& zone, const PeerState& peer, Report& report);
 /// The media flows with a peer that is up: UDP between the nodes, both ways.

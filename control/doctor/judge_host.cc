@@ -196,13 +196,19 @@ void judge_ng(const std::string& where, const std::string& answer, Report& repor
                 "(ng.unix_group) and turnpiked's log");
 }
 
-void judge_sip_target(const std::string& key, const SocketAddress& address,
-                      const ConnectFacts& tried, Report& report) {
-  if (tried.error == 0) return report.ok(key, "a SIP server waits at " + to_string(address));
-  report.failed(
-      key, to_string(address) + ": " + (tried.timed_out ? "no answer" : error_text(tried.error)),
-      "start the SIP server (systemctl start turnpike-sip), or give the address at "
-      "which it waits for what the peer sends");
+void judge_sip_target(const ListenerFacts& target, Report& report) {
+  const std::string place = to_string(target.address);
+  const bool known = target.holder.pid != 0;
+  if (!target.held) {
+    report.failed(target.key, "nobody waits at " + place,
+                  "start the SIP server (systemctl start turnpike-sip), or give the address at "
+                  "which it waits for what the peer sends");
+  } else if (known && !target.program.empty() && target.holder.name != target.program) {
+    report.failed(target.key, place + " is taken by " + name_of(target.holder),
+                  "stop that program, or choose another port and write the sidecar's files again");
+  } else {
+    report.ok(target.key, (known ? name_of(target.holder) : "a program") + " waits at " + place);
+  }
 }
 
 }  // namespace turnpike::doctor

@@ -39,9 +39,14 @@ const TroubleFacts* witness(const PeerState* state) {
 /// One examination's lines about one edge.
 class ProbeJudge {
  public:
-  ProbeJudge(std::string check, const ProbeFacts& probe, const PeerState* state, pki::WallTime now,
-             Report& report)
-      : check_(std::move(check)), probe_(probe), state_(state), now_(now), report_(report) {}
+  ProbeJudge(std::string check, const ProbeFacts& probe, const ZoneState* zone_state,
+             const PeerState* state, pki::WallTime now, Report& report)
+      : check_(std::move(check)),
+        probe_(probe),
+        zone_state_(zone_state),
+        state_(state),
+        now_(now),
+        report_(report) {}
 
   void run() {
     if (probe_.stage == Stage::kConnect) return connect_failed();
@@ -106,13 +111,24 @@ class ProbeJudge {
     }
     std::string saw = zone::info_of(probe_.reason).text;
     if (!probe_.detail.empty()) saw += " (" + probe_.detail + ")";
-    if (!probe_.heard && is_vague(probe_.reason)) {
-      return report_.failed(
-          check_ + step, "the edge hangs up at once, without a word of TLS",
-          "it does not hear this address for a minute after wrong passwords or too many "
-          "connections, and nobody while its own files are unusable: run doctor on the edge");
-    }
+    if (!probe_.heard && is_vague(probe_.reason)) return hung_up(check_ + step);
     report_.failed(check_ + step, saw, mend_of(probe_.reason, zone::Role::kEdge, probe_.detail));
+  }
+
+  /// So an edge treats an address that it does not want to hear at present.
+  void hung_up(const std::string& check) {
+    if (zone_state_ != nullptr && zone_state_->wrong_passwords > 0) {
+      report_.failed(check,
+                     "the edge hangs up at once; it has refused turnpiked " +
+                         std::to_string(zone_state_->wrong_passwords) +
+                         " times before: " + zone::info_of(Reason::kWrongPassword).text,
+                     mend_of(Reason::kWrongPassword, zone::Role::kEdge, ""));
+      return;
+    }
+    report_.failed(
+        check, "the edge hangs up at once, without a word of TLS",
+        "it does not hear this address for a minute after wrong passwords or too many "
+        "connections, and nobody while its own files are unusable: run doctor on the edge");
   }
 
   void tell_certificate() {
@@ -138,6 +154,7 @@ class ProbeJudge {
 
   std::string check_;
   const ProbeFacts& probe_;
+  const ZoneState* zone_state_;
   const PeerState* state_;
   pki::WallTime now_;
   Report& report_;
@@ -146,9 +163,10 @@ class ProbeJudge {
 }  // namespace
 
 void judge_probe(const config::ZoneSection& zone, const config::ZonePeerSection& peer,
-                 const ProbeFacts& probe, const PeerState* state, pki::WallTime now,
-                 Report& report) {
-  ProbeJudge("zone " + zone.name + ", edge " + peer.name, probe, state, now, report).run();
+                 const ProbeFacts& probe, const ZoneState* zone_state, const PeerState* state,
+                 pki::WallTime now, Report& report) {
+  ProbeJudge("zone " + zone.name + ", edge " + peer.name, probe, zone_state, state, now, report)
+      .run();
 }
 
 void judge_peer_up(const std::string& zone, const PeerState& peer, Report& report) {

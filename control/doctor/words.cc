@@ -144,7 +144,7 @@ bool is_vague(zone::Reason reason) {
   for (const Reason vague :
        {Reason::kNone, of(tls::Refusal::kClosedEarly), of(tls::Refusal::kBadRecord),
         Reason::kRefusedThere, Reason::kBroken, Reason::kTooSlow, Reason::kClosedThere,
-        Reason::kReplaced, Reason::kStopped, Reason::kAfterWrongPassword}) {
+        Reason::kReplaced, Reason::kStopped, Reason::kAfterWrongPassword, Reason::kUnreachable}) {
     if (reason == vague) return true;
   }
   return false;

@@ -230,6 +230,11 @@ std::string Session::cipher() const {
   return SSL_get_cipher_name(native_->ssl.get());
 }
 
+std::string Session::server_name() const {
+  const char* const name = SSL_get_servername(native_->ssl.get(), TLSEXT_NAMETYPE_host_name);
+  return name == nullptr ? std::string() : shown(name);
+}
+
 const pki::CertificateFacts& Session::peer() const {
   return native_->check.peer;
 }

@@ -67,6 +67,8 @@ class Session {
   const pki::CertificateFacts& peer() const;
   /// Which of PeerRule::names the certificate has; empty before that is known.
   const std::string& peer_name() const;
+  /// The name that the client asked for (SNI); empty: none, or not known yet.
+  std::string server_name() const;
   /// "TLSv1.3", "TLS_AES_256_GCM_SHA384"; only in the state kOpen.
   std::string version() const;
   std::string cipher() const;

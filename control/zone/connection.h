@@ -62,6 +62,7 @@ class Connection {
   const Hello& peer_hello() const { return *challenge_->peer(); }
   const pki::CertificateFacts& peer_certificate() const { return tls_.peer(); }
   const std::string& peer_name() const { return tls_.peer_name(); }
+  const tls::Session& tls() const { return tls_; }
   /// "TLSv1.3 TLS_AES_256_GCM_SHA384"; empty before TLS is up.
   std::string tls_description() const;
   /// Of the last keep-alive; zero before the first answer.

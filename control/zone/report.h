@@ -21,6 +21,16 @@ struct Trouble {
   Instant at{};
 };
 
+/// What TLS has agreed on and checked.
+struct TlsReport {
+  bool dialled = false;  ///< by this node
+  std::string version;
+  std::string cipher;
+  std::string matched_name;           ///< of those that are accepted, the one that the peer has
+  std::string server_name;            ///< that the dialling end asked for (SNI); empty: none
+  pki::CertificateFacts certificate;  ///< the peer's, as it was when the connection was made
+};
+
 struct ConnectionReport {
   Purpose purpose = Purpose::kSignallingByCore;
   bool up = false;
@@ -28,6 +38,7 @@ struct ConnectionReport {
   Instant since{};          ///< of `up` or of not being up
   std::string address;      ///< of the other end, while up
   std::string tls;          ///< version and cipher, while up
+  TlsReport security;       ///< the same and more, while up
   Nanoseconds round_trip{};
   std::size_t streams = 0;
   std::uint64_t bytes_received = 0;  ///< of all connections since the start

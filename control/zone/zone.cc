@@ -481,6 +481,12 @@ PeerReport Zone::report_of(const Peer& peer) const {
     if (!slot.up) continue;
     one.address = to_string(slot.link->remote());
     one.tls = connection.tls_description();
+    one.security = {.dialled = environment_.role == Role::kCore,
+                    .version = connection.tls().version(),
+                    .cipher = connection.tls().cipher(),
+                    .matched_name = connection.peer_name(),
+                    .server_name = connection.tls().server_name(),
+                    .certificate = connection.peer_certificate()};
     one.round_trip = connection.round_trip();
     one.streams = slot.link->stream_count();
   }

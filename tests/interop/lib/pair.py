@@ -175,10 +175,15 @@ class Node:
     def is_up(self):
         return self.zone()["state"] == "up"
 
+    def ask(self, *words, as_json=False):
+        """What turnpikectl says."""
+        more = ["--json"] if as_json else []
+        return subprocess.run([executable("turnpikectl"), "--socket", self.folder / "api.sock",
+                               *more, *words], capture_output=True, text=True, check=True).stdout
+
     def text(self):
         """What an operator reads."""
-        return subprocess.run([executable("turnpikectl"), "--socket", self.folder / "api.sock",
-                               "zone"], capture_output=True, text=True, check=True).stdout
+        return self.ask("zone")
 
     def metric(self, name, **labels):
         found = []

@@ -166,16 +166,20 @@ TEST(DoctorHost, holder_ng_and_sip_server) {
   judge_holder("/h", DaemonState{}, {}, report);
   judge_ng("/ng", "", report);
   judge_ng("/ng", "no reply in time", report);
-  const SocketAddress target = *parse_socket_address("127.0.0.1:5070");
-  judge_sip_target("t", target, {}, report);
-  judge_sip_target("t", target, {ECONNREFUSED, false}, report);
-  judge_sip_target("t", target, {ETIMEDOUT, true}, report);
+  ListenerFacts target{.key = "t", .address = *parse_socket_address("127.0.0.1:7201")};
+  judge_sip_target(target, report);
+  target.held = true;
+  judge_sip_target(target, report);
+  target.holder = {4, "asterisk"};
+  judge_sip_target(target, report);
+  target.program = "kamailio";
+  judge_sip_target(target, report);
   std::string verdicts;
   for (const Finding& one : report.findings()) {
     verdicts += one.verdict == Verdict::kOk ? "." : "F";
   }
-  EXPECT_EQ(verdicts, "F.F..F.FF");
-  EXPECT_THAT(report.findings().back().saw, HasSubstr("no answer"));
+  EXPECT_EQ(verdicts, "F.F..FF..F");
+  EXPECT_THAT(report.findings().back().saw, HasSubstr("is taken by asterisk (process 4)"));
 }
 
 TEST(DoctorReport, text_and_json_hold_the_same) {

@@ -34,13 +34,14 @@ ProbeFacts probe(Stage stage, Reason reason = Reason::kNone, const std::string& 
   return facts;
 }
 
-Report judged(const ProbeFacts& facts, const PeerState* state = nullptr) {
+Report judged(const ProbeFacts& facts, const PeerState* state = nullptr,
+              const ZoneState* zone_state = nullptr) {
   config::ZoneSection zone;
   zone.name = "dmz";
   config::ZonePeerSection peer;
   peer.name = "e1";
   Report report;
-  judge_probe(zone, peer, facts, state, kNow, report);
+  judge_probe(zone, peer, facts, zone_state, state, kNow, report);
   return report;
 }
 
@@ -142,6 +143,11 @@ TEST(DoctorZone, where_our_own_try_says_nothing_the_daemon_is_the_witness) {
               HasSubstr("turnpiked was told: meaning of wrong_password"));
   const PeerState vague = peer_state("closed_early", "broken");
   EXPECT_THAT(failure(judged(facts, &vague)), HasSubstr("run doctor on the edge"));
+  ZoneState zone;
+  EXPECT_THAT(failure(judged(facts, &vague, &zone)), HasSubstr("run doctor on the edge"));
+  zone.wrong_passwords = 2;
+  EXPECT_THAT(failure(judged(facts, &vague, &zone)),
+              HasSubstr("it has refused turnpiked 2 times before: the user or the password"));
   // What we see ourselves goes before what was once.
   EXPECT_THAT(failure(judged(probe(Stage::kTls, zone::of(tls::Refusal::kExpired)), &state)),
               HasSubstr("has expired"));

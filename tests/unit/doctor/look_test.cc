@@ -143,6 +143,7 @@ TEST(DoctorLook, a_holder_that_is_not_there) {
 TEST(DoctorDaemon, zones_are_read_from_the_api) {
   DaemonState daemon;
   ASSERT_TRUE(read_zones(R"({"zones": [{"name": "dmz", "files_trouble": null,
+    "refused": [{"reason": "expired", "count": 3}, {"reason": "wrong_password", "count": 4}],
     "last_refusal": {"reason": "expired", "meaning": "m", "detail": "d", "address": null,
                      "age_seconds": 2.5},
     "peers": [{"name": "c1", "state": "down", "since_seconds": 9,
@@ -155,6 +156,7 @@ TEST(DoctorDaemon, zones_are_read_from_the_api) {
                          daemon));
   const ZoneState& zone = daemon.zones.at(0);
   EXPECT_EQ(zone.last_refusal.reason, "expired");
+  EXPECT_EQ(zone.wrong_passwords, 4U);
   EXPECT_EQ(zone.last_refusal.address, "");
   const PeerState& peer = zone.peers.at(0);
   EXPECT_FALSE(peer.up);
