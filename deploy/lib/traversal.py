@@ -41,6 +41,7 @@ LINKS = (
 )
 EDGE_OUTSIDE, EDGE_ZONE, CORE_INSIDE = "198.51.100.10", "192.0.2.10", "10.30.0.1"
 ZONE_PORT, LISTEN_PORT, TARGET_PORT = 7001, 7101, 7201
+# A further core lives beside the first one: on loopback and inside it has the next address.
 PHONE_ADDRESS = {"client": "192.168.7.10", "nat": "198.51.100.7", "inside": "10.30.0.10"}
 
 NAT = """
@@ -168,6 +169,9 @@ class Node:
 
     def __init__(self, net, role, folder, programs, sections):
         self.net, self.role, self.programs = net, role, programs
+        self.name = sections["node"]["name"]
+        peers = [keys for section, keys in sections.items() if ".peer." in section]
+        self._target = peers[0]["sip_target"]
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config_path = self.folder / "turnpike.toml"
@@ -210,7 +214,7 @@ class Node:
             "kamailio", "/usr/sbin/kamailio", "-DD", "-E", "-M", 8, "-f",
             self.folder / "sidecar" / "kamailio.cfg", "-Y", self.folder, "-w", self.folder)
         # The port that the zone's streams are connected to.
-        listens = self.net.command(self.role, "ss", "-Hlnt", "sport", "=", f":{TARGET_PORT}")
+        listens = self.net.command(self.role, "ss", "-Hlnt", "src", self._target)
         wait_for(lambda: self._ended(self.kamailio) or (
             _run(*listens) and (self.folder / "turnpike_ctl").exists()),
             lambda: f"Kamailio of the {self.role} listens: {self.log('kamailio')[-1500:]}", 20)
@@ -286,55 +290,68 @@ class Node:
 class Pair:
     """Configured and up after __enter__, gone after __exit__. `edge`, `core`: sections of the
     configuration that differ from the usual; `users`: who may register; `relay`: of a Node the
-    socket of another relay that its Kamailio is to ask."""
+    socket of another relay that its Kamailio is to ask; `cores`: how many there are."""
 
     def __init__(self, folder, net, programs, users=("alice", "bob"), edge=None, core=None,
-                 relay=None):
+                 relay=None, cores=1):
         self.folder, self.net, self.programs = pathlib.Path(folder), net, programs
         self.password = secrets.token_hex(8)
         self._stack = contextlib.ExitStack()
         self.pki = self.folder / "pki"
-        edge_sections, core_sections = self._edge_sections(), self._core_sections(users)
-        for sections, changes in ((edge_sections, edge), (core_sections, core)):
-            for name, keys in (changes or {}).items():
-                sections.setdefault(name, {}).update(keys)
-        self.edge = Node(net, "edge", self.folder / "edge", programs, edge_sections)
-        self.core = Node(net, "core", self.folder / "core", programs, core_sections)
-        self.nodes = (self.edge, self.core)
+        self.edge = self._node("edge", 1, self._edge_sections(cores), edge)
+        self.cores = [self._node("core", number, self._core_sections(number, users), core)
+                      for number in range(1, cores + 1)]
+        self.core = self.cores[0]
+        self.nodes = (self.edge, *self.cores)
         self._relay = relay
 
-    def _common(self, role, zone, peer):
-        folder, own = self.folder / role, "node" if role == "edge" else "peer-core-1"
+    def _node(self, role, number, sections, changes):
+        for name, keys in (changes or {}).items():
+            sections.setdefault(name, {}).update(keys)
+        return Node(self.net, role, self._folder(role, number), self.programs, sections)
+
+    def _folder(self, role, number):
+        return self.folder / (role if number == 1 else f"{role}-{number}")
+
+    def _common(self, role, number, zone):
+        folder = self._folder(role, number)
+        own = "node" if role == "edge" else f"peer-core-{number}"
         files = self.pki / "zone-dmz"
         return {
-            "node": {"name": f"{role}-1", "role": role, "drain_timeout_seconds": 0},
+            "node": {"name": f"{role}-{number}", "role": role, "drain_timeout_seconds": 0},
             "media": {"shards": 1, "sessions_max": 64},
             "ng": {"unix": folder / "ng.sock"},
-            "api": {"unix": folder / "api.sock"},
+            "api": {"unix": folder / "api.sock", "metrics": f"127.0.0.{number}:9464"},
             "sip": {"domains": [DOMAIN], "directory": folder / "sidecar", "worker_processes": 2,
                     "runtime_directory": folder, "run_user": "root", "relay_user": "root"},
             "zone.dmz": {
-                "tls_name": f"{role}.{DOMAIN}", "tls_verify_subject": f"cluster.{DOMAIN}",
+                "tls_name": f"{role}-{number}.{DOMAIN}", "tls_verify_subject": f"cluster.{DOMAIN}",
                 "domains": [DOMAIN], "certificate_file": files / f"{own}.pem",
                 "private_key_file": files / f"{own}.key", "trust_file": files / "ca.pem",
                 "password_file": files / "password", "keepalive_seconds": 2, **zone},
-            f"zone.dmz.peer.{'core' if role == 'edge' else 'edge'}-1": {
-                "tls_name": f"{'core' if role == 'edge' else 'edge'}.{DOMAIN}",
-                "sip_listen": f"127.0.0.1:{LISTEN_PORT}",
-                "sip_target": f"127.0.0.1:{TARGET_PORT}", **peer},
         }
 
-    def _edge_sections(self):
-        sections = self._common("edge", {"listen": f"{EDGE_ZONE}:{ZONE_PORT}"}, {})
+    @staticmethod
+    def _peer(name, loopback):
+        return {"tls_name": f"{name}.{DOMAIN}", "sip_listen": f"{loopback}:{LISTEN_PORT}",
+                "sip_target": f"{loopback}:{TARGET_PORT}"}
+
+    def _edge_sections(self, cores):
+        sections = self._common("edge", 1, {"listen": f"{EDGE_ZONE}:{ZONE_PORT}"})
+        for number in range(1, cores + 1):
+            name = f"core-{number}"
+            sections[f"zone.dmz.peer.{name}"] = self._peer(name, f"127.0.0.{number}")
         sections["interface.outside"] = {"addresses": [EDGE_OUTSIDE]}
         sections["sip"].update({
             "certificate_file": self.pki / "server.pem",
             "private_key_file": self.pki / "server.key", "trust_file": self.pki / "ca.pem"})
         return sections
 
-    def _core_sections(self, users):
-        sections = self._common("core", {}, {"address": f"{EDGE_ZONE}:{ZONE_PORT}"})
-        sections["interface.inside"] = {"addresses": [CORE_INSIDE]}
+    def _core_sections(self, number, users):
+        sections = self._common("core", number, {})
+        sections["zone.dmz.peer.edge-1"] = {**self._peer("edge-1", f"127.0.0.{number}"),
+                                            "address": f"{EDGE_ZONE}:{ZONE_PORT}"}
+        sections["interface.inside"] = {"addresses": [self.core_address(number)]}
         sections["sip"].update({"inside_networks": ["10.30.0.0/24"], "keepalive_seconds": 1})
         sections["sip.servers.desk"] = {"uris": [f"sip:{PHONE_ADDRESS['inside']}:5060"]}
         sections["sip.route.desk"] = {"pattern": NUMBER, "servers": "desk"}
@@ -343,9 +360,17 @@ class Pair:
             sections[f"sip.user.{user}"] = {"ha1": digest}
         return sections
 
+    @staticmethod
+    def core_address(number):
+        """Inside."""
+        return f"{CORE_INSIDE.rpartition('.')[0]}.{number}"
+
     def __enter__(self):
         try:
             self.edge.tool("--make-dev-certs", self.pki)
+            for number in range(2, len(self.cores) + 1):
+                _run("ip", "-n", self.net.name("core"), "addr", "add",
+                     f"{self.core_address(number)}/24", "dev", self.net.link_of("core", "ci"))
             for node in self.nodes:
                 self._stack.callback(node.stop)
                 node.start_daemon()
@@ -353,8 +378,8 @@ class Pair:
                     node.use_relay(self._relay(node))
                 node.start_kamailio()
             wait_for(self.is_up, lambda: "the zone comes up: " + self.edge.control("zone"), 20)
-            wait_for(lambda: self.core_is_chosen(), lambda: "the core answers the edge's SIP "
-                     f"server: {self.edge.sip('dispatcher.list')}", 10)
+            wait_for(self.cores_live, lambda: "the cores answer the edge's SIP server: "
+                     f"{self.edge.sip('dispatcher.list')}", 10)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -366,8 +391,9 @@ class Pair:
     def is_up(self):
         return all(node.zone()["state"] == "up" for node in self.nodes)
 
-    def core_is_chosen(self):
-        return "FLAGS: AP" in self.edge.sip("dispatcher.list")
+    def cores_live(self):
+        """Whether all have answered the edge's OPTIONS."""
+        return self.edge.sip("dispatcher.list").count("FLAGS: AP") == len(self.cores)
 
     def core_sees_phone(self):
         """Whether the phone inside has answered the core's OPTIONS."""

@@ -1,115 +1,21 @@
-"""SIP across a traversal pair: two real turnpiked and their generated Kamailios, clients and phones
-written by hand, relays that count what they are asked for."""
+"""SIP across a traversal pair, with clients and phones written by hand."""
 
 # time limit: 300 s
 
-import dataclasses
+import os
+import signal
 import subprocess
+import time
 
 import edge as edges
-import fake_ng
 import sip
-from edge import case, network
-from lib import turnpiked
+from edge import case
 from lib.case import eventually, expect
-import netns
+from sip_pair import Pair, hang_up, passes, programs, uri
 import traversal
-from traversal import CORE_INSIDE, DOMAIN, EDGE_OUTSIDE, LISTEN_PORT, NUMBER
+from traversal import CORE_INSIDE, DOMAIN, NUMBER
 
-TLS = (EDGE_OUTSIDE, 5061)
 FORGED = "0123456789abcdef01234567"
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """Where an agent lives."""
-
-    name: str
-    v4: str
-
-    def sockets(self):
-        return netns.inside(self.name)
-
-
-class Pair:
-    """Up after construction. `relays`: a FakeNg for each role."""
-
-    def __init__(self, scratch, edge=None, core=None):
-        self.scratch = scratch
-        self.net = scratch.enter(traversal.Topology("tp-"))
-        self.relays = {}
-        self.pair = scratch.enter(traversal.Pair(
-            scratch.folder, self.net, programs(), edge=edge, core=core, relay=self._relay))
-        self.edge, self.core = self.pair.edge, self.pair.core
-        scratch.on_exit(self._print_logs)
-        self.certificates = edges.Certificates(self.pair.pki)
-
-    def _relay(self, node):
-        relay = fake_ng.FakeNg(str(node.folder / "fake.sock"), health=False)
-        self.relays[node.role] = relay
-        self.scratch.on_exit(relay.close)
-        return relay.path
-
-    def _print_logs(self):
-        for node in (self.edge, self.core):
-            print("".join(f"     {node.role} | {line}\n"
-                          for line in node.log("kamailio").splitlines()[-25:]), end="")
-
-    def of(self, role, command):
-        return self.relays[role].of(command)
-
-    def offers(self, role):
-        """Of calls that the relay still has: without those that ended with a challenge."""
-        deleted = passes(self.of(role, "delete"))
-        return [offer for offer in self.of(role, "offer") if offer["call-id"] not in deleted]
-
-    def connect(self, place="client"):
-        agent = sip.Agent(self.place(place), 0, "tls")
-        self.scratch.on_exit(agent.close)
-        return agent.connect(TLS, self.certificates.context(), DOMAIN)
-
-    def place(self, name):
-        address = traversal.PHONE_ADDRESS.get(name, "127.0.0.1")
-        return Place(self.net.name(name), address)
-
-    def client(self, user, place="client", **options):
-        agent = self.connect(place)
-        answer = edges.register(agent, user, self.pair.password, domain=DOMAIN, **options)
-        expect(answer.status == 200, f"REGISTER of {user}: {answer.start}")
-        return agent
-
-    def desk(self):
-        """The phone inside, once the core knows that it lives."""
-        agent = sip.Agent(self.place("inside"), 5060, "udp")
-        self.scratch.on_exit(agent.close)
-        agent.connect((CORE_INSIDE, 5060))
-        agent.answers_options = True
-        def lives():
-            agent._read(0.05)
-            return self.pair.core_sees_phone()
-        eventually(lives, "the core sees the phone", 10)
-        return agent
-
-    def stream(self, place):
-        """What the SIP server in `place` could do: a connection into the zone from there."""
-        agent = sip.Agent(self.place(place), 0, "tcp")
-        self.scratch.on_exit(agent.close)
-        return agent.connect(("127.0.0.1", LISTEN_PORT))
-
-    def paths(self):
-        """Of the core's registrations."""
-        return [line.strip() for line in self.core.sip("ul.dump").splitlines() if "Path:" in line]
-
-    def invite(self, agent, user, uri, body, **options):
-        return edges.invite(agent, user, uri, body, self.pair.password, domain=DOMAIN, **options)
-
-
-def programs():
-    return {name: turnpiked.executable(name) for name in ("turnpiked", "turnpikectl")}
-
-
-def uri(user):
-    return f"sip:{user}@{DOMAIN}"
 
 
 @case.case
@@ -181,16 +87,50 @@ def without_a_core_clients_are_told_at_once(scratch):
     expect(pair.net.firewall_counters()["from_edge_new"] == 0, "the edge began something")
 
 
-def hang_up(side, other, request="BYE"):
-    """`side`, a sip.Call, ends the call; `other` is an agent."""
-    side.request(request)
-    sip.reply(other, other.expect(request), 200, "OK")
-    expect(side.agent.final(method=request).status == 200, f"{request} is answered")
+@case.case
+def a_lost_core_is_followed_by_the_next(scratch):
+    pair = Pair(scratch, cores=2)
+    alice, bob = pair.client("alice"), pair.client("bob", place="nat")
+    expect(len(pair.paths()) == 2, "the first core has both")
+    def call():
+        return pair.invite(alice, "alice", uri("bob"), edges.outside_sdp())
+    call()
+    sip.reply(bob, bob.expect("INVITE"), 486, "Busy Here")
+    expect(alice.final(method="INVITE").status == 486, "the call got as far as bob")
+    expect(pair.of("core", "offer") and not pair.of("core-2", "offer"), "by the first core")
+
+    pair.core.kill_kamailio()
+    began = time.monotonic()
+    eventually(lambda: "dmz/core-1 is out of reach" in pair.edge.log("kamailio"), "it is noticed")
+    answer = edges.register(bob, "bob", pair.pair.password, domain=DOMAIN)
+    expect(answer.status == 200 and time.monotonic() - began < 2, answer.start)
+    call()
+    sip.reply(bob, bob.expect("INVITE"), 486, "Busy Here")
+    expect(alice.final(method="INVITE").status == 486, "the call got as far as bob")
+    expect(time.monotonic() - began < 2, "new calls go elsewhere within 2 s")
+    expect(pair.of("core-2", "offer"), "by the second core")
+    offer = [one for one in pair.of("edge", "offer") if one["direction"][0] == "outside"][-1]
+    expect(offer["direction"] == ["outside", "dmz/core-2"], offer)
 
 
-def passes(commands):
-    """The relay's names of the calls that were offered."""
-    return {command["call-id"] for command in commands}
+@case.case
+def a_core_that_says_nothing_is_followed_by_the_next(scratch):
+    pair = Pair(scratch, cores=2)
+    alice, desk = pair.client("alice"), pair.desk()
+    # Not dead: its SIP server takes what it is sent and never says anything.
+    for pid in pair.processes_of(pair.core):
+        os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    sent = sip.request(alice, "INVITE", uri(NUMBER), uri("alice"), user="alice",
+                       body=edges.outside_sdp())
+    challenge = alice.final(timeout=5, method="INVITE")
+    took = time.monotonic() - began
+    expect(challenge.status == 407 and 1 < took < 4, f"{challenge.start} after {took:.1f} s")
+    offers = [offer["direction"][1] for offer in pair.of("edge", "offer")]
+    expect(offers == ["dmz/core-1", "dmz/core-2"], offers)
+    expect(len(pair.of("edge", "delete")) >= 1, "what was for the first core is given back")
+    sip.acknowledge(alice, sent, challenge)
+    expect(not [message for message in desk.received if message.method == "INVITE"], "it rang")
 
 
 @case.case
@@ -456,6 +396,119 @@ def an_offer_may_follow_in_the_answer(scratch):
     caller.request("ACK", edges.inside_sdp(), cseq=caller.cseq)
     expect("RTP/SAVP" in alice.expect("ACK").body, "the answer in the ACK")
     hang_up(edges.called_side(alice, "alice", asked, "alice"), desk)
+
+
+BROWSERS = {"sip": {"wss_port": 8443, "websocket_origins": ["https://phone.example.com"]}}
+
+
+@case.case
+def a_browser_is_called_over_its_websocket(scratch):
+    pair = Pair(scratch, edge=BROWSERS)
+    browser, desk = pair.browser("alice"), pair.desk()
+    expect(";tm=f>" in pair.paths()[0], pair.paths())
+    sent = sip.request(desk, "INVITE", uri("alice"), uri(NUMBER), user=NUMBER,
+                       body=edges.inside_sdp())
+    asked = browser.expect("INVITE")
+    offer, = pair.of("core", "offer")
+    expect(offer["transport-protocol"] == "UDP/TLS/RTP/SAVPF" and "ICE" not in offer
+           and offer["rtcp-mux"] == ["offer"], offer)
+    offer, = pair.of("edge", "offer")
+    expect(offer["ICE"] == "force" and "transport-protocol" not in offer, offer)
+    sip.reply(browser, asked, 200, "OK", "alice", edges.dtls_sdp(), to_tag="alice")
+    answer = desk.final(method="INVITE")
+    expect(answer.status == 200, answer.start)
+    caller = edges.caller_side(desk, NUMBER, sent, answer)
+    caller.request("ACK", cseq=caller.cseq)
+    browser.expect("ACK")
+    hang_up(edges.called_side(browser, "alice", asked, "alice"), desk)
+
+
+@case.case
+def a_call_rings_every_device_that_is_offered_the_same(scratch):
+    pair = Pair(scratch, edge=BROWSERS)
+    first, second = pair.client("alice"), pair.client("alice", place="nat")
+    browser, desk = pair.browser("alice"), pair.desk()
+    sent = sip.request(desk, "INVITE", uri("alice"), uri(NUMBER), user=NUMBER,
+                       body=edges.inside_sdp())
+    ringing = [agent for agent in (first, second, browser) if _rings(agent)]
+    expect(ringing in ([first, second], [browser]), "one offer goes to all that take it")
+    expect(len(pair.offers("core")) == 1, "one call for the core's relay")
+    winner, *others = ringing
+    asked = winner.expect("INVITE")
+    sip.reply(winner, asked, 200, "OK", "alice", _media_of(winner, browser), to_tag="w")
+    for other in others:
+        sip.reply(other, other.expect("CANCEL"), 200, "OK")
+        sip.reply(other, other.expect("INVITE"), 487, "Request Terminated", to_tag="l")
+    answer = desk.final(method="INVITE")
+    expect(answer.status == 200, answer.start)
+    caller = edges.caller_side(desk, NUMBER, sent, answer)
+    caller.request("ACK", cseq=caller.cseq)
+    winner.expect("ACK")
+    hang_up(caller, winner)
+    for role in ("edge", "core"):
+        eventually(lambda: not pair.offers(role), f"the {role} gives all ports back")
+
+
+def _rings(agent):
+    """Whether an INVITE arrives; it stays there to be answered."""
+    try:
+        asked = agent.expect("INVITE", timeout=1.5)
+    except AssertionError:
+        return False
+    sip.reply(agent, asked, 180, "Ringing", to_tag="r")
+    agent.received.insert(0, asked)
+    return True
+
+
+def _media_of(agent, browser):
+    return edges.dtls_sdp() if agent is browser else edges.outside_sdp()
+
+
+CHALLENGE = 'Digest realm="pbx.example", nonce="n1", algorithm=MD5, qop="auth"'
+
+
+@case.case
+def a_registrar_behind_the_core_reaches_the_client(scratch):
+    pair = Pair(scratch, core={"sip": {"upstream": "sip:10.30.0.10:5080"}})
+    registrar = sip.Agent(pair.place("inside"), 5080, "udp")
+    scratch.on_exit(registrar.close)
+    registrar.connect((CORE_INSIDE, 5060))
+    registrar.answers_options = True
+    alice = pair.connect()
+    sent = sip.request(alice, "REGISTER", f"sip:{DOMAIN}", uri("alice"), uri("alice"),
+                       user="alice", extra=[("Expires", "600")])
+    asked = registrar.expect("REGISTER")
+    paths = asked.all("path")
+    expect(len(paths) == 2 and CORE_INSIDE in paths[0] and "@edge.invalid" in paths[1], paths)
+    expect(not asked.first("p-turnpike-client"), "what edge and core tell each other stays there")
+    _answer(registrar, asked, 401, "Unauthorized", [("WWW-Authenticate", CHALLENGE)])
+    sip.again(alice, sent, [sip.digest(alice.final(), "REGISTER", f"sip:{DOMAIN}", "alice", "x")])
+    asked = registrar.expect("REGISTER")
+    paths = asked.all("path")
+    _answer(registrar, asked, 200, "OK", [("Contact", asked.first("contact") + ";expires=600")])
+    expect(alice.final().status == 200, "registered")
+
+    sip.request(registrar, "INVITE", asked.contact_uri(), uri("6001"), user="6001",
+                body=edges.inside_sdp(), extra=[("Route", path) for path in paths])
+    called = alice.expect("INVITE")
+    offer, = pair.of("core", "offer")
+    expect(offer["direction"] == ["inside", "dmz/edge-1"], offer)
+    sip.reply(alice, called, 486, "Busy Here")
+    expect(registrar.final(method="INVITE").status == 486, "the answer comes back")
+
+    sip.request(alice, "INVITE", uri("6001"), uri("alice"), user="alice",
+                body=edges.outside_sdp())
+    asked = registrar.expect("INVITE")
+    expect(asked.first("p-asserted-identity") == f"<{uri('alice')}>", "the core says who it is")
+    _answer(registrar, asked, 404, "Not Found")
+    expect(alice.final(method="INVITE").status == 404, "the registrar's own answer")
+
+
+def _answer(agent, asked, status, reason, extra=()):
+    headers = [("Via", via) for via in asked.all("via")]
+    headers += [("From", asked.first("from")), ("To", asked.first("to") + ";tag=pbx"),
+                ("Call-ID", asked.first("call-id")), ("CSeq", asked.first("cseq"))]
+    agent.send(sip.build(f"SIP/2.0 {status} {reason}", headers + list(extra)), asked.source)
 
 
 @case.case
