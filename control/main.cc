@@ -7,6 +7,7 @@
 
 #include "control/config/accounts.h"
 #include "control/config/host.h"
+#include "control/config/identities.h"
 #include "control/config/load.h"
 #include "control/daemon.h"
 #include "control/firewall/rules.h"
@@ -49,7 +50,7 @@ int check(const std::string& path) {
   config::check_host(loaded.settings, config::Host::read(loaded.settings), loaded.findings);
   const std::vector<std::string> warnings = loaded.findings.warnings();
   const pki::Judgement files = judge_sidecar_files(loaded.settings);
-  const pki::Judgement zone_files = judge_zone_files(loaded.settings);
+  const pki::Judgement zone_files = config::judge_zone_files(loaded.settings);
   std::size_t count = 0;
   for (const auto* lines : {&warnings, &files.mistakes, &files.warnings, &users.mistakes,
                             &zone_files.mistakes, &zone_files.warnings}) {

@@ -2,10 +2,10 @@
 
 #include <utility>
 
+#include "control/config/identities.h"
 #include "control/config/products.h"
 #include "control/config/secret_file.h"
 #include "control/process.h"
-#include "control/provision.h"
 
 namespace turnpike {
 namespace {
@@ -32,7 +32,7 @@ zone::FlowState state_of(const pair::FlowStatus& status) {
 Result<std::unique_ptr<Pairing>> Pairing::start(
     loop::EventLoop& loop, const config::Settings& settings, Relay& relay, log::Log& log,
     std::function<void(const std::string& peer)> flows_changed) {
-  if (const std::string clash = trust_clash(settings); !clash.empty()) return Error{clash};
+  if (const std::string clash = config::trust_clash(settings); !clash.empty()) return Error{clash};
   std::unique_ptr<Pairing> pairing(new Pairing);
   Pairing* const self = pairing.get();
   pairing->flows_ = std::make_unique<pair::PairFlows>(

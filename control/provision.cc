@@ -4,13 +4,12 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
-#include <map>
 
 #include <grp.h>
 #include <unistd.h>
 
 #include "control/config/accounts.h"
-#include "control/config/secret_file.h"
+#include "control/config/identities.h"
 #include "control/daemon.h"
 #include "control/pki/development.h"
 #include "control/sidecar/sidecar.h"
@@ -22,28 +21,6 @@ void append(std::vector<std::string>& to, const std::vector<std::string>& from) 
   to.insert(to.end(), from.begin(), from.end());
 }
 
-void append(pki::Judgement& to, const pki::Judgement& from) {
-  append(to.mistakes, from.mistakes);
-  append(to.warnings, from.warnings);
-}
-
-bool talks_tls_as_client(const sidecar::SipConfig& sip) {
-  return !sip.peers.empty() || sip.inside_tls_port != 0;
-}
-
-/// The main domain must be in the clients' certificate; a further one may have its own by SNI.
-pki::Judgement judge_client_identity(const sidecar::SipConfig& sip, pki::WallTime now) {
-  pki::Purpose purpose;
-  purpose.names = {sip.domains.front()};
-  purpose.client_auth = talks_tls_as_client(sip) && sip.peer_certificate_file.empty();
-  return pki::check_identity(sip.certificate_file, sip.private_key_file, purpose, now);
-}
-
-/// Both nodes of a zone show a certificate for both purposes.
-pki::Purpose zone_purpose(const config::ZoneSection& zone) {
-  return {.names = {zone.tls_name}, .server_auth = true, .client_auth = true, .listed = true};
-}
-
 int say_error(const std::string& text) {
   std::fprintf(stderr, "turnpiked: %s\n", text.c_str());
   return kExitFailed;
@@ -52,54 +29,11 @@ int say_error(const std::string& text) {
 }  // namespace
 
 pki::Judgement judge_sidecar_files(const config::Settings& settings) {
-  pki::Judgement judgement;
-  if (!config::wants_sidecar(settings)) return judgement;
+  if (!config::wants_sidecar(settings)) return {};
+  pki::Judgement judgement = config::judge_sip_identities(settings);
   const sidecar::SipConfig sip = config::sip_config(settings);
-  const pki::WallTime now = std::chrono::system_clock::now();
-  if (sip.role == sidecar::NodeRole::kCore && sip.inside_tls_port == 0) return judgement;
-  append(judgement, judge_client_identity(sip, now));
-  if (!sip.peer_certificate_file.empty()) {
-    append(judgement, pki::check_identity(sip.peer_certificate_file, sip.peer_private_key_file,
-                                          {{}, true, true}, now));
-  }
-  for (const auto& sni : sip.sni_certificates) {
-    append(judgement, pki::check_identity(sni.certificate_file, sni.private_key_file,
-                                          {{sni.server_name}, true, false}, now));
-  }
-  append(judgement, pki::check_trust(sip.trust_file, now));
-  append(judgement.warnings, config::key_access_warnings(settings));
-  return judgement;
-}
-
-std::string trust_clash(const config::Settings& settings) {
-  std::map<std::string, std::string> zone_by_authority;
-  for (const config::ZoneSection& zone : settings.zones) {
-    const auto authorities = pki::read_certificates(zone.trust_file);
-    if (!authorities) continue;
-    for (const pki::CertificateFacts& authority : *authorities) {
-      const auto [entry, is_new] = zone_by_authority.emplace(authority.sha256, zone.name);
-      if (is_new || entry->second == zone.name) continue;
-      return "zone " + zone.name + ": its trust file holds " + authority.subject + ", which zone " +
-             entry->second + " trusts too; each zone needs authorities of its own";
-    }
-  }
-  return {};
-}
-
-pki::Judgement judge_zone_files(const config::Settings& settings) {
-  pki::Judgement judgement;
-  const pki::WallTime now = std::chrono::system_clock::now();
-  for (const config::ZoneSection& zone : settings.zones) {
-    append(judgement, pki::check_identity(zone.certificate_file, zone.private_key_file,
-                                          zone_purpose(zone), now));
-    append(judgement, pki::check_trust(zone.trust_file, now));
-    if (const auto password = config::read_secret_file(zone.password_file); !password) {
-      judgement.mistakes.push_back(password.error().message);
-    }
-  }
-  if (const std::string clash = trust_clash(settings); !clash.empty()) {
-    judgement.mistakes.push_back(clash);
-  }
+  const bool has_keys = sip.role != sidecar::NodeRole::kCore || sip.inside_tls_port != 0;
+  if (has_keys) append(judgement.warnings, config::key_access_warnings(settings));
   return judgement;
 }
 

@@ -13,13 +13,6 @@ namespace turnpike {
 /// configuration: for --check these are warnings.
 pki::Judgement judge_sidecar_files(const config::Settings& settings);
 
-/// The same for the files of the zones: certificates, keys, trust files and passwords.
-pki::Judgement judge_zone_files(const config::Settings& settings);
-
-/// An authority that two zones trust, as a sentence; "" when there is none. Files that cannot be
-/// read have no part in it.
-std::string trust_clash(const config::Settings& settings);
-
 /// The same for the users file. What is wrong with one that is there is a mistake for --check too;
 /// one that is still missing, or that this account may not read, is a warning.
 config::UsersFile judge_users_file(const config::Settings& settings);

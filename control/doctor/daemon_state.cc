@@ -1,5 +1,6 @@
 #include "control/doctor/daemon_state.h"
 
+#include <cerrno>
 #include <cstring>
 
 #include <nlohmann/json.hpp>
@@ -122,10 +123,13 @@ bool read_zones(const std::string& body, DaemonState& daemon) {
 DaemonState ask_daemon(const std::string& socket_path) {
   DaemonState daemon;
   daemon.has_api = !socket_path.empty();
+  daemon.unclear = !daemon.has_api;
   if (!daemon.has_api) return daemon;
+  daemon.forbidden = ::access(socket_path.c_str(), W_OK) != 0 && errno == EACCES;
   const auto status = ctl::ask(socket_path, "/v1/status");
   if (!status) {
     daemon.trouble = status.error().message;
+    daemon.unclear = daemon.forbidden || process_at(socket_path) != 0;
     return daemon;
   }
   const auto zones = ctl::ask(socket_path, "/v1/zones");
@@ -133,6 +137,7 @@ DaemonState ask_daemon(const std::string& socket_path) {
                      read_status(status->body, daemon) && read_zones(zones->body, daemon);
   if (!sound) {
     daemon.trouble = kOtherVersion;
+    daemon.unclear = true;
     return daemon;
   }
   daemon.running = true;

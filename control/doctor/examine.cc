@@ -6,10 +6,13 @@
 #include <optional>
 
 #include <pwd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/config/accounts.h"
+#include "control/config/identities.h"
 #include "control/config/load.h"
 #include "control/config/products.h"
 #include "control/config/secret_file.h"
@@ -81,6 +84,10 @@ class Examination {
       judge_holder(holder, daemon_, daemon_.running ? ConnectFacts{} : try_holder(holder), report_);
     }
     examine_names();
+    examine_sip_files();
+    if (const std::string clash = config::trust_clash(settings_); !clash.empty()) {
+      report_.sentence(Verdict::kFailed, "zones", clash);
+    }
     for (const config::ZoneSection& zone : settings_.zones) examine_zone(zone);
   }
 
@@ -137,9 +144,15 @@ class Examination {
       look_at_listener(sockets_, facts);
       judge_listener(facts, daemon_, each);
     }
-    for (const Finding& one : each.findings()) {
-      if (one.verdict == Verdict::kFailed) report_.failed(one.check, one.saw, one.mend);
-      if (one.verdict == Verdict::kWarning) report_.warning(one.check, one.saw, one.mend);
+    for (const Verdict verdict : {Verdict::kFailed, Verdict::kWarning}) {
+      const auto& all = each.findings();
+      const auto first = std::find_if(
+          all.begin(), all.end(), [verdict](const Finding& one) { return one.verdict == verdict; });
+      if (first == all.end()) continue;
+      const std::size_t more = each.count(verdict) - 1;
+      const std::string saw =
+          first->saw + (more == 0 ? "" : ", and so with " + std::to_string(more) + " more");
+      report_.add({verdict, first->check, saw, first->mend});
     }
     if (each.count(Verdict::kOk) != ports.size()) return;
     report_.ok("flow ports", std::to_string(ports.size()) + " from " + to_string(ports.front()) +
@@ -219,6 +232,25 @@ class Examination {
     }
   }
 
+  void examine_sip_files() {
+    if (!config::wants_sidecar(settings_)) return;
+    const pki::Judgement files = config::judge_sip_identities(settings_);
+    for (const std::string& text : files.mistakes) {
+      report_.sentence(Verdict::kFailed, "SIP certificates", text);
+    }
+    for (const std::string& text : files.warnings) {
+      report_.sentence(Verdict::kWarning, "SIP certificates", text);
+    }
+    if (files.mistakes.empty() && files.warnings.empty()) {
+      report_.ok("SIP certificates", "names, keys, dates and authorities are right");
+    }
+    sidecar::SipConfig sip = config::sip_config(settings_);
+    if (!sip.upstream.empty()) return;
+    for (const std::string& text : config::add_users_of_file(settings_, sip).mistakes) {
+      report_.sentence(Verdict::kFailed, "SIP users", text);
+    }
+  }
+
   const ZoneState* state_of(const std::string& zone) const {
     const auto& all = daemon_.zones;
     const auto found =
@@ -268,10 +300,27 @@ class Examination {
     if (known != nullptr) judge_peer_missing(zone, peer, *state, *known, report_);
   }
 
+  /// A whole connection would replace one that the daemon may have.
+  void try_tcp_only(const config::ZoneSection& zone, const config::ZonePeerSection& peer) {
+    ProbeFacts facts;
+    facts.to = peer.address;
+    facts.connect = try_tcp(facts.to);
+    if (facts.connect.error != 0) {
+      return judge_probe(zone, peer, facts, nullptr, nullptr, std::chrono::system_clock::now(),
+                         report_);
+    }
+    report_.warning("zone " + zone.name + ", edge " + peer.name,
+                    to_string(facts.to) +
+                        " takes connections; more was not tried, for turnpiked "
+                        "may have one and does not tell",
+                    "make it possible to ask turnpiked, as the line \"daemon\" says");
+  }
+
   /// As far as this node's files allow.
   void try_peer(const config::ZoneSection& zone, const config::ZonePeerSection& peer,
                 const zone::ZoneConfig& zone_config, const zone::PeerConfig& peer_config,
                 const ZoneState* state, const PeerState* known) {
+    if (daemon_.unclear) return try_tcp_only(zone, peer);
     const auto context = tls::Context::load(zone_config.tls);
     const auto password = config::read_secret_file(zone_config.password_file);
     ProbeFacts facts;
@@ -307,6 +356,13 @@ class Examination {
 
 Report examine(const ExamineOptions& options) {
   Report report;
+  // Keys and the zones' passwords are read into this process.
+  const rlimit none{0, 0};
+  if (::setrlimit(RLIMIT_CORE, &none) != 0 || ::prctl(PR_SET_DUMPABLE, 0) != 0) {
+    report.failed("memory", "core dumps cannot be switched off; they would hold keys",
+                  "run doctor where the kernel allows that");
+    return report;
+  }
   const std::string check = "configuration";
   config::Loaded loaded = config::load_file(options.config_path);
   if (!loaded.findings.has_mistakes()) config::check_accounts(loaded.settings, loaded.findings);

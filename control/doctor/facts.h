@@ -116,8 +116,11 @@ struct ZoneState {
 };
 
 struct DaemonState {
-  bool has_api = false;   ///< the configuration gives it a socket to be asked on
-  bool running = false;   ///< it has answered
+  bool has_api = false;    ///< the configuration gives it a socket to be asked on
+  bool running = false;    ///< it has answered
+  bool forbidden = false;  ///< this account may not ask
+  /// Not known whether it has connections: it could not be asked, or its answer was of no use.
+  bool unclear = false;
   std::string trouble{};  ///< why not
   pid_t pid = 0;
   std::string state{};

@@ -36,8 +36,8 @@ void judge_missing_listener(const ListenerFacts& listener, const std::string& ch
                   "free the address, or configure another one");
   } else if (should_listen) {
     report.failed(check, listener.program + " does not wait at " + place,
-                  "look at its log (journalctl -u " + unit_of(listener.program) +
-                      "); was the configuration changed after it was started?");
+                  "systemctl restart " + unit_of(listener.program) + "; journalctl -u " +
+                      unit_of(listener.program) + " says why, if it does not help");
   } else {
     report.ok(check, place + " is free for " + listener.program);
   }
@@ -50,6 +50,9 @@ void judge_daemon(const DaemonState& daemon, const std::string& socket_path, Rep
   if (!daemon.has_api) {
     report.warning(check, "api.unix is empty, so turnpiked cannot be asked how it does",
                    "set api.unix, and look at its log meanwhile");
+  } else if (daemon.forbidden) {
+    report.warning(check, "this account may not ask turnpiked on " + socket_path,
+                   "run doctor as root");
   } else if (!daemon.running) {
     report.failed(check, daemon.trouble,
                   "systemctl start turnpiked; if it does not stay up, journalctl -u turnpiked and "
@@ -104,6 +107,7 @@ void judge_listener(const ListenerFacts& listener, const DaemonState& daemon, Re
   const std::string place = to_string(listener.address) + (listener.is_udp ? " (UDP)" : " (TCP)");
   const bool ours = listener.program == "turnpiked";
   const bool should_listen = ours ? daemon.running : true;
+  const bool may_listen = should_listen || daemon.forbidden || !daemon.has_api;
   if (!listener.held) {
     return judge_missing_listener(listener, check, place, should_listen, report);
   }
@@ -114,7 +118,7 @@ void judge_listener(const ListenerFacts& listener, const DaemonState& daemon, Re
   const bool kept = ours && listener.is_udp && holder.name == "turnpike-holder";
   if (right || kept) {
     report.ok(check, listener.program + " waits at " + place);
-  } else if (holder.pid == 0 && should_listen) {
+  } else if (holder.pid == 0 && may_listen) {
     report.warning(check, "somebody waits at " + place + "; this account may not see who",
                    "run doctor as root");
   } else {

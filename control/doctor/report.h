@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace turnpike::doctor {
@@ -23,6 +24,7 @@ class Report {
   void ok(std::string check, std::string saw);
   void warning(std::string check, std::string saw, std::string mend);
   void failed(std::string check, std::string saw, std::string mend);
+  void add(Finding finding) { findings_.push_back(std::move(finding)); }
   /// Of a sentence like those of --check: "what is wrong; what to do".
   void sentence(Verdict verdict, const std::string& check, std::string_view text);
 

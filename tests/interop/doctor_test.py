@@ -4,6 +4,7 @@ nothing else; with the daemon up, down and unable to start.
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -106,6 +107,17 @@ def a_stopped_daemon_is_named_and_the_rest_is_tried(scratch):
     core.says(f"{CORE_SAYS}: connect", f"{EDGE}:{ZONE_PORT} refuses", "start turnpiked on the edge")
     edge = Answer(pair.edge).expect_only("daemon")
     expect(edge.ok("zone.dmz.listen"), "the edge's port is free")
+
+
+@case
+def a_daemon_that_cannot_be_asked_is_left_alone(scratch):
+    pair = Pair(scratch).start()
+    text = pair.core.config_path.read_text()
+    pair.core.config_path.write_text(re.sub(r'(?m)^unix = ".*api.sock"$', 'unix = ""', text))
+    answer = Answer(pair.core).expect_only()
+    expect(any(one["check"] == CORE_SAYS and "more was not tried" in one["saw"]
+               for one in answer.findings), f"{answer.findings}")
+    expect(all(one["connected"] == 1 for one in pair.edge.peer()["connections"]), "it was replaced")
 
 
 @case

@@ -36,7 +36,10 @@ TEST(DoctorHost, daemon_runs_or_does_not_or_cannot_be_asked) {
   judge_daemon(running(), "/run/api.sock", report);
   judge_daemon(DaemonState{.has_api = true, .trouble = "turnpiked is not running"}, "x", report);
   judge_daemon(DaemonState{}, "", report);
-  ASSERT_EQ(report.findings().size(), 3U);
+  judge_daemon(DaemonState{.has_api = true, .forbidden = true}, "x", report);
+  ASSERT_EQ(report.findings().size(), 4U);
+  EXPECT_EQ(report.findings()[3].verdict, Verdict::kWarning);
+  EXPECT_EQ(report.findings()[3].mend, "run doctor as root");
   EXPECT_EQ(report.findings()[0].verdict, Verdict::kOk);
   EXPECT_EQ(report.findings()[1].verdict, Verdict::kFailed);
   EXPECT_EQ(report.findings()[1].saw, "turnpiked is not running");
@@ -83,7 +86,7 @@ TEST(DoctorHost, a_port_is_ours_free_or_taken) {
   ListenerFacts facts{.key = "zone.dmz.listen",
                       .address = *parse_socket_address("192.0.2.10:7001"),
                       .program = "turnpiked"};
-  const DaemonState stopped;
+  const DaemonState stopped{.has_api = true};
   EXPECT_THAT(listener(facts, stopped).saw, HasSubstr("is free for turnpiked"));
   EXPECT_EQ(listener(facts, running()).verdict, Verdict::kFailed);
   EXPECT_THAT(listener(facts, running()).saw, HasSubstr("turnpiked does not wait at"));
@@ -107,6 +110,7 @@ TEST(DoctorHost, a_port_is_ours_free_or_taken) {
   facts.holder = {};
   EXPECT_EQ(listener(facts, running()).verdict, Verdict::kWarning);
   EXPECT_EQ(listener(facts, stopped).verdict, Verdict::kFailed);
+  EXPECT_EQ(listener(facts, {.has_api = true, .forbidden = true}).verdict, Verdict::kWarning);
 }
 
 TEST(DoctorHost, the_sip_server_should_wait_whatever_the_daemon_does) {

@@ -3,12 +3,13 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <fstream>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pwd.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "control/doctor/daemon_state.h"
@@ -173,11 +174,33 @@ TEST(DoctorDaemon, zones_are_read_from_the_api) {
   }
 }
 
+TEST(DoctorDaemon, one_that_answers_something_else_is_there_all_the_same) {
+  const std::string path = "/tmp/turnpike-doctor-" + std::to_string(::getpid()) + ".sock";
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  const int listener = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(::bind(listener, loop::as_sockaddr(address), sizeof address), 0);
+  ASSERT_EQ(::listen(listener, 5), 0);
+  std::thread server([listener] {
+    const int one = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    ::close(one);
+  });
+  const DaemonState daemon = ask_daemon(path);
+  server.join();
+  ::close(listener);
+  ::unlink(path.c_str());
+  EXPECT_FALSE(daemon.running);
+  EXPECT_TRUE(daemon.unclear);
+}
+
 TEST(DoctorDaemon, nobody_answers) {
   EXPECT_FALSE(ask_daemon("").has_api);
+  EXPECT_TRUE(ask_daemon("").unclear);
   const DaemonState daemon = ask_daemon("/nonexistent/api.sock");
   EXPECT_TRUE(daemon.has_api);
   EXPECT_FALSE(daemon.running);
+  EXPECT_FALSE(daemon.unclear) << "nobody is there, so nothing can be disturbed";
   EXPECT_THAT(daemon.trouble, testing::HasSubstr("turnpiked is not running"));
 }
 

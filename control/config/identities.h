@@ -1,0 +1,21 @@
+// What is wrong with the certificates, keys, trust and password files that the settings name.
+#pragma once
+
+#include <string>
+
+#include "control/config/settings.h"
+#include "control/pki/certificate.h"
+
+namespace turnpike::config {
+
+/// Certificates, keys and trust of [sip]. Who may read them is accounts.h's matter.
+pki::Judgement judge_sip_identities(const Settings& settings);
+
+/// The files of the zones: certificates, keys, trust files and passwords.
+pki::Judgement judge_zone_files(const Settings& settings);
+
+/// An authority that two zones trust, as a sentence; "" when there is none. Files that cannot be
+/// read have no part in it.
+std::string trust_clash(const Settings& settings);
+
+}  // namespace turnpike::config
