@@ -213,6 +213,11 @@ void Daemon::log_kept_settings(const AdoptionReport& adoption) {
 }
 
 void Daemon::start_calls() {
+  if (!settings_.zones.empty()) {
+    pairing_ = std::make_unique<Pairing>(settings_, *relay_, log_, [this](const std::string& peer) {
+      calls_->on_flows_changed(peer);
+    });
+  }
   call::CallService::Environment environment;
   environment.clock = [] { return loop::EventLoop::now(); };
   environment.random_bytes = random_bytes;
@@ -228,8 +233,8 @@ void Daemon::start_calls() {
   environment.flow_to = [this](const std::string& peer, std::uint16_t shard) {
     return pairing_ ? pairing_->flow_to(peer, shard) : std::uint16_t{0};
   };
-  environment.has_flows = [this](const std::string& peer) {
-    return pairing_ && pairing_->has_flows(peer);
+  environment.has_flow = [this](const std::string& peer, int shard) {
+    return pairing_ && pairing_->has_flow(peer, shard);
   };
   call::CallServiceConfig calls = config::call_config(settings_, host_);
   for (const KeptSetting& setting : relay_->adoption().kept_settings) {
@@ -271,13 +276,7 @@ Result<void> Daemon::start_ng() {
 }
 
 Result<void> Daemon::start_pairing() {
-  if (settings_.zones.empty()) return {};
-  auto pairing = Pairing::start(loop_, settings_, *relay_, log_, [this](const std::string& peer) {
-    calls_->on_flows_changed(peer);
-  });
-  if (!pairing) return pairing.error();
-  pairing_ = std::move(*pairing);
-  return {};
+  return pairing_ ? pairing_->start(loop_) : Result<void>{};
 }
 
 Result<void> Daemon::start_api() {
@@ -382,6 +381,7 @@ void Daemon::on_events() {
 void Daemon::on_tick() {
   on_events();  // an event whose wake-up was lost waits a second at most
   calls_->on_tick();
+  if (pairing_) pairing_->on_tick(loop::EventLoop::now());
   endpoints_->on_tick();
   look_at_holder();
   look_at_shortages();

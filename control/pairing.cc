@@ -29,41 +29,43 @@ zone::FlowState state_of(const pair::FlowStatus& status) {
 
 }  // namespace
 
-Result<std::unique_ptr<Pairing>> Pairing::start(
-    loop::EventLoop& loop, const config::Settings& settings, Relay& relay, log::Log& log,
-    std::function<void(const std::string& peer)> flows_changed) {
-  if (const std::string clash = config::trust_clash(settings); !clash.empty()) return Error{clash};
-  std::unique_ptr<Pairing> pairing(new Pairing);
-  Pairing* const self = pairing.get();
-  pairing->flows_ = std::make_unique<pair::PairFlows>(
+Pairing::Pairing(const config::Settings& settings, Relay& relay, log::Log& log,
+                 std::function<void(const std::string& peer)> flows_changed)
+    : settings_(settings), log_(log) {
+  flows_ = std::make_unique<pair::PairFlows>(
       *relay.flows(), config::pair_role(settings), relay.shard_count(),
       config::pair_peers(settings),
       pair::PairFlows::Environment{
           .random_bytes = random_bytes,
-          .send = [self](const std::string& peer,
-                         std::string_view message) { return self->zones_->send(peer, message); },
+          .send = [this](
+                      const std::string& peer,
+                      std::string_view message) { return zones_ && zones_->send(peer, message); },
           .changed = std::move(flows_changed),
           .warn =
-              [&log](const std::string& peer, const std::string& what) {
-                log.warning("pair_flows", {{"peer", peer}, {"reason", what}});
+              [this](const std::string& peer, const std::string& what) {
+                log_.warning("pair_flows", {{"peer", peer}, {"reason", what}});
               }});
+}
+
+Result<void> Pairing::start(loop::EventLoop& loop) {
+  if (const std::string clash = config::trust_clash(settings_); !clash.empty()) return Error{clash};
   auto zones = zone::Service::start(
-      loop, config::zone_config(settings),
-      {.note = [&log](const zone::Note& note) { log_zone(log, note); },
+      loop, config::zone_config(settings_),
+      {.note = [this](const zone::Note& note) { log_zone(log_, note); },
        .random_bytes = random_bytes,
        .read_secret = config::read_secret_file,
-       .on_channel = [self](const std::string& peer,
-                            std::uint64_t epoch) { self->flows_->on_channel(peer, epoch); },
-       .on_message =
-           [self](const std::string& peer, std::string_view message) {
-             return self->flows_->on_message(peer, message);
-           }});
+       .on_channel = [this](const std::string& peer,
+                            std::uint64_t epoch) { flows_->on_channel(peer, epoch); },
+       .on_message = [this](
+                         const std::string& peer,
+                         std::string_view message) { return flows_->on_message(peer, message); }});
   if (!zones) return zones.error();
-  pairing->zones_ = std::move(*zones);
-  return pairing;
+  zones_ = std::move(*zones);
+  return {};
 }
 
 std::vector<zone::ZoneReport> Pairing::report() const {
+  if (!zones_) return {};
   auto zones = zones_->report();
   for (zone::ZoneReport& zone : zones) {
     for (zone::PeerReport& peer : zone.peers) {

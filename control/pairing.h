@@ -19,13 +19,14 @@ namespace turnpike {
 class Pairing {
  public:
   /// Everything outlives this. `flows_changed`: flows to the peer ("ZONE/PEER") are other ones now.
-  /// Fails when an address cannot be listened on.
-  static Result<std::unique_ptr<Pairing>> start(
-      loop::EventLoop& loop, const config::Settings& settings, Relay& relay, log::Log& log,
-      std::function<void(const std::string& peer)> flows_changed);
+  Pairing(const config::Settings& settings, Relay& relay, log::Log& log,
+          std::function<void(const std::string& peer)> flows_changed);
   Pairing(const Pairing&) = delete;
   Pairing& operator=(const Pairing&) = delete;
 
+  /// Connects the zones. Fails when an address cannot be listened on.
+  Result<void> start(loop::EventLoop& loop);
+  void on_tick(Instant now) { flows_->on_tick(now); }
   void reload() { zones_->reload(); }
   std::vector<zone::ZoneReport> report() const;
   /// As PairFlows::flow_to.
@@ -33,11 +34,12 @@ class Pairing {
     return flows_->flow_to(peer, shard);
   }
 
-  bool has_flows(const std::string& peer) const { return flows_->is_bound(peer); }
+  /// As PairFlows::is_bound.
+  bool has_flow(const std::string& peer, int shard) const { return flows_->is_bound(peer, shard); }
 
  private:
-  Pairing() = default;
-
+  const config::Settings& settings_;
+  log::Log& log_;
   // In this order: the zones are gone before what they tell.
   std::unique_ptr<pair::PairFlows> flows_;
   std::unique_ptr<zone::Service> zones_;

@@ -236,9 +236,8 @@ void MuxIo::answer(std::uint32_t index, stun::Bytes datagram, const SocketAddres
 SendResult MuxIo::send(const Send& send) {
   const Leg& entry = leg(send.tag);
   if (!entry.carried) return sockets_->send(send);
-  if (entry.generation != send.tag.generation || entry.there.generation == 0) {
-    return SendResult::kFailed;
-  }
+  if (entry.generation != send.tag.generation) return SendResult::kFailed;
+  if (entry.there.generation == 0) return SendResult::kUnbound;
   mux::Header header;
   header.shard = entry.there.shard;
   header.side = entry.there.side;

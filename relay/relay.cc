@@ -13,7 +13,9 @@
 #include "relay/core/bytes.h"
 #include "relay/core/check.h"
 #include "relay/io/loop.h"
+#include "relay/io/secure_random.h"
 #include "relay/io/sockets_io.h"
+#include "relay/mux/header.h"
 #include "relay/relay_impl.h"
 
 namespace turnpike {
@@ -150,6 +152,15 @@ void RelayImpl::flush_pending(std::size_t shard) {
   }
 }
 
+// The other node of a pair knows a session by it: what that node still remembers of a process
+// before this one must not fit.
+std::uint32_t RelayImpl::next_generation(std::uint32_t last) const {
+  std::uint32_t next = last + 1;
+  if (last == 0 && config_.pair_role != PairRole::kNone) fill_random(&next, sizeof next);
+  while (mux::short_generation(next) == 0) ++next;
+  return next;
+}
+
 SessionSlot* RelayImpl::find(SessionId id) {
   if (id.shard >= slots_.size() || id.slot >= slots_[id.shard].slots.size()) return nullptr;
   SessionSlot& slot = slots_[id.shard].slots[id.slot];
@@ -265,7 +276,7 @@ Result<Relay::Opened> RelayImpl::open_session(const SessionSpec& spec, OpenFailu
   const std::uint32_t index = slots_[shard].free.back();
   slots_[shard].free.pop_back();
   SessionSlot& slot = slots_[shard].slots[index];
-  slot.generation = slot.generation == 0xffffffff ? 1 : slot.generation + 1;
+  slot.generation = next_generation(slot.generation);
   occupy(slot, shard, *pairs);
 
   Command command;

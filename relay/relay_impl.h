@@ -129,6 +129,7 @@ class RelayImpl final : public Relay, private Flows {
   Result<void> give_everything(HolderClient& holder);
   void send(std::size_t shard, const Command& command);
   void flush_pending(std::size_t shard);
+  std::uint32_t next_generation(std::uint32_t last) const;
   SessionSlot* find(SessionId id);
   bool is_busy(std::size_t shard) const;
   int choose_shard(int wanted) const;

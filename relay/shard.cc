@@ -119,10 +119,7 @@ void Shard::apply(const Command& command, Instant now) {
       break;
     case CommandKind::kAdopt:
       open_sockets(command);
-      // The flows of an edge are new, whatever numbers they have: control says which one it is.
-      if (setup_.pair_role == PairRole::kCore) {
-        for (const Side side : {Side::kA, Side::kB}) carry(command.id, side);
-      }
+      for (const Side side : {Side::kA, Side::kB}) carry_adopted(command.id, side);
       break;
     case CommandKind::kUpdateLeg:
       engine_.update_leg(command.id, command.id.side, command.leg, now);
@@ -172,6 +169,14 @@ void Shard::carry(const SocketTag& session, Side side) {
   const media::LegState* leg = engine_.find_leg(tag);
   if (mux_ == nullptr || leg == nullptr || leg->local[0].is_set()) return;
   mux_->carry(tag, leg->config.carriage);
+}
+
+// Flows are new, whatever numbers they have, and peers may be others: control says which one it is.
+void Shard::carry_adopted(const SocketTag& session, Side side) {
+  const SocketTag tag{session.slot, session.generation, side, Component::kRtp};
+  const media::LegState* leg = engine_.find_leg(tag);
+  if (mux_ == nullptr || leg == nullptr || leg->local[0].is_set()) return;
+  mux_->carry(tag, Carriage{});
 }
 
 void Shard::set_flow(const Command& command, Instant now) {

@@ -117,6 +117,7 @@ class Shard {
   void apply(const Command& command, Instant now);
   void open_sockets(const Command& command);
   void carry(const SocketTag& session, Side side);
+  void carry_adopted(const SocketTag& session, Side side);
   void set_flow(const Command& command, Instant now);
   void close_session(const Command& command);
   bool has_room();

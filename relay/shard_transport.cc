@@ -228,6 +228,8 @@ bool ShardTransport::may_handshake(const Leg& leg, const media::LegState& state,
   if (state.config.ice) return ice_.is_validated(leg.tag, source);
   const SocketAddress& signalled = state.config.remote[index_of(Component::kRtp)];
   if (source == signalled || source == state.component[0].destination) return true;
+  // A source that the edge has at an address which signalling knows.
+  if (state.config.carriage.generation != 0 && source.ip == signalled.ip) return true;
   return state.config.received_from.is_set() && source.ip == state.config.received_from;
 }
 

@@ -1,5 +1,6 @@
 // Service::adopt: after a restart, calls come back from their records and sessions from the relay.
 // Either may lack the other when the process died between two steps.
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -41,12 +42,24 @@ void lose_carriers(Call& call) {
 
 }  // namespace
 
-bool Service::may_adopt(const Call& call, std::uint64_t key) const {
-  if (call.record_key != key || call_by_id_.contains(call.id)) return false;
-  for (const CallSide& side : call.sides) {
-    if (side.interface_index >= config_.interfaces.size()) return false;
+/// Gives interfaces the index that they have now. False: one of them is gone.
+bool Service::find_interfaces(Call& call) const {
+  for (const Side side : {Side::kA, Side::kB}) {
+    const auto found = std::find_if(
+        config_.interfaces.begin(), config_.interfaces.end(),
+        [&](const Interface& interface) { return interface.name == call.side(side).interface; });
+    if (found == config_.interfaces.end()) return false;
+    const auto index = static_cast<std::uint16_t>(found - config_.interfaces.begin());
+    call.side(side).interface_index = index;
+    for (auto* sessions : {&call.media, &call.carriers}) {
+      for (CallMedia& media : *sessions) media.spec.interface_index[index_of(side)] = index;
+    }
   }
   return true;
+}
+
+bool Service::may_adopt(Call& call, std::uint64_t key) const {
+  return call.record_key == key && !call_by_id_.contains(call.id) && find_interfaces(call);
 }
 
 CallAdoption Service::adopt() {
@@ -84,6 +97,10 @@ CallAdoption Service::adopt() {
     log_detail(*call, "taken over");
     lose_associations(*call, relay_.dtls_identity().id);
     update_transports(relay_, *call);
+    const bool is_carried = std::any_of(call->sides.begin(), call->sides.end(), [&](auto& side) {
+      return config_.is_zone_peer(side.interface_index);
+    });
+    if (is_carried) tell_legs(*call, Which::kAll);  // which flow it is now
     const std::string id = call->id;
     call_by_id_.emplace(id, std::move(*call));
   }

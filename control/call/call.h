@@ -163,6 +163,7 @@ struct CallSide {
   std::vector<std::string> other_tags;  ///< forks that answered before the present one
   Instant since{};
   std::uint16_t interface_index = 0;
+  std::string interface;  ///< its name: after a restart it may have another index
   SourceRules rules;
   /// o= user name and s= as first written towards this side; empty when they are not replaced.
   std::string sent_username;

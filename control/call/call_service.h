@@ -160,8 +160,8 @@ class CallService {
         ended{};
     /// Carriage::flow of a session that another node of the pair ("ZONE/PEER") has on `shard`.
     std::function<std::uint16_t(const std::string& peer, std::uint16_t shard)> flow_to{};
-    /// Whether media can go to and from that node now.
-    std::function<bool(const std::string& peer)> has_flows{};
+    /// Whether media can go to and from that node now, on this shard of the core; -1: on any.
+    std::function<bool(const std::string& peer, int shard)> has_flow{};
   };
   static std::unique_ptr<CallService> create(CallServiceConfig config, Relay& relay,
                                              Environment environment);

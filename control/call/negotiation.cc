@@ -16,6 +16,7 @@ constexpr std::size_t kKeptTextBytesMax = 255;
 }  // namespace
 
 bool Negotiation::has_mux_flag(RtcpMuxFlag flag) const {
+  if (passes_keys()) return false;  // it is between the client and the core
   return std::find(request_.rtcp_mux.begin(), request_.rtcp_mux.end(), flag) !=
          request_.rtcp_mux.end();
 }
@@ -36,7 +37,7 @@ SourceRules Negotiation::source_rules() const {
 
 Result<RemoteMedia> Negotiation::read_remote(Side side, const sdp::Session& description,
                                              const sdp::Media& line, bool with_ice) {
-  if (is_zone_peer(side)) return read_node(description, line);
+  if (is_zone_peer(side)) return read_node(side, description, line);
   RemoteMedia remote;
   if (with_ice && config_.ice_mode != IceMode::kOff) {
     if (auto read = read_ice(side, description, line, remote); !read) return read.error();

@@ -126,6 +126,9 @@ class Negotiation {
   bool passes_keys() const { return config_.pair_role == PairRole::kEdge; }
   /// Error when this node has no part in a call between these ends, or media has no way now.
   Result<void> check_way();
+  Result<void> check_flow(Side side, int shard);
+  /// Error when a zone wants DTLS and the keys on its side come from elsewhere.
+  Result<void> keyed_as_required(Side side, Keying keying, const sdp::Media& line) const;
   /// Which keys the m-line is about, without taking any.
   Result<Keying> passed_keying(const sdp::Session& description, const sdp::Media& line) const;
   Result<void> pass_offer(const sdp::Session& description, const sdp::Media& line,
@@ -134,7 +137,7 @@ class Negotiation {
   /// one, alone.
   static void group_first(std::vector<OutgoingMedia>& outgoing, const Offer& offer);
   /// What another node says of the m-line: which session it has for it, and what it sends.
-  Result<RemoteMedia> read_node(const sdp::Session& description, const sdp::Media& line) const;
+  Result<RemoteMedia> read_node(Side side, const sdp::Session& description, const sdp::Media& line);
   /// Our session for the m-line, as the other node is to name it.
   Carriage carriage_towards(const CallMedia& media, Side to) const;
 

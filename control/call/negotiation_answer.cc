@@ -16,7 +16,7 @@ Result<void> Negotiation::answer(Side offerer, sdp::Session& description) {
                  " m= lines, its offer had " + std::to_string(offer.media.size())};
   }
   const auto present = present_carriers();
-  sdp::unfold_bundle(description, sdp::bundle_of(description));
+  if (!passes_keys()) sdp::unfold_bundle(description, sdp::bundle_of(description));
   Answers answers(description.media.size());
   for (std::size_t i = 0; i < description.media.size(); ++i) {
     const OfferedMedia& offered = offer.media[i];

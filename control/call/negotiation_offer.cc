@@ -42,7 +42,7 @@ Result<void> Negotiation::offer(Side from, sdp::Session& description) {
   offer.rules = source_rules();
   if (call_.media.size() < description.media.size()) call_.media.resize(description.media.size());
   const auto group = sdp::bundle_of(description);
-  sdp::unfold_bundle(description, group);
+  if (!passes_keys()) sdp::unfold_bundle(description, group);
 
   bool unsupported = false;
   bool usable = false;
@@ -97,7 +97,9 @@ Result<void> Negotiation::choose_interfaces(Side from) {
     if (names[index_of(side)].empty()) continue;
     const auto index = interface_named(names[index_of(side)]);
     if (!index) return index.error();
-    if (!in_dialog) call_.side(side).interface_index = *index;
+    if (in_dialog) continue;
+    call_.side(side).interface_index = *index;
+    call_.side(side).interface = names[index_of(side)];
   }
   return {};
 }
@@ -154,6 +156,9 @@ Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
     if (auto chosen = choose_towards(media, to, *profile, line, offered); !chosen) {
       return chosen.error();
     }
+    auto required = keyed_as_required(from, offered.sender_keying, line);
+    if (required) required = keyed_as_required(to, offered.receiver_keying, line);
+    if (!required) return required.error();
   }
   if (auto allowed = allowed_on(to, offered.receiver_profile, line); !allowed) {
     return allowed.error();
@@ -293,10 +298,10 @@ Result<SessionSpec> Negotiation::wanted_session(const CallMedia& media, Side fro
   if (media.has_session()) receiver = media.spec.family[index_of(to)];
   const Interface& sender_interface = config_.interfaces[call_.side(from).interface_index];
   const Interface& receiver_interface = config_.interfaces[call_.side(to).interface_index];
-  if (request_.address_family != AddressFamily::kNone) {
-    receiver = request_.address_family;
-  } else if (is_zone_peer(to)) {
+  if (is_zone_peer(to)) {
     receiver = AddressFamily::kIpv6;  // of no meaning, yet the same each time
+  } else if (request_.address_family != AddressFamily::kNone) {
+    receiver = request_.address_family;
   } else if (is_zone_peer(from) && !media.has_session()) {
     receiver = family_of(receiver_interface);
   } else if (!has_family(receiver_interface, receiver)) {
@@ -346,6 +351,10 @@ Result<void> Negotiation::ensure_session(CallMedia& media, Side from, const Offe
   }
   const auto opened = changes_.open(*spec);
   if (!opened) return opened.error();
+  for (const Side side : {Side::kA, Side::kB}) {
+    if (call_.answered || config_.pair_role != PairRole::kCore) break;
+    if (auto flow = check_flow(side, opened->id.shard); !flow) return flow;
+  }
   if (media.has_session()) {
     give_up(media, true);
     // The other side's open offer names ports that are going away.

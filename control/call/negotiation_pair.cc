@@ -7,6 +7,11 @@
 #include "control/sdp/carriage.h"
 
 namespace turnpike::call {
+namespace {
+
+constexpr int kAnyShard = -1;
+
+}  // namespace
 
 Result<void> Negotiation::check_way() {
   const bool a = is_zone_peer(Side::kA);
@@ -18,14 +23,25 @@ Result<void> Negotiation::check_way() {
   }
   if (call_.answered) return {};
   for (const Side side : {Side::kA, Side::kB}) {
-    const std::string& name = config_.interfaces[call_.side(side).interface_index].name;
-    if (!is_zone_peer(side) || environment_.has_flows(name)) continue;
-    lacks_flow_ = true;
-    return Error{"no media can go to " + name +
-                 " now: its flows are not bound; `turnpikectl zone` "
-                 "tells more"};
+    if (auto flow = check_flow(side, kAnyShard); !flow) return flow;
   }
   return {};
+}
+
+Result<void> Negotiation::check_flow(Side side, int shard) {
+  const std::string& name = config_.interfaces[call_.side(side).interface_index].name;
+  if (!is_zone_peer(side) || environment_.has_flow(name, shard)) return {};
+  lacks_flow_ = true;
+  return Error{"no media can go to " + name +
+               " now: its flows are not bound; `turnpikectl zone` tells more"};
+}
+
+Result<void> Negotiation::keyed_as_required(Side side, Keying keying,
+                                            const sdp::Media& line) const {
+  const std::string& name = config_.interfaces[call_.side(side).interface_index].name;
+  const bool dtls = keying == Keying::kDtls || keying == Keying::kPassedDtls;
+  if (dtls || !config_.dtls_interfaces.contains(name)) return {};
+  return sdp::error_at(line, "the zone takes keys by DTLS only (require_dtls), not a=crypto");
 }
 
 Result<Keying> Negotiation::passed_keying(const sdp::Session& description,
@@ -33,14 +49,11 @@ Result<Keying> Negotiation::passed_keying(const sdp::Session& description,
   const bool sdes = sdp::has(line.attributes, "crypto");
   const bool dtls = sdp::has_fingerprint(description, line);
   if (!sdes && !dtls) return sdp::error_at(line, "SRTP without a=crypto and without a=fingerprint");
-  const bool must_be_dtls =
-      std::any_of(call_.sides.begin(), call_.sides.end(), [&](const CallSide& side) {
-        return config_.dtls_interfaces.contains(config_.interfaces[side.interface_index].name);
-      });
-  if (sdes && must_be_dtls) {
-    return sdp::error_at(line, "the zone takes keys by DTLS only (require_dtls), not a=crypto");
+  const Keying keying = sdes ? Keying::kPassedSdes : Keying::kPassedDtls;
+  for (const Side side : {Side::kA, Side::kB}) {
+    if (auto allowed = keyed_as_required(side, keying, line); !allowed) return allowed.error();
   }
-  return sdes ? Keying::kPassedSdes : Keying::kPassedDtls;
+  return keying;
 }
 
 // The protocol, the keys and a=rtcp-mux are between the client and the core.
@@ -63,10 +76,13 @@ void Negotiation::group_first(std::vector<OutgoingMedia>& outgoing, const Offer&
   }
 }
 
-Result<RemoteMedia> Negotiation::read_node(const sdp::Session& description,
-                                           const sdp::Media& line) const {
+Result<RemoteMedia> Negotiation::read_node(Side side, const sdp::Session& description,
+                                           const sdp::Media& line) {
   auto carriage = sdp::carriage_of(line);
   if (!carriage) return carriage.error();
+  if (passes_keys() && !call_.answered) {
+    if (auto flow = check_flow(side, carriage->shard); !flow) return flow.error();
+  }
   RemoteMedia remote;
   remote.carriage = *carriage;
   remote.address = {address_of_source(0), address_of_source(0)};

@@ -209,7 +209,7 @@ void visit(V& v, T& x) {
   v.field(x.tag);
   v.field(x.other_tags);
   v.field(x.since);
-  v.field(x.interface_index);
+  v.field(x.interface);
   v.field(x.rules);
   v.field(x.sent_username);
   v.field(x.sent_session_name);

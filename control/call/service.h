@@ -51,7 +51,8 @@ class Service final : public CallService {
   void store(const Call& call);
   /// Takes the call out of the table and closes its sessions.
   void end(const std::string& call_id, const char* why, Gatherer::Done done);
-  bool may_adopt(const Call& call, std::uint64_t key) const;
+  bool find_interfaces(Call& call) const;
+  bool may_adopt(Call& call, std::uint64_t key) const;
   void on_media_timeout(const Event& event);
   void on_transport_state(const Event& event);
   /// Why a call has had its time; nullptr = it goes on.

@@ -21,8 +21,8 @@ Section node_section() {
       .word("role", &NodeSection::role, "single", {"single", "edge", "core"},
             "What this node is: \"single\" has the outside and the inside network on one host. "
             "\"edge\" and \"core\" are the nodes of a traversal pair: they keep the zones of "
-            "[zone.ZONE] connected and carry SIP between them. Media does not cross the zone in "
-            "this version: calls are relayed by each node for itself, as by \"single\".")
+            "[zone.ZONE] connected and carry SIP and media between them. See "
+            "[traversal.md](traversal.md).")
       .integer("drain_timeout_seconds", &NodeSection::drain_timeout, 30, kDay,
                "How long a stopping daemon waits for its calls to end. New calls are refused "
                "meanwhile; a second signal ends the wait.")

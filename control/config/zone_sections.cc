@@ -24,7 +24,7 @@ void zone_limits(SectionOf<ZoneSection>& section) {
                "Connections that may be in their handshake at a time; more are closed at once.")
       .integer("waiting_per_source_max", &ZoneSection::waiting_per_source_max, 16, {1, 10000},
                "The same for one address (IPv6: for one /64).")
-      .integer("streams_max", &ZoneSection::streams_max, 256, {1, 10000},
+      .integer("streams_max", &ZoneSection::streams_max, 256, {2, 10000},
                "Byte streams at a time on one connection.")
       .boolean("require_dtls", &ZoneSection::require_dtls, false,
                "Take calls over this zone only with keys from DTLS, which the edge never sees. "

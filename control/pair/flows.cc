@@ -25,7 +25,7 @@ PairFlows::PairFlows(Flows& relay, PairRole role, std::size_t shards,
     peer->config = config;
     peer->index = static_cast<std::uint16_t>(peers_.size());
     if (role_ == PairRole::kCore) {
-      for (std::size_t shard = 0; shard < std::min(shards, kShardsMax); ++shard) {
+      for (std::size_t shard = 0; shard < std::min(shards, kFlowsOfPeerMax); ++shard) {
         peer->flows[static_cast<std::uint16_t>(shard)] = {};
       }
     }
@@ -52,19 +52,36 @@ void PairFlows::draw_keys(Peer& peer) {
   }
 }
 
-// The same keys each time to the same process: it has the same numbers for them.
 void PairFlows::on_channel(const std::string& name, std::uint64_t epoch) {
   Peer* peer = find(name);
   if (peer == nullptr || role_ != PairRole::kCore) return;
-  if (std::exchange(peer->epoch, epoch) != epoch) draw_keys(*peer);
+  if (peer->epoch != epoch) draw_keys(*peer);
+  peer->epoch = epoch;
+  offer(*peer);
+}
+
+// The same keys each time to the same process: it has the same numbers for them.
+void PairFlows::offer(Peer& peer) {
   std::vector<OfferedFlow> offered;
-  for (const auto& [shard, flow] : peer->flows) {
+  for (const auto& [shard, flow] : peer.flows) {
     offered.push_back({static_cast<std::uint8_t>(shard), flow.keys});
   }
   std::string message = write(offered);
-  environment_.send(name, message);
+  peer.awaits_numbers = environment_.send(peer.config.name, message);
   wipe(message.data(), message.size());
   wipe(offered.data(), offered.size() * sizeof(OfferedFlow));
+}
+
+void PairFlows::on_tick(Instant now) {
+  if (role_ != PairRole::kCore) return;
+  for (const auto& peer : peers_) {
+    const bool lacks = peer->epoch && std::any_of(peer->flows.begin(), peer->flows.end(),
+                                                  [](auto& f) { return f.second.number == 0; });
+    if (!lacks) peer->offered = now;
+    if (now - peer->offered < kAskAgainAfter) continue;
+    peer->offered = now;
+    offer(*peer);
+  }
 }
 
 bool PairFlows::on_message(const std::string& name, std::string_view message) {
@@ -80,59 +97,68 @@ bool PairFlows::on_message(const std::string& name, std::string_view message) {
   return taken;
 }
 
-// At an edge. What the core no longer names is of a process that is gone.
+// At an edge. What the core no longer names is of a process that is gone. Its sessions are told
+// first: a number may be somebody else's later.
 bool PairFlows::take_offer(Peer& peer, const std::vector<OfferedFlow>& offered) {
+  if (offered.size() > kFlowsOfPeerMax) return false;
+  std::vector<FlowNumber> gone;
   bool changed = false;
-  for (const OfferedFlow& flow : offered) changed = add(peer, flow) || changed;
+  for (const OfferedFlow& flow : offered) changed = add(peer, flow, gone) || changed;
   for (auto entry = peer.flows.begin(); entry != peer.flows.end();) {
     const bool kept = std::any_of(offered.begin(), offered.end(),
                                   [&](const auto& flow) { return flow.shard == entry->first; });
-    if (!kept && entry->second.number != 0) relay_.remove_flow(entry->second.number);
+    if (!kept) {
+      gone.push_back(entry->second.number);
+      wipe(&entry->second.keys, sizeof entry->second.keys);
+    }
     entry = kept ? std::next(entry) : peer.flows.erase(entry);
+  }
+  if (changed || !gone.empty()) environment_.changed(peer.config.name);
+  for (const FlowNumber number : gone) {
+    if (number != 0) relay_.remove_flow(number);
   }
   std::vector<NumberedFlow> numbered;
   for (const auto& [shard, flow] : peer.flows) {
     numbered.push_back({static_cast<std::uint8_t>(shard), flow.number, flow.port});
   }
   environment_.send(peer.config.name, write(numbered));
-  if (changed) environment_.changed(peer.config.name);
   return true;
 }
 
-bool PairFlows::add(Peer& peer, const OfferedFlow& offered) {
+bool PairFlows::add(Peer& peer, const OfferedFlow& offered, std::vector<FlowNumber>& gone) {
   Flow& flow = peer.flows[offered.shard];
   if (flow.number != 0 && are_same(flow.keys, offered.keys)) return false;
-  const FlowNumber older = flow.number;
+  gone.push_back(flow.number);
   const auto number = relay_.add_flow(offered.keys);
   flow.keys = offered.keys;
   flow.number = number ? *number : FlowNumber{0};
   flow.port = peer.config.ports.at(flow.number % peer.config.ports.size());
-  if (older != 0) relay_.remove_flow(older);
   if (!number) environment_.warn(peer.config.name, number.error().message);
   return true;
 }
 
-// At a core.
+// At a core. Sessions name the edge, not the number: they need not be told.
 bool PairFlows::take_numbers(Peer& peer, const std::vector<NumberedFlow>& numbered) {
-  bool changed = false;
+  if (!std::exchange(peer.awaits_numbers, false)) return false;
   for (const NumberedFlow& given : numbered) {
     const auto entry = peer.flows.find(given.shard);
     if (entry == peer.flows.end()) return false;
     Flow& flow = entry->second;
-    if (given.number == 0) environment_.warn(peer.config.name, "it has no room for our flows");
     if (flow.number == given.number && flow.port == given.port) continue;
     flow.number = given.number;
     flow.port = given.port;
     if (flow.number == 0) continue;
-    const CoreFlow bound{peer.index, given.shard, flow.number,
-                         SocketAddress{peer.config.edge, flow.port}, flow.keys};
+    CoreFlow bound{peer.index, given.shard, flow.number, SocketAddress{peer.config.edge, flow.port},
+                   flow.keys};
     if (const auto set = relay_.set_flow(bound); !set) {
       environment_.warn(peer.config.name, set.error().message);
-      flow.number = 0;  // asked for again with the next channel
+      flow.number = 0;  // asked for again
     }
-    changed = true;
+    wipe(&bound.keys, sizeof bound.keys);
   }
-  if (changed) environment_.changed(peer.config.name);
+  const bool full = std::any_of(peer.flows.begin(), peer.flows.end(),
+                                [](const auto& entry) { return entry.second.number == 0; });
+  if (full) environment_.warn(peer.config.name, "not every flow could be had; asking again");
   return true;
 }
 
@@ -144,10 +170,11 @@ std::uint16_t PairFlows::flow_to(const std::string& name, std::uint16_t shard) c
   return flow == peer->flows.end() ? FlowNumber{0} : flow->second.number;
 }
 
-bool PairFlows::is_bound(const std::string& name) const {
+bool PairFlows::is_bound(const std::string& name, int shard) const {
   const std::vector<FlowStatus> all = report(name);
-  return std::any_of(all.begin(), all.end(),
-                     [](const FlowStatus& flow) { return flow.report.address.is_set(); });
+  return std::any_of(all.begin(), all.end(), [shard](const FlowStatus& flow) {
+    return flow.report.address.is_set() && (shard < 0 || shard == flow.shard);
+  });
 }
 
 std::vector<FlowStatus> PairFlows::report(const std::string& name) const {

@@ -49,7 +49,7 @@ Result<Carriage> carriage_of(const Media& media) {
   }
   if (!take_number(text, carriage.shard) || !take_side(text, carriage.side) ||
       !take_number(text, carriage.slot) || !take_number(text, carriage.generation) ||
-      !text.empty() || carriage.generation == 0) {
+      !text.empty() || carriage.generation == 0 || carriage.slot >= kCarriedSlotsMax) {
     return error_at(media, "a damaged a=turnpike-session");
   }
   return carriage;

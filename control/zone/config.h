@@ -19,6 +19,9 @@ inline constexpr const char* kSipTarget = "sip";
 inline constexpr const char* kChannelTarget = "turnpike";
 /// Of one message on it.
 inline constexpr std::size_t kChannelMessageBytesMax = 65536;
+/// Messages of the other end: so many at once, and one more every kChannelMessageInterval.
+inline constexpr unsigned kChannelMessagesBurst = 8;
+inline constexpr Milliseconds kChannelMessageInterval{2000};
 
 struct PeerConfig {
   std::string name;

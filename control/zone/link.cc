@@ -1,5 +1,6 @@
 #include "control/zone/link.h"
 
+#include <cstring>
 #include <utility>
 
 #include "control/zone/config.h"
@@ -13,6 +14,10 @@ constexpr std::size_t kStreamUnsentBytesMax = 131072;  // then the local end is 
 constexpr std::size_t kChannelLengthBytes = 4;
 constexpr unsigned kStatusNotFound = 404;
 constexpr unsigned kStatusBadGateway = 502;
+
+void wipe(std::string& text) {
+  ::explicit_bzero(text.data(), text.size());
+}
 
 }  // namespace
 
@@ -156,24 +161,33 @@ void Link::take(StreamEvent& event) {
 
 void Link::open_channel() {
   channel_ = connection_.streams().open(kChannelTarget);
+  if (channel_ == 0) return handlers_.on_no_channel(*this);
   pump();
 }
 
 bool Link::send(std::string_view message) {
   if (!channel_open_ || message.size() > kChannelMessageBytesMax) return false;
+  // Who does not read what is answered gets no more answers.
+  if (connection_.streams().unsent(channel_) > kChannelMessageBytesMax) {
+    connection_.close(Reason::kSilent);
+    pump();
+    return false;
+  }
   std::string framed;
+  framed.reserve(kChannelLengthBytes + message.size());  // growing would leave copies behind
   for (unsigned shift = 32; shift > 0; shift -= 8) {
     framed += static_cast<char>(message.size() >> (shift - 8) & 0xff);
   }
   framed += message;
   connection_.streams().write(channel_, framed);
+  wipe(framed);
   pump();
   return true;
 }
 
 // Without the channel the two ends would disagree about what they do; the next connection has a
 // new one. An end that does not know it carries streams all the same.
-void Link::take_of_channel(const StreamEvent& event) {
+void Link::take_of_channel(StreamEvent& event) {
   switch (event.kind) {
     case StreamEvent::Kind::kAccepted:
       channel_open_ = true;
@@ -181,10 +195,11 @@ void Link::take_of_channel(const StreamEvent& event) {
     case StreamEvent::Kind::kData:
       connection_.streams().consumed(channel_, event.text.size());
       channel_received_ += event.text;
+      wipe(event.text);
       return take_messages();
     case StreamEvent::Kind::kRefused:
       channel_ = 0;
-      return;
+      return handlers_.on_no_channel(*this);
     case StreamEvent::Kind::kEnded:
     case StreamEvent::Kind::kReset:
       channel_open_ = false;
@@ -198,18 +213,32 @@ void Link::take_of_channel(const StreamEvent& event) {
 
 void Link::take_messages() {
   const auto alive = alive_;
-  while (*alive && is_open() && channel_received_.size() >= kChannelLengthBytes) {
+  std::string received = std::exchange(channel_received_, {});
+  std::string_view rest = received;
+  while (*alive && is_open() && rest.size() >= kChannelLengthBytes) {
     std::size_t size = 0;
     for (std::size_t i = 0; i < kChannelLengthBytes; ++i) {
-      size = size << 8 | static_cast<unsigned char>(channel_received_[i]);
+      size = size << 8 | static_cast<unsigned char>(rest[i]);
     }
-    if (size > kChannelMessageBytesMax) return connection_.close(Reason::kBadMessage);
-    if (channel_received_.size() < kChannelLengthBytes + size) return;
-    const std::string message = channel_received_.substr(kChannelLengthBytes, size);
-    channel_received_.erase(0, kChannelLengthBytes + size);
-    const bool good = handlers_.on_message(*this, message);
-    if (*alive && !good) return connection_.close(Reason::kBadMessage);
+    if (size <= kChannelMessageBytesMax && rest.size() < kChannelLengthBytes + size) break;
+    const bool good = size <= kChannelMessageBytesMax && may_take_message() &&
+                      handlers_.on_message(*this, rest.substr(kChannelLengthBytes, size));
+    if (*alive && !good) connection_.close(Reason::kBadMessage);
+    if (!good) break;
+    rest.remove_prefix(kChannelLengthBytes + size);
   }
+  if (*alive && is_open()) channel_received_ = rest;
+  wipe(received);
+}
+
+bool Link::may_take_message() {
+  const Instant at = loop::EventLoop::now();
+  while (channel_messages_ > 0 && at - channel_counted_ >= kChannelMessageInterval) {
+    channel_counted_ += kChannelMessageInterval;
+    --channel_messages_;
+  }
+  if (channel_messages_ == 0) channel_counted_ = at;
+  return channel_messages_++ < kChannelMessagesBurst;
 }
 
 void Link::accept(StreamId stream, const std::string& target) {

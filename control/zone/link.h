@@ -28,6 +28,8 @@ class Link {
     std::function<void()> on_not_connected;
     /// The channel is there: send() may be used.
     std::function<void(Link&)> on_channel{};
+    /// The other end does not have one.
+    std::function<void(Link&)> on_no_channel{};
     /// A message on the channel. False: it is none that a peer sends; the link is closed then.
     std::function<bool(Link&, std::string_view message)> on_message{};
   };
@@ -68,8 +70,9 @@ class Link {
   bool take_events();
   void take(StreamEvent& event);
   void accept(StreamId stream, const std::string& target);
-  void take_of_channel(const StreamEvent& event);
+  void take_of_channel(StreamEvent& event);
   void take_messages();
+  bool may_take_message();
   void join(StreamId stream, std::unique_ptr<loop::TcpConnection> local, bool dialled);
   void on_local_data(StreamId stream, std::string_view bytes);
   void on_local_end(StreamId stream);
@@ -89,7 +92,9 @@ class Link {
   std::map<StreamId, std::unique_ptr<Bridge>> bridges_;
   StreamId channel_ = 0;
   bool channel_open_ = false;
-  std::string channel_received_;  // the beginning of a message
+  std::string channel_received_;   // the beginning of a message; wiped, as messages hold keys
+  unsigned channel_messages_ = 0;  // of the burst, used up
+  Instant channel_counted_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::string tcp_trouble_;
   bool was_connected_ = false;

@@ -223,6 +223,14 @@ Link::Handlers Zone::handlers_for(Peer* peer, Slot* slot) {
     Peer* of = nullptr;
     if (slot_of(link, &of) != nullptr) environment_.on_channel(full_name(*of), of->epoch);
   };
+  handlers.on_no_channel = [this](Link& link) {
+    Peer* of = nullptr;
+    if (slot_of(link, &of) == nullptr) return;
+    environment_.note(
+        {"zone_channel", true, config_.name, of->config.name, to_string(link.remote()),
+         "the peer has no channel for media flows: no calls; its version is older, or "
+         "its streams_max is used up"});
+  };
   handlers.on_message = [this](Link& link, std::string_view message) {
     Peer* of = nullptr;
     if (slot_of(link, &of) == nullptr) return true;  // put away: what it says is old

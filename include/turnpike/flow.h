@@ -49,6 +49,9 @@ struct Carriage {
   bool operator==(const Carriage&) const = default;
 };
 
+/// Slots that a header can name.
+constexpr std::uint32_t kCarriedSlotsMax = 1U << 24;
+
 /// How a flow stands.
 struct FlowReport {
   SocketAddress address;  ///< of the core, as the edge sees it; unset while it is not bound
@@ -57,19 +60,22 @@ struct FlowReport {
   std::uint32_t unanswered = 0;  ///< core only: Bindings since the last answer
 };
 
-/// A source that an edge has heard, as an address that can be no host's: 100::/64 (RFC 6666) with
-/// the source's number. What a core is told of where a client is.
+/// A source that an edge has heard, as an address that can be no host's: in 100::/64 (RFC 6666),
+/// with the source's number as its port. What a core is told of where a client is. Sources at an
+/// IP address that signalling knows share one IP address here too, so that the rules of who is
+/// believed more apply; those from elsewhere have numbers from kStrangersFrom on.
 constexpr std::uint16_t kSourcePortBase = 1024;
+constexpr std::uint8_t kStrangersFrom = 128;
 inline SocketAddress address_of_source(std::uint8_t source) {
   SocketAddress address;
   address.ip.family = AddressFamily::kIpv6;
   address.ip.bytes[0] = 0x01;
-  address.ip.bytes[15] = source;
+  address.ip.bytes[15] = source >= kStrangersFrom ? 1 : 0;
   address.port = static_cast<std::uint16_t>(kSourcePortBase + source);
   return address;
 }
 inline std::uint8_t source_of_address(const SocketAddress& address) {
-  return address.ip.bytes[15];
+  return static_cast<std::uint8_t>(address.port - kSourcePortBase);
 }
 
 }  // namespace turnpike

@@ -15,15 +15,18 @@ bool spend(Instant& window, std::uint32_t& used, std::uint32_t a_second, Instant
 
 }  // namespace
 
-void ClientSources::set_signalled(const SocketAddress& address) {
+void ClientSources::set_signalled(const SocketAddress& address, const IpAddress& received_from) {
+  received_from_ = received_from;
   Source& first = sources_.front();
   if (first.address == address) return;
-  first = Source{};
+  sources_ = {};
   first.address = address;
   first.named = address.is_set();
-  for (auto other = sources_.begin() + 1; other != sources_.end(); ++other) {
-    if (address.is_set() && other->address == address) *other = Source{};
-  }
+  named_last_ = kSignalled;
+}
+
+bool ClientSources::knows(const IpAddress& ip) const {
+  return (received_from_.is_set() && ip == received_from_) || ip == sources_.front().address.ip;
 }
 
 void ClientSources::restore(const SocketAddress& address, std::uint8_t number) {
@@ -33,7 +36,7 @@ void ClientSources::restore(const SocketAddress& address, std::uint8_t number) {
   place.address = address;
   place.number = number;
   place.named = true;
-  last_number_ = number;
+  last_number_[number < kStrangersFrom ? 1 : 0] = number;
   named_last_ = number;
 }
 
@@ -42,13 +45,14 @@ std::optional<std::uint8_t> ClientSources::heard(const SocketAddress& address, I
     return known.address.is_set() && known.address == address;
   });
   if (source == sources_.end()) {
-    Source* fresh = room(now);
+    const bool known = knows(address.ip);
+    Source* fresh = room(known, now);
     if (fresh == nullptr || !spend(new_window_, new_in_window_, kNewASecond, now)) {
       return std::nullopt;
     }
     *fresh = Source{};
     fresh->address = address;
-    fresh->number = fresh_number();
+    fresh->number = fresh_number(known);
     fresh->since = now;
     source = sources_.begin() + (fresh - sources_.data());
   }
@@ -60,15 +64,16 @@ std::optional<std::uint8_t> ClientSources::heard(const SocketAddress& address, I
 }
 
 // An empty place, or that of an unnamed source, or that of a named one that has been silent for
-// longest and for a while.
-ClientSources::Source* ClientSources::room(Instant now) {
+// longest and for a while. To one at a known IP address a stranger gives way at once.
+ClientSources::Source* ClientSources::room(bool known, Instant now) {
   constexpr Seconds kSilence{5};
   Source* oldest = nullptr;
   for (auto source = sources_.begin() + 1; source != sources_.end(); ++source) {
     if (!source->address.is_set()) return &*source;
     if (source->number == named_last_) continue;
-    const bool free =
-        source->named ? now - source->last >= kSilence : now - source->since >= kResidence;
+    const bool gives_way = known && !source->named && source->number >= kStrangersFrom;
+    const bool free = gives_way || (source->named ? now - source->last >= kSilence
+                                                  : now - source->since >= kResidence);
     if (!free) continue;
     const bool better = oldest == nullptr || (oldest->named && !source->named) ||
                         (oldest->named == source->named && source->last < oldest->last);
@@ -77,11 +82,13 @@ ClientSources::Source* ClientSources::room(Instant now) {
   return oldest;
 }
 
-std::uint8_t ClientSources::fresh_number() {
+std::uint8_t ClientSources::fresh_number(bool known) {
+  std::uint8_t& last = last_number_[known ? 1 : 0];
+  const std::uint8_t top = known ? kStrangersFrom - 1 : 255;
   do {
-    ++last_number_;
-  } while (last_number_ == kSignalled || find(last_number_) != nullptr);
-  return last_number_;
+    last = last >= top ? (known ? 1 : kStrangersFrom) : static_cast<std::uint8_t>(last + 1);
+  } while (find(last) != nullptr);
+  return last;
 }
 
 ClientSources::Source* ClientSources::find(std::uint8_t number) {
@@ -89,6 +96,12 @@ ClientSources::Source* ClientSources::find(std::uint8_t number) {
     return source.address.is_set() && source.number == number;
   });
   return found == sources_.end() ? nullptr : &*found;
+}
+
+bool ClientSources::is_named(std::uint8_t number) const {
+  return std::any_of(sources_.begin(), sources_.end(), [&](const Source& source) {
+    return source.address.is_set() && source.number == number && source.named;
+  });
 }
 
 SocketAddress ClientSources::named(std::uint8_t number, Instant now) {

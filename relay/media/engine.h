@@ -133,6 +133,7 @@ class Engine {
   void pass(Work& work, Instant now, Outbox& out);
   void pass_keepalive(Work& work, Instant now, Outbox& out);
   void know_client(std::uint32_t slot, const LegState& leg);
+  bool is_named_source(const Work& work) const;
   void restore_client(std::uint32_t slot, const LegState& leg);
   std::optional<std::uint8_t> source_number(const Work& work, Instant now);
   SocketAddress client_of(const Work& work, Instant now);

@@ -41,10 +41,13 @@ void Engine::pass(Work& work, Instant now, Outbox& out) {
     work.destination = address_of_source(*number);
   }
   work.from->last_packet = now;
-  work.from->last_carried = now;
-  if (work.from->timed_out) {
-    work.from->timed_out = false;
-    set_timer(packet.tag.slot, now);
+  // What nobody has verified keeps no call alive.
+  if (from_core || is_named_source(work)) {
+    work.from->last_carried = now;
+    if (work.from->timed_out) {
+      work.from->timed_out = false;
+      set_timer(packet.tag.slot, now);
+    }
   }
   if (work.rtcp) {
     ++work.from->rtcp_received;
@@ -73,6 +76,12 @@ std::optional<std::uint8_t> Engine::source_number(const Work& work, Instant now)
   const bool selected =
       work.packet->source == work.from->component[index_of(component)].destination;
   return selected ? std::optional(ClientSources::kSignalled) : std::nullopt;
+}
+
+bool Engine::is_named_source(const Work& work) const {
+  if (work.from->config.ice) return true;
+  const auto& client = clients_[work.packet->tag.slot][index_of(work.packet->tag.component)];
+  return client.is_named(source_of_address(work.destination));
 }
 
 // What the core sends goes where ICE says or, without ICE, to the source that the core names.

@@ -18,6 +18,7 @@ std::uint32_t cache_slot_of(std::uint32_t slot, Side side, bool receive) {
 // ICE keeps its pairs alive itself.
 bool needs_keepalive(const LegState& leg, Component component) {
   if (leg.config.ice || leg.closed) return false;
+  if (leg.config.opaque && !leg.local[0].is_set()) return false;  // a flow has its own
   if (!leg.component[index_of(component)].destination.is_set()) return false;
   return component == Component::kRtp || !leg.config.rtcp_mux;
 }
@@ -86,8 +87,8 @@ void Engine::know_client(std::uint32_t slot, const LegState& leg) {
   if (!leg.local[0].is_set()) return;  // it is carried: the other leg is the client's
   auto& clients = clients_[slot];
   if (clients == nullptr) clients = std::make_unique<ClientSources[]>(2);
-  clients[0].set_signalled(leg.config.remote[0]);
-  clients[1].set_signalled(leg.config.remote[1]);
+  clients[0].set_signalled(leg.config.remote[0], leg.config.received_from);
+  clients[1].set_signalled(leg.config.remote[1], leg.config.received_from);
 }
 
 void Engine::restore_client(std::uint32_t slot, const LegState& leg) {

@@ -20,6 +20,7 @@
 #include <span>
 
 #include "relay/crypto/siphash.h"
+#include "turnpike/flow.h"
 #include "turnpike/ids.h"
 
 namespace turnpike::mux {
@@ -27,7 +28,7 @@ namespace turnpike::mux {
 constexpr std::size_t kHeaderBytes = 20;
 constexpr std::uint8_t kHeaderVersion = 1;
 constexpr std::size_t kShardOffset = 1;  ///< where a selector of sockets finds the shard
-constexpr std::uint32_t kSlotsMax = 1U << 24;
+constexpr std::uint32_t kSlotsMax = kCarriedSlotsMax;
 
 /// Of the session, as the receiver numbers them.
 struct Header {

@@ -126,7 +126,8 @@ def softphone_with_dtls(scratch):
     desk = site.desk()
     dtls = {"media_encryption": "dtls_srtp", "rtcp_mux": True}
     alice, bob = site.alice(**dtls), site.bob(**dtls)
-    for caller, called, uri in ((alice, desk, NUMBER), (bob, desk, NUMBER), (desk, bob, "bob")):
+    for caller, called, uri in ((alice, desk, NUMBER), (bob, desk, NUMBER), (desk, bob, "bob"),
+                                (desk, alice, "alice")):
         talk(caller, called, call_uri(uri))
     site.expect_nothing_begun_by_the_edge()
 

@@ -42,7 +42,9 @@ struct Node {
       asked.insert(peer);
       return static_cast<std::uint16_t>(flows + shard);
     };
-    environment.has_flows = [this](const std::string&) { return bound; };
+    environment.has_flow = [this](const std::string&, int shard) {
+      return bound && shard != unbound_shard;
+    };
     service = CallService::create(config, relay, environment);
   }
   Dict offer(const CallRequest& request) {
@@ -64,6 +66,7 @@ struct Node {
   std::uint8_t next_random = 1;
   std::uint16_t flows = 100;
   bool bound = true;
+  int unbound_shard = -2;
   std::set<std::string> asked;
 };
 
@@ -188,8 +191,19 @@ TEST_F(PairCall, the_edge_keeps_no_key_in_its_records) {
   answer_out(phone_sdp());
   for (const auto& [key, record] : edge_.relay.records) {
     EXPECT_EQ(record.find(kClientKey.substr(0, 10)), std::string::npos);
+    for (const LegConfig& leg : core_.relay.session(0).legs) {
+      for (const SrtpKeying& keying : {leg.receive, leg.send}) {
+        if (keying.suite == SrtpSuite::kNone) continue;
+        const std::string bytes(keying.master_key.begin(), keying.master_key.begin() + 16);
+        EXPECT_EQ(record.find(bytes), std::string::npos);
+      }
+    }
   }
   EXPECT_EQ(edge_.relay.records.size(), 1U);
+  // The search itself: the core's record has them.
+  const auto& used = core_.leg(Side::kA).receive.master_key;
+  EXPECT_NE(core_.relay.records.begin()->second.find(std::string(used.begin(), used.begin() + 16)),
+            std::string::npos);
 }
 
 TEST_F(PairCall, a_call_from_inside_is_keyed_by_the_core) {
@@ -312,10 +326,23 @@ TEST_F(PairCall, a_restart_knows_the_other_nodes_session) {
     }
     node->flows = 300;
   }
-  edge_.start(edge_config());
-  core_.start(core_config());
+  // Other zones and interfaces came meanwhile: indices are others, names are not.
+  CallServiceConfig edge = edge_config();
+  edge.interfaces.insert(edge.interfaces.begin(), {"lab", {}});
+  edge.interfaces.insert(edge.interfaces.end() - 1, {"acme/core-1", {}});
+  edge.zone_peers = 2;
+  CallServiceConfig core = core_config();
+  core.interfaces.insert(core.interfaces.end() - 2, {"dmz/edge-0", {}});
+  core.zone_peers = 3;
+  edge_.asked.clear();
+  core_.asked.clear();
+  edge_.start(edge);
+  core_.start(core);
   EXPECT_EQ(edge_.service->adopt().calls, 1U);
   EXPECT_EQ(core_.service->adopt().calls, 1U);
+  EXPECT_EQ(edge_.asked, std::set<std::string>{"dmz/core-1"});
+  EXPECT_EQ(core_.asked, std::set<std::string>{"dmz/edge-1"});
+  EXPECT_EQ(core_.leg(Side::kA).carriage.flow, 300) << "known at once";
   edge_.service->on_flows_changed("dmz/core-1");
   core_.service->on_flows_changed("dmz/edge-1");
   EXPECT_EQ(edge_.leg(Side::kB).carriage, (Carriage{300, 0, Side::kA, 0, 1}));
@@ -375,15 +402,55 @@ TEST_F(PairCall, a_zone_that_requires_dtls_takes_no_keys_in_the_sdp) {
   EXPECT_EQ(text(edge_.answer(request(zone_answer_, "a", "b")), "result"), "ok");
 }
 
+TEST_F(PairCall, a_core_that_requires_dtls_takes_and_offers_nothing_else) {
+  CallServiceConfig config = core_config();
+  config.dtls_interfaces = {"dmz/edge-1"};
+  core_.start(config);
+  zone_offer_ = sdp(edge_.offer(request(client_sdp(), "a", "", {"outside", "dmz/core-1"})));
+  EXPECT_NE(refusal(core_.offer(request(zone_offer_, "a", "", {"dmz/edge-1", "inside"})))
+                .find("require_dtls"),
+            std::string::npos);
+  auto outwards = request(phone_sdp(), "a", "", {"inside", "dmz/edge-1"});
+  outwards.transport_protocol = "RTP/SAVP";
+  EXPECT_NE(refusal(core_.offer(outwards)).find("require_dtls"), std::string::npos);
+  outwards.transport_protocol = "UDP/TLS/RTP/SAVPF";
+  EXPECT_EQ(text(core_.offer(outwards), "result"), "ok");
+}
+
+TEST_F(PairCall, a_shard_without_a_flow_takes_no_call) {
+  core_.unbound_shard = 0;
+  zone_offer_ = sdp(edge_.offer(request(client_sdp(), "a", "", {"outside", "dmz/core-1"})));
+  EXPECT_NE(refusal(core_.offer(request(zone_offer_, "a", "", {"dmz/edge-1", "inside"})))
+                .find("no media can go to dmz/edge-1"),
+            std::string::npos);
+  EXPECT_TRUE(core_.relay.sessions.empty());
+  core_.unbound_shard = -2;
+  edge_.unbound_shard = 1;  // where the core has this one
+  offer_in(client_sdp());
+  zone_answer_ = sdp(core_.answer(request(phone_sdp(), "a", "b")));
+  EXPECT_NE(refusal(edge_.answer(request(zone_answer_, "a", "b"))).find("no media can go to"),
+            std::string::npos);
+}
+
+TEST_F(PairCall, a_line_that_only_shares_a_transport_is_refused_at_the_edge) {
+  std::string max_bundle = chromium_offer();
+  const std::size_t video = max_bundle.find("m=video 9");
+  max_bundle.replace(video, 9, "m=video 0");
+  max_bundle.insert(max_bundle.find("a=setup", video), "a=bundle-only\r\n");
+  offer_in(max_bundle);
+  EXPECT_EQ(lines(zone_offer_, "m=video ").substr(0, 2), "0 ");
+  EXPECT_EQ(edge_.relay.sessions.size(), 1U);
+}
+
 TEST_F(PairCall, a_node_that_names_no_session_is_refused) {
   const auto refused = [&](const std::string& line) {
     return refusal(core_.offer(request(client_sdp(line), "a", "", {"dmz/edge-1", "inside"})));
   };
   EXPECT_NE(refused("").find("no a=turnpike-session"), std::string::npos);
   EXPECT_NE(refused("a=turnpike-session:2 0 b 0 1\n").find("another version"), std::string::npos);
-  for (const char* damaged :
-       {"1", "1 0 c 0 1", "1 0 b 0 0", "1 256 b 0 1", "1 0 b 0 1 1", "1 0 b 0",
-        "1 0 b 4294967296 1", "1  0 b 0 1", "x 0 b 0 1", "", "1 0 b -1 1", "1 0 b 0 1 "}) {
+  for (const char* damaged : {"1", "1 0 c 0 1", "1 0 b 0 0", "1 256 b 0 1", "1 0 b 0 1 1",
+                              "1 0 b 0", "1 0 b 4294967296 1", "1 0 b 16777216 1", "1  0 b 0 1",
+                              "x 0 b 0 1", "", "1 0 b -1 1", "1 0 b 0 1 "}) {
     EXPECT_NE(refused("a=turnpike-session:" + std::string(damaged) + "\n").find("damaged"),
               std::string::npos)
         << damaged;

@@ -138,13 +138,14 @@ TEST_F(Opaque, a_moved_client_is_heard_among_many_strangers) {
   const int before = heard(source(1));
   EXPECT_EQ(named(before), source(1));
   bool followed = false;
-  for (int i = 0; i < 6000 && !followed; ++i) {
+  for (int i = 0; i < 30000 && !followed; ++i) {
     if (i % 10 == 9) {
       const int number = heard(source(2));
-      // The core needs a moment, and some packets, before it believes.
+      // The core needs half a second, and some packets, before it believes.
       if (number > 0) {
-        for (int k = 0; k < 10; ++k) {
+        for (int k = 0; k < 30; ++k) {
           media.advance(Milliseconds(20));
+          heard(source(66, static_cast<std::uint16_t>(2000 + i + k)));
           ASSERT_EQ(heard(source(2)), number) << "it stays while the core makes up its mind";
         }
         EXPECT_EQ(named(number), source(2));
@@ -181,6 +182,54 @@ struct Successor {
   ShardCounters counters;
   media::Engine engine;
 };
+
+TEST_F(Opaque, who_is_at_a_known_address_is_told_from_strangers) {
+  LegConfig client = MediaFixture::plain(Side::kA);
+  client.opaque = true;
+  client.received_from = source(7).ip;
+  media.update(Side::kA, client);
+  for (const SocketAddress& known : {SocketAddress{kSignalled.ip, 6000}, source(7, 6001)}) {
+    const int number = heard(known);
+    EXPECT_GT(number, 0);
+    EXPECT_LT(number, kStrangersFrom);
+    EXPECT_EQ(address_of_source(static_cast<std::uint8_t>(number)).ip, address_of_source(0).ip);
+  }
+  const int stranger = heard(source(66));
+  EXPECT_GE(stranger, kStrangersFrom);
+  EXPECT_NE(address_of_source(static_cast<std::uint8_t>(stranger)).ip, address_of_source(0).ip);
+}
+
+TEST_F(Opaque, strangers_make_room_for_who_is_at_a_known_address) {
+  for (std::uint8_t i = 0; i < 3; ++i) EXPECT_GE(heard(source(66, 2000 + i)), kStrangersFrom);
+  EXPECT_EQ(heard(source(67)), -1) << "no room for another one so soon";
+  EXPECT_GT(heard({kSignalled.ip, 6000}), 0) << "at once";
+}
+
+TEST_F(Opaque, M3_another_signalled_address_voids_what_was_heard) {
+  const int client = heard(source(1));
+  EXPECT_EQ(named(client), source(1));
+  LegConfig moved = MediaFixture::plain(Side::kA);
+  moved.opaque = true;
+  moved.remote = {source(9), source(9)};
+  media.update(Side::kA, moved);
+  EXPECT_EQ(named(client), source(9)) << "the old place is sent nothing more";
+  LegConfig held = moved;
+  held.remote = {};
+  media.update(Side::kA, held);
+  EXPECT_FALSE(named(client).is_set());
+  EXPECT_FALSE(named(0).is_set());
+}
+
+TEST_F(Opaque, what_nobody_has_verified_keeps_no_call_alive) {
+  const Instant before = media.stats().legs[0].last_carried;
+  media.advance(Milliseconds(100));
+  EXPECT_GT(heard(source(66)), 0);
+  EXPECT_EQ(media.stats().legs[0].last_carried, before);
+  const int client = heard(source(1));
+  named(client);
+  heard(source(1));
+  EXPECT_EQ(media.stats().legs[0].last_carried, media.now());
+}
 
 TEST_F(Opaque, M3_after_a_restart_nobody_gets_the_client_s_number) {
   const int client = heard(source(1));
