@@ -1,16 +1,12 @@
 #include "relay/mux_io.h"
 
 #include <algorithm>
-#include <cerrno>
 
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "relay/core/bytes.h"
 #include "relay/io/loop.h"
 #include "relay/io/secure_random.h"
-#include "relay/io/sockaddr.h"
-#include "relay/mux/header.h"
 
 namespace turnpike {
 namespace {
@@ -21,20 +17,6 @@ stun::TransactionId fresh_transaction() {
   stun::TransactionId id{};
   fill_random(id.data(), id.size());
   return id;
-}
-
-// `to` unset: where the socket is connected to.
-SendResult transmit(int fd, std::span<const std::uint8_t> datagram, const SocketAddress& to) {
-  sockaddr_storage storage{};
-  const socklen_t size = to.is_set() ? to_sockaddr(to, storage) : 0;
-  ssize_t sent = 0;
-  do {
-    sent = sendto(fd, datagram.data(), datagram.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
-                  size != 0 ? as_sockaddr(storage) : nullptr, size);
-  } while (sent < 0 && errno == EINTR);
-  if (sent >= 0) return SendResult::kSent;
-  const bool blocked = errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM;
-  return blocked ? SendResult::kBlocked : SendResult::kFailed;
 }
 
 }  // namespace
@@ -58,6 +40,7 @@ bool MuxIo::add_port(int fd, std::uint32_t index) {
   if (fds_.size() <= index) fds_.resize(index + 1, -1);
   if (fds_[index] >= 0) close(fds_[index]);  // which ends its watch
   fds_[index] = fd;
+  runs_.add_socket(fd, offers_segments(fd));
   return sockets_->add_shared(fd, index);
 }
 
@@ -230,38 +213,67 @@ void MuxIo::handle_stun(const Packet& packet, Instant now) {
 
 // A Binding that is lost is asked for again.
 void MuxIo::answer(std::uint32_t index, stun::Bytes datagram, const SocketAddress& to) {
-  static_cast<void>(transmit(fd_of(index), datagram, to));
+  static_cast<void>(transmit_datagram(fd_of(index), datagram, to));
+}
+
+SendResult MuxIo::find_path(const Leg& from, const Send& send, Path& path) const {
+  if (from.generation != send.tag.generation || send.length > kPayloadBytesMax + kTailroomBytes) {
+    return SendResult::kFailed;
+  }
+  if (from.there.generation == 0) return SendResult::kUnbound;
+  path.header.shard = from.there.shard;
+  path.header.side = from.there.side;
+  path.header.component = send.tag.component;
+  path.header.source = source_of_address(send.destination);
+  path.header.slot = from.there.slot;
+  path.header.generation = from.there.generation;
+  path.way.shard = from.there.shard;
+  if (edge_ == nullptr) {
+    const Flow& flow = flows_[from.there.flow];
+    if (flow.binding == nullptr) return SendResult::kUnbound;
+    path.header.flow = flow.config.number;
+    path.key = &flow.config.keys.to_edge;
+    path.way.fd = fd_of(from.there.flow);
+    return SendResult::kSent;
+  }
+  const mux::EdgeFlows::Route route = edge_->route(from.there.flow, monotonic_now());
+  if (!route.address.is_set()) return SendResult::kUnbound;
+  path.key = route.key;
+  path.way.fd = fd_of(route.port);
+  path.way.to = route.address;
+  return SendResult::kSent;
 }
 
 SendResult MuxIo::send(const Send& send) {
   const Leg& entry = leg(send.tag);
   if (!entry.carried) return sockets_->send(send);
-  if (entry.generation != send.tag.generation) return SendResult::kFailed;
-  if (entry.there.generation == 0) return SendResult::kUnbound;
-  mux::Header header;
-  header.shard = entry.there.shard;
-  header.side = entry.there.side;
-  header.component = send.tag.component;
-  header.source = source_of_address(send.destination);
-  header.slot = entry.there.slot;
-  header.generation = entry.there.generation;
-
+  Path path;
+  const SendResult found = find_path(entry, send, path);
+  if (found != SendResult::kSent) return found;
   // One piece, so that it takes one plain send; the copy is a fraction of that.
   std::array<std::uint8_t, mux::kHeaderBytes + kPayloadBytesMax + kTailroomBytes> datagram;
-  if (send.length > datagram.size() - mux::kHeaderBytes) return SendResult::kFailed;
   std::copy_n(send.data, send.length, datagram.begin() + mux::kHeaderBytes);
+  mux::write_header(*path.key, path.header, send.length, datagram.data());
   const std::span<const std::uint8_t> whole(datagram.data(), mux::kHeaderBytes + send.length);
-  if (edge_ == nullptr) {
-    const Flow& flow = flows_[entry.there.flow];
-    if (flow.binding == nullptr) return SendResult::kUnbound;
-    header.flow = flow.config.number;
-    mux::write_header(flow.config.keys.to_edge, header, send.length, datagram.data());
-    return transmit(fd_of(entry.there.flow), whole, {});
-  }
-  const mux::EdgeFlows::Route route = edge_->route(entry.there.flow, monotonic_now());
-  if (!route.address.is_set()) return SendResult::kUnbound;
-  mux::write_header(*route.key, header, send.length, datagram.data());
-  return transmit(fd_of(route.port), whole, route.address);
+  return result_of_transmit(transmit_datagram(path.way.fd, whole, path.way.to));
+}
+
+SendResult MuxIo::post(const Send& send) {
+  Leg& entry = leg(send.tag);
+  if (!entry.carried) return sockets_->post(send);
+  Path path;
+  const SendResult found = find_path(entry, send, path);
+  if (found != SendResult::kSent) return found;
+  std::uint8_t* place = runs_.add(path.way, mux::kHeaderBytes + send.length,
+                                  entry.posted[index_of(send.tag.component)], send);
+  std::copy_n(send.data, send.length, place + mux::kHeaderBytes);
+  mux::write_header(*path.key, path.header, send.length, place);
+  return SendResult::kWaiting;
+}
+
+void MuxIo::end_turn() {
+  runs_.flush();
+  sockets_->end_turn();
 }
 
 }  // namespace turnpike

@@ -10,9 +10,11 @@
 #include <memory>
 #include <vector>
 
+#include "relay/io/segment_runs.h"
 #include "relay/io/udp_io.h"
 #include "relay/mux/binding.h"
 #include "relay/mux/edge_flows.h"
+#include "relay/mux/header.h"
 #include "turnpike/flow.h"
 #include "turnpike/stats.h"
 
@@ -36,6 +38,8 @@ class MuxIo final : public UdpIo {
   /// The leg has its media there from now on; generation 0: it sends nothing, yet is heard.
   void carry(const SocketTag& leg, const Carriage& carriage);
   void forget(const SocketTag& session);
+  /// Told what became of each Send for which post() said kWaiting.
+  void on_fate(SegmentRuns::Fate fate) { runs_.on_fate(std::move(fate)); }
 
   /// When on_deadline wants to be called; Instant::max(): never.
   Instant next_deadline() const;
@@ -49,16 +53,25 @@ class MuxIo final : public UdpIo {
   void remove(int fd, const SocketTag& tag) override { sockets_->remove(fd, tag); }
   bool add_shared(int fd, std::uint32_t index) override { return sockets_->add_shared(fd, index); }
   void begin_turn() override { sockets_->begin_turn(); }
+  void end_turn() override;
   int poll_fd() const override { return sockets_->poll_fd(); }
   Waiting receive(Batch& batch, bool shed) override;
   bool readable() const override { return sockets_->readable(); }
   SendResult send(const Send& send) override;
+  SendResult post(const Send& send) override;
 
  private:
   struct Leg {
     bool carried = false;
     std::uint32_t generation = 0;  // of our session
     Carriage there;
+    std::array<SegmentRuns::Stream, 2> posted;  // by component
+  };
+  // How a packet of a carried leg leaves.
+  struct Path {
+    SegmentRuns::Way way;
+    const SipHashKey* key = nullptr;
+    mux::Header header;
   };
   struct Flow {
     CoreFlow config;
@@ -73,6 +86,8 @@ class MuxIo final : public UdpIo {
   };
 
   bool translate(Packet& packet, Instant now);
+  /// kSent: there is one.
+  SendResult find_path(const Leg& from, const Send& send, Path& path) const;
   void handle_stun(const Packet& packet, Instant now);
   bool judge(const Packet& packet, const mux::Header& header, Instant now);
   bool drop(DropReason reason);
@@ -86,6 +101,7 @@ class MuxIo final : public UdpIo {
   ShardCounters& counters_;
   std::vector<Leg> legs_;  // by slot and side
   std::vector<int> fds_;   // shared, by index
+  SegmentRuns runs_;
   std::array<Flow, kEdgesMax> flows_;
   std::array<FlowState, kEdgesMax> states_;
 };

@@ -80,6 +80,9 @@ void Shard::note_load(Instant now) {
 void Shard::run() {
   if (setup_.cpu >= 0) static_cast<void>(pin_to_core(setup_.cpu));
   make_pauses_exact();
+  if (mux_ != nullptr) {
+    mux_->on_fate([this](const Send& send, SendResult result) { account(send, result); });
+  }
   engine_.resume(monotonic_now());
   schedule(monotonic_now());
   loop_.run();
@@ -254,6 +257,7 @@ Shard::Turn Shard::drain() {
     for (std::size_t k = 0; k < batch_.size(); ++k) turn.shed += batch_[k].shed_behind;
     if (batch_.size() != 0) process_batch(monotonic_now());
   }
+  io_->end_turn();
   return turn;
 }
 
@@ -268,23 +272,28 @@ void Shard::process_batch(Instant now) {
 }
 
 void Shard::flush(Instant now) {
-  for (const Send& send : outbox_) {
-    switch (io_->send(send)) {
-      case SendResult::kSent:
-        engine_.sent(send, now);
-        break;
-      case SendResult::kBlocked:
-        engine_.send_failed(send, DropReason::kSendBlocked);
-        break;
-      case SendResult::kFailed:
-        engine_.send_failed(send, DropReason::kSendFailed);
-        break;
-      case SendResult::kUnbound:
-        engine_.send_failed(send, DropReason::kFlowUnbound);
-        break;
-    }
-  }
+  flushed_ = now;
+  for (const Send& send : outbox_) account(send, io_->post(send));
   outbox_.clear();
+}
+
+void Shard::account(const Send& send, SendResult result) {
+  switch (result) {
+    case SendResult::kWaiting:
+      break;
+    case SendResult::kSent:
+      engine_.sent(send, flushed_);
+      break;
+    case SendResult::kBlocked:
+      engine_.send_failed(send, DropReason::kSendBlocked);
+      break;
+    case SendResult::kFailed:
+      engine_.send_failed(send, DropReason::kSendFailed);
+      break;
+    case SendResult::kUnbound:
+      engine_.send_failed(send, DropReason::kFlowUnbound);
+      break;
+  }
 }
 
 void Shard::publish_notices(Instant now) {
@@ -316,6 +325,7 @@ void Shard::on_timer() {
   transport_.on_deadline(now);
   if (mux_ != nullptr) mux_->on_deadline(now);
   flush(now);
+  io_->end_turn();
   publish_notices(now);
   schedule(now);
 }

@@ -123,6 +123,7 @@ class Shard {
   bool has_room();
   void process_batch(Instant now);
   void flush(Instant now);
+  void account(const Send& send, SendResult result);
   void publish_notices(Instant now);
   bool publish(const Event& event);
   void schedule(Instant now);
@@ -145,6 +146,7 @@ class Shard {
   std::vector<SessionSockets> sockets_;  // by slot
   Batch batch_;
   Outbox outbox_;
+  Instant flushed_{};  // when outbox_ was
   media::Notices notices_;
   Event event_;  // scratch: too large for the stack of every publish
   ShardLoop loop_;

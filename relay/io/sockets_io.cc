@@ -9,9 +9,11 @@
 #include <linux/sock_diag.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "relay/io/coalesced_reader.h"
 #include "relay/io/connected_twin.h"
 #include "relay/io/sockaddr.h"
 
@@ -19,8 +21,10 @@ namespace turnpike {
 namespace {
 
 // epoll data: slot (32) | generation (28, low bits) | other family | twin | side | component.
+// Of shared sockets: kSharedSlot | index, and beside them what makes kept datagrams known.
 constexpr std::uint64_t kTwinBit = 4;
 constexpr std::uint64_t kOtherFamilyBit = 8;
+constexpr std::uint32_t kKeptIndex = 0xffffffff;
 // Of one socket at a time: more than a buffer of the usual size holds.
 constexpr std::uint32_t kShedMax = 512;
 // A socket that had something so often in one turn has more than a stream of audio.
@@ -30,10 +34,16 @@ constexpr std::uint32_t kBacklogReads = 4;
 constexpr std::uint32_t kConnectAfterInBacklog = 8;
 // How often a twin waits for an empty socket. In a flood it would wait for ever.
 constexpr std::uint32_t kDeferralsMax = 32;
+// Of a batch, for all shared sockets together.
+constexpr std::size_t kSharedShare = kBatchPacketsMax / 2;
 
 std::uint64_t pack(const SocketTag& tag) {
   return (std::uint64_t{tag.slot} << 32) | (std::uint64_t{tag.generation & 0xfffffffU} << 4) |
          (std::uint64_t{index_of(tag.side)} << 1) | index_of(tag.component);
+}
+
+std::uint64_t pack_shared(std::uint32_t index) {
+  return (std::uint64_t{kSharedSlot} << 32) | index;
 }
 
 int twin_descriptor_max() {
@@ -54,6 +64,7 @@ class SocketsIo final : public UdpIo {
     for (const Entry& entry : entries_) {
       if (entry.twin >= 0) close(entry.twin);
     }
+    if (kept_fd_ >= 0) close(kept_fd_);
     close(epoll_fd_);
   }
 
@@ -89,26 +100,33 @@ class SocketsIo final : public UdpIo {
 
   void begin_turn() override { ++turn_; }
   bool add_shared(int fd, std::uint32_t index) override {
-    if (!watch(fd, (std::uint64_t{kSharedSlot} << 32) | index)) return false;
-    if (shared_.size() <= index) shared_.resize(index + 1, -1);
-    shared_[index] = fd;
+    if (!watch(fd, pack_shared(index))) return false;
+    if (shared_.size() <= index) shared_.resize(index + 1);
+    // Without a way to tell of what is kept there is none.
+    shared_[index] = {fd, can_keep() && coalesced_.ask(fd)};
     return true;
+  }
+
+  // The sockets do not show what was read from them and is kept.
+  void end_turn() override {
+    if (!coalesced_.keeps() || kept_known_) return;
+    kept_known_ = eventfd_write(kept_fd_, 1) == 0;
   }
 
   int poll_fd() const override { return epoll_fd_; }
 
   bool readable() const override {
     pollfd question{epoll_fd_, POLLIN, 0};
-    return poll(&question, 1, 0) > 0;
+    return coalesced_.keeps() || poll(&question, 1, 0) > 0;
   }
 
   Waiting receive(Batch& batch, bool shed) override {
     std::array<epoll_event, kBatchPacketsMax> events;
+    std::size_t shared_read = coalesced_.take(batch, kSharedShare);
     const auto room = static_cast<int>(kBatchPacketsMax - batch.size());
     const int ready = epoll_wait(epoll_fd_, events.data(), room, 0);
     bool backlog = false;
-    bool cut_short = ready == room;
-    std::size_t shared_read = 0;
+    bool cut_short = ready == room || coalesced_.keeps();
     const int first = shared_.empty() || ready <= 0
                           ? 0
                           : static_cast<int>(start_++ % static_cast<unsigned>(ready));
@@ -117,15 +135,14 @@ class SocketsIo final : public UdpIo {
       if (batch.full()) {
         cut_short = true;
       } else if (packed >> 32 == kSharedSlot) {
-        // No more than half of a batch, each time another one first: others want to be read too.
-        const std::size_t share =
-            kBatchPacketsMax / 2 - std::min(shared_read, kBatchPacketsMax / 2);
+        // Each time another one first: others want to be read too.
+        const std::size_t share = kSharedShare - std::min(shared_read, kSharedShare);
         shared_read += read_shared(static_cast<std::uint32_t>(packed), share, batch, cut_short);
       } else {
         backlog |= read_one(packed, batch, shed);
       }
     }
-    if (ready <= 0) return Waiting::kNothing;
+    if (ready <= 0 && shared_read == 0) return Waiting::kNothing;
     if (cut_short) return Waiting::kMore;
     return backlog && !shed ? Waiting::kBacklog : Waiting::kLittle;
   }
@@ -179,6 +196,20 @@ class SocketsIo final : public UdpIo {
       return other >= 0 && to.ip.family == other_family ? other : fd;
     }
   };
+
+  struct Shared {
+    int fd = -1;
+    bool in_pieces = false;
+  };
+
+  bool can_keep() {
+    if (kept_fd_ >= 0) return true;
+    const int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (fd < 0) return false;
+    if (watch(fd, pack_shared(kKeptIndex))) return (kept_fd_ = fd, true);
+    close(fd);
+    return false;
+  }
 
   bool watch(int fd, std::uint64_t data) {
     epoll_event event{};
@@ -279,14 +310,28 @@ class SocketsIo final : public UdpIo {
 
   // How many were read; `cut_short` when more may wait.
   std::size_t read_shared(std::uint32_t index, std::size_t share, Batch& batch, bool& cut_short) {
-    std::array<mmsghdr, kSharedBurst> messages{};
-    std::array<iovec, kSharedBurst> pieces;
-    std::array<sockaddr_storage, kSharedBurst> sources;
+    if (index == kKeptIndex) {
+      eventfd_t count = 0;
+      if (eventfd_read(kept_fd_, &count) == 0) kept_known_ = false;
+      return 0;
+    }
     const std::size_t room = std::min({kSharedBurst, share, kBatchPacketsMax - batch.size()});
-    if (room == 0) {
+    const Shared& from = shared_[index];
+    if (room == 0 || (from.in_pieces && coalesced_.keeps())) {
       cut_short = true;
       return 0;
     }
+    if (!from.in_pieces) return read_singly(index, room, batch, cut_short);
+    const bool more = coalesced_.read(from.fd, index, room);
+    const std::size_t count = coalesced_.take(batch, room);
+    if (more || coalesced_.keeps()) cut_short = true;
+    return count;
+  }
+
+  std::size_t read_singly(std::uint32_t index, std::size_t room, Batch& batch, bool& cut_short) {
+    std::array<mmsghdr, kSharedBurst> messages{};
+    std::array<iovec, kSharedBurst> pieces;
+    std::array<sockaddr_storage, kSharedBurst> sources;
     for (std::size_t i = 0; i < room; ++i) {
       pieces[i] = {batch.payload(batch.size() + i) - kSharedHeadroomBytes,
                    kPayloadBytesMax + kSharedHeadroomBytes};
@@ -295,7 +340,7 @@ class SocketsIo final : public UdpIo {
       messages[i].msg_hdr.msg_iov = &pieces[i];
       messages[i].msg_hdr.msg_iovlen = 1;
     }
-    const int count = recvmmsg(shared_[index], messages.data(), static_cast<unsigned>(room),
+    const int count = recvmmsg(shared_[index].fd, messages.data(), static_cast<unsigned>(room),
                                MSG_DONTWAIT | MSG_TRUNC, nullptr);
     for (int i = 0; i < count; ++i) {
       const auto at = static_cast<std::size_t>(i);
@@ -336,7 +381,10 @@ class SocketsIo final : public UdpIo {
   std::uint32_t connect_after_;
   int twin_descriptor_max_;
   std::uint32_t turn_ = 0;
-  std::vector<int> shared_;  // by index
+  std::vector<Shared> shared_;  // by index
+  CoalescedReader coalesced_;
+  int kept_fd_ = -1;         // readable: coalesced_ keeps something
+  bool kept_known_ = false;  // it is
   unsigned start_ = 0;
   std::vector<Entry> entries_;
 };

@@ -14,6 +14,7 @@ enum class SendResult : std::uint8_t {
   kBlocked,
   kFailed,
   kUnbound,  ///< the shared flow has no address at the other end
+  kWaiting,  ///< of post(): it leaves when the turn ends, at the latest; its fate is told then
 };
 
 constexpr std::uint32_t kSharedSlot = 0xffffffff;
@@ -47,12 +48,15 @@ class UdpIo {
   virtual void remove(int fd, const SocketTag& tag) = 0;
   /// Starts reading from a socket of many sessions. Its datagrams carry shared_tag(index) and lie
   /// `kSharedHeadroomBytes` before where others begin, for the header that says whose they are.
-  /// Of one of them up to kSharedBurst datagrams are read at a time.
+  /// Up to kSharedBurst datagrams of all of them are read at a time; what the kernel gave beyond
+  /// is kept, in order, for the next receive().
   virtual bool add_shared(int fd, std::uint32_t index) = 0;
 
   /// What receive() calls a turn begins.
   virtual void begin_turn() = 0;
-  /// Readable when receive() would find something.
+  /// What they and post() keep leaves, or makes poll_fd() readable.
+  virtual void end_turn() {}
+  /// Between turns: readable when receive() would find something.
   virtual int poll_fd() const = 0;
   /// Appends to `batch` what waits, one datagram of each socket, so that a flood on one port
   /// starves no other. `shed`: throws away what waits behind it, and counts that in the packet, as
@@ -62,6 +66,9 @@ class UdpIo {
   virtual bool readable() const = 0;
   /// Sends one datagram now. Never queues: kBlocked is a lost packet.
   virtual SendResult send(const Send& send) = 0;
+  /// As send(), but may keep it (kWaiting) until end_turn(), to send it together with others. Those
+  /// of one socket and component stay in order.
+  virtual SendResult post(const Send& send) { return this->send(send); }
 };
 
 }  // namespace turnpike
