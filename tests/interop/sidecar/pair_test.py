@@ -70,8 +70,10 @@ def without_a_core_clients_are_told_at_once(scratch):
     alice = pair.client("alice")
     for take_away, bring_back in ((pair.core.kill_kamailio, pair.core.start_kamailio),
                                   (pair.core.kill_daemon, pair.core.start_daemon)):
+        told = pair.edge.log("kamailio").count("dmz/core-1 is out of reach")
         take_away()
-        eventually(lambda: pair.edge.refusals("refused_servers") is not None, "it counts")
+        eventually(lambda: pair.edge.log("kamailio").count("dmz/core-1 is out of reach") > told,
+                   "it is noticed")
         before = pair.edge.refusals("refused_servers")
         sip.request(alice, "INVITE", uri(NUMBER), uri("alice"), user="alice",
                     body=edges.outside_sdp())
@@ -131,6 +133,18 @@ def a_core_that_says_nothing_is_followed_by_the_next(scratch):
     expect(len(pair.of("edge", "delete")) >= 1, "what was for the first core is given back")
     sip.acknowledge(alice, sent, challenge)
     expect(not [message for message in desk.received if message.method == "INVITE"], "it rang")
+
+
+@case.case
+def what_a_core_has_answered_is_not_tried_at_the_next(scratch):
+    pair = Pair(scratch, cores=2)
+    alice, desk = pair.client("alice"), pair.desk()
+    pair.invite(alice, "alice", uri(NUMBER), edges.outside_sdp())
+    sip.reply(desk, desk.expect("INVITE"), 503, "Service Unavailable")
+    answer = alice.final(timeout=5, method="INVITE")
+    expect(answer.status in (500, 503), answer.start)
+    offers = [offer["direction"][1] for offer in pair.of("edge", "offer")]
+    expect(set(offers) == {"dmz/core-1"}, offers)
 
 
 @case.case
