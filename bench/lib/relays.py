@@ -6,6 +6,7 @@ each packet that an overloaded relay discards would be measured too.
 """
 
 import contextlib
+import functools
 import os
 import resource
 import shutil
@@ -39,10 +40,11 @@ def favour(pid):
         f.write("-20")
 
 
-def _before_exec():
+def _before_exec(real_time):
     """In the relay's process: descriptors for all calls, and no waiting behind other work."""
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    if real_time:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for wanted in (DESCRIPTORS, min(DESCRIPTORS, hard)):  # not every root may raise the limit
         with contextlib.suppress(ValueError, OSError):
@@ -54,6 +56,8 @@ class Relay:
     """One kind of relay. `command(folder)` gives its command line and may write files there."""
 
     name = ""
+    # Its threads run before all other work of the machine, and before one another as they come.
+    real_time = True
 
     def version(self):
         raise NotImplementedError
@@ -76,7 +80,8 @@ class Relay:
             process = subprocess.Popen(
                 space.command("taskset", "-c", core, *command),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                start_new_session=True, preexec_fn=_before_exec)
+                start_new_session=True,
+                preexec_fn=functools.partial(_before_exec, self.real_time))
         try:
             yield process
             if process.poll() is not None:
