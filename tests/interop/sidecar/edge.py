@@ -21,6 +21,7 @@ import fake_ng  # noqa: E402
 import sip  # noqa: E402
 import ws  # noqa: E402
 
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 DOMAIN = "edge.example.com"
 OUTSIDE, INSIDE = "198.51.100.1", "10.20.0.1"
 TLS, MTLS, CLEAR = (OUTSIDE, 5061), (OUTSIDE, 5062), (INSIDE, 5060)
@@ -188,6 +189,22 @@ class Edge:
         case.end_group(self.process)
         (self.folder / "turnpike_ctl").unlink(missing_ok=True)
         self.start()
+
+    def reload(self) -> str:
+        """What `systemctl reload` runs, by the unit's own lines; "" or why it failed."""
+        unit = (ROOT / "deploy" / "systemd" / "turnpike-sip.service").read_text()
+        lines = re.findall(r"^ExecReload=\+?(.*)$", unit, re.M)
+        case.expect(len(lines) == 2, "the unit reloads")
+        for line in lines:
+            for ours, here in (("/usr/local/sbin/turnpiked", turnpiked.executable()),
+                               ("/etc/turnpike/turnpike.toml", self.config),
+                               ("/run/kamailio", self.folder)):
+                line = line.replace(ours, str(here))
+            done = subprocess.run(line.split(), stdin=subprocess.DEVNULL, capture_output=True,
+                                  text=True, check=False)
+            if done.returncode:
+                return done.stdout + done.stderr
+        return ""
 
     def _serves(self) -> bool:
         if self.process.poll() is not None:

@@ -215,6 +215,38 @@ def weak_or_damaged_identities_are_not_installed(scratch):
 
 
 @case.case
+def new_certificates_are_taken_with_calls_up(scratch):
+    """Row 1.4: who calls stays connected, who comes is shown the new certificate, or judged by the
+    new trust file. Files that cannot be used change nothing."""
+    edge = Edge(scratch, SNI_EDGE, make_certificates)
+    pbx = edge.inside_server()
+    pki = edge.certificates.folder
+    alice = edge.client("alice")
+    sent = edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+    sip.reply(pbx, pbx.expect("INVITE"), 200, "OK", "6001", inside_sdp())
+    caller = edges.caller_side(alice, "alice", sent, alice.final(method="INVITE"))
+    caller.request("ACK", cseq=caller.cseq)
+    pbx.expect("ACK")
+    old = attempt(edge, TLS, "", DOMAIN)[1]
+
+    edge.certificates.make("server", "DNS:elsewhere.example")
+    said = edge.reload()
+    expect(f"not valid for {DOMAIN}" in said, f"the reload tells what is wrong: {said}")
+    expect(attempt(edge, TLS, "", DOMAIN)[1] == old, "and the old certificate stays")
+
+    edge.certificates.make("server", f"DNS:{DOMAIN}", "serverAuth")
+    (pki / "ca.pem").write_text((pki / "ca.pem").read_text() +
+                                (pki / "stranger-ca.pem").read_text())
+    expect(attempt(edge, MTLS, "wrong-ca", DOMAIN)[0] == "refused", "not trusted yet")
+    expect(edge.reload() == "", "the reload succeeds")
+    case.eventually(lambda: attempt(edge, TLS, "", DOMAIN)[1] != old, "a new one is shown")
+    expect(attempt(edge, MTLS, "wrong-ca", DOMAIN)[0] == 200, "the new authority is trusted")
+    caller.request("BYE")
+    sip.reply(pbx, pbx.expect("BYE"), 200, "OK")
+    expect(alice.final(method="BYE").status == 200, "the call went on over its connection")
+
+
+@case.case
 def a_failed_handshake_cuts_nobody_off(scratch):
     """Kamailio's processes share OpenSSL's error queue: an error of one connection must not be
     taken for one of another."""
