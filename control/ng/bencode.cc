@@ -2,45 +2,15 @@
 // when more bytes have come.
 #include "control/ng/bencode.h"
 
-#include <charconv>
 #include <utility>
 
 namespace turnpike::ng {
 namespace {
 
 constexpr std::size_t kUsualKeys = 16;
-constexpr std::size_t kNumberBytesMax = 20;  // "-9223372036854775808"
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
-}
-
-bool is_canonical(std::string_view digits) {
-  if (digits.starts_with('-')) {
-    digits.remove_prefix(1);
-    if (digits.starts_with('0')) return false;
-  }
-  if (digits.empty() || (digits.size() > 1 && digits.front() == '0')) return false;
-  for (const char c : digits) {
-    if (!is_digit(c)) return false;
-  }
-  return true;
-}
-
-struct ParsedNumber {
-  std::int64_t value = 0;
-  ParseFault fault = ParseFault::kNone;
-};
-
-ParsedNumber parse_number(std::string_view text) {
-  ParsedNumber number;
-  if (!is_canonical(text)) {
-    number.fault = ParseFault::kBadNumber;
-  } else if (std::from_chars(text.data(), text.data() + text.size(), number.value).ec !=
-             std::errc{}) {
-    number.fault = ParseFault::kNumberTooLarge;
-  }
-  return number;
 }
 
 /// With room for an ordinary request: growing a dictionary moves all that is in it.
@@ -128,8 +98,9 @@ BencodeReader::Progress BencodeReader::read_number(std::string_view bytes) {
   const std::size_t end = rest.substr(0, kNumberBytesMax + 1).find('e');
   if (end == std::string_view::npos) {
     if (rest.size() <= kNumberBytesMax) return Progress::kNeedsMore;
-    return fail(is_canonical(rest.substr(0, kNumberBytesMax + 1)) ? ParseFault::kNumberTooLarge
-                                                                  : ParseFault::kBadNumber);
+    return fail(is_canonical_number(rest.substr(0, kNumberBytesMax + 1))
+                    ? ParseFault::kNumberTooLarge
+                    : ParseFault::kBadNumber);
   }
   const ParsedNumber number = parse_number(rest.substr(0, end));
   if (number.fault != ParseFault::kNone) return fail(number.fault);
@@ -142,7 +113,7 @@ BencodeReader::Progress BencodeReader::read_string(std::string_view bytes) {
   std::size_t colon = 0;
   while (colon < rest.size() && is_digit(rest[colon])) ++colon;
   const std::string_view digits = rest.substr(0, colon);
-  if (!is_canonical(digits)) return fail(ParseFault::kBadNumber);
+  if (!is_canonical_number(digits)) return fail(ParseFault::kBadNumber);
   const ParsedNumber length = parse_number(digits);
   if (length.fault != ParseFault::kNone ||
       static_cast<std::uint64_t>(length.value) > limits_.bytes_max) {
@@ -204,7 +175,7 @@ std::string BencodeReader::error_text() const {
   return std::string(info_of(fault_).words) + " at byte " + std::to_string(offset_);
 }
 
-Result<Value> decode_bencode(std::string_view bytes, BencodeLimits limits) {
+Result<Value> decode_bencode(std::string_view bytes, MessageLimits limits) {
   BencodeReader reader(limits);
   const auto progress = reader.read(bytes);
   if (progress == BencodeReader::Progress::kFailed) return Error{reader.error_text()};

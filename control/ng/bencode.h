@@ -10,24 +10,19 @@
 #include <vector>
 
 #include "control/ng/parse_fault.h"
+#include "control/ng/reading.h"
 #include "control/ng/value.h"
 #include "turnpike/result.h"
 
 namespace turnpike::ng {
 
-struct BencodeLimits {
-  std::uint32_t depth_max = 16;       ///< lists and dictionaries around a value, itself included
-  std::uint32_t elements_max = 4096;  ///< values and keys of the whole message
-  std::uint32_t bytes_max = 65536;    ///< encoded size of the message
-};
-
 /// Reads one value, also from a stream that delivers it in pieces: work that was done is not
 /// repeated. Does not recurse. Memory: at most the message's bytes and `elements_max` values.
 class BencodeReader {
  public:
-  enum class Progress : std::uint8_t { kNeedsMore, kDone, kFailed };
+  using Progress = ReadProgress;
 
-  explicit BencodeReader(BencodeLimits limits = {}) : limits_(limits) {}
+  explicit BencodeReader(MessageLimits limits = {}) : limits_(limits) {}
 
   /// `bytes` begins where the value begins and holds everything received since; between calls it
   /// only grows. After kDone and kFailed only what is below may be called.
@@ -58,7 +53,7 @@ class BencodeReader {
   Progress add(Value value);
   bool wants_key() const;
 
-  BencodeLimits limits_;
+  MessageLimits limits_;
   std::vector<Container> open_;
   Value result_;
   std::size_t offset_ = 0;
@@ -67,7 +62,7 @@ class BencodeReader {
 };
 
 /// Decodes a text that must be exactly one value.
-Result<Value> decode_bencode(std::string_view bytes, BencodeLimits limits = {});
+Result<Value> decode_bencode(std::string_view bytes, MessageLimits limits = {});
 
 /// Keys keep their order. Recurses as deep as the value is nested.
 std::string encode_bencode(const Value& value);

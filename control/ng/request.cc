@@ -5,6 +5,8 @@
 #include <array>
 #include <charconv>
 
+#include "control/ng/message.h"
+
 namespace turnpike::ng {
 namespace {
 
@@ -73,9 +75,7 @@ Frame parse_frame(std::string_view datagram) {
   }
   frame.cookie = datagram.substr(0, space);
   frame.body = datagram.substr(space + 1);
-  if (frame.body.starts_with('{')) {
-    frame.fault = ParseFault::kJson;
-  } else if (!frame.body.starts_with('d')) {
+  if (frame.body.empty() || !encoding_of(frame.body.front())) {
     frame.fault = ParseFault::kNotADictionary;
   }
   return frame;

@@ -17,7 +17,7 @@ namespace turnpike::ng {
 
 constexpr std::size_t kCookieBytesMax = 255;
 
-/// A datagram: cookie, one space, the encoded dictionary.
+/// A datagram: cookie, one space, the dictionary in either encoding.
 struct Frame {
   std::string_view cookie;
   std::string_view body;

@@ -11,8 +11,8 @@
 
 #include "control/call/call_service.h"
 #include "control/loop/event_loop.h"
-#include "control/ng/bencode.h"
 #include "control/ng/dispatcher.h"
+#include "control/ng/reading.h"
 #include "control/ng/reply_cache.h"
 #include "control/ng/stream_session.h"
 #include "turnpike/address.h"
@@ -29,7 +29,7 @@ struct ServerConfig {
   /// a network that nobody else can reach.
   bool udp_beyond_loopback = false;
 
-  BencodeLimits message{};
+  MessageLimits message{};
   ReplyCacheLimits reply_cache{};  ///< of each UDP socket
   StreamLimits stream{};
 };

@@ -8,7 +8,7 @@
 namespace turnpike::ng {
 
 StreamSession::StreamSession(std::unique_ptr<loop::StreamConnection> connection,
-                             BencodeLimits message_limits, StreamLimits limits,
+                             MessageLimits message_limits, StreamLimits limits,
                              Dispatcher& dispatcher, std::function<void()> on_closed)
     : connection_(std::move(connection)),
       message_limits_(message_limits),
@@ -69,14 +69,11 @@ StreamSession::Step StreamSession::read_frame() {
   if (in_frame_) return Step::kGoOn;
   input_.erase(0, input_.find_first_not_of("\r\n"));  // a line end after a dictionary is no fault
   if (input_.empty()) return Step::kWait;
-  if (input_.front() == 'd') {
+  if (encoding_of(input_.front())) {
     cookie_.clear();
     body_at_ = 0;
     in_frame_ = true;
     return Step::kGoOn;
-  }
-  if (input_.front() == '{') {
-    return refuse(ParseFault::kJson, std::string(info_of(ParseFault::kJson).words));
   }
   const Frame frame = parse_frame(input_);
   const bool too_short = frame.fault == ParseFault::kNoCookie && input_.front() != ' ';
@@ -93,15 +90,16 @@ StreamSession::Step StreamSession::read_frame() {
 
 StreamSession::Step StreamSession::read_message() {
   const auto progress = reader_.read(std::string_view(input_).substr(body_at_));
-  if (progress == BencodeReader::Progress::kNeedsMore) return Step::kWait;
-  if (progress == BencodeReader::Progress::kFailed) {
+  if (progress == ReadProgress::kNeedsMore) return Step::kWait;
+  if (progress == ReadProgress::kFailed) {
     return refuse(reader_.fault(), reader_.error_text());
   }
-  Value message = reader_.take();
+  const Value::Dict message = reader_.take();
+  const Encoding encoding = reader_.encoding();
   input_.erase(0, body_at_ + reader_.offset());
-  reader_ = BencodeReader(message_limits_);
+  reader_ = MessageReader(message_limits_);
   in_frame_ = false;
-  execute(std::move(message), std::move(cookie_));
+  execute(message, encoding, std::move(cookie_));
   return Step::kGoOn;
 }
 
@@ -110,29 +108,29 @@ StreamSession::Step StreamSession::refuse(ParseFault fault, const std::string& r
   ++dispatcher_.counters().parse_faults[static_cast<std::size_t>(fault)];
   closing_ = true;
   connection_->pause_reading();
-  send(cookie_, error_reply(reason));
+  send(cookie_, reader_.encoding(), error_reply(reason));
   return Step::kWait;
 }
 
-void StreamSession::execute(Value message, std::string cookie) {
+void StreamSession::execute(const Value::Dict& message, Encoding encoding, std::string cookie) {
   working_ = true;
   since_ = loop::EventLoop::now();
-  dispatcher_.handle(*message.as_dict(), [weak = weak_from_this(),
-                                          cookie = std::move(cookie)](const Value::Dict& reply) {
+  dispatcher_.handle(message, [weak = weak_from_this(), encoding,
+                               cookie = std::move(cookie)](const Value::Dict& reply) {
     const auto self = weak.lock();
     if (!self || self->closed_) return;
     self->working_ = false;
-    self->send(cookie, reply);
+    self->send(cookie, encoding, reply);
     self->process();
   });
 }
 
 // One write: some clients read once and take what they got for the whole reply.
-void StreamSession::send(const std::string& cookie, const Value::Dict& reply) {
+void StreamSession::send(const std::string& cookie, Encoding encoding, const Value::Dict& reply) {
   since_ = loop::EventLoop::now();
   std::string bytes = cookie;
   if (!cookie.empty()) bytes += ' ';
-  bytes += encode_bencode(reply);
+  append_message(encoding, reply, bytes);
   connection_->write(std::move(bytes));
 }
 

@@ -1,6 +1,7 @@
 // NG over one stream connection. A request is a bare dictionary (its reply is one too) or, when its
-// first byte is no 'd', a cookie, a space and a dictionary (the reply carries the cookie). Requests
-// may come in pieces and several on one connection; they are carried out one after the other.
+// first byte is neither 'd' nor '{', a cookie, a space and a dictionary (the reply carries the
+// cookie). Requests may come in pieces and several on one connection; they are carried out one
+// after the other.
 #pragma once
 
 #include <functional>
@@ -8,8 +9,8 @@
 #include <string>
 
 #include "control/loop/unix_socket.h"
-#include "control/ng/bencode.h"
 #include "control/ng/dispatcher.h"
+#include "control/ng/message.h"
 #include "turnpike/time.h"
 
 namespace turnpike::ng {
@@ -25,7 +26,7 @@ struct StreamLimits {
 class StreamSession : public std::enable_shared_from_this<StreamSession> {
  public:
   /// `on_closed` is called once, when the session wants to be dropped; not by the destructor.
-  StreamSession(std::unique_ptr<loop::StreamConnection> connection, BencodeLimits message_limits,
+  StreamSession(std::unique_ptr<loop::StreamConnection> connection, MessageLimits message_limits,
                 StreamLimits limits, Dispatcher& dispatcher, std::function<void()> on_closed);
   /// Begins to read. The session is owned by a shared_ptr by now.
   void start();
@@ -40,15 +41,15 @@ class StreamSession : public std::enable_shared_from_this<StreamSession> {
   Step read_frame();
   Step read_message();
   Step refuse(ParseFault fault, const std::string& reason);
-  void execute(Value message, std::string cookie);
-  void send(const std::string& cookie, const Value::Dict& reply);
+  void execute(const Value::Dict& message, Encoding encoding, std::string cookie);
+  void send(const std::string& cookie, Encoding encoding, const Value::Dict& reply);
   void peer_ended();
   void drained();
   void close();
   bool backlogged() const;
 
   std::unique_ptr<loop::StreamConnection> connection_;
-  BencodeLimits message_limits_;
+  MessageLimits message_limits_;
   StreamLimits limits_;
   Dispatcher& dispatcher_;
   std::function<void()> on_closed_;
@@ -57,7 +58,7 @@ class StreamSession : public std::enable_shared_from_this<StreamSession> {
   std::string cookie_;       // of the request that is being read
   std::size_t body_at_ = 0;  // where its dictionary begins in input_
   bool in_frame_ = false;    // body_at_ and cookie_ are known
-  BencodeReader reader_;
+  MessageReader reader_;
   bool working_ = false;     // a request waits for its reply
   bool processing_ = false;  // process() is on the stack
   bool ended_ = false;       // the peer sends no more

@@ -6,36 +6,33 @@
 #include <utility>
 
 #include "control/loop/udp_socket.h"
+#include "control/ng/message.h"
 #include "control/ng/request.h"
 
 namespace turnpike::ng {
 namespace {
 
 constexpr std::size_t kDatagramBytesMax = 65507;  // what UDP over IPv4 carries
-constexpr std::string_view kJsonRefusal =
-    R"({"result":"error","error-reason":"JSON is not supported on this transport"})";
 
-std::string with_cookie(std::string_view cookie, std::string_view body) {
-  std::string datagram(cookie);
-  datagram += ' ';
-  datagram += body;
-  return datagram;
-}
-
-std::string encode_reply(std::string_view cookie, const Value::Dict& reply) {
-  std::string datagram = with_cookie(cookie, "");
-  append_bencode(reply, datagram);
+std::string encode_reply(std::string_view cookie, Encoding encoding, const Value::Dict& reply) {
+  const auto with_cookie = [&](const Value::Dict& dict) {
+    std::string datagram(cookie);
+    datagram += ' ';
+    append_message(encoding, dict, datagram);
+    return datagram;
+  };
+  std::string datagram = with_cookie(reply);
   if (datagram.size() <= kDatagramBytesMax) return datagram;
-  return with_cookie(cookie, encode_bencode(error_reply("Reply is too large for UDP")));
+  return with_cookie(error_reply("Reply is too large for UDP"));
 }
 
 }  // namespace
 
 struct UdpEndpoint::State : std::enable_shared_from_this<UdpEndpoint::State> {
-  State(BencodeLimits message, ReplyCacheLimits cached, Dispatcher& target)
+  State(MessageLimits message, ReplyCacheLimits cached, Dispatcher& target)
       : message_limits(message), cache(cached), dispatcher(target) {}
 
-  BencodeLimits message_limits;
+  MessageLimits message_limits;
   ReplyCache cache;
   Dispatcher& dispatcher;
   loop::UdpSocket socket;
@@ -50,28 +47,17 @@ struct UdpEndpoint::State : std::enable_shared_from_this<UdpEndpoint::State> {
     const Frame frame = parse_frame(datagram);
     if (frame.fault != ParseFault::kNone) {
       ++counters().parse_faults[static_cast<std::size_t>(frame.fault)];
-      // Whoever sends JSON after a cookie speaks the protocol; the rest may be anything.
-      if (frame.fault == ParseFault::kJson) send(with_cookie(frame.cookie, kJsonRefusal), from);
       return;
     }
-    BencodeReader reader(message_limits);
-    const auto progress = reader.read(frame.body);
-    const bool whole = progress == BencodeReader::Progress::kDone;
-    if (!whole || reader.offset() != frame.body.size()) {
-      const ParseFault fault = whole ? ParseFault::kTrailingBytes
-                               : progress == BencodeReader::Progress::kFailed
-                                   ? reader.fault()
-                                   : ParseFault::kIncomplete;
-      ++counters().parse_faults[static_cast<std::size_t>(fault)];
-      const std::string reason =
-          std::string(info_of(fault).words) + " at byte " + std::to_string(reader.offset());
-      return send(encode_reply(frame.cookie, error_reply(reason)), from);
+    const WholeMessage message = read_whole(frame.body, message_limits);
+    if (message.fault != ParseFault::kNone) {
+      ++counters().parse_faults[static_cast<std::size_t>(message.fault)];
+      return send(encode_reply(frame.cookie, message.encoding, error_reply(message.error)), from);
     }
-    const Value message = reader.take();
-    execute(frame, *message.as_dict(), from);
+    execute(frame, message, from);
   }
 
-  void execute(const Frame& frame, const Value::Dict& message, const SocketAddress& from) {
+  void execute(const Frame& frame, const WholeMessage& message, const SocketAddress& from) {
     const Instant now = loop::EventLoop::now();
     expire(now);
     const std::string key = ReplyCache::key_of(from, frame.cookie, frame.body);
@@ -88,14 +74,18 @@ struct UdpEndpoint::State : std::enable_shared_from_this<UdpEndpoint::State> {
         return;
       case ReplyCache::Verdict::kFull:
         ++counters().requests_refused;
-        return send(encode_reply(frame.cookie, error_reply("Too many requests in work")), from);
+        return send(
+            encode_reply(frame.cookie, message.encoding, error_reply("Too many requests in work")),
+            from);
       case ReplyCache::Verdict::kNew:
         break;
     }
-    dispatcher.handle(message, [weak = weak_from_this(), key, from,
-                                cookie = std::string(frame.cookie)](const Value::Dict& reply) {
-      if (const auto state = weak.lock()) state->finish(key, encode_reply(cookie, reply), from);
-    });
+    dispatcher.handle(message.dict,
+                      [weak = weak_from_this(), key, from, encoding = message.encoding,
+                       cookie = std::string(frame.cookie)](const Value::Dict& reply) {
+                        const auto state = weak.lock();
+                        if (state) state->finish(key, encode_reply(cookie, encoding, reply), from);
+                      });
   }
 
   void finish(const std::string& key, const std::string& datagram, const SocketAddress& to) {
@@ -110,7 +100,7 @@ UdpEndpoint::~UdpEndpoint() = default;
 
 Result<std::unique_ptr<UdpEndpoint>> UdpEndpoint::create(loop::EventLoop& loop,
                                                          const SocketAddress& address,
-                                                         BencodeLimits message_limits,
+                                                         MessageLimits message_limits,
                                                          ReplyCacheLimits cache_limits,
                                                          Dispatcher& dispatcher) {
   auto state = std::make_shared<State>(message_limits, cache_limits, dispatcher);

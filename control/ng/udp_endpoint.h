@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "control/loop/event_loop.h"
-#include "control/ng/bencode.h"
 #include "control/ng/dispatcher.h"
+#include "control/ng/reading.h"
 #include "control/ng/reply_cache.h"
 #include "turnpike/address.h"
 #include "turnpike/result.h"
@@ -17,7 +17,7 @@ class UdpEndpoint {
   /// `dispatcher` outlives this. Replies that come after this is gone are dropped.
   static Result<std::unique_ptr<UdpEndpoint>> create(loop::EventLoop& loop,
                                                      const SocketAddress& address,
-                                                     BencodeLimits message_limits,
+                                                     MessageLimits message_limits,
                                                      ReplyCacheLimits cache_limits,
                                                      Dispatcher& dispatcher);
   ~UdpEndpoint();

@@ -1,4 +1,4 @@
-// The value of an NG message: what bencode (and later JSON) can hold. Dictionaries keep the order
+// The value of an NG message: what bencode and JSON can hold. Dictionaries keep the order
 // in which they were filled, because peers do not sort either.
 #pragma once
 

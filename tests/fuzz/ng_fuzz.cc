@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <string>
 
-#include "control/ng/bencode.h"
 #include "control/ng/dispatcher.h"
+#include "control/ng/message.h"
 #include "control/ng/request.h"
 
 namespace {
@@ -52,16 +52,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (std::size_t i = 0; i < size; ++i) datagram += static_cast<char>(data[i]);
   const ng::Frame frame = ng::parse_frame(datagram);
   if (frame.fault != ng::ParseFault::kNone) return 0;
-  const auto message = ng::decode_bencode(frame.body);
-  if (!message) return 0;
+  const ng::WholeMessage message = ng::read_whole(frame.body);
+  if (message.fault != ng::ParseFault::kNone) return 0;
 
   EchoCalls calls;
   ng::Dispatcher dispatcher(calls, [] { return Instant{}; }, {});
   int replies = 0;
-  dispatcher.handle(*message->as_dict(), [&](const ng::Value::Dict& reply) {
+  dispatcher.handle(message.dict, [&](const ng::Value::Dict& reply) {
     ++replies;
     require(ng::find(reply, "result") != nullptr);
-    require(ng::decode_bencode(ng::encode_bencode(reply), {.bytes_max = 1u << 20}).has_value());
+    std::string encoded;
+    ng::append_message(message.encoding, reply, encoded);
+    const auto again = ng::read_whole(encoded, {.bytes_max = 1u << 20});
+    require(again.fault == ng::ParseFault::kNone && again.encoding == message.encoding);
   });
   require(replies == 1);
   constexpr std::size_t kPlaces = 256;

@@ -11,7 +11,7 @@
 namespace turnpike::ng {
 namespace {
 
-std::string error_of(std::string_view text, BencodeLimits limits = {}) {
+std::string error_of(std::string_view text, MessageLimits limits = {}) {
   const auto value = decode_bencode(text, limits);
   return value ? "accepted" : value.error().message;
 }
@@ -71,7 +71,7 @@ TEST(Bencode, says_what_is_wrong_and_where) {
 }
 
 TEST(Bencode, keeps_its_depth_limit) {
-  const BencodeLimits limits{.depth_max = 3};
+  const MessageLimits limits{.depth_max = 3};
   EXPECT_TRUE(decode_bencode("llleee", limits));
   EXPECT_EQ(error_of("lllleeee", limits), "lists and dictionaries are nested too deep at byte 3");
   EXPECT_EQ(error_of(std::string(60000, 'l')),
@@ -79,7 +79,7 @@ TEST(Bencode, keeps_its_depth_limit) {
 }
 
 TEST(Bencode, keeps_its_element_limit) {
-  const BencodeLimits limits{.elements_max = 4};
+  const MessageLimits limits{.elements_max = 4};
   EXPECT_TRUE(decode_bencode("l1:a1:b1:ce", limits));
   EXPECT_FALSE(decode_bencode("l1:a1:b1:c1:de", limits));
   EXPECT_FALSE(decode_bencode("llelelelee", limits));
@@ -88,7 +88,7 @@ TEST(Bencode, keeps_its_element_limit) {
 }
 
 TEST(Bencode, keeps_its_byte_limit_before_the_bytes_are_there) {
-  const BencodeLimits limits{.bytes_max = 10};
+  const MessageLimits limits{.bytes_max = 10};
   EXPECT_TRUE(decode_bencode("8:12345678", limits));
   EXPECT_EQ(error_of("9:", limits), "the message is too long at byte 0");
   EXPECT_EQ(error_of("l7:", limits), "the message ends too early at byte 1");

@@ -45,13 +45,19 @@ TEST(Frame, is_cookie_space_dictionary) {
   EXPECT_EQ(frame.body, "d7:command4:pinge");
 }
 
+TEST(Frame, dictionary_may_be_json) {
+  const Frame frame = parse_frame("1_77_3 {\"command\":\"ping\"}");
+  EXPECT_EQ(frame.fault, ParseFault::kNone);
+  EXPECT_EQ(frame.body, "{\"command\":\"ping\"}");
+}
+
 TEST(Frame, names_what_is_missing) {
   EXPECT_EQ(parse_frame("").fault, ParseFault::kNoCookie);
   EXPECT_EQ(parse_frame("d7:command4:pinge").fault, ParseFault::kNoCookie);
   EXPECT_EQ(parse_frame(" d7:command4:pinge").fault, ParseFault::kNoCookie);
   EXPECT_EQ(parse_frame("cookie ").fault, ParseFault::kNotADictionary);
   EXPECT_EQ(parse_frame("cookie 4:ping").fault, ParseFault::kNotADictionary);
-  EXPECT_EQ(parse_frame("cookie {\"command\":\"ping\"}").fault, ParseFault::kJson);
+  EXPECT_EQ(parse_frame("cookie [1]").fault, ParseFault::kNotADictionary);
 }
 
 TEST(Frame, cookie_has_a_limit) {

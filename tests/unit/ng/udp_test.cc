@@ -271,12 +271,29 @@ TEST_F(UdpTest, damaged_dictionary_gets_the_reason_with_its_cookie) {
   EXPECT_EQ(ask(socket, "c " + kPing), "c " + kPong) << "a fault is not remembered";
 }
 
-TEST_F(UdpTest, json_is_refused_in_json) {
+TEST_F(UdpTest, json_is_answered_in_json_and_remembered) {
   start();
   auto socket = connect();
-  EXPECT_EQ(ask(socket, "c {\"command\":\"ping\"}"),
-            "c {\"result\":\"error\",\"error-reason\":"
-            "\"JSON is not supported on this transport\"}");
+  const std::string query = R"(c {"call-id": "c", "command": "query"})";
+  const std::string reply = R"(c {"result":"ok","sdp":"query-1"})";
+  EXPECT_EQ(ask(socket, query), reply);
+  EXPECT_EQ(ask(socket, query), reply);
+  EXPECT_EQ(calls_.seen.size(), 1u);
+  EXPECT_EQ(ask(socket, "d " + query.substr(2) + "\r\n"), R"(d {"result":"ok","sdp":"query-2"})");
+}
+
+TEST_F(UdpTest, damaged_json_gets_the_reason_in_json) {
+  start();
+  auto socket = connect();
+  EXPECT_EQ(ask(socket, "c {\"command\":\"p\xff\"}"),
+            R"(c {"result":"error","error-reason":"a text is not UTF-8 at byte 13"})");
+  EXPECT_EQ(ask(socket, R"(c {"command":"ping"}})"),
+            R"(c {"result":"error","error-reason":"bytes follow the dictionary at byte 18"})");
+  EXPECT_EQ(ask(socket, R"(c {"command":"ping")"),
+            R"(c {"result":"error","error-reason":"the message ends too early at byte 17"})");
+  EXPECT_EQ(faults(ParseFault::kNotUtf8), 1u);
+  EXPECT_EQ(faults(ParseFault::kTrailingBytes), 1u);
+  EXPECT_EQ(faults(ParseFault::kIncomplete), 1u);
 }
 
 TEST_F(UdpTest, what_is_no_ng_gets_no_reply) {
