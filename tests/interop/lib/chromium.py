@@ -16,6 +16,9 @@ SWITCHES = [
     "--autoplay-policy=no-user-gesture-required", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-default-apps", "--mute-audio",
+    # Its start page is on the internet, and no script runs before that is given up: at once, if its
+    # name is not even asked for. Addresses are names too, to these rules.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE *.*.*.*",
 ]
 
 

@@ -191,6 +191,21 @@ class Page:
                            f"{self.browser.run('return loudest(a)', name):.0f}", 15, every=0.2)
 
 
+def last_second(scratch, heard):
+    """What the last second of a file of G.711 holds (tone.ToneReport)."""
+    wave = scratch.folder / "heard.wav"
+    data = heard.read_bytes()[-8000:] or b"\xff" * 800
+    subprocess.run(["ffmpeg", "-nostdin", "-loglevel", "error", "-y", "-f", "mulaw", "-ar", "8000",
+                    "-ac", "1", "-i", "-", str(wave)], input=data, check=True)
+    return tone.analyse(str(wave))
+
+
+def hears_tone(scratch, heard, hz, who):
+    """Waits until the last second of what `who` writes into `heard` is this tone."""
+    eventually(lambda: last_second(scratch, heard).holds(hz, 0.8),
+               lambda: f"{who} hears {hz} Hz: {last_second(scratch, heard)}", 15, every=0.2)
+
+
 class InsidePhone:
     """A phone inside that speaks plain G.711 from and to one port: plays a tone, writes down what
     it hears."""
@@ -232,17 +247,8 @@ class InsidePhone:
             self.scratch.on_exit(thread.join)
         self.scratch.on_exit(hung_up.set)
 
-    def last_second(self):
-        """What the last second of what was heard holds (tone.ToneReport)."""
-        wave = self.scratch.folder / "heard.wav"
-        data = self.heard.read_bytes()[-8000:] or b"\xff" * 800
-        subprocess.run(["ffmpeg", "-nostdin", "-loglevel", "error", "-y", "-f", "mulaw", "-ar",
-                        "8000", "-ac", "1", "-i", "-", str(wave)], input=data, check=True)
-        return tone.analyse(str(wave))
-
     def hears_tone(self, hz):
-        eventually(lambda: self.last_second().holds(hz, 0.8),
-                   lambda: f"the phone inside hears {hz} Hz: {self.last_second()}", 15, every=0.2)
+        hears_tone(self.scratch, self.heard, hz, "the phone inside")
 
     def hears_nothing(self):
         programs.wait_silent(self.heard)
