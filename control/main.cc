@@ -1,5 +1,6 @@
 // turnpiked: the command line, then the daemon.
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <system_error>
 
@@ -28,7 +29,8 @@ struct CommandLine {
   std::string sidecar_directory;
   std::string certificate_directory;
   std::string firewall_place;
-  std::vector<std::string> cores;
+  firewall::Surroundings surroundings;
+  std::vector<std::string> open;
 };
 
 void print(std::FILE* to, const std::vector<std::string>& lines, const char* prefix) {
@@ -78,9 +80,13 @@ int print_firewall(const CommandLine& options) {
   print(stderr, loaded.findings.mistakes(), "");
   const auto place = firewall::place_of(options.firewall_place);
   if (loaded.findings.has_mistakes() || !place) return kExitMisconfigured;
-  const auto rules = firewall::rules(
-      loaded.settings, *place,
-      options.cores.empty() ? firewall::addresses_towards_edges(loaded.settings) : options.cores);
+  firewall::Surroundings around = options.surroundings;
+  if (!options.open.empty()) around.open = options.open;
+  // Whoever reads this over SSH is to come in again.
+  const std::uint16_t session = firewall::port_of_ssh_session(std::getenv("SSH_CONNECTION"));
+  if (session != 0) around.open.push_back("tcp/" + std::to_string(session));
+  firewall::look_around(loaded.settings, *place, around);
+  const auto rules = firewall::rules(loaded.settings, *place, around);
   if (!rules) {
     std::fprintf(stderr, "turnpiked: %s\n", rules.error().message.c_str());
     return kExitFailed;
@@ -115,6 +121,22 @@ int run(const std::string& path) {
   return run_daemon(loaded.settings, log);
 }
 
+void add_firewall_options(CLI::App& app, CommandLine& options) {
+  app.add_option("--print-firewall", options.firewall_place,
+                 "print packet filter rules (nft) for a place of the traversal pair")
+      ->check(CLI::IsMember({"edge", "firewall", "core"}));
+  const auto add = [&app](const char* name, std::vector<std::string>& list, const char* about) {
+    app.add_option(name, list, about)->delimiter(',')->needs("--print-firewall");
+  };
+  add("--cores", options.surroundings.cores,
+      "addresses of the cores as edge and firewall see them");
+  add("--trusted", options.surroundings.trusted,
+      "networks that may reach all of the place: administration, monitoring");
+  add("--edge-interfaces", options.surroundings.edge_interfaces,
+      "for firewall and core: its interfaces that lead to edges and to nobody inside");
+  add("--open", options.open, "for the edge: what it offers to everybody besides; default tcp/22");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -129,12 +151,7 @@ int main(int argc, char** argv) {
           ->expected(0, 1);
   app.add_option("--make-dev-certs", options.certificate_directory,
                  "make an authority and certificates for trials in a directory");
-  app.add_option("--print-firewall", options.firewall_place,
-                 "print packet filter rules (nft) for a place of the traversal pair")
-      ->check(CLI::IsMember({"edge", "firewall", "core"}));
-  app.add_option("--cores", options.cores,
-                 "addresses of the cores as edge and firewall see them, for --print-firewall")
-      ->delimiter(',');
+  add_firewall_options(app, options);
   app.add_flag("--print-config-reference", options.print_reference,
                "print the reference of all configuration keys (Markdown)");
   app.set_version_flag("--version", "turnpiked " TURNPIKE_VERSION);

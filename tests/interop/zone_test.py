@@ -17,7 +17,6 @@ import time
 
 from lib.case import case, eventually, expect, run
 from lib.pair import CORE, EDGE, LISTEN_PORT, ZONE_PORT, Client, Pair
-from lib.turnpiked import executable
 import netns
 
 ALPN = "turnpike-zone/1"
@@ -156,110 +155,6 @@ def media_flows_that_the_firewall_stops_are_told(scratch):
         expect(node.metric("turnpike_zone_flows_unbound") == 1, "metric")
     pair.open_flows()
     pair.wait_flows()
-
-
-# -- generated packet filter rules ----------------------------------------------------------------
-
-def _nft(place, *words, rules=None):
-    """nft in a namespace, or on the router between the two (None)."""
-    inside = ["ip", "netns", "exec", place] if place else []
-    done = subprocess.run([*inside, "nft", *words], input=rules, capture_output=True, text=True,
-                          check=False)
-    expect(done.returncode == 0, f"nft {words}: {done.stderr}{rules}")
-    return done.stdout
-
-
-def _packets(place, table, counter):
-    listed = json.loads(_nft(place, "-j", "list", "counter", "inet", table, counter))
-    return next(one["counter"]["packets"] for one in listed["nftables"] if "counter" in one)
-
-
-def _generated(node, place, *words):
-    done = subprocess.run(
-        ["ip", "netns", "exec", node.place, executable(), "--config", node.config_path,
-         "--print-firewall", place, *words], capture_output=True, text=True, check=False)
-    expect(done.returncode == 0, f"no rules: {done.stderr}")
-    return done.stdout
-
-
-def _load_generated(pair):
-    """The generated rules at all three places, and none of ours. Gives those of the firewall."""
-    _nft(None, "flush", "chain", "inet", "firewall", "forward")
-    _nft(None, "-f", "-", rules="chain inet firewall forward { policy accept; }")
-    rules = {None: _generated(pair.core, "firewall"),
-             "tp-edge": _generated(pair.edge, "edge", "--cores", CORE),
-             "tp-core": _generated(pair.core, "core")}
-    for place, text in rules.items():
-        for words in (["-c", "-f", "-"], ["-f", "-"], ["-f", "-"]):
-            _nft(place, *words, rules=text)
-    return rules
-
-
-def _try_from_edge(source=""):
-    with netns.inside("tp-edge"), socket.socket() as link:
-        link.settimeout(0.3)
-        link.bind((source, 0))
-        try:
-            link.connect((CORE, 22))
-        except OSError as error:
-            return type(error)
-    return None
-
-
-@case
-def generated_rules_let_the_zone_up_and_nothing_else(scratch):
-    pair = Pair(scratch)
-    scratch.on_exit(_nft, None, "delete", "table", "inet", "turnpike_firewall")
-    rules = _load_generated(pair)
-    pair.start()
-    pair.wait_flows()
-    for place in ("tp-edge", "tp-core"):
-        expect(Client(scratch, place).echo("INVITE") == "same", f"no echo from {place}")
-    expect(_packets(None, "turnpike_firewall", "core_to_edge") >= 3, "two of TCP, one of UDP")
-    for place, table, counter in (("tp-edge", "turnpike_edge", "to_core_new"),
-                                  (None, "turnpike_firewall", "edge_to_core_new"),
-                                  ("tp-core", "turnpike_core", "from_edge_new")):
-        # Each place stops the edge by itself; the first one that it meets counts.
-        expect(_packets(place, table, counter) == 0, f"{counter} before")
-        expect(_try_from_edge() is not None, f"{table} lets the edge connect")
-        expect(_packets(place, table, counter) > 0, f"{counter} has not counted")
-        if place is None:
-            with netns.inside("tp-edge"):
-                subprocess.run(["ip", "address", "add", "10.20.0.99/32", "dev", "lo"], check=True)
-            expect(_try_from_edge("10.20.0.99") is not None, "a forged address gets through")
-            expect(_packets(None, table, "forged") > 0, "the forged address is not counted")
-        if place != "tp-core":
-            _nft(place, "flush", "table", "inet", table)
-    _nft("tp-core", "flush", "table", "inet", "turnpike_core")
-    expect(_try_from_edge() is ConnectionRefusedError, "it was not the rules that stopped it")
-    # What the edge does not offer is not reached; neither is anything else of it by the core.
-    for place, text in rules.items():
-        _nft(place, "-f", "-", rules=text)
-    with netns.inside("tp-core"), socket.socket() as link:
-        link.settimeout(0.3)
-        expect(link.connect_ex((EDGE, 9)) != 0, "the edge answers on a port of nothing")
-    expect(_packets(None, "turnpike_firewall", "core_to_edge_other") > 0, "not counted")
-    expect(pair.edge.is_up() and pair.core.is_up(), "the zone was touched")
-
-
-@case
-def without_a_generated_rule_the_zone_stays_down(scratch):
-    pair = Pair(scratch)
-    scratch.on_exit(_nft, None, "delete", "table", "inet", "turnpike_firewall")
-    rules = _load_generated(pair)
-    pair.edge.start()
-    for place, table, counter in ((None, "turnpike_firewall", "core_to_edge_other"),
-                                  ("tp-edge", "turnpike_edge", "refused")):
-        lines = rules[place].splitlines()
-        kept = [line for line in lines if f"tcp dport {ZONE_PORT}" not in line]
-        expect(len(kept) == len(lines) - 1, f"one rule for TCP {ZONE_PORT}: {rules[place]}")
-        _nft(place, "-f", "-", rules="\n".join(kept) + "\n")
-        pair.core.start()
-        eventually(lambda: _packets(place, table, counter) > 0, f"{table} stops the core")
-        expect(not pair.core.is_up() and not pair.edge.is_up(), "up without the rule")
-        _nft(place, "-f", "-", rules=rules[place])
-        pair.wait_up()
-        pair.core.stop()
 
 
 @case

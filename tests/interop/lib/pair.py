@@ -94,6 +94,7 @@ class Node:
         self.process = None
         self.holder = Holder(scratch, folder=self.folder) if with_holder else None
         self.password = pki / "zone-dmz" / "password"
+        self.dialled = EDGE  # the edge's address as the core knows it
         scratch.on_exit(self._finish)
 
     def configure(self):
@@ -107,7 +108,7 @@ class Node:
             peer="core1" if edge else "edge1",
             peer_name="core.example.com" if edge else "edge.example.com",
             listen=LISTEN_PORT, target=TARGET_PORT,
-            address_of_peer="" if edge else f'address = "{EDGE}:{ZONE_PORT}"'))
+            address_of_peer="" if edge else f'address = "{self.dialled}:{ZONE_PORT}"'))
         return self
 
     def run(self, *words):
