@@ -46,6 +46,9 @@ constexpr std::int64_t kZoneConnectionsMax = 64;
 /// How often an edge asks its cores whether they live.
 constexpr std::int64_t kCoreKeepaliveSeconds = 1;
 
+/// Of one user, at a registrar.
+constexpr std::int64_t kContactsMax = 10;
+
 constexpr std::int64_t kCallSecondsMax = 43200;  ///< what is remembered of a call and its peers
 constexpr std::int64_t kCurlTimedOut = 28;       ///< CURLE_OPERATION_TIMEDOUT
 
@@ -59,7 +62,9 @@ std::string define(std::string_view name, std::int64_t value) {
 std::string pair_defines(const SipConfig& config) {
   std::string text;
   if (config.role == NodeRole::kEdge) text += define("WITH_EDGE");
-  if (config.role == NodeRole::kCore) text += define("WITH_CORE");
+  if (config.role == NodeRole::kCore) {
+    text += define("WITH_CORE") + define("CONTACTS_MAX", kContactsMax);
+  }
   if (!is_of_pair(config)) return text;
   text += define("WITH_ZONE") + define("ZONE_ANSWER_MS", kZoneAnswerMs);
   return text;
@@ -327,7 +332,8 @@ std::string registrar(const SipConfig& config, const std::string& directory) {
           "usrloc", "use_domain",
           1) +  // A core's connections are those of its edges, who know when a client has gone.
       parameter("usrloc", "handle_lost_tcp", is_of_pair(config) ? 0 : 1) +
-      parameter("registrar", "method_filtering", 0) + parameter("registrar", "max_contacts", 10) +
+      parameter("registrar", "method_filtering", 0) +
+      parameter("registrar", "max_contacts", kContactsMax) +
       parameter("registrar", "max_expires", longest) +
       parameter("registrar", "default_expires", std::min<std::int64_t>(longest, 600)) +
       parameter("registrar", "min_expires", 30) + parameter("registrar", "append_branches", 1) +
@@ -335,7 +341,9 @@ std::string registrar(const SipConfig& config, const std::string& directory) {
       parameter("registrar", "received_avp", "$avp(received)") +
       parameter("nathelper", "received_avp", "$avp(received)");
   if (is_of_pair(config)) {
-    text += parameter("registrar", "use_path", 1) + parameter("registrar", "path_mode", 0);
+    text += parameter("registrar", "use_path", 1) + parameter("registrar", "path_mode", 0) +
+            // The newest is where the user is.
+            parameter("usrloc", "desc_time_order", 1);
   }
   if (sha256) text += parameter("auth", "algorithm", "SHA-256");
   return text;

@@ -294,14 +294,15 @@ class Edge:
 
 
 def register(agent: sip.Agent, user: str, password: str, expires: int = 600, contact: str = "",
-             supported: str = "", domain: str = DOMAIN, more: tuple = ()) -> sip.Message:
+             supported: str = "", domain: str = DOMAIN, more: tuple = (),
+             **options) -> sip.Message:
     """Registers with digest; the final answer. `more`: further headers."""
     uri = f"sip:{domain}"
     extra = [("Expires", str(expires)), ("Contact", contact or agent.contact(user))]
     extra += [("Supported", supported)] if supported else []
     extra += more
     sent = sip.request(agent, "REGISTER", uri, f"sip:{user}@{domain}", f"sip:{user}@{domain}",
-                       extra=extra, contact=False)
+                       extra=extra, contact=False, **options)
     answer = agent.final()
     if answer.status != 401:
         return answer

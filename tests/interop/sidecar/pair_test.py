@@ -380,7 +380,7 @@ def from_the_zone_only_clients_that_are_here_are_reached(scratch):
         sip.request(core, "INVITE", target, uri(NUMBER), body=edges.outside_sdp(),
                     extra=[("Route", route) for route in routes])
         answer = core.final(method="INVITE")
-        expect(answer.status == 480, f"{target} {routes}: {answer.start}")
+        expect(answer.status == 430, f"{target} {routes}: {answer.start}")
     forged = f"<sip:127.0.0.1:7201;transport=tcp;lr;tp=0o-{'0' * 16}-{'0' * 40}>"
     sip.request(core, "BYE", "sip:alice@192.168.7.10", uri(NUMBER), to_tag="x",
                 extra=[("Route", forged)])
@@ -393,7 +393,7 @@ def from_the_zone_only_clients_that_are_here_are_reached(scratch):
                 extra=[("Route", f"<sip:{way}@edge.invalid;lr;tm=s>")])
     def gone():
         answer = core.final(method="INVITE")
-        return answer.status == 480
+        return answer.status == 430
     expect(gone(), "a client that has left is told as such")
 
 
@@ -485,29 +485,113 @@ def a_browser_is_called_over_its_websocket(scratch):
 
 
 @case.case
-def a_call_rings_every_device_that_is_offered_the_same(scratch):
+def a_call_rings_every_device(scratch):
     pair = Pair(scratch, edge=BROWSERS)
     first, second = pair.client("alice"), pair.client("alice", place="nat")
     browser, desk = pair.browser("alice"), pair.desk()
+    devices = (first, second, browser)
+    for number, winner in enumerate(devices):
+        before = {role: len(pair.of(role, "offer")) for role in ("edge", "core")}
+        sent = sip.request(desk, "INVITE", uri("alice"), uri(NUMBER), user=NUMBER,
+                           body=edges.inside_sdp())
+        expect(all(map(_rings, devices)), "all ring at the same time")
+        offers = pair.of("core", "offer")[before["core"]:]
+        kinds = sorted(offer["transport-protocol"] for offer in offers)
+        expect(kinds == ["RTP/SAVP", "RTP/SAVP", "UDP/TLS/RTP/SAVPF"] and len(passes(offers)) == 3,
+               f"each is offered what it does: {kinds}")
+        asked = winner.expect("INVITE")
+        sip.reply(winner, asked, 200, "OK", "alice", _media_of(winner, browser), to_tag="w")
+        for other in (other for other in devices if other is not winner):
+            sip.reply(other, other.expect("CANCEL"), 200, "OK")
+            sip.reply(other, other.expect("INVITE"), 487, "Request Terminated", to_tag="l")
+        answer = desk.final(method="INVITE")
+        expect(answer.status == 200, answer.start)
+        caller = edges.caller_side(desk, NUMBER, sent, answer)
+        caller.request("ACK", cseq=caller.cseq)
+        winner.expect("ACK")
+        for role in ("edge", "core"):
+            eventually(lambda: len(pair.offers(role)) == 1, f"the {role} keeps one call")
+        hang_up(*((caller, winner) if number else
+                  (edges.called_side(winner, "alice", asked, "w"), desk)))
+        for role in ("edge", "core"):
+            eventually(lambda: not pair.offers(role), f"the {role} gives all ports back")
+
+
+@case.case
+def the_second_device_that_answers_has_no_media(scratch):
+    pair = Pair(scratch)
+    first, second = pair.client("alice"), pair.client("alice", place="nat")
+    desk = pair.desk()
+    sip.request(desk, "INVITE", uri("alice"), uri(NUMBER), user=NUMBER, body=edges.inside_sdp())
+    asked = {agent: agent.expect("INVITE") for agent in (first, second)}
+    media = {}
+    for agent, tag in ((first, "one"), (second, "two")):
+        sip.reply(agent, asked[agent], 200, "OK", "alice", edges.outside_sdp(), to_tag=tag)
+        media[agent] = "m=" in desk.final(method="INVITE").body
+    expect(media == {first: True, second: False}, f"{media}")
+    expect(len(pair.offers("core")) == 1, "and the core's relay has one call")
+
+
+@case.case
+def a_client_that_changes_network_is_never_locked_out(scratch):
+    pair = Pair(scratch, edge=BROWSERS)
+    desk = pair.desk()
+    # Gone without a word, each with a contact and a Call-ID of its own.
+    for _ in range(6):
+        pair.browser("alice").close()
+        pair.client("alice").close()
+    alice = pair.client("alice")
+    expect(len(pair.paths()) == 10, f"the oldest have gone: {pair.paths()}")
     sent = sip.request(desk, "INVITE", uri("alice"), uri(NUMBER), user=NUMBER,
                        body=edges.inside_sdp())
-    ringing = [agent for agent in (first, second, browser) if _rings(agent)]
-    expect(ringing in ([first, second], [browser]), "one offer goes to all that take it")
-    expect(len(pair.offers("core")) == 1, "one call for the core's relay")
-    winner, *others = ringing
-    asked = winner.expect("INVITE")
-    sip.reply(winner, asked, 200, "OK", "alice", _media_of(winner, browser), to_tag="w")
-    for other in others:
-        sip.reply(other, other.expect("CANCEL"), 200, "OK")
-        sip.reply(other, other.expect("INVITE"), 487, "Request Terminated", to_tag="l")
+    expect(_rings(alice), "dead contacts of other kinds hide nobody")
+    eventually(lambda: len(pair.paths()) == 1, "what is not connected is forgotten")
+    sip.reply(alice, alice.expect("INVITE"), 486, "Busy Here", to_tag="r")
     answer = desk.final(method="INVITE")
-    expect(answer.status == 200, answer.start)
-    caller = edges.caller_side(desk, NUMBER, sent, answer)
-    caller.request("ACK", cseq=caller.cseq)
-    winner.expect("ACK")
-    hang_up(caller, winner)
+    expect(answer.status == 486, answer.start)
+    sip.acknowledge(desk, sent, answer)
     for role in ("edge", "core"):
         eventually(lambda: not pair.offers(role), f"the {role} gives all ports back")
+    alice.close()
+    for method, body in (("INVITE", edges.inside_sdp()), ("MESSAGE", "")):
+        for reason in ("Not Connected", "Not Registered"):
+            sent = sip.request(desk, method, uri("alice"), uri(NUMBER), user=NUMBER, body=body)
+            answer = desk.final(method=method)
+            expect(answer.start == f"SIP/2.0 480 {reason}", f"{method}: {answer.start}")
+            if method == "INVITE":
+                sip.acknowledge(desk, sent, answer)
+        pair.client("alice").close()
+    _a_new_contact_replaces_its_own(pair)
+
+
+def _a_new_contact_replaces_its_own(pair):
+    def register(contact, **options):
+        agent = pair.connect()
+        answer = edges.register(agent, "bob", pair.pair.password, domain=DOMAIN,
+                                contact=contact(agent), **options)
+        expect(answer.status == 200, answer.start)
+        return agent
+    def phone(number, more=""):
+        return lambda agent: (agent.contact("bob") +
+                              f';+sip.instance="<urn:uuid:00000000-0000-4000-8000-{number:012}>"'
+                              + more)
+    def paths():
+        return len(pair.paths())
+    register(phone(1))
+    register(phone(1))
+    expect(paths() == 2, "the same device")
+    register(phone(2))
+    expect(paths() == 3, "another device")
+    register(phone(3, ";reg-id=1"))
+    register(phone(3, ";reg-id=2"))
+    register(phone(3, ";reg-id=1"))
+    expect(paths() == 5, "two flows of a third device")
+    register(lambda agent: agent.contact("bob"), call_id="one")
+    register(lambda agent: agent.contact("bob"), call_id="one", cseq=7)
+    expect(paths() == 6, "the same Call-ID and name")
+    register(lambda agent: agent.contact("bob"), call_id="two")
+    expect(paths() == 7, "another one")
+    expect(register(phone(2), expires=0) and paths() == 6, "who leaves takes nobody along")
 
 
 def _rings(agent):
