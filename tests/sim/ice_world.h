@@ -49,6 +49,10 @@ class IceWorld {
   void black_out() { scenario_.loss_percent = 100; }
   /// The network becomes perfect, as it must be before judging the end.
   void calm() { scenario_.loss_percent = 0; }
+  /// Nobody repeats what he saw any more. A nomination that is repeated from where it came from
+  /// moves media to another pair of the same end, until that one's next check (seed 233 of ends
+  /// with both families): such ends agree, but not at every moment.
+  void send_attacker_away() { scenario_.attacker = false; }
 
   bool connected() const;
   /// Neither side has a destination.

@@ -4,6 +4,8 @@
     stranger 192.0.2.66, 2001:db8:66::66   --- 192.0.2.1, 2001:db8:66::1     | the daemon's host
     inside  10.20.0.10, fd00:20::10        --- 10.20.0.1, fd00:20::1         |
 
+    home 192.168.7.10 --- 192.168.7.1 outside, which is its NAT (only in `home()`)
+
 The daemon runs in the namespace that the test itself runs in (see contained.sh), which does not
 forward packets: what passes from one side to the other passes through the daemon.
 """
@@ -44,7 +46,20 @@ class Place:
 OUTSIDE = Place("tp-out", "198.51.100.10", "2001:db8:51::10", "198.51.100.1", "2001:db8:51::1",
                 "tp-o")
 INSIDE = Place("tp-in", "10.20.0.10", "fd00:20::10", "10.20.0.1", "fd00:20::1", "tp-i")
+HOME = Place("tp-home", "192.168.7.10", "", "198.51.100.1", "", "tp-h")
 STRANGER = Place("tp-bad", "192.0.2.66", "2001:db8:66::66", "192.0.2.1", "2001:db8:66::1", "tp-s")
+
+
+_NAT = """
+table ip nat {
+  chain out { type nat hook postrouting priority srcnat; ip saddr 192.168.7.0/24 masquerade; }
+  chain through {
+    type filter hook forward priority filter; policy drop;
+    ip saddr 192.168.7.0/24 accept
+    ct state established,related accept
+  }
+}
+"""
 
 
 def _ip(*words):
@@ -63,3 +78,24 @@ def topology():
             _ip("-n", place.name, "addr", "add", place.v6 + "/64", "dev", far, "nodad")
             _ip("-n", place.name, "-6", "route", "add", "default", "via", place.host_v6)
         yield
+
+
+@contextlib.contextmanager
+def home():
+    """HOME behind a NAT that lets nothing in but replies. Within a topology()."""
+    far = HOME.link + "-p"
+    _ip("netns", "add", HOME.name)
+    try:
+        _ip("-n", OUTSIDE.name, "link", "add", HOME.link, "type", "veth", "peer", "name", far,
+            "netns", HOME.name)
+        _ip("-n", OUTSIDE.name, "addr", "add", "192.168.7.1/24", "dev", HOME.link)
+        _ip("-n", OUTSIDE.name, "link", "set", HOME.link, "up")
+        _ip("-n", HOME.name, "link", "set", "lo", "up")
+        _ip("-n", HOME.name, "addr", "add", HOME.v4 + "/24", "dev", far)
+        _ip("-n", HOME.name, "link", "set", far, "up")
+        _ip("-n", HOME.name, "route", "add", "default", "via", "192.168.7.1")
+        subprocess.run(OUTSIDE.command("sysctl", "-qw", "net.ipv4.ip_forward=1"), check=True)
+        subprocess.run(OUTSIDE.command("nft", "-f", "-"), input=_NAT, text=True, check=True)
+        yield
+    finally:
+        _ip("netns", "del", HOME.name)

@@ -121,9 +121,9 @@ return reports.find(report => report.id == pair.remoteCandidateId).address;
 class Page:
     """A browser's window with the functions above."""
 
-    def __init__(self, scratch, url=""):
+    def __init__(self, scratch, url="", place=OUTSIDE):
         """`url`: the page whose origin it has; "": none."""
-        self.browser = Browser(scratch, OUTSIDE)
+        self.browser = Browser(scratch, place)
         if url:
             self.browser.open(url)
         self.browser.run(PAGE)
