@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "control/ng/request.h"
+#include "control/sdp/crypto.h"
 
 namespace turnpike::ng {
 namespace {
@@ -104,9 +105,21 @@ bool apply_direction(Mapping& mapping, std::string_view, const Value& value) {
   return true;
 }
 
+bool is_sdes_word(std::string_view word) {
+  for (const std::string_view list : {"no-", "only-"}) {
+    if (word.starts_with(list)) return sdp::suite_of(word.substr(list.size())) != SrtpSuite::kNone;
+  }
+  return word == "off" || word == "no" || word == "disable";
+}
+
+// A word that is misspelt would otherwise leave a suite in, or out, without a sign of it.
 bool apply_sdes(Mapping& mapping, std::string_view, const Value& value) {
-  for (std::string& text : texts_of(value)) mapping.request.sdes.push_back(std::move(text));
-  return true;
+  bool all_known = true;
+  for (std::string& text : texts_of(value)) {
+    all_known = all_known && is_sdes_word(text);
+    mapping.request.sdes.push_back(std::move(text));
+  }
+  return all_known;
 }
 
 bool apply_transport(Mapping& mapping, std::string_view, const Value& value) {

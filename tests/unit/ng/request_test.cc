@@ -241,6 +241,20 @@ TEST(Request, ice_lite_words_come_as_key_or_as_flags) {
   EXPECT_THAT(map_flags({"ICE-lite-x"}).ignored, ElementsAre("value ice-lite"));
 }
 
+TEST(Request, sdes_words_that_name_no_suite_are_told) {
+  for (const char* word :
+       {"off", "no", "disable", "no-AES_CM_128_HMAC_SHA1_32", "only-AEAD_AES_256_GCM"}) {
+    const auto mapped = map({{"SDES", Value::List{word}}});
+    EXPECT_THAT(mapped.request.sdes, ElementsAre(word));
+    EXPECT_THAT(mapped.ignored, IsEmpty()) << word;
+    EXPECT_THAT(map_flags({std::string("SDES-") + word}).ignored, IsEmpty()) << word;
+  }
+  for (const char* word : {"only-AEAD_AES_265_GCM", "no-AES_CM_128", "on", "only-"}) {
+    EXPECT_THAT(map({{"SDES", Value::List{"off", word}}}).ignored, ElementsAre("value sdes"));
+    EXPECT_THAT(map_flags({std::string("SDES-") + word}).ignored, ElementsAre("value sdes"));
+  }
+}
+
 TEST(Request, dtls_words) {
   using call::DtlsWish;
   const std::pair<const char*, DtlsWish> words[] = {{"off", DtlsWish::kOff},
@@ -285,7 +299,7 @@ TEST(Request, flags_string_means_the_same_as_keys) {
   EXPECT_THAT(mapped.request.rtcp_mux, ElementsAre(RtcpMuxFlag::kOffer, RtcpMuxFlag::kAccept));
   EXPECT_THAT(mapped.request.sdes, ElementsAre("off", "no-X"));
   EXPECT_EQ(mapped.request.received_from, *parse_ip("192.0.2.1"));
-  EXPECT_THAT(mapped.ignored, ElementsAre("key codec", "flag foo"));
+  EXPECT_THAT(mapped.ignored, ElementsAre("value sdes", "key codec", "flag foo"));
 }
 
 TEST(Request, flags_string_survives_any_brackets_and_does_not_nest) {
