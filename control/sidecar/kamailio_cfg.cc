@@ -41,6 +41,12 @@ std::int64_t window_requests_max(const SipConfig& config) {
 
 /// In which a SIP server behind a zone says that it has got a call (100 Trying); it is local there.
 constexpr std::int64_t kZoneAnswerMs = 2000;
+/// Hang-ups that wait for the other node, how long they wait, and their size.
+constexpr std::int64_t kHangupsMax = 1000;
+constexpr std::int64_t kHangupSeconds = 600;
+constexpr std::int64_t kHangupBytesMax = 4000;
+/// Until a call is answered or has failed; longer than tm lets it ring.
+constexpr std::int64_t kRingingSeconds = 300;
 /// Of connections through zones, which strangers outside cannot take.
 constexpr std::int64_t kZoneConnectionsMax = 64;
 /// How often an edge asks its cores whether they live.
@@ -66,7 +72,8 @@ std::string pair_defines(const SipConfig& config) {
     text += define("WITH_CORE") + define("CONTACTS_MAX", kContactsMax);
   }
   if (!is_of_pair(config)) return text;
-  text += define("WITH_ZONE") + define("ZONE_ANSWER_MS", kZoneAnswerMs);
+  text += define("WITH_ZONE") + define("ZONE_ANSWER_MS", kZoneAnswerMs) +
+          define("HANGUPS_MAX", kHangupsMax) + define("HANGUP_BYTES_MAX", kHangupBytesMax);
   return text;
 }
 
@@ -197,7 +204,9 @@ std::string process(const SipConfig& config) {
          std::string(has_browsers(config) ? "tcp_accept_no_cl=yes\n" : "") +
          "dns_retr_time=1\n"
          "dns_retr_no=1\n"
-         "use_dns_failover=no\n\n";
+         "use_dns_failover=no\n" +
+         // Through all calls that ring.
+         std::string(is_of_pair(config) ? "max_while_loops=100000\n\n" : "\n");
 }
 
 std::string modules(const SipConfig& config) {
@@ -208,7 +217,10 @@ std::string modules(const SipConfig& config) {
   if (has_tls(config)) names += " tls";
   if (has_registrar(config)) names += " db_text auth auth_db usrloc registrar";
   if (has_upstream(config)) names += " path";
-  if (config.health.is_set()) names += " http_client rtimer debugger";
+  if (config.health.is_set() || is_of_pair(config)) names += " rtimer";
+  if (config.health.is_set()) names += " http_client debugger";
+  // The script gives itself one command; nobody else can by this.
+  if (is_of_pair(config)) names += " jsonrpcs";
   if (has_browsers(config)) names += " xhttp websocket";
   std::size_t start = 0;
   while (start < names.size()) {
@@ -233,6 +245,14 @@ std::string transactions() {
          parameter("tm", "failure_reply_mode", 3) + parameter("rr", "enable_full_lr", 1) +
          parameter("rr", "append_fromtag", 1) + parameter("rr", "enable_double_rr", 1) +
          parameter("sanity", "autodrop", 0);
+}
+
+std::string zone_tables() {
+  return parameter("htable", "htable", "lost=>size=4;autoexpire=0;") +
+         parameter("htable", "htable",
+                   "ringing=>size=12;autoexpire=" + std::to_string(kRingingSeconds) + ";") +
+         parameter("htable", "htable",
+                   "hangups=>size=8;autoexpire=" + std::to_string(kHangupSeconds) + ";");
 }
 
 std::string tables(const SipConfig& config) {
@@ -264,7 +284,7 @@ std::string tables(const SipConfig& config) {
     text += parameter("htable", "htable",
                       std::string(table) + "=>size=14;autoexpire=" + registered + ";");
   }
-  if (is_of_pair(config)) text += parameter("htable", "htable", "lost=>size=4;autoexpire=0;");
+  if (is_of_pair(config)) text += zone_tables();
   text += parameter("pike", "sampling_time_unit", kWindowSeconds) +
           parameter("pike", "reqs_density_per_unit", window_requests_max(config)) +
           parameter("pike", "remove_latency", 4) + parameter("pike", "pike_log_level", 3);
@@ -305,6 +325,14 @@ std::string relay(const SipConfig& config) {
          parameter("rtpengine", "rtpengine_retr", 2) +
          parameter("rtpengine", "rtpengine_disable_tout", 1) +
          parameter("rtpengine", "queried_nodes_limit", 1);
+}
+
+/// A process of its own looks after calls whose other node is gone.
+std::string zone_watch() {
+  constexpr std::int64_t kNoTransport = 8;
+  return parameter("tcpops", "closed_event", 1) + parameter("jsonrpcs", "transport", kNoTransport) +
+         parameter("rtimer", "timer", "name=zone;interval=1;mode=1;") +
+         parameter("rtimer", "exec", "timer=zone;route=ZONE_TICK");
 }
 
 /// Pings keep the way through NATs open; who does not answer one until the next is cut off.
@@ -368,7 +396,7 @@ std::string kamailio_cfg(const SipConfig& config, const std::string& directory,
   if (has_upstream(config)) {
     text += parameter("path", "use_received", 1) + parameter("path", "enable_r2", 1);
   }
-  if (is_of_pair(config)) text += parameter("tcpops", "closed_event", 1);
+  if (is_of_pair(config)) text += zone_watch();
   if (has_browsers(config)) text += websocket();
   text += "\n";
   for (const char* part : {"routes.cfg", "media.cfg", "websocket.cfg", "zone.cfg", "site.cfg"}) {

@@ -6,10 +6,8 @@ import edge as edges
 import sip
 from edge import case
 from lib.case import eventually, expect
-from sip_pair import Pair, hang_up, passes, uri
+from sip_pair import BROWSERS, Pair, hang_up, passes, uri
 from traversal import DOMAIN, NUMBER
-
-BROWSERS = {"sip": {"wss_port": 8443, "websocket_origins": ["https://phone.example.com"]}}
 
 
 @case.case

@@ -213,53 +213,6 @@ def a_call_from_inside_finds_the_connection(scratch):
         eventually(lambda: pair.of(role, "delete"), f"the {role} gives its ports back")
 
 
-def _established(pair, alice, desk):
-    """(caller's sip.Call, called's)"""
-    sent = pair.invite(alice, "alice", uri(NUMBER), edges.outside_sdp())
-    asked = desk.expect("INVITE")
-    sip.reply(desk, asked, 200, "OK", NUMBER, edges.inside_sdp(), to_tag="desk")
-    caller = edges.caller_side(alice, "alice", sent, alice.final(method="INVITE"))
-    caller.request("ACK", cseq=caller.cseq)
-    desk.expect("ACK")
-    return caller, edges.called_side(desk, NUMBER, asked, "desk")
-
-
-@case.case
-def a_call_outlives_restarts_of_the_cores_sip_server(scratch):
-    pair = Pair(scratch)
-    alice, desk = pair.client("alice"), pair.desk()
-    caller, called = _established(pair, alice, desk)
-    pair.core.kill_kamailio()
-    pair.core.start_kamailio()
-    eventually(lambda: "dmz/core-1 is back" in pair.edge.log("kamailio"), "the core is back")
-    again = caller.request("INVITE", edges.outside_sdp(direction="sendonly"))
-    sip.reply(desk, desk.expect("INVITE"), 200, "OK", NUMBER, edges.inside_sdp())
-    expect(alice.final(method="INVITE").status == 200, "held after the restart")
-    caller.request("ACK", cseq=int(again.first("cseq").split()[0]))
-    desk.expect("ACK")
-    hang_up(called, alice)
-    for role in ("edge", "core"):
-        eventually(lambda: not pair.offers(role), f"the {role} gives its ports back")
-
-
-@case.case
-def who_hangs_up_without_a_core_waits_for_nobody(scratch):
-    pair = Pair(scratch)
-    alice, desk = pair.client("alice"), pair.desk()
-    caller, called = _established(pair, alice, desk)
-    pair.core.kill_daemon()
-    eventually(lambda: "dmz/core-1 is out of reach" in pair.edge.log("kamailio"), "it is noticed")
-    for side, role, body in ((caller, "edge", edges.outside_sdp()),
-                             (called, "core", edges.inside_sdp())):
-        again = side.request("INVITE", body)
-        answer = side.agent.final(timeout=2, method="INVITE")
-        expect(answer.status == 503 and pair.offers(role), f"the call goes on: {answer.start}")
-        sip.acknowledge(side.agent, again, answer)
-        side.request("BYE")
-        expect(side.agent.final(timeout=2, method="BYE").status == 480, "hung up")
-        eventually(lambda: not pair.offers(role), f"the {role} gives its ports back", 1)
-
-
 @case.case
 def a_call_between_clients_passes_the_edge_twice(scratch):
     pair = Pair(scratch)

@@ -23,6 +23,7 @@ import traversal
 from traversal import CORE_INSIDE, DOMAIN, EDGE_OUTSIDE, LISTEN_PORT
 
 TLS = (EDGE_OUTSIDE, 5061)
+BROWSERS = {"sip": {"wss_port": 8443, "websocket_origins": ["https://phone.example.com"]}}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -247,6 +247,9 @@ TEST(Pair, a_core_has_an_inside_and_zones_but_nothing_outside) {
   EXPECT_THAT(text, HasSubstr("#!define WITH_REGISTRAR\n"));
   EXPECT_THAT(text, HasSubstr("\"use_path\", 1)"));
   EXPECT_THAT(text, HasSubstr("\"handle_lost_tcp\", 0)"));
+  EXPECT_THAT(text, HasSubstr("\"desc_time_order\", 1)"));
+  EXPECT_THAT(text, HasSubstr("modparam(\"jsonrpcs\", \"transport\", 8)")) << "it listens nowhere";
+  EXPECT_THAT(text, HasSubstr("timer=zone;route=ZONE_TICK"));
   for (const char* trace : {"listen=tls", "\"tls.so\"", "WITH_EDGE", "WITH_TLS"}) {
     EXPECT_THAT(text, Not(HasSubstr(trace)));
   }

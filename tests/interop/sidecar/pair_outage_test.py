@@ -1,0 +1,105 @@
+"""What becomes of calls across a traversal pair when one node is out of the other's reach."""
+
+# time limit: 120 s
+
+import time
+
+import edge as edges
+import sip
+from edge import case
+from lib.case import eventually, expect
+from sip_pair import BROWSERS, Pair, hang_up, uri
+from traversal import NUMBER
+
+
+def _established(pair, alice, desk):
+    """(caller's sip.Call, called's)"""
+    sent = pair.invite(alice, "alice", uri(NUMBER), edges.outside_sdp())
+    asked = desk.expect("INVITE")
+    sip.reply(desk, asked, 200, "OK", NUMBER, edges.inside_sdp(), to_tag="desk")
+    caller = edges.caller_side(alice, "alice", sent, alice.final(method="INVITE"))
+    caller.request("ACK", cseq=caller.cseq)
+    desk.expect("ACK")
+    return caller, edges.called_side(desk, NUMBER, asked, "desk")
+
+
+@case.case
+def a_call_outlives_restarts_of_the_cores_sip_server(scratch):
+    pair = Pair(scratch)
+    alice, desk = pair.client("alice"), pair.desk()
+    caller, called = _established(pair, alice, desk)
+    pair.core.kill_kamailio()
+    pair.core.start_kamailio()
+    eventually(lambda: "dmz/core-1 is back" in pair.edge.log("kamailio"), "the core is back")
+    again = caller.request("INVITE", edges.outside_sdp(direction="sendonly"))
+    sip.reply(desk, desk.expect("INVITE"), 200, "OK", NUMBER, edges.inside_sdp())
+    expect(alice.final(method="INVITE").status == 200, "held after the restart")
+    caller.request("ACK", cseq=int(again.first("cseq").split()[0]))
+    desk.expect("ACK")
+    hang_up(called, alice)
+    for role in ("edge", "core"):
+        eventually(lambda: not pair.offers(role), f"the {role} gives its ports back")
+
+
+@case.case
+def who_hangs_up_without_a_core_waits_for_nobody(scratch):
+    pair = Pair(scratch)
+    alice, desk = pair.client("alice"), pair.desk()
+    first, second = (_established(pair, alice, desk) for _ in range(2))
+    pair.core.kill_daemon()
+    _core_is_lost(pair)
+    for side, role, body in ((first[0], "edge", edges.outside_sdp()),
+                             (second[1], "core", edges.inside_sdp())):
+        again = side.request("INVITE", body)
+        answer = side.agent.final(timeout=2, method="INVITE")
+        expect(answer.status == 503 and len(pair.offers(role)) == 2,
+               f"the call goes on: {answer.start}")
+        sip.acknowledge(side.agent, again, answer)
+        side.request("BYE")
+        expect(side.agent.final(timeout=2, method="BYE").status == 480, "hung up")
+        eventually(lambda: len(pair.offers(role)) == 1, f"the {role} gives its ports back", 1)
+    pair.core.start_daemon()
+    for called, call in ((desk, first[1]), (alice, second[0])):
+        asked = called.expect("BYE")
+        expect(asked.first("call-id") == call.call_id and asked.tag("to") in call.from_header
+               and asked.tag("from") in call.to_header, f"the other end is told: {asked.headers}")
+        sip.reply(called, asked, 200, "OK")
+    for role in ("edge", "core"):
+        eventually(lambda: not pair.offers(role), f"the {role} gives its ports back")
+
+
+@case.case
+def a_call_that_rings_ends_with_the_zone(scratch):
+    pair = Pair(scratch, edge=BROWSERS)
+    alice, desk = pair.client("alice"), pair.desk()
+    bob, browser = pair.client("bob", place="nat"), pair.browser("bob")
+    sent = {}
+    sent[alice] = pair.invite(alice, "alice", uri(NUMBER), edges.outside_sdp())
+    asked = [(desk, desk.expect("INVITE"))]
+    sent[desk] = sip.request(desk, "INVITE", uri("bob"), uri(NUMBER), user=NUMBER,
+                             body=edges.inside_sdp())
+    asked += [(agent, agent.expect("INVITE")) for agent in (bob, browser)]
+    for agent, invite in asked:
+        sip.reply(agent, invite, 180, "Ringing", to_tag="r")
+    for caller in (alice, desk):
+        caller.expect(180)
+    pair.core.kill_daemon()
+    began = time.monotonic()
+    for agent, invite in asked:
+        sip.reply(agent, agent.expect("CANCEL", timeout=5), 200, "OK")
+        sip.reply(agent, invite, 487, "Request Terminated", to_tag="r")
+    for caller, status in ((alice, 503), (desk, 480)):
+        answer = caller.final(timeout=5, method="INVITE")
+        expect(answer.status == status and answer.first("retry-after"), f"{answer.headers}")
+        sip.acknowledge(caller, sent[caller], answer)
+    expect(time.monotonic() - began < 5, "within seconds")
+    for role in ("edge", "core"):
+        eventually(lambda: not pair.offers(role), f"the {role} gives all ports back")
+
+
+def _core_is_lost(pair):
+    eventually(lambda: "dmz/core-1 is out of reach" in pair.edge.log("kamailio"), "it is noticed")
+
+
+if __name__ == "__main__":
+    case.run()
