@@ -73,7 +73,8 @@ std::string pair_defines(const SipConfig& config) {
   }
   if (!is_of_pair(config)) return text;
   text += define("WITH_ZONE") + define("ZONE_ANSWER_MS", kZoneAnswerMs) +
-          define("HANGUPS_MAX", kHangupsMax) + define("HANGUP_BYTES_MAX", kHangupBytesMax);
+          define("HANGUPS_MAX", kHangupsMax) + define("HANGUP_BYTES_MAX", kHangupBytesMax) +
+          define("REGISTRATION_SECONDS_MAX", config.registration_max.count());
   return text;
 }
 
@@ -147,7 +148,7 @@ std::string listeners(const SipConfig& config) {
   }
   for (const ZoneSide& side : zone_sides(config)) {
     const IpAddress& ip = side.peer->target.ip;
-    all.add("tcp", {ip, ip}, side.peer->target.port, std::string("zone") + side.letter);
+    all.add("tcp", {ip, ip}, side.peer->target.port, "zone" + side.letter);
   }
   std::string text = all.text();
   for (const std::string& domain : config.domains) text += "alias=\"" + domain + "\"\n";
@@ -285,6 +286,9 @@ std::string tables(const SipConfig& config) {
                       std::string(table) + "=>size=14;autoexpire=" + registered + ";");
   }
   if (is_of_pair(config)) text += zone_tables();
+  if (config.role == NodeRole::kCore && has_registrar(config)) {
+    text += parameter("htable", "htable", "proved=>size=8;autoexpire=10;");
+  }
   text += parameter("pike", "sampling_time_unit", kWindowSeconds) +
           parameter("pike", "reqs_density_per_unit", window_requests_max(config)) +
           parameter("pike", "remove_latency", 4) + parameter("pike", "pike_log_level", 3);
@@ -355,7 +359,9 @@ std::string registrar(const SipConfig& config, const std::string& directory) {
       parameter("auth_db", "db_url", "text://" + directory + "/db") +
       parameter("auth_db", "calculate_ha1", 0) + parameter("auth_db", "password_column", "ha1") +
       parameter("auth_db", "load_credentials", "") + parameter("auth_db", "use_domain", 1) +
-      parameter("auth", "nonce_expire", 300) + parameter("usrloc", "db_mode", 0) +
+      parameter("auth", "nonce_expire", 300) +
+      // Counts (nc) would do too, but not for who leaves out qop, or is made to.
+      parameter("auth", "one_time_nonce", 1) + parameter("usrloc", "db_mode", 0) +
       parameter(
           "usrloc", "use_domain",
           1) +  // A core's connections are those of its edges, who know when a client has gone.

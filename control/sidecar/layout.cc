@@ -1,11 +1,26 @@
 #include "control/sidecar/layout.h"
 
+#include <cstdint>
+#include <string_view>
+
 namespace turnpike::sidecar {
 namespace {
 
 /// No name of servers has a blank.
 std::string zone_set_name(const SipZone& zone) {
   return "zone " + zone.name;
+}
+
+/// FNV-1a, 64 bits. Short and the same everywhere; the names are the operator's, nobody seeks two
+/// that collide.
+std::string digits_of(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  for (const char c : text) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  }
+  std::string digits;
+  for (int shift = 60; shift >= 0; shift -= 4) digits += "0123456789abcdef"[(hash >> shift) & 15U];
+  return digits;
 }
 
 }  // namespace
@@ -52,13 +67,10 @@ int set_number(const std::vector<ServerSet>& sets, const SipZone& zone) {
 }
 
 std::vector<ZoneSide> zone_sides(const SipConfig& config) {
-  constexpr std::string_view kLetters = "0123456789abcdefghjklmnpqrstuvwxyz";
-  static_assert(kLetters.size() == kZoneSidesMax);
   std::vector<ZoneSide> sides;
   for (const SipZone& zone : config.zones) {
     for (const ZonePeer& peer : zone.peers) {
-      if (sides.size() == kLetters.size()) return sides;
-      sides.push_back({kLetters[sides.size()], &zone, &peer});
+      sides.push_back({digits_of(zone.name + "/" + peer.name), &zone, &peer});
     }
   }
   return sides;

@@ -31,11 +31,14 @@ int set_number(const std::vector<ServerSet>& sets, const SipZone& zone);
 
 /// A zone's peer as the script names it.
 struct ZoneSide {
-  char letter = 0;  ///< in route sets and listeners' names; never o (outside) or i (inside)
+  /// In route sets and listeners' names, beside o (outside) and i (inside): 16 hexadecimal digits
+  /// made of the names of zone and peer. Other peers do not change it, so calls that are up keep
+  /// theirs when the configuration grows.
+  std::string letter;
   const SipZone* zone = nullptr;
   const ZonePeer* peer = nullptr;
 };
-/// At most kZoneSidesMax; points into `config`.
+/// Points into `config`.
 std::vector<ZoneSide> zone_sides(const SipConfig& config);
 
 /// "tls:198.51.100.1:5061"

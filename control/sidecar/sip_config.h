@@ -83,7 +83,7 @@ struct SipZone {
   std::vector<ZonePeer> peers;       ///< the first that lives is used
 };
 
-/// Zones' peers of one node whose sides a route set can name.
+/// Zones' peers of one node: each has a listener of its own.
 inline constexpr std::size_t kZoneSidesMax = 34;
 
 /// Everything that the generated sidecar depends on.

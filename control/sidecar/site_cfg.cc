@@ -174,6 +174,21 @@ std::string peer_domains(const SipConfig& config, const std::vector<ServerSet>& 
   return speaks.done() + reached.done();
 }
 
+/// The URI of the credentials that were judged: of the realm, which need not be the message's
+/// first. The name of a realm cannot stand in a variable here.
+std::string digest_uri(const SipConfig& config) {
+  Question question("DIGEST_URI");
+  question.line("$vn(domain) = $(fd{s.tolower});");
+  for (const std::string& domain : config.domains) {
+    const std::string of = "[" + quoted(domain) + "].uri;";
+    question.when("$vn(domain) == " + quoted(domain) + " && is_method(\"REGISTER\")",
+                  "$vn(digest_uri) = @authorization" + of);
+    question.when("$vn(domain) == " + quoted(domain),
+                  "$vn(digest_uri) = @proxy_authorization" + of);
+  }
+  return question.done();
+}
+
 /// What the upstream of a core must send calls for clients to.
 std::string own_path(const SipConfig& config) {
   const Target upstream = *parse_target(config.upstream);
@@ -198,7 +213,7 @@ std::string sides(const SipConfig& config) {
   Question hop("HOP_OF_SIDE");
   Question side("SIDE_OF_HOP");
   for (const ZoneSide& one : zone_sides(config)) {
-    const std::string letter = quoted(std::string(1, one.letter));
+    const std::string letter = quoted(one.letter);
     const std::string peer = quoted(to_string(one.peer->listen));
     const std::string is_it = "$var(side) == " + letter;
     direction.when(is_it,
@@ -230,6 +245,7 @@ std::string site_cfg(const SipConfig& config) {
   text += domains(config) + numbers(config, sets) + targets(sets);
   if (has_browsers(config)) text += browsers(config);
   if (has_peers(config)) text += peer_names(config) + peer_domains(config, sets);
+  if (has_registrar(config)) text += digest_uri(config);
   if (has_upstream(config)) text += upstream(sets);
   if (has_upstream(config) && is_of_pair(config)) text += own_path(config);
   if (is_of_pair(config)) text += sides(config);

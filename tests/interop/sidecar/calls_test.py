@@ -64,13 +64,16 @@ def outside_calls_inside_and_inside_hangs_up(scratch):
 def hold_and_resume_from_both_sides(scratch):
     edge = Edge(scratch)
     caller, called, _, _ = established_to_inside(edge)
+    claims = [(name, f"<sip:boss@{DOMAIN}>") for name in
+              ("P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID")]
     for by, other, mine, theirs in ((caller, called, outside_sdp, inside_sdp),
                                     (called, caller, inside_sdp, outside_sdp)):
         for direction, mirrored in (("sendonly", "recvonly"), ("sendrecv", "sendrecv")):
             to = CLEAR if by is called else None
-            by.request("INVITE", mine(direction=direction), to=to)
+            by.request("INVITE", mine(direction=direction), to=to, extra=claims)
             asked = other.agent.expect("INVITE")
             expect(f"a={direction}" in asked.body, asked.body)
+            expect(("boss" in str(asked.headers)) == (by is called), "who is outside asserts it")
             sip.reply(other.agent, asked, 200, "OK", other.user, theirs(direction=mirrored))
             answer = by.agent.final(method="INVITE")
             expect(answer.status == 200 and f"a={mirrored}" in answer.body, answer.start)
@@ -261,7 +264,7 @@ def two_branches_of_a_proxy_are_two_calls_to_the_relay(scratch):
     answer = pbx.expect(200)
     expect("m=audio" in answer.body, answer.body)
     # Which offer came first is open: two processes took the two requests.
-    passes = {user: sip.re.search(r";tp=io-([0-9a-f]{16})-", asked[user].first("record-route"))
+    passes = {user: sip.re.search(r";tp=i-o-([0-9a-f]{16})-", asked[user].first("record-route"))
               .group(1) for user in asked}
     expect([command["call-id"] for command in edge.ng.of("delete") + edge.ng.of("answer")]
            == [f"{call_id},{passes[user]}" for user in ("alice", "bob")], edge.ng.commands)

@@ -8,26 +8,15 @@ import edge as edges
 import sip
 from edge import case
 from lib.case import eventually, expect
-from sip_pair import BROWSERS, Pair, hang_up, uri
+from sip_pair import BROWSERS, Pair, established, hang_up, uri
 from traversal import NUMBER
-
-
-def _established(pair, alice, desk):
-    """(caller's sip.Call, called's)"""
-    sent = pair.invite(alice, "alice", uri(NUMBER), edges.outside_sdp())
-    asked = desk.expect("INVITE")
-    sip.reply(desk, asked, 200, "OK", NUMBER, edges.inside_sdp(), to_tag="desk")
-    caller = edges.caller_side(alice, "alice", sent, alice.final(method="INVITE"))
-    caller.request("ACK", cseq=caller.cseq)
-    desk.expect("ACK")
-    return caller, edges.called_side(desk, NUMBER, asked, "desk")
 
 
 @case.case
 def a_call_outlives_restarts_of_the_cores_sip_server(scratch):
     pair = Pair(scratch)
     alice, desk = pair.client("alice"), pair.desk()
-    caller, called = _established(pair, alice, desk)
+    caller, called = established(pair, alice, desk)
     pair.core.kill_kamailio()
     pair.core.start_kamailio()
     eventually(lambda: "dmz/core-1 is back" in pair.edge.log("kamailio"), "the core is back")
@@ -45,7 +34,7 @@ def a_call_outlives_restarts_of_the_cores_sip_server(scratch):
 def who_hangs_up_without_a_core_waits_for_nobody(scratch):
     pair = Pair(scratch)
     alice, desk = pair.client("alice"), pair.desk()
-    first, second = (_established(pair, alice, desk) for _ in range(2))
+    first, second = (established(pair, alice, desk) for _ in range(2))
     pair.core.kill_daemon()
     _core_is_lost(pair)
     for side, role, body in ((first[0], "edge", edges.outside_sdp()),

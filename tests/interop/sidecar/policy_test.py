@@ -88,18 +88,21 @@ def a_client_cannot_be_someone_else(scratch):
     alice = edge.client("alice")
     uri = f"sip:6001@{DOMAIN}"
 
-    def attempt(status, user_in_from, extra=()):
+    def attempt(status, user_in_from, extra=(), signed=uri, before=()):
         sent = sip.request(alice, "INVITE", uri, f"sip:{user_in_from}@{DOMAIN}",
                            body=outside_sdp(), extra=list(extra))
         challenge = alice.final(method="INVITE")
         sip.acknowledge(alice, sent, challenge)
-        header = sip.digest(challenge, "INVITE", uri, "alice", edges.PASSWORDS["alice"])
-        again = sip.again(alice, sent, [header])
+        header = sip.digest(challenge, "INVITE", signed, "alice", edges.PASSWORDS["alice"])
+        again = sip.again(alice, sent, [*before, header])
         answer = alice.final(method="INVITE")
         sip.acknowledge(alice, again, answer)
         expect(answer.status == status, f"{user_in_from} {extra}: {answer.start}")
 
     attempt(403, "bob")
+    attempt(403, "bob", before=[("Proxy-Authorization", 'Digest username="bob", realm="pbx", '
+                                 f'nonce="n", uri="{uri}", response="{"0" * 32}"')])
+    attempt(400, "alice", signed=f"sip:6002@{DOMAIN}")
     for header in ("P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID"):
         attempt(403, "alice", [(header, "<sip:jane@example.com>")])
         attempt(403, "alice", [(header, f"<sip:boss@{DOMAIN}>")])
@@ -307,7 +310,8 @@ def a_forged_dialog_leads_nowhere(scratch):
     pbx = edge.inside_server()
     target = f"sip:x@{network.INSIDE.v4}:{edges.PBX_PORT}"
     ours = [f"<sip:{edges.INSIDE};r2=on;lr;ftag=a>", f"<sip:{edges.OUTSIDE}:5061;transport=tls;lr>"]
-    tokens = ["", "tp=oi", "tp=oi-", "tp=oi-" + "0" * 40, "tp=ii-" + "0" * 40, "tp=", "tp=oo-x"]
+    tokens = ["", "tp=o-i", "tp=o-i-", "tp=o-i-" + "0" * 40, "tp=i-i-" + "0" * 40, "tp=",
+              "tp=o-o-x", f"tp=o-i-{'0' * 16}-{'0' * 40}"]
     with edge.connect() as stranger:
         for method in ("INVITE", "BYE", "INFO", "REFER", "MESSAGE", "NOTIFY"):
             for token in tokens:
@@ -351,8 +355,9 @@ def a_party_of_a_call_cannot_aim_it_elsewhere(scratch):
     # By way of the edge itself, as a call's next pass goes, with what a party knows of its call.
     caller.target, routes = good, caller.routes
     own = [route for route in routes if edges.INSIDE in route][0]
-    for over in (f"<sip:{edges.INSIDE};lr>", f"<sip:{edges.INSIDE};lr;tp=oi-{'0' * 16}-{'0' * 40}>",
-                 own, own.replace("ftag=", "ftag=x"), own.replace("tp=oi", "tp=io")):
+    for over in (f"<sip:{edges.INSIDE};lr>",
+                 f"<sip:{edges.INSIDE};lr;tp=o-i-{'0' * 16}-{'0' * 40}>", own,
+                 own.replace("ftag=", "ftag=x"), own.replace("tp=o-i", "tp=i-o")):
         caller.routes = [*routes, over, f"<sip:{network.INSIDE.v4}:6379;lr>"]
         caller.request("INVITE", outside_sdp())
         expect(alice.final(method="INVITE").status == 481, over)
@@ -382,7 +387,7 @@ def the_inside_is_its_networks_only(scratch):
         case.eventually(lambda: edge.counter("refused_source") == count, "it is counted")
     expect(phone_gets_an_answer(phone), "the inside is served")
     # The edge's own address may speak within a call, if it can show that it is the edge.
-    for routes in ([], [("Route", f"<sip:{edges.INSIDE};lr;tp=io-{'0' * 16}-{'0' * 40}>")]):
+    for routes in ([], [("Route", f"<sip:{edges.INSIDE};lr;tp=i-o-{'0' * 16}-{'0' * 40}>")]):
         local = strangers[1]
         sip.request(local, "BYE", f"sip:alice@{network.OUTSIDE.v4}:{alice.local[1]}",
                     f"sip:6001@{DOMAIN}", to_tag="alice", extra=routes)

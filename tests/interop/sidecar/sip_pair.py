@@ -20,7 +20,7 @@ from lib import turnpiked
 from lib.case import eventually, expect
 import netns
 import traversal
-from traversal import CORE_INSIDE, DOMAIN, EDGE_OUTSIDE, LISTEN_PORT
+from traversal import CORE_INSIDE, DOMAIN, EDGE_OUTSIDE, LISTEN_PORT, NUMBER
 
 TLS = (EDGE_OUTSIDE, 5061)
 BROWSERS = {"sip": {"wss_port": 8443, "websocket_origins": ["https://phone.example.com"]}}
@@ -107,6 +107,11 @@ class Pair:
         eventually(lives, "the core sees the phone", 10)
         return agent
 
+    def edge_sees_core(self):
+        """Whether the first core has answered the OPTIONS of the edge's SIP server."""
+        listed = self.edge.sip("dispatcher.list")
+        return "FLAGS: AP" in listed.partition(f"127.0.0.1:{LISTEN_PORT}")[2][:80]
+
     def stream(self, place):
         """What the SIP server in `place` could do: a connection into the zone from there."""
         agent = sip.Agent(self.place(place), 0, "tcp")
@@ -148,3 +153,14 @@ def hang_up(side, other, request="BYE"):
 def passes(commands):
     """The relay's names of the calls that were offered."""
     return {command["call-id"] for command in commands}
+
+
+def established(pair, alice, desk):
+    """Of a call from alice to the phone inside: (caller's sip.Call, called's)"""
+    sent = pair.invite(alice, "alice", uri(NUMBER), edges.outside_sdp())
+    asked = desk.expect("INVITE")
+    sip.reply(desk, asked, 200, "OK", NUMBER, edges.inside_sdp(), to_tag="desk")
+    caller = edges.caller_side(alice, "alice", sent, alice.final(method="INVITE"))
+    caller.request("ACK", cseq=caller.cseq)
+    desk.expect("ACK")
+    return caller, edges.called_side(desk, NUMBER, asked, "desk")

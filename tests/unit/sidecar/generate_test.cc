@@ -111,6 +111,18 @@ TEST(Script, users_stand_as_hashes_in_their_table_only) {
   }
 }
 
+TEST(Script, credentials_are_compared_with_the_uri_that_they_were_made_for) {
+  const SipConfig config = example();
+  EXPECT_THAT(file_of(config, "kamailio.cfg"), HasSubstr("\"one_time_nonce\", 1)"));
+  for (const std::string& domain : config.domains) {
+    for (const char* header : {"@authorization", "@proxy_authorization"}) {
+      EXPECT_THAT(file_of(config, "site.cfg"),
+                  HasSubstr("$vn(digest_uri) = " + (header + ("[\"" + domain + "\"].uri;"))));
+    }
+  }
+  EXPECT_THAT(file_of(edge_example(), "site.cfg"), Not(HasSubstr("digest_uri")));
+}
+
 TEST(Script, an_upstream_registrar_needs_no_users) {
   SipConfig config = example();
   config.upstream = "sip:10.0.0.20:5080;transport=tcp";
@@ -201,10 +213,33 @@ TEST(Script, listeners_towards_a_zone_are_for_the_sip_server_only) {
                         "reject\n"));
 }
 
+/// By which the script knows a peer.
+std::string digits_of(const SipConfig& config, const std::string& peer) {
+  const std::string site = file_of(config, "site.cfg");
+  const std::size_t name = site.find("/" + peer + "\";");
+  const std::size_t start = site.rfind("$var(side) == \"", name);
+  if (name == std::string::npos || start == std::string::npos) return "no such peer";
+  return site.substr(start + 15, 16);
+}
+
+TEST(Pair, peers_keep_their_digits_when_others_come) {
+  SipConfig config = edge_example();
+  const std::string before = digits_of(config, "core-2");
+  EXPECT_EQ(before.find_first_not_of("0123456789abcdef"), std::string::npos) << before;
+  EXPECT_NE(before, digits_of(config, "core-1"));
+  config.zones[0].peers.insert(
+      config.zones[0].peers.begin(),
+      {"core-0", {IpAddress::v4(127, 0, 0, 1), 7109}, {IpAddress::v4(127, 0, 0, 1), 7209}});
+  EXPECT_EQ(digits_of(config, "core-2"), before);
+  config.zones[0].name = "elsewhere";
+  EXPECT_NE(digits_of(config, "core-2"), before) << "the same name in another zone";
+}
+
 TEST(Pair, an_edge_has_clients_and_zones_but_no_inside) {
   const SipConfig config = edge_example();
   const std::string text = file_of(config, "kamailio.cfg");
-  EXPECT_THAT(text, HasSubstr("listen=tcp:127.0.0.1:7202 name \"zone1\"\n"));
+  EXPECT_THAT(text,
+              HasSubstr("listen=tcp:127.0.0.1:7202 name \"zone" + digits_of(config, "core-2")));
   EXPECT_THAT(text, HasSubstr("listen=tls:192.0.2.10:5061 "));
   EXPECT_THAT(text, HasSubstr("#!define WITH_EDGE\n"));
   EXPECT_THAT(text, HasSubstr("\"ds_ping_interval\", 1)"));
@@ -242,7 +277,8 @@ TEST(Pair, a_core_has_an_inside_and_zones_but_nothing_outside) {
   const SipConfig config = core_example();
   const std::string text = file_of(config, "kamailio.cfg");
   EXPECT_THAT(text, HasSubstr("listen=udp:10.0.0.1:5060 name \"inside_udp0\"\n"));
-  EXPECT_THAT(text, HasSubstr("listen=tcp:127.0.0.1:7201 name \"zone0\"\n"));
+  EXPECT_THAT(text,
+              HasSubstr("listen=tcp:127.0.0.1:7201 name \"zone" + digits_of(config, "edge-1")));
   EXPECT_THAT(text, HasSubstr("#!define WITH_CORE\n"));
   EXPECT_THAT(text, HasSubstr("#!define WITH_REGISTRAR\n"));
   EXPECT_THAT(text, HasSubstr("\"use_path\", 1)"));
