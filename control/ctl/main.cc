@@ -76,7 +76,9 @@ int examine(const Options& options, doctor::ExamineOptions what, bool socket_giv
   const doctor::Report report = doctor::examine(what);
   const std::string text = options.json ? doctor::to_json(report) : doctor::to_text(report);
   std::fputs(text.c_str(), stdout);
-  return report.count(doctor::Verdict::kFailed) == 0 ? kDone : kFailed;
+  const bool well =
+      report.count(doctor::Verdict::kFailed) == 0 && report.count(doctor::Verdict::kUnclear) == 0;
+  return well ? kDone : kFailed;
 }
 
 /// What was printed may have met a full disk or a closed pipe.

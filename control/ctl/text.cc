@@ -5,10 +5,11 @@
 #include <cstdint>
 #include <cstdio>
 
+#include "control/ctl/printable.h"
+
 namespace turnpike::ctl {
 
-std::string shown(const Json& value) {
-  std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+std::string printable(std::string text) {
   std::replace_if(
       text.begin(), text.end(),
       [](char c) {
@@ -17,6 +18,10 @@ std::string shown(const Json& value) {
       },
       '?');
   return text;
+}
+
+std::string shown(const Json& value) {
+  return printable(value.is_string() ? value.get<std::string>() : value.dump());
 }
 
 std::string shown_or_dash(const Json& value) {

@@ -13,7 +13,7 @@ namespace turnpike::ctl {
 using Json = nlohmann::json;
 using Row = std::vector<std::string>;
 
-/// A text without control characters, another value as JSON has it.
+/// A text as printable() makes it, another value as JSON has it.
 std::string shown(const Json& value);
 std::string shown_or_dash(const Json& value);
 std::string number(const Json& value);

@@ -21,6 +21,7 @@
 #include "control/doctor/look.h"
 #include "control/doctor/own_files.h"
 #include "control/doctor/probe.h"
+#include "control/doctor/signs.h"
 #include "control/ng/client.h"
 #include "control/sidecar/grammar.h"
 
@@ -72,11 +73,14 @@ class Examination {
     const std::string& path =
         options_.socket_path.empty() ? settings_.api.unix_path : options_.socket_path;
     daemon_ = ask_daemon(path);
+    sockets_ = read_bound_sockets();
+    if (daemon_.has_api && !daemon_.running && !daemon_.forbidden) {
+      daemon_.signs = signs_of_life(settings_, sockets_);
+    }
     judge_daemon(daemon_, path, report_);
     examine_files();
     examine_addresses();
     judge_limits(look_at_limits(settings_, host_, daemon_.pid), report_);
-    sockets_ = read_bound_sockets();
     judge_media_ports(look_at_media_ports(settings_, host_, sockets_), report_);
     examine_listeners();
     examine_ng();
@@ -300,6 +304,15 @@ class Examination {
     if (known != nullptr) judge_peer_missing(zone, peer, *state, *known, report_);
   }
 
+  /// A connection of ours would replace one that the daemon may have.
+  void leave_peer_alone(const config::ZoneSection& zone, const config::ZonePeerSection& peer,
+                        const std::string& why) {
+    report_.unclear("zone " + zone.name + ", edge " + peer.name,
+                    "not tried, for " + why + " and may have a connection, which would be lost",
+                    "do what the line \"daemon\" says, or restart turnpiked if it runs with an "
+                    "older state of this file; then run doctor again");
+  }
+
   /// A whole connection would replace one that the daemon may have.
   void try_tcp_only(const config::ZoneSection& zone, const config::ZonePeerSection& peer) {
     ProbeFacts facts;
@@ -309,7 +322,7 @@ class Examination {
       return judge_probe(zone, peer, facts, nullptr, nullptr, std::chrono::system_clock::now(),
                          report_);
     }
-    report_.warning("zone " + zone.name + ", edge " + peer.name,
+    report_.unclear("zone " + zone.name + ", edge " + peer.name,
                     to_string(facts.to) +
                         " takes connections; more was not tried, for turnpiked "
                         "may have one and does not tell",
@@ -320,7 +333,13 @@ class Examination {
   void try_peer(const config::ZoneSection& zone, const config::ZonePeerSection& peer,
                 const zone::ZoneConfig& zone_config, const zone::PeerConfig& peer_config,
                 const ZoneState* state, const PeerState* known) {
+    if (!daemon_.signs.empty()) {
+      return leave_peer_alone(zone, peer, "a turnpiked seems to run");
+    }
     if (daemon_.unclear) return try_tcp_only(zone, peer);
+    if (daemon_.running && known == nullptr) {
+      return leave_peer_alone(zone, peer, "the turnpiked that runs has no such peer");
+    }
     const auto context = tls::Context::load(zone_config.tls);
     const auto password = config::read_secret_file(zone_config.password_file);
     ProbeFacts facts;

@@ -122,6 +122,8 @@ struct DaemonState {
   /// Not known whether it has connections: it could not be asked, or its answer was of no use.
   bool unclear = false;
   std::string trouble{};  ///< why not
+  /// Of a daemon that runs all the same (signs.h); empty: none, or it has answered.
+  std::vector<std::string> signs{};
   pid_t pid = 0;
   std::string state{};
   double uptime_seconds = 0;

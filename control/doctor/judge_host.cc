@@ -53,6 +53,12 @@ void judge_daemon(const DaemonState& daemon, const std::string& socket_path, Rep
   } else if (daemon.forbidden) {
     report.warning(check, "this account may not ask turnpiked on " + socket_path,
                    "run doctor as root");
+  } else if (!daemon.running && !daemon.signs.empty()) {
+    std::string signs;
+    for (const std::string& sign : daemon.signs) signs += (signs.empty() ? "" : ", ") + sign;
+    report.unclear(check, "nobody answers on " + socket_path + ", but " + signs,
+                   "it may run with another file than this one: give that one (--config; ps shows "
+                   "which), or its socket (--socket), or restart it with this one");
   } else if (!daemon.running) {
     report.failed(check, daemon.trouble,
                   "systemctl start turnpiked; if it does not stay up, journalctl -u turnpiked and "

@@ -6,33 +6,29 @@
 
 #include <nlohmann/json.hpp>
 
+#include "control/ctl/printable.h"
+
 namespace turnpike::doctor {
 namespace {
 
-constexpr std::array<const char*, 3> kWords{"ok", "warning", "FAILED"};
+constexpr std::array<const char*, 4> kWords{"ok", "warning", "UNCLEAR", "FAILED"};
 constexpr std::size_t kVerdictColumns = 9;
-
-std::string shown(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(),
-      [](char c) {
-        const auto byte = static_cast<unsigned char>(c);
-        return byte < 0x20 || byte >= 0x7f;
-      },
-      '?');
-  return text;
-}
 
 const char* word_of(Verdict verdict) {
   return kWords.at(static_cast<std::size_t>(verdict));
 }
 
+const char* json_word_of(Verdict verdict) {
+  if (verdict == Verdict::kFailed) return "failed";
+  return verdict == Verdict::kUnclear ? "unclear" : word_of(verdict);
+}
+
 std::string line_of(const Finding& finding) {
   std::string line = word_of(finding.verdict);
   line.append(kVerdictColumns - line.size(), ' ');
-  line += shown(finding.check) + ": " + shown(finding.saw) + "\n";
+  line += ctl::printable(finding.check) + ": " + ctl::printable(finding.saw) + "\n";
   if (finding.mend.empty()) return line;
-  return line + std::string(kVerdictColumns, ' ') + "-> " + shown(finding.mend) + "\n";
+  return line + std::string(kVerdictColumns, ' ') + "-> " + ctl::printable(finding.mend) + "\n";
 }
 
 }  // namespace
@@ -43,6 +39,10 @@ void Report::ok(std::string check, std::string saw) {
 
 void Report::warning(std::string check, std::string saw, std::string mend) {
   findings_.push_back({Verdict::kWarning, std::move(check), std::move(saw), std::move(mend)});
+}
+
+void Report::unclear(std::string check, std::string saw, std::string mend) {
+  findings_.push_back({Verdict::kUnclear, std::move(check), std::move(saw), std::move(mend)});
 }
 
 void Report::failed(std::string check, std::string saw, std::string mend) {
@@ -67,6 +67,7 @@ std::string to_text(const Report& report) {
   std::string text;
   for (const Finding& finding : report.findings()) text += line_of(finding);
   return text + std::to_string(report.count(Verdict::kFailed)) + " failed, " +
+         std::to_string(report.count(Verdict::kUnclear)) + " unclear, " +
          std::to_string(report.count(Verdict::kWarning)) + " warnings, " +
          std::to_string(report.count(Verdict::kOk)) + " ok\n";
 }
@@ -75,13 +76,13 @@ std::string to_json(const Report& report) {
   using Json = nlohmann::ordered_json;
   Json findings = Json::array();
   for (const Finding& one : report.findings()) {
-    const auto place = static_cast<std::size_t>(one.verdict);
-    findings.push_back({{"verdict", place == 2 ? "failed" : kWords.at(place)},
+    findings.push_back({{"verdict", json_word_of(one.verdict)},
                         {"check", one.check},
                         {"saw", one.saw},
                         {"mend", one.mend}});
   }
   const Json body{{"failed", report.count(Verdict::kFailed)},
+                  {"unclear", report.count(Verdict::kUnclear)},
                   {"warnings", report.count(Verdict::kWarning)},
                   {"ok", report.count(Verdict::kOk)},
                   {"findings", std::move(findings)}};

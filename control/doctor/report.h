@@ -10,7 +10,8 @@
 
 namespace turnpike::doctor {
 
-enum class Verdict : std::uint8_t { kOk = 0, kWarning = 1, kFailed = 2 };
+/// Unclear: it was not looked at, because that might have done harm.
+enum class Verdict : std::uint8_t { kOk = 0, kWarning = 1, kUnclear = 2, kFailed = 3 };
 
 struct Finding {
   Verdict verdict = Verdict::kOk;
@@ -23,6 +24,7 @@ class Report {
  public:
   void ok(std::string check, std::string saw);
   void warning(std::string check, std::string saw, std::string mend);
+  void unclear(std::string check, std::string saw, std::string mend);
   void failed(std::string check, std::string saw, std::string mend);
   void add(Finding finding) { findings_.push_back(std::move(finding)); }
   /// Of a sentence like those of --check: "what is wrong; what to do".
@@ -38,7 +40,8 @@ class Report {
 /// A line for each finding and one with what to do, then a summary. Bytes of remote ends that could
 /// play with a terminal are shown as '?'.
 std::string to_text(const Report& report);
-/// {"failed": 1, "warnings": 0, "findings": [{"verdict", "check", "saw", "mend"}, …]}
+/// {"failed": 1, "unclear": 0, "warnings": 0, "ok": 7, "findings": [{"verdict", "check", "saw",
+/// "mend"}, …]}
 std::string to_json(const Report& report);
 
 }  // namespace turnpike::doctor

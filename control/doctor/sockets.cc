@@ -15,7 +15,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kListens = "0A";  // TCP_LISTEN
+constexpr const char* kListens = "0A";    // TCP_LISTEN
+constexpr const char* kConnected = "01";  // TCP_ESTABLISHED
+constexpr const char* kConnects = "02";   // TCP_SYN_SENT
 constexpr std::size_t kWordDigits = 8;
 
 template <typename Number>
@@ -62,31 +64,70 @@ std::uint64_t inode_of(const std::string& link) {
   return inode;
 }
 
+struct Line {
+  SocketAddress local;
+  SocketAddress remote;
+  std::string state;
+  std::uint64_t inode = 0;
+};
+
+bool parse_place(std::string_view text, SocketAddress& place) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos || !parse_address(text.substr(0, colon), place.ip) ||
+      !parse_hex(text.substr(colon + 1), place.port)) {
+    return false;
+  }
+  unmap(place.ip);
+  return true;
+}
+
+std::vector<Line> parse_lines(std::string_view text) {
+  std::vector<Line> sound;
+  std::istringstream lines{std::string(text)};
+  for (std::string each; std::getline(lines, each);) {
+    // Index, local and remote address, state, queues, timer, retransmits, account, timeout, inode.
+    std::istringstream words(each);
+    const std::vector<std::string> fields{std::istream_iterator<std::string>(words), {}};
+    if (fields.size() < 10) continue;
+    Line line;
+    line.state = fields[3];
+    const std::string& inode = fields[9];
+    parse_place(fields[2], line.remote);  // of what waits it means nothing
+    if (parse_place(fields[1], line.local) &&
+        std::from_chars(inode.data(), inode.data() + inode.size(), line.inode).ec == std::errc{}) {
+      sound.push_back(line);
+    }
+  }
+  return sound;
+}
+
 }  // namespace
 
 std::vector<BoundSocket> parse_socket_table(std::string_view text, bool is_udp) {
   std::vector<BoundSocket> sockets;
-  std::istringstream lines{std::string(text)};
-  for (std::string line; std::getline(lines, line);) {
-    // Index, local and remote address, state, queues, timer, retransmits, account, timeout, inode.
-    std::istringstream words(line);
-    const std::vector<std::string> fields{std::istream_iterator<std::string>(words), {}};
-    if (fields.size() < 10 || (!is_udp && fields[3] != kListens)) continue;
-    const std::size_t colon = fields[1].find(':');
-    if (colon == std::string::npos) continue;
-    BoundSocket socket;
-    socket.is_udp = is_udp;
-    const std::string& inode = fields[9];
-    const std::string_view place(fields[1]);
-    const bool sound =
-        parse_address(place.substr(0, colon), socket.address.ip) &&
-        parse_hex(place.substr(colon + 1), socket.address.port) &&
-        std::from_chars(inode.data(), inode.data() + inode.size(), socket.inode).ec == std::errc{};
-    if (!sound) continue;
-    unmap(socket.address.ip);
-    sockets.push_back(socket);
+  for (const Line& line : parse_lines(text)) {
+    if (!is_udp && line.state != kListens) continue;
+    sockets.push_back({line.local, is_udp, line.inode});
   }
   return sockets;
+}
+
+std::vector<TcpConnection> parse_connections(std::string_view text) {
+  std::vector<TcpConnection> connections;
+  for (const Line& line : parse_lines(text)) {
+    if (line.state != kConnected && line.state != kConnects) continue;
+    connections.push_back({line.local, line.remote, line.inode});
+  }
+  return connections;
+}
+
+std::vector<TcpConnection> read_connections() {
+  std::vector<TcpConnection> all;
+  for (const char* table : {"tcp", "tcp6"}) {
+    const auto some = parse_connections(read_text(fs::path("/proc/net") / table));
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all;
 }
 
 std::vector<BoundSocket> read_bound_sockets() {

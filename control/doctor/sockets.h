@@ -22,6 +22,16 @@ struct BoundSocket {
 std::vector<BoundSocket> parse_socket_table(std::string_view text, bool is_udp);
 /// All of this network namespace.
 std::vector<BoundSocket> read_bound_sockets();
+struct TcpConnection {
+  SocketAddress local;
+  SocketAddress remote;
+  std::uint64_t inode = 0;
+};
+
+/// Lines of /proc/net/tcp and tcp6: connections that are up or being opened.
+std::vector<TcpConnection> parse_connections(std::string_view text);
+/// All of this network namespace.
+std::vector<TcpConnection> read_connections();
 /// The one that a connection or datagram to `address` would reach; nullptr when there is none.
 const BoundSocket* find_bound(const std::vector<BoundSocket>& sockets, const SocketAddress& address,
                               bool is_udp);

@@ -10,7 +10,7 @@ import socket
 import subprocess
 
 from lib.case import case, eventually, expect, run
-from lib.pair import CORE, EDGE, TARGET_PORT, ZONE_PORT, Pair
+from lib.pair import CORE, EDGE, LISTEN_PORT, TARGET_PORT, ZONE_PORT, Pair
 from lib.turnpiked import executable
 import netns
 
@@ -29,7 +29,9 @@ class Answer:
         self.failed = {one["check"]: one for one in self.findings if one["verdict"] == "failed"}
         expect(answer["failed"] == len([one for one in self.findings
                                         if one["verdict"] == "failed"]), "the count is wrong")
-        expect(told.returncode == (1 if self.failed else 0), "the exit status says otherwise")
+        self.unclear = {one["check"]: one for one in self.findings if one["verdict"] == "unclear"}
+        expect(told.returncode == (1 if self.failed or self.unclear else 0),
+               "the exit status says otherwise")
 
     def ok(self, check):
         return any(one["check"] == check and one["verdict"] == "ok" for one in self.findings)
@@ -39,6 +41,13 @@ class Answer:
         expect(set(self.failed) == set(checks),
                f"failed: {sorted(self.failed)}, wanted {sorted(checks)}; "
                f"{json.dumps(self.failed, indent=1)}")
+        return self
+
+    def expect_left_alone(self, *checks):
+        """Nothing has failed, and exactly these checks were not made."""
+        self.expect_only()
+        expect(set(self.unclear) == set(checks), f"unclear: {self.unclear}, wanted {checks}")
+        expect(all(one["mend"] for one in self.unclear.values()), f"no way out: {self.unclear}")
         return self
 
     def says(self, check, saw, mend):
@@ -114,10 +123,47 @@ def a_daemon_that_cannot_be_asked_is_left_alone(scratch):
     pair = Pair(scratch).start()
     text = pair.core.config_path.read_text()
     pair.core.config_path.write_text(re.sub(r'(?m)^unix = ".*api.sock"$', 'unix = ""', text))
-    answer = Answer(pair.core).expect_only()
-    expect(any(one["check"] == CORE_SAYS and "more was not tried" in one["saw"]
-               for one in answer.findings), f"{answer.findings}")
+    answer = Answer(pair.core).expect_left_alone(CORE_SAYS)
+    expect("more was not tried" in answer.unclear[CORE_SAYS]["saw"], f"{answer.unclear}")
+    _expect_never_replaced(pair)
+
+
+def _expect_never_replaced(pair):
+    expect(pair.edge.is_up() and pair.core.is_up(), "the zone is not up")
     expect(all(one["connected"] == 1 for one in pair.edge.peer()["connections"]), "it was replaced")
+
+
+@case
+def a_daemon_with_another_file_is_left_alone(scratch):
+    pair = Pair(scratch).start()
+    text = pair.core.config_path.read_text()
+    # Each of these files shares one thing less with the one that turnpiked runs with.
+    sip_listen = f"127.0.0.1:{LISTEN_PORT}"
+    for change, sign in (
+            (("api.sock", "other-api.sock"), "ng.sock.lock"),
+            (("ng.sock", "other-ng.sock"), f"waits at {sip_listen}"),
+            ((sip_listen, "127.0.0.1:7199"), f"is connected to {EDGE}:{ZONE_PORT}")):
+        text = text.replace(*change)
+        pair.core.config_path.write_text(text)
+        answer = Answer(pair.core).expect_left_alone("daemon", CORE_SAYS)
+        expect(sign in answer.unclear["daemon"]["saw"], f"{sign}: {answer.unclear}")
+        expect(pair.edge.metric("turnpike_zone_refused_total") == 0, "the edge was dialled")
+        expect("--config" in answer.unclear["daemon"]["mend"], f"{answer.unclear}")
+        _expect_never_replaced(pair)
+    # Not even a connection: the daemon waits for its next attempt.
+    pair.edge.kill()
+    eventually(lambda: not pair.core.is_up(), "the core notices")
+    answer = Answer(pair.core)
+    expect("daemon" in answer.unclear and CORE_SAYS in answer.unclear, f"{answer.findings}")
+    # A peer that only the file knows is another name for one that is connected.
+    pair.edge.start()
+    pair.wait_up()
+    pair.core.configure()
+    pair.core.config_path.write_text(
+        pair.core.config_path.read_text().replace("peer.edge1", "peer.edge2"))
+    before = pair.edge.peer()["connections"][0]["connected"]
+    answer = Answer(pair.core).expect_left_alone("zone dmz, edge edge2")
+    expect(pair.edge.peer()["connections"][0]["connected"] == before, "it was replaced")
 
 
 @case

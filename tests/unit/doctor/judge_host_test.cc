@@ -46,6 +46,18 @@ TEST(DoctorHost, daemon_runs_or_does_not_or_cannot_be_asked) {
   EXPECT_EQ(report.findings()[2].verdict, Verdict::kWarning);
 }
 
+TEST(DoctorHost, a_daemon_that_shows_itself_elsewhere_makes_it_unclear) {
+  Report report;
+  judge_daemon(DaemonState{.has_api = true, .trouble = "no", .signs = {"one", "two"}}, "x", report);
+  ASSERT_EQ(report.findings().size(), 1U);
+  EXPECT_EQ(report.findings()[0].verdict, Verdict::kUnclear);
+  EXPECT_EQ(report.findings()[0].saw, "nobody answers on x, but one, two");
+  EXPECT_THAT(report.findings()[0].mend, HasSubstr("--config"));
+  EXPECT_THAT(to_text(report), HasSubstr("UNCLEAR  daemon: nobody"));
+  EXPECT_THAT(to_text(report), HasSubstr("0 failed, 1 unclear, 0 warnings, 0 ok\n"));
+  EXPECT_THAT(to_json(report), HasSubstr("\"verdict\": \"unclear\""));
+}
+
 TEST(DoctorHost, clock_is_right_unkept_or_behind) {
   ClockFacts clock;
   clock.now = pki::WallTime(1000000s);
@@ -197,7 +209,7 @@ TEST(DoctorReport, text_and_json_hold_the_same) {
             "         -> renew it; today\n"
             "FAILED   zone: evil ?[2J name\n"
             "         -> do something\n"
-            "1 failed, 1 warnings, 1 ok\n");
+            "1 failed, 0 unclear, 1 warnings, 1 ok\n");
   const std::string json = to_json(report);
   EXPECT_THAT(json, HasSubstr("\"failed\": 1"));
   EXPECT_THAT(json, HasSubstr("\"verdict\": \"warning\""));

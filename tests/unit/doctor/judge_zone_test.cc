@@ -76,7 +76,7 @@ TEST(DoctorZone, a_connection_that_comes_up_is_told_step_by_step) {
             "days\n"
             "ok       zone dmz, edge e1: password: both ends have proved that they know it\n"
             "ok       zone dmz, edge e1: HTTP/2: answers, round trip 1.5 ms, calls itself edge-1\n"
-            "0 failed, 0 warnings, 5 ok\n");
+            "0 failed, 0 unclear, 0 warnings, 5 ok\n");
 }
 
 TEST(DoctorZone, a_certificate_that_ends_soon_is_a_warning) {

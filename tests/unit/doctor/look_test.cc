@@ -5,14 +5,18 @@
 #include <cstdlib>
 #include <thread>
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pwd.h>
+#include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "control/doctor/daemon_state.h"
+#include "control/doctor/signs.h"
 #include "control/doctor/sockets.h"
 #include "control/loop/socket_address.h"
 
@@ -134,6 +138,52 @@ TEST(DoctorLook, limits_of_a_process_and_of_its_sockets) {
 TEST(DoctorLook, names_resolve_or_not) {
   EXPECT_THAT(resolve_trouble("localhost"), IsEmpty());
   EXPECT_FALSE(resolve_trouble("no-such-name.invalid").empty());
+}
+
+TEST(DoctorSigns, who_holds_a_lock) {
+  const std::string locks =
+      "1: FLOCK  ADVISORY  WRITE 4540 fe:00:109 0 EOF\n"
+      "2: POSIX  ADVISORY  WRITE 77 fe:00:110 0 EOF\n"
+      "3: -> FLOCK  ADVISORY  WRITE 9 fe:00:111 0 EOF\n"
+      "4: FLOCK  ADVISORY  WRITE x fe:00:112 0 EOF\n"
+      "5: FLOCK\n\n";
+  EXPECT_EQ(lock_owner(locks, makedev(0xfe, 0), 109), 4540);
+  for (const ino_t other : {110, 111, 112, 10, 1090}) {
+    EXPECT_EQ(lock_owner(locks, makedev(0xfe, 0), other), 0) << other;
+  }
+  EXPECT_EQ(lock_owner(locks, makedev(0xfe, 1), 109), 0);
+  EXPECT_EQ(lock_owner("", makedev(0xfe, 0), 109), 0);
+}
+
+TEST(DoctorSigns, a_lock_of_this_process_is_seen) {
+  config::Settings settings;
+  settings.ng.unix_path = "/tmp/turnpike-doctor-lock-" + std::to_string(::getpid());
+  const std::string path = settings.ng.unix_path + ".lock";
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const std::string sign = "process " + std::to_string(::getpid()) + " holds " + path;
+  ASSERT_EQ(::flock(fd, LOCK_EX), 0);
+  EXPECT_THAT(signs_of_life(settings, {}), testing::Contains(sign));
+  ASSERT_EQ(::flock(fd, LOCK_UN), 0);
+  EXPECT_THAT(signs_of_life(settings, {}), testing::Not(testing::Contains(sign)));
+  ::close(fd);
+  ::unlink(path.c_str());
+}
+
+TEST(DoctorLook, connections_are_told_from_what_listens) {
+  const std::string line =
+      "   0: 0100007F:1BBD 0A0200C0:1B59 01 00000000:00000000 00:00000000 00000000     0        0 "
+      "4711 1\n";
+  ASSERT_EQ(parse_connections(line).size(), 1U);
+  EXPECT_EQ(to_string(parse_connections(line)[0].remote), "192.0.2.10:7001");
+  EXPECT_EQ(to_string(parse_connections(line)[0].local), "127.0.0.1:7101");
+  EXPECT_EQ(parse_connections(line)[0].inode, 4711U);
+  EXPECT_THAT(parse_socket_table(line, false), IsEmpty());
+  for (const char* state : {" 0A ", " 06 ", " 08 ", " xx "}) {
+    std::string other = line;
+    other.replace(other.find(" 01 "), 4, state);
+    EXPECT_THAT(parse_connections(other), IsEmpty()) << state;
+  }
+  EXPECT_THAT(parse_connections("0: 0100007F 0A0200C0:1B59 01 a b c d e f g"), IsEmpty());
 }
 
 TEST(DoctorLook, a_holder_that_is_not_there) {
