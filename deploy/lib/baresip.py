@@ -30,9 +30,9 @@ import time
 
 import netns
 import tone
+from pair_node import end_with_parent
 
 EXECUTABLE = "/usr/bin/baresip"
-_PR_SET_PDEATHSIG = 1
 
 
 class BaresipError(RuntimeError):
@@ -114,7 +114,7 @@ class Baresip:
             # Ends with its parent, so that a killed caller leaves no phone behind.
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                cwd=self.directory, preexec_fn=_die_with_parent)
+                cwd=self.directory, preexec_fn=lambda: end_with_parent(signal.SIGKILL))
         deadline = time.monotonic() + timeout
         while self._control is None:
             if self._process.poll() is not None:
@@ -407,7 +407,3 @@ def parse_statistics(text: str) -> dict:
         return {}
     return {"sent": int(sent.group(1)), "received": int(received.group(1)),
             "lost": int(lost.group(1)) if lost else 0}
-
-
-def _die_with_parent() -> None:
-    netns._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -16,18 +16,16 @@ Not: what a call should be like; the caller judges. Phones are baresip.py.
 import contextlib
 import dataclasses
 import hashlib
-import http.client
 import json
 import os
 import pathlib
 import re
 import secrets
 import signal
-import socket
 import subprocess
-import time
 
 import baresip
+from pair_node import Daemon, PairError, end_group, run_tool, spawn, wait_for
 
 DOMAIN, NUMBER = "pair.test", "1000"
 PLACES = ("client", "nat", "edge", "firewall", "core", "inside")
@@ -67,28 +65,6 @@ table inet firewall {
 """
 
 
-class PairError(RuntimeError):
-    """Something did not come up, or a call did not do what it must; the text says what."""
-
-
-def wait_for(predicate, what, timeout=15.0):
-    """Its first true value; raises PairError with `what` (a text or a function)."""
-    deadline = time.monotonic() + timeout
-    while not (value := predicate()):
-        if time.monotonic() > deadline:
-            raise PairError(f"not within {timeout:g} s: {what() if callable(what) else what}")
-        time.sleep(0.02)
-    return value
-
-
-def _run(*words, text=None):
-    done = subprocess.run([str(word) for word in words], input=text, capture_output=True,
-                          text=True, check=False)
-    if done.returncode:
-        raise PairError(f"{' '.join(map(str, words[:6]))}: {done.stderr.strip()}")
-    return done.stdout
-
-
 class Topology:
     """The places, joined. `prefix` begins the names of namespaces and links."""
 
@@ -105,16 +81,16 @@ class Topology:
         self._remove()
         try:
             for place in PLACES:
-                _run("ip", "netns", "add", self.name(place))
-                _run("ip", "-n", self.name(place), "link", "set", "lo", "up")
+                run_tool("ip", "netns", "add", self.name(place))
+                run_tool("ip", "-n", self.name(place), "link", "set", "lo", "up")
             for left, left_ip, right, right_ip, word in LINKS:
                 self._join(left, left_ip, right, right_ip, word)
             for place, router in (("client", "192.168.7.1"), ("core", "10.20.0.1"),
                                   ("edge", "192.0.2.1"), ("inside", "10.30.0.1")):
-                _run("ip", "-n", self.name(place), "route", "add", "default", "via", router)
+                run_tool("ip", "-n", self.name(place), "route", "add", "default", "via", router)
             for place, rules in (("nat", NAT), ("firewall", FIREWALL)):
-                _run(*self.command(place, "sysctl", "-qw", "net.ipv4.ip_forward=1"))
-                _run(*self.command(place, "nft", "-f", "-"), text=rules)
+                run_tool(*self.command(place, "sysctl", "-qw", "net.ipv4.ip_forward=1"))
+                run_tool(*self.command(place, "nft", "-f", "-"), text=rules)
         except BaseException:
             self._remove()
             raise
@@ -122,11 +98,11 @@ class Topology:
 
     def _join(self, left, left_ip, right, right_ip, word):
         ends = [f"{self.prefix}{word}{side}" for side in "lr"]
-        _run("ip", "link", "add", ends[0], "netns", self.name(left), "type", "veth", "peer",
+        run_tool("ip", "link", "add", ends[0], "netns", self.name(left), "type", "veth", "peer",
              "name", ends[1], "netns", self.name(right))
         for place, address, end in ((left, left_ip, ends[0]), (right, right_ip, ends[1])):
-            _run("ip", "-n", self.name(place), "addr", "add", f"{address}/24", "dev", end)
-            _run("ip", "-n", self.name(place), "link", "set", end, "up")
+            run_tool("ip", "-n", self.name(place), "addr", "add", f"{address}/24", "dev", end)
+            run_tool("ip", "-n", self.name(place), "link", "set", end, "up")
 
     def link_of(self, place, word):
         """The end of link `word` in `place`."""
@@ -137,69 +113,44 @@ class Topology:
         self._remove()
 
     def _remove(self):
+        """Also what an earlier run left, with the processes that still live there."""
         for place in PLACES:
+            for pid in self._pids(place):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             subprocess.run(["ip", "netns", "del", self.name(place)], capture_output=True,
                            check=False)
 
+    def _pids(self, place):
+        listed = subprocess.run(["ip", "netns", "pids", self.name(place)], capture_output=True,
+                                text=True, check=False)
+        return [int(pid) for pid in listed.stdout.split()]
+
     def firewall_counters(self):
         """{"to_edge": packets, "from_edge_new": packets}"""
-        answer = json.loads(_run(*self.command("firewall", "nft", "-j", "list", "counters")))
+        answer = json.loads(run_tool(*self.command("firewall", "nft", "-j", "list", "counters")))
         return {one["counter"]["name"]: one["counter"]["packets"]
                 for one in answer["nftables"] if "counter" in one}
 
 
-def _toml(sections):
-    lines = []
-    for section, keys in sections.items():
-        lines.append(f"[{section}]")
-        for key, value in keys.items():
-            if isinstance(value, (list, tuple)):
-                text = "[" + ", ".join(f'"{item}"' for item in value) + "]"
-            elif isinstance(value, bool):
-                text = "true" if value else "false"
-            else:
-                text = str(value) if isinstance(value, int) else f'"{value}"'
-            lines.append(f"{key} = {text}")
-    return "\n".join(lines) + "\n"
+def how_it_ended(process):
+    code = process.returncode
+    return f"by signal {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
 
 
-class Node:
-    """turnpiked and its Kamailio in one place. `programs`: name to path of turnpiked and
-    turnpikectl."""
+class Node(Daemon):
+    """turnpiked and its Kamailio in one place."""
 
     def __init__(self, net, role, folder, programs, sections):
-        self.net, self.role, self.programs = net, role, programs
-        self.name = sections["node"]["name"]
+        super().__init__(role, net.name(role), folder, programs)
+        self.role = role
         peers = [keys for section, keys in sections.items() if ".peer." in section]
         self._target = peers[0]["sip_target"]
-        self.folder = pathlib.Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.config_path = self.folder / "turnpike.toml"
-        self.config_path.write_text(_toml(sections))
+        self.write_config(sections)
         self.sidecar_config_path = self.config_path
-        self.daemon = self.kamailio = None
+        self.kamailio = None
 
-    def tool(self, *words):
-        """One of turnpiked's one-shot commands."""
-        return _run(*self.net.command(self.role, self.programs["turnpiked"], "--config",
-                                      self.config_path, *words))
-
-    def log(self, program="turnpiked"):
-        path = self.folder / f"{program}.log"
-        return path.read_text("utf-8", "replace") if path.exists() else ""
-
-    def _spawn(self, program, *words):
-        with open(self.folder / f"{program}.log", "ab") as log:
-            return subprocess.Popen(self.net.command(self.role, *words), stdin=subprocess.DEVNULL,
-                                    stdout=log, stderr=log, start_new_session=True,
-                                    cwd=self.folder)
-
-    def start_daemon(self):
-        before = len(self.log())
-        self.daemon = self._spawn("turnpiked", self.programs["turnpiked"], "--config",
-                                  self.config_path)
-        wait_for(lambda: "event=ready" in self.log()[before:] or self._ended(self.daemon),
-                 lambda: f"turnpiked of the {self.role} is ready: {self.log()[-800:]}")
+    start_daemon, kill_daemon = Daemon.start, Daemon.kill
 
     def use_relay(self, path):
         """Its Kamailio is to ask another relay than this turnpiked."""
@@ -208,77 +159,42 @@ class Node:
         self.sidecar_config_path.write_text(text)
 
     def start_kamailio(self):
-        _run(self.programs["turnpiked"], "--config", self.sidecar_config_path, "--write-sidecar")
+        run_tool(self.programs["turnpiked"], "--config", self.sidecar_config_path,
+                 "--write-sidecar")
         (self.folder / "turnpike_ctl").unlink(missing_ok=True)
-        self.kamailio = self._spawn(
-            "kamailio", "/usr/sbin/kamailio", "-DD", "-E", "-M", 8, "-f",
-            self.folder / "sidecar" / "kamailio.cfg", "-Y", self.folder, "-w", self.folder)
+        self.kamailio = spawn(self.command(
+            "/usr/sbin/kamailio", "-DD", "-E", "-M", 8, "-f",
+            self.folder / "sidecar" / "kamailio.cfg", "-Y", self.folder, "-w", self.folder),
+            self.folder / "kamailio.log", self.folder)
         # The port that the zone's streams are connected to.
-        listens = self.net.command(self.role, "ss", "-Hlnt", "src", self._target)
-        wait_for(lambda: self._ended(self.kamailio) or (
-            _run(*listens) and (self.folder / "turnpike_ctl").exists()),
+        listens = self.command("ss", "-Hlnt", "src", self._target)
+        wait_for(lambda: self._kamailio_has_ended() or (
+            run_tool(*listens) and (self.folder / "turnpike_ctl").exists()),
             lambda: f"Kamailio of the {self.role} listens: {self.log('kamailio')[-1500:]}", 20)
 
-    def _ended(self, process):
-        if process.poll() is not None:
-            raise PairError(f"a program of the {self.role} ended with {process.returncode}: "
-                            f"{self.log()[-600:]} {self.log('kamailio')[-1200:]}")
+    def _kamailio_has_ended(self):
+        if self.kamailio.poll() is not None:
+            raise PairError(f"{self.ended()[0]}: {self.log('kamailio')[-1200:]}")
         return False
 
     def kill_kamailio(self):
-        self.kamailio = self._kill(self.kamailio)
-
-    def kill_daemon(self):
-        self.daemon = self._kill(self.daemon)
-
-    @staticmethod
-    def _kill(process):
-        if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process, self.kamailio = self.kamailio, None
+        end_group(process)
 
     def stop(self):
         """Both programs; raises when turnpiked did not end well."""
         self.kill_kamailio()
-        process, self.daemon = self.daemon, None
-        if process is None:
-            return
-        early = process.poll()
-        process.terminate()
-        try:
-            code = process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._kill(process)
-            raise PairError(f"turnpiked of the {self.role} does not end") from None
-        if code or early is not None:
-            raise PairError(f"turnpiked of the {self.role} ended with {code}: {self.log()[-800:]}")
+        super().stop()
 
-    # -- what an operator sees -----------------------------------------------------------------
-
-    def get(self, path):
-        """What the API answers, as text."""
-        link = http.client.HTTPConnection("localhost", timeout=5)
-        link.sock = socket.socket(socket.AF_UNIX)
-        link.sock.settimeout(5)
-        with contextlib.closing(link):
-            link.sock.connect(str(self.folder / "api.sock"))
-            link.request("GET", path)
-            return link.getresponse().read().decode()
-
-    def zone(self):
-        return json.loads(self.get("/v1/zones"))["zones"][0]
-
-    def sessions(self):
-        return json.loads(self.get("/v1/sessions"))["sessions"]
-
-    def control(self, *words):
-        """What turnpikectl says."""
-        return _run(self.programs["turnpikectl"], "--socket", self.folder / "api.sock", *words)
+    def ended(self):
+        """Which of its programs have ended by themselves, in words."""
+        return [f"{program} of the {self.role} has ended ({how_it_ended(process)})"
+                for program, process in (("turnpiked", self.process), ("kamailio", self.kamailio))
+                if process is not None and process.poll() is not None]
 
     def sip(self, *words):
         """What Kamailio's control socket says."""
-        return _run("kamcmd", "-s", f"unix:{self.folder}/turnpike_ctl", *words)
+        return run_tool("kamcmd", "-s", f"unix:{self.folder}/turnpike_ctl", *words)
 
     def refusals(self, counter):
         found = re.search(r"[=:] *(\d+)", self.sip("stats.fetch", f"script:{counter}"))
@@ -319,7 +235,8 @@ class Pair:
         files = self.pki / "zone-dmz"
         return {
             "node": {"name": f"{role}-{number}", "role": role, "drain_timeout_seconds": 0},
-            "media": {"shards": 1, "sessions_max": 64},
+            # Many programs share a host here, and none of this is about how busy it is.
+            "media": {"shards": 1, "sessions_max": 64, "busy_max_percent": 100},
             "ng": {"unix": folder / "ng.sock"},
             "api": {"unix": folder / "api.sock", "metrics": f"127.0.0.{number}:9464"},
             "sip": {"domains": [DOMAIN], "directory": folder / "sidecar", "worker_processes": 2,
@@ -369,7 +286,7 @@ class Pair:
         try:
             self.edge.tool("--make-dev-certs", self.pki)
             for number in range(2, len(self.cores) + 1):
-                _run("ip", "-n", self.net.name("core"), "addr", "add",
+                run_tool("ip", "-n", self.net.name("core"), "addr", "add",
                      f"{self.core_address(number)}/24", "dev", self.net.link_of("core", "ci"))
             for node in self.nodes:
                 self._stack.callback(node.stop)
@@ -389,7 +306,17 @@ class Pair:
         self._stack.close()
 
     def is_up(self):
-        return all(node.zone()["state"] == "up" for node in self.nodes)
+        return all(node.is_up() for node in self.nodes)
+
+    def ended(self):
+        """Programs of its nodes that have ended by themselves, in words."""
+        return [text for node in self.nodes for text in node.ended()]
+
+    def refusals(self):
+        """Why the nodes refused calls, in words of their logs; the newest of each."""
+        found = [(node.role, re.findall(r'what="offer refused: ([^"]*)"', node.log()))
+                 for node in self.nodes]
+        return [f"the {role} refused a call: {why[-1]}" for role, why in found if why]
 
     def cores_live(self):
         """Whether all have answered the edge's OPTIONS."""

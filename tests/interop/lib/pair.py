@@ -12,7 +12,6 @@ import json
 import os
 import pathlib
 import re
-import signal
 import socket
 import struct
 import subprocess
@@ -22,6 +21,7 @@ from . import case, ng
 from .network import INSIDE, OUTSIDE
 from .turnpiked import Holder, executable
 import netns
+from pair_node import Daemon
 
 EDGE, CORE = "192.0.2.10", "10.40.0.10"
 ZONE_PORT, LISTEN_PORT, TARGET_PORT = 7001, 7101, 7201
@@ -82,16 +82,13 @@ sip_target = "127.0.0.1:{target}"
 """
 
 
-class Node:
-    """One turnpiked of the pair."""
+class Node(Daemon):
+    """One turnpiked of the pair. Its life and its API are deploy/lib/pair_node.py's."""
 
     def __init__(self, scratch, role, place, pki, with_holder=False):
-        self.role, self.place, self.pki = role, place, pki
-        self.folder = scratch.folder / role
-        self.folder.mkdir()
-        self.config_path = self.folder / "turnpike.toml"
-        self.log_path = self.folder / "log"
-        self.process = None
+        super().__init__(role, place, scratch.folder / role,
+                         {name: executable(name) for name in ("turnpiked", "turnpikectl")})
+        self.role, self.pki = role, pki
         self.holder = Holder(scratch, folder=self.folder) if with_holder else None
         self.password = pki / "zone-dmz" / "password"
         self.dialled = EDGE  # the edge's address as the core knows it
@@ -112,75 +109,26 @@ class Node:
         return self
 
     def run(self, *words):
-        return subprocess.run([executable(), "--config", self.config_path, *words],
+        return subprocess.run([self.programs["turnpiked"], "--config", self.config_path, *words],
                               capture_output=True, text=True, check=False)
-
-    def start(self):
-        before = len(self.log_text())
-        with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(
-                ["ip", "netns", "exec", self.place, str(executable()), "--config",
-                 str(self.config_path)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        case.eventually(lambda: "event=ready" in self.log_text()[before:],
-                        lambda: f"{self.role} is ready: {self.log_text()[-800:]}")
-        return self
 
     @property
     def ng(self):
         return ng.Ng.unix(self.folder / "ng.sock")
 
-    def kill(self):
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self.process = None
-
-    def stop(self):
-        process, self.process = self.process, None
-        process.terminate()
-        try:
-            code = process.wait(15)
-        except subprocess.TimeoutExpired:
-            case.end_group(process)
-            raise case.Failed(f"{self.role} does not end: {self.log_text()[-800:]}") from None
-        case.expect(code == 0, f"{self.role} ended with {code}: {self.log_text()[-800:]}")
-
     def _finish(self):
-        if self.process is None:
-            return
-        if self.process.poll() is not None:
-            raise case.Failed(f"{self.role} ended with {self.process.returncode}: "
-                              f"{self.log_text()[-800:]}")
-        self.stop()
+        if self.process is not None:
+            self.stop()
 
     def log_text(self):
-        return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
-
-    def _get(self, path):
-        with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(5)
-            link.connect(str(self.folder / "api.sock"))
-            link.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-                         .encode())
-            answer = b""
-            while chunk := link.recv(65536):
-                answer += chunk
-        return answer.partition(b"\r\n\r\n")[2].decode()
-
-    def zone(self):
-        return json.loads(self._get("/v1/zones"))["zones"][0]
+        return self.log()
 
     def peer(self):
         return self.zone()["peers"][0]
 
-    def is_up(self):
-        return self.zone()["state"] == "up"
-
     def ask(self, *words, as_json=False):
         """What turnpikectl says."""
-        more = ["--json"] if as_json else []
-        return subprocess.run([executable("turnpikectl"), "--socket", self.folder / "api.sock",
-                               *more, *words], capture_output=True, text=True, check=True).stdout
+        return self.control(*(["--json"] if as_json else []), *words)
 
     def text(self):
         """What an operator reads."""
@@ -189,7 +137,7 @@ class Node:
     def metric(self, name, **labels):
         found = []
         for series, value in re.findall(rf"(?m)^{name}(?:{{([^}}]*)}})? (\S+)$",
-                                        self._get("/metrics")):
+                                        self.get("/metrics")):
             pairs = dict(re.findall(r'(\w+)="([^"]*)"', series))
             if labels.items() <= pairs.items():
                 found.append(float(value))
@@ -200,13 +148,11 @@ class Node:
         """Packets that the relay dropped, by reason."""
         return {reason: float(count) for reason, count in re.findall(
             r'(?m)^turnpike_relay_packets_dropped_total{reason="(\w+)"} (\S+)$',
-            self._get("/metrics"))}
+            self.get("/metrics"))}
 
     def session_text(self, call_id):
         """What an operator reads of a call."""
-        return subprocess.run([executable("turnpikectl"), "--socket", self.folder / "api.sock",
-                               "session", call_id], capture_output=True, text=True,
-                              check=True).stdout
+        return self.control("session", call_id)
 
     def refused(self, reason):
         return self.metric("turnpike_zone_refused_total", reason=reason)
