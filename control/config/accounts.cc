@@ -79,6 +79,11 @@ std::vector<std::string> key_access_warnings(const Settings& settings) {
   std::vector<std::string> keys{sip.private_key_file};
   if (!sip.peer_private_key_file.empty()) keys.push_back(sip.peer_private_key_file);
   for (const auto& sni : sip.sni_certificates) keys.push_back(sni.private_key_file);
+  const auto add = [&keys](const sidecar::TlsIdentity& identity) {
+    if (!identity.private_key_file.empty()) keys.push_back(identity.private_key_file);
+  };
+  for (const auto& group : sip.servers) add(group.identity);
+  for (const auto& peer : sip.peers) add(peer.identity);
   Account account;
   const bool known = find_account(sip.run_user, account);
   for (const std::string& key : keys) {

@@ -26,6 +26,17 @@ pki::Judgement judge_client_identity(const sidecar::SipConfig& sip, pki::WallTim
   return pki::check_identity(sip.certificate_file, sip.private_key_file, purpose, now);
 }
 
+/// What is shown to one server or peer, as its client.
+pki::Judgement judge_identity(const sidecar::TlsIdentity& identity, pki::WallTime now) {
+  pki::Judgement judgement;
+  if (!identity.certificate_file.empty()) {
+    judgement = pki::check_identity(identity.certificate_file, identity.private_key_file,
+                                    {{}, false, true}, now);
+  }
+  if (!identity.trust_file.empty()) append(judgement, pki::check_trust(identity.trust_file, now));
+  return judgement;
+}
+
 /// Both nodes of a zone show a certificate for both purposes.
 pki::Purpose zone_purpose(const ZoneSection& zone) {
   return {.names = {zone.tls_name}, .server_auth = true, .client_auth = true, .listed = true};
@@ -49,6 +60,8 @@ pki::Judgement judge_sip_identities(const Settings& settings) {
                                           {{sni.server_name}, true, false}, now));
   }
   append(judgement, pki::check_trust(sip.trust_file, now));
+  for (const auto& group : sip.servers) append(judgement, judge_identity(group.identity, now));
+  for (const auto& peer : sip.peers) append(judgement, judge_identity(peer.identity, now));
   return judgement;
 }
 

@@ -194,6 +194,15 @@ class SectionOf {
                });
   }
 
+  /// The same in a part of the section.
+  template <typename Part>
+  SectionOf& path(std::string name, Part S::*part, std::string Part::*field, std::string meaning) {
+    return add(std::move(name), "path", Node::of_text(""), std::move(meaning),
+               [part, field](S& section, const Node& node, const ValueContext& context) {
+                 return take_path(node, context, section.*part.*field);
+               });
+  }
+
   /// A path that is short enough for a unix socket (107 bytes).
   SectionOf& socket_path(std::string name, std::string S::*field, std::string initial,
                          std::string meaning) {

@@ -133,18 +133,33 @@ Section user_section() {
       .done();
 }
 
+/// What is shown to servers or a peer, and believed of them.
+template <typename S>
+SectionOf<S>& with_identity(SectionOf<S>& section) {
+  using sidecar::TlsIdentity;
+  return section
+      .path("certificate_file", &S::identity, &TlsIdentity::certificate_file,
+            "Certificate chain that is shown where the edge is the TLS client. \"\": "
+            "sip.peer_certificate_file.")
+      .path("private_key_file", &S::identity, &TlsIdentity::private_key_file, "Its private key.")
+      .path("trust_file", &S::identity, &TlsIdentity::trust_file,
+            "Authorities (PEM) of the certificate that must be shown to the edge there. \"\": "
+            "sip.trust_file.");
+}
+
 Section servers_section() {
-  return SectionOf<sidecar::InsideServers>("sip.servers.*",
-                                           "Inside servers or phones that take calls together.",
-                                           [](Settings& settings, const std::string& name) {
-                                             settings.sip.servers.push_back({name, {}});
-                                             return &settings.sip.servers.back();
-                                           })
+  SectionOf<sidecar::InsideServers> section("sip.servers.*",
+                                            "Inside servers or phones that take calls together.",
+                                            [](Settings& settings, const std::string& name) {
+                                              settings.sip.servers.push_back({name, {}});
+                                              return &settings.sip.servers.back();
+                                            });
+  section
       .texts("uris", &sidecar::InsideServers::uris,
              "The first that answers is used, the next ones when it fails: "
              "\"sip:10.0.0.10:5060\", with \";transport=tcp\" or \"tls\" if wanted.")
-      .required("[\"sip:10.0.0.10:5060\"]")
-      .done();
+      .required("[\"sip:10.0.0.10:5060\"]");
+  return with_identity(section).done();
 }
 
 Section route_section() {
@@ -166,15 +181,15 @@ Section route_section() {
 }
 
 Section peer_section() {
-  return SectionOf<sidecar::SipPeer>("sip.peer.*",
-                                     "A foreign SIP server that connects with mutual TLS.",
-                                     [](Settings& settings, const std::string& name) {
-                                       sidecar::SipPeer peer;
-                                       peer.name = name;
-                                       settings.sip.peers.push_back(std::move(peer));
-                                       return &settings.sip.peers.back();
-                                     })
-      .texts("domains", &sidecar::SipPeer::domains, "Domains that it may speak for.")
+  SectionOf<sidecar::SipPeer> section("sip.peer.*",
+                                      "A foreign SIP server that connects with mutual TLS.",
+                                      [](Settings& settings, const std::string& name) {
+                                        sidecar::SipPeer peer;
+                                        peer.name = name;
+                                        settings.sip.peers.push_back(std::move(peer));
+                                        return &settings.sip.peers.back();
+                                      });
+  section.texts("domains", &sidecar::SipPeer::domains, "Domains that it may speak for.")
       .required("[\"partner.example\"]")
       .texts("certificate_names", &sidecar::SipPeer::certificate_names,
              "DNS names; one must be the first of its certificate.")
@@ -183,8 +198,8 @@ Section peer_section() {
             "Which names of the certificate count.")
       .text("uri", &sidecar::SipPeer::uri, "",
             "Where calls to its domains go: \"sip:sip.partner.example:5062;transport=tls\". \"\": "
-            "nowhere.")
-      .done();
+            "nowhere.");
+  return with_identity(section).done();
 }
 
 Section certificate_section() {

@@ -28,24 +28,30 @@ std::string digits_of(std::string_view text) {
 std::vector<ServerSet> server_sets(const SipConfig& config) {
   std::vector<ServerSet> sets;
   const auto add = [&sets](std::string name, const std::vector<std::string>& uris, bool outside,
-                           std::vector<std::string> certificate_names) {
+                           std::vector<std::string> certificate_names,
+                           const TlsIdentity& identity) {
     ServerSet set;
     set.number = static_cast<int>(sets.size()) + 1;
     set.name = std::move(name);
     set.outside = outside;
     set.certificate_names = std::move(certificate_names);
+    set.identity = identity;
     for (const std::string& uri : uris) {
       if (const auto target = parse_target(uri)) set.targets.push_back(*target);
     }
     sets.push_back(std::move(set));
   };
-  for (const InsideServers& group : config.servers) add(group.name, group.uris, false, {});
-  if (!config.upstream.empty()) add("", {config.upstream}, false, {});
+  for (const InsideServers& group : config.servers) {
+    add(group.name, group.uris, false, {}, group.identity);
+  }
+  if (!config.upstream.empty()) add("", {config.upstream}, false, {}, {});
   for (const SipPeer& peer : config.peers) {
-    if (!peer.uri.empty()) add(peer.name, {peer.uri}, true, peer.certificate_names);
+    if (!peer.uri.empty()) {
+      add(peer.name, {peer.uri}, true, peer.certificate_names, peer.identity);
+    }
   }
   for (const SipZone& zone : config.zones) {
-    add(zone_set_name(zone), {}, false, {});
+    add(zone_set_name(zone), {}, false, {}, {});
     for (const ZonePeer& peer : zone.peers) {
       sets.back().targets.push_back(
           {host_text(peer.listen.ip), peer.listen.port, Transport::kTcp, true});
@@ -53,6 +59,10 @@ std::vector<ServerSet> server_sets(const SipConfig& config) {
     }
   }
   return sets;
+}
+
+std::string identity_name(const ServerSet& set) {
+  return set.identity == TlsIdentity{} ? "" : "set" + std::to_string(set.number);
 }
 
 int set_number(const std::vector<ServerSet>& sets, const std::string& name, bool outside) {

@@ -20,7 +20,12 @@ struct ServerSet {
   std::vector<std::string> sockets;
   /// Names that the certificate of a TLS target may have; empty = the host of its URI.
   std::vector<std::string> certificate_names;
+  /// Towards its TLS targets.
+  TlsIdentity identity;
 };
+
+/// By which a client's profile in tls.cfg is chosen; "" = the one for all.
+std::string identity_name(const ServerSet& set);
 
 /// All sets: servers first, then upstream, peers with a URI, and zones.
 std::vector<ServerSet> server_sets(const SipConfig& config);

@@ -1,5 +1,6 @@
 // Judges a SipConfig: every value that reaches a generated file is looked at here.
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -214,10 +215,41 @@ class Judge {
         target(item("servers", i, ".uris") + "[" + std::to_string(k) + "]", group.uris[k]);
         tls_needs_listener(item("servers", i, ".uris"), group.uris[k]);
       }
+      identity(item("servers", i), ".uris", group.identity, group.uris);
     }
     if (!config_.upstream.empty()) {
       target("upstream", config_.upstream);
       tls_needs_listener("upstream", config_.upstream);
+    }
+  }
+
+  /// The SIP server chooses what it shows by the host and port that it connects to.
+  void identity(const std::string& of, const char* uris_key, const TlsIdentity& identity,
+                const std::vector<std::string>& uris) {
+    const bool is_own = identity != TlsIdentity{};
+    if (identity.certificate_file.empty() != identity.private_key_file.empty()) {
+      mistake(of + ".certificate_file", "certificate and key go together; name both");
+    } else if (!identity.certificate_file.empty()) {
+      file(of + ".certificate_file", identity.certificate_file);
+      file(of + ".private_key_file", identity.private_key_file);
+    }
+    if (!identity.trust_file.empty()) file(of + ".trust_file", identity.trust_file);
+    bool is_used = false;
+    for (const std::string& uri : uris) {
+      const auto parsed = parse_target(uri);
+      if (!parsed || parsed->transport != Transport::kTls) continue;
+      is_used = true;
+      const auto [known, is_new] = identity_by_hop_.emplace(to_hop(*parsed), identity);
+      if (!is_new && known->second != identity) {
+        mistake(of + uris_key, to_hop(*parsed) +
+                                   " has another certificate or trust file in "
+                                   "another section; there can be one");
+      }
+    }
+    if (is_own && !is_used) {
+      mistake(of + uris_key,
+              "names no server with \";transport=tls\", but there is a "
+              "certificate or trust file for it; remove that");
     }
   }
 
@@ -256,6 +288,7 @@ class Judge {
       name_once(names, item("peers", i, ".name"), peer.name);
       peer_domains(i, peer);
       certificate_names(i, peer);
+      identity(item("peers", i), ".uri", peer.identity, {peer.uri});
       if (peer.uri.empty()) continue;
       const auto parsed = parse_target(peer.uri);
       if (!parsed || parsed->transport != Transport::kTls) {
@@ -445,6 +478,7 @@ class Judge {
   std::vector<Mistake> mistakes_;
   std::set<std::string> peer_domains_;
   std::set<std::string> certificate_names_;
+  std::map<std::string, TlsIdentity> identity_by_hop_;
 };
 
 }  // namespace

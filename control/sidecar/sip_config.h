@@ -34,11 +34,21 @@ struct SipUser {
   std::string ha1;
 };
 
+/// What a TLS server is shown by us, and by which authorities we know it. "" = as SipConfig says
+/// for all of them: the identity for peers, its trust file.
+struct TlsIdentity {
+  std::string certificate_file{};
+  std::string private_key_file{};
+  std::string trust_file{};
+  bool operator==(const TlsIdentity&) const = default;
+};
+
 /// One or more servers or phones of the inside network that take calls together: the first that
 /// answers OPTIONS is used, the next ones when it fails.
 struct InsideServers {
   std::string name;               ///< word by which routes name it: letters, digits, _ and -
   std::vector<std::string> uris;  ///< "sip:10.0.0.10:5060", ";transport=udp|tcp|tls" allowed
+  TlsIdentity identity{};         ///< towards those of `uris` with TLS
 };
 
 /// Numbers or names that are called from outside go to `servers`. The first match wins; what
@@ -57,6 +67,7 @@ struct SipPeer {
   std::vector<std::string> certificate_names;  ///< DNS names; one must be the certificate's first
   VerifyName verify_name = VerifyName::kSan;
   std::string uri;  ///< where calls to its domains go: "sip:host:5062;transport=tls"; "" = nowhere
+  TlsIdentity identity{};  ///< towards `uri`
 };
 
 /// A further certificate of the client listener, chosen by the name that a client asks for (SNI).

@@ -270,12 +270,13 @@ def a_failed_handshake_cuts_nobody_off(scratch):
 class TlsServer:
     """An inside server on TLS port 5071 that answers OPTIONS and keeps what else it gets."""
 
-    def __init__(self, scratch, edge, certificate, place=network.INSIDE, port=5071, ask=False):
-        self.received, self.failures, self.connections = [], [], 0
+    def __init__(self, scratch, edge, certificate, place=network.INSIDE, port=5071, ask=""):
+        """`ask`: the authority whose certificates it demands; `shown` are the names in them."""
+        self.received, self.failures, self.connections, self.shown = [], [], 0, set()
         self._context = edge.certificates.server_context(certificate)
         if ask:
             self._context.verify_mode = ssl.CERT_REQUIRED
-            self._context.load_verify_locations(edge.certificates.folder / "ca.pem")
+            self._context.load_verify_locations(edge.certificates.folder / f"{ask}.pem")
         with place.sockets():
             self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -304,6 +305,7 @@ class TlsServer:
         except (ssl.SSLError, OSError) as error:
             self.failures.append(str(error))
             return
+        self.shown |= {name for _, name in (secure.getpeercert() or {}).get("subjectAltName", ())}
         self.connections += 1
         agent = sip.Agent.__new__(sip.Agent)
         agent.transport, agent.received, agent._raw = "tls", self.received, b""
@@ -420,7 +422,7 @@ def a_tls_server_with_a_wrong_certificate_is_never_called(scratch):
 def calls_to_a_peer_use_mutual_tls(scratch):
     edge = Edge(scratch, {"sip.peer.partner": {
         "uri": f"sip:{network.OUTSIDE.v4}:5062;transport=tls"}})
-    server = TlsServer(scratch, edge, "peer-partner", network.OUTSIDE, 5062, ask=True)
+    server = TlsServer(scratch, edge, "peer-partner", network.OUTSIDE, 5062, ask="ca")
     pbx = edge.inside_server()
     case.eventually(lambda: server.connections, f"the edge connects {server.failures}", 15)
     for _ in range(20):
@@ -432,6 +434,33 @@ def calls_to_a_peer_use_mutual_tls(scratch):
             break
     expect(invites and "a=crypto" in invites[0].body, "the call arrives, with SRTP")
     expect(edge.ng.of("offer")[0]["direction"] == ["inside", "outside"], edge.ng.commands)
+
+
+@case.case
+def a_peer_has_an_identity_and_a_trust_of_its_own(scratch):
+    """Row 3.2: what is shown and trusted depends on the address that is called."""
+    def before(certificates):
+        certificates.authority("partner-ca")
+        certificates.make("theirs", "DNS:sip.partner.example", authority="partner-ca")
+        certificates.make("ours", "DNS:ours.example", authority="partner-ca")
+
+    def peer(name, port):
+        return {"domains": [f"{name}.example"], "certificate_names": [f"sip.{name}.example"],
+                "uri": f"sip:{network.OUTSIDE.v4}:{port};transport=tls"}
+    edge = Edge(scratch, {
+        "sip.peer.partner": peer("partner", 5062) | {
+            "certificate_file": "pki/ours.pem", "private_key_file": "pki/ours.key",
+            "trust_file": "pki/partner-ca.pem"},
+        "sip.peer.quiet": peer("quiet", 5082),
+        "sip.peer.wrong": peer("wrong", 5083) | {"trust_file": "pki/partner-ca.pem"}}, before)
+    partner = TlsServer(scratch, edge, "theirs", network.OUTSIDE, 5062, ask="partner-ca")
+    quiet = TlsServer(scratch, edge, "peer-quiet", network.OUTSIDE, 5082, ask="ca")
+    wrong = TlsServer(scratch, edge, "peer-wrong", network.OUTSIDE, 5083, ask="ca")
+    case.eventually(lambda: partner.connections and quiet.connections and wrong.failures,
+                    lambda: f"all are tried: {partner.failures} {quiet.failures}", 15)
+    expect(partner.shown == {"ours.example"}, f"the partner is shown {partner.shown}")
+    expect(DOMAIN in quiet.shown, f"the other one is shown {quiet.shown}")
+    expect(not wrong.connections, "an authority of others is not trusted")
 
 
 if __name__ == "__main__":

@@ -222,6 +222,38 @@ TEST(Check, servers_and_routes) {
   EXPECT_EQ(keys_with([](auto& c) { c.inside_tls_port = 0; }), "servers[0].uris");
 }
 
+TEST(Check, identities_towards_servers) {
+  const auto own = [](const char* uri) {
+    return [uri](auto& c) {
+      c.peers[0].uri = uri;
+      c.peers[0].identity = {"/etc/p.pem", "/etc/p.key", "/etc/p-ca.pem"};
+    };
+  };
+  EXPECT_EQ(keys_with(own("sip:203.0.113.5:5062;transport=tls")), "");
+  EXPECT_EQ(keys_with(own("sip:[2001:db8::5]:5062;transport=tls")), "");
+  EXPECT_EQ(keys_with(own("sip:sip.partner.example:5062;transport=tls")), "");
+  EXPECT_EQ(keys_with(own("")), "peers[0].uri") << "never used";
+  EXPECT_EQ(keys_with([](auto& c) { c.servers[1].identity.trust_file = "/etc/p-ca.pem"; }),
+            "servers[1].uris")
+      << "no TLS there";
+  EXPECT_EQ(keys_with([](auto& c) {
+              c.servers[0].uris = {"sip:10.0.0.10;transport=tls"};
+              c.servers[0].identity.certificate_file = "/etc/p.pem";
+            }),
+            "servers[0].certificate_file");
+  EXPECT_EQ(keys_with([](auto& c) {
+              c.servers[0].uris = {"sip:10.0.0.10;transport=tls"};
+              c.servers[0].identity.trust_file = "relative.pem";
+            }),
+            "servers[0].trust_file");
+  EXPECT_EQ(keys_with([](auto& c) {
+              c.servers[0].uris = c.servers[1].uris = {"sip:10.0.0.10;transport=tls"};
+              c.servers[0].identity.trust_file = "/etc/p-ca.pem";
+            }),
+            "servers[1].uris")
+      << "one address, two answers";
+}
+
 TEST(Check, users) {
   EXPECT_EQ(keys_with([](auto& c) { c.users[0].domain = "other.example"; }), "users[0].domain");
   EXPECT_EQ(keys_with([](auto& c) { c.users.push_back(c.users[0]); }), "users[1]");

@@ -94,6 +94,28 @@ TEST(Tls, peers_are_shown_their_own_identity) {
   EXPECT_THAT(text.substr(0, text.find(":5062]")), Not(HasSubstr("traversal.pem")));
 }
 
+TEST(Tls, a_server_has_an_identity_and_a_trust_of_its_own) {
+  SipConfig config = example();
+  config.peers[0].identity = {"/etc/p.pem", "/etc/p.key", "/etc/p-ca.pem"};
+  config.servers[0].uris = {"sip:10.0.0.10:5060", "sip:[fd00::10];transport=tls"};
+  config.servers[0].identity.trust_file = "/etc/pbx-ca.pem";
+  const std::string text = file_of(config, "tls.cfg");
+  const auto general = text.find("[client:default]");
+  const auto server = text.find("[client:any]");
+  const auto peer = text.find("[client:any]", server + 1);
+  ASSERT_NE(peer, std::string::npos) << text;
+  EXPECT_THAT(text.substr(peer), HasSubstr("certificate = /etc/p.pem\nprivate_key = /etc/p.key\n"));
+  EXPECT_THAT(text.substr(peer), HasSubstr("ca_list = /etc/p-ca.pem\n"));
+  const std::string of_server = text.substr(server, peer - server);
+  EXPECT_THAT(of_server, HasSubstr("certificate = /etc/turnpike/server.pem\n"));
+  EXPECT_THAT(of_server, HasSubstr("ca_list = /etc/pbx-ca.pem\n"));
+  EXPECT_THAT(text.substr(general, server - general), HasSubstr("ca_list = /etc/turnpike/ca.pem"));
+  const std::string choice = file_of(config, "site.cfg");
+  EXPECT_THAT(choice,
+              HasSubstr("\"[fd00::10]:5061\") {\n        tls_set_connect_server_id(\"set1\")"));
+  EXPECT_THAT(choice, HasSubstr("\"sip.partner.example:5062\") {\n        tls_set_connect_"));
+}
+
 TEST(Script, nothing_listens_in_clear_outside) {
   const std::string text = file_of(example(), "kamailio.cfg");
   for (const char* clear : {"udp:192.0.2.10", "tcp:192.0.2.10", "udp:[2001:db8", "tcp:[2001:db8"}) {
