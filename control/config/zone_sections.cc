@@ -63,14 +63,14 @@ Section zone_section() {
       .required("\"edge.example.com\"")
       .path("certificate_file", &ZoneSection::certificate_file, "",
             "This node's certificate, PEM, with its chain; purposes clientAuth and serverAuth.")
-      .required("\"zone/dmz/node.pem\"")
+      .required("\"zone-dmz/node.pem\"")
       .path("private_key_file", &ZoneSection::private_key_file, "",
             "Its private key, PEM, without passphrase.")
-      .required("\"zone/dmz/node.key\"")
+      .required("\"zone-dmz/node.key\"")
       .path("trust_file", &ZoneSection::trust_file, "",
             "The authorities that peers' certificates must come from, PEM. Nothing else is "
             "trusted. Each zone has its own.")
-      .required("\"zone/dmz/ca.pem\"")
+      .required("\"zone-dmz/ca.pem\"")
       .text("tls_verify_subject", &ZoneSection::tls_verify_subject, "",
             "A name that every peer's certificate must have besides its own: that of the cluster. "
             "An edge with a zone of kind \"uc\" needs it.")
@@ -84,7 +84,7 @@ Section zone_section() {
       .path("password_file", &ZoneSection::password_file, "",
             "A file with the zone's password, the same on both nodes: one line, 16 characters at "
             "least, best random ones. It never goes over the connection.")
-      .required("\"zone/dmz/password\"")
+      .required("\"zone-dmz/password\"")
       .texts("domains", &ZoneSection::domains,
              "The SIP domains of this tenant: an edge sends their registrations and calls to this "
              "zone's cores. A domain belongs to one zone. Empty, with one zone: all of "

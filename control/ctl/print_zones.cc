@@ -1,5 +1,6 @@
 // The zones, as paragraphs.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "control/ctl/print.h"
@@ -23,7 +24,7 @@ std::string certificate_text(const Json& certificate) {
   const double days = certificate.at("expires_in_days").get<double>();
   return shown(certificate.at("subject")) + ", names " + (names.empty() ? "none" : names) +
          (days < 0 ? ", EXPIRED " + fixed(-days, "%.0f") + " days ago"
-                   : ", ends in " + fixed(days, "%.0f") + " days");
+                   : ", ends in " + fixed(std::floor(days), "%.0f") + " days");
 }
 
 std::string trouble_text(const Json& trouble) {

@@ -13,7 +13,7 @@ const std::string kZone = R"({"zones": [{
   "name": "dmz", "kind": "uc", "role": "edge", "state": "down", "listen": "192.0.2.10:7001",
   "domains": ["example.com"],
   "certificate": {"subject": "CN=edge", "names": ["edge.example.com"], "sha256": "ab",
-                  "expires_epoch_seconds": 1, "expires_in_days": 20.2},
+                  "expires_epoch_seconds": 1, "expires_in_days": 20.7},
   "files_trouble": null, "handshakes_waiting": 0, "streams_opened": 3,
   "streams_refused": {"peer_down": 2, "wrong_account": 0, "too_many": 0, "unknown_target": 0,
                       "not_connected": 0},
