@@ -250,6 +250,7 @@ std::string transactions() {
 
 std::string zone_tables() {
   return parameter("htable", "htable", "lost=>size=4;autoexpire=0;") +
+         parameter("htable", "htable", "sharing=>size=4;autoexpire=0;") +
          parameter("htable", "htable",
                    "ringing=>size=12;autoexpire=" + std::to_string(kRingingSeconds) + ";") +
          parameter("htable", "htable",
@@ -299,6 +300,8 @@ std::string tables(const SipConfig& config) {
 std::string servers(const SipConfig& config, const std::string& directory) {
   return parameter("dispatcher", "list_file", directory + "/dispatcher.list") +
          parameter("dispatcher", "flags", 2) +
+         (config.role == NodeRole::kEdge ? parameter("dispatcher", "hash_pvar", "$avp(share)")
+                                         : "") +
          parameter("dispatcher", "ds_ping_method", "OPTIONS") +
          parameter("dispatcher", "ds_ping_from", "sip:keepalive@" + config.domains.front()) +
          parameter("dispatcher", "ds_ping_interval",

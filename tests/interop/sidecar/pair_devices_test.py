@@ -157,5 +157,41 @@ def _media_of(agent, browser):
     return edges.dtls_sdp() if agent is browser else edges.outside_sdp()
 
 
+@case.case
+def a_contact_at_an_edge_that_is_away_hides_nobody(scratch):
+    pair = Pair(scratch)
+    with pair.core.sidecar_config_path.open("a") as file:
+        file.write(f'[zone.dmz.peer.edge-2]\ntls_name = "edge-2.{DOMAIN}"\n'
+                   'address = "192.0.2.99:7001"\n'
+                   'sip_listen = "127.0.0.2:7101"\nsip_target = "127.0.0.2:7201"\n')
+    pair.core.kill_kamailio()
+    pair.core.start_kamailio()
+    eventually(lambda: "dmz/core-1 is back" in pair.edge.log("kamailio"), "the core is back")
+    # What that edge's clients had registered before it went.
+    edge = sip.Agent(pair.place("core"), 0, "tcp")
+    scratch.on_exit(edge.close)
+    edge.connect(("127.0.0.2", 7201))
+    def register_there(way):
+        answer = edges.register(edge, "alice", pair.pair.password, domain=DOMAIN, contact=(
+            f"<sip:{way}@192.0.2.1>"), more=(
+                ("Path", f"<sip:{way}@edge.invalid;lr;tm=f>"),
+                ("P-Turnpike-Client", f"{way}/192.0.2.1/f")))
+        expect(answer.status == 200, answer.start)
+    register_there("0123456789abcdef01234567")
+    alice, desk = pair.client("alice"), pair.desk()
+    register_there("76543210fedcba9876543210")
+    expect(len(pair.paths()) == 3, pair.paths())
+    for _ in range(2):
+        sent = sip.request(desk, "INVITE", uri("alice"), uri(NUMBER), user=NUMBER,
+                           body=edges.inside_sdp())
+        expect(_rings(alice), "the one that can be reached")
+        sip.reply(alice, alice.expect("INVITE"), 486, "Busy Here", to_tag="r")
+        answer = desk.final(method="INVITE", timeout=5)
+        expect(answer.status == 486, answer.start)
+        sip.acknowledge(desk, sent, answer)
+    for role in ("edge", "core"):
+        eventually(lambda: not pair.offers(role), f"the {role} gives all ports back")
+
+
 if __name__ == "__main__":
     case.run()

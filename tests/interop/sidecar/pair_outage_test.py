@@ -2,6 +2,8 @@
 
 # time limit: 120 s
 
+import os
+import signal
 import time
 
 import edge as edges
@@ -9,7 +11,7 @@ import sip
 from edge import case
 from lib.case import eventually, expect
 from sip_pair import BROWSERS, Pair, established, hang_up, uri
-from traversal import NUMBER
+from traversal import DOMAIN, NUMBER
 
 
 @case.case
@@ -88,6 +90,66 @@ def a_call_that_rings_ends_with_the_zone(scratch):
 
 def _core_is_lost(pair):
     eventually(lambda: "dmz/core-1 is out of reach" in pair.edge.log("kamailio"), "it is noticed")
+
+
+@case.case
+def a_hangup_into_silence_is_told_later(scratch):
+    pair = Pair(scratch)
+    alice, desk = pair.client("alice"), pair.desk()
+    caller, called = established(pair, alice, desk)
+    # Nothing is said of the outage until the zone's keep-alive has failed.
+    os.kill(pair.core.process.pid, signal.SIGSTOP)
+    caller.request("BYE")
+    expect(alice.final(timeout=8, method="BYE").status in (408, 480), "not before that")
+    eventually(lambda: not pair.offers("edge"), "the edge gives its ports back")
+    pair.core.kill_daemon()
+    _core_is_lost(pair)
+    pair.core.start_daemon()
+    asked = desk.expect("BYE")
+    expect(asked.first("call-id") == called.call_id, asked.start)
+    sip.reply(desk, asked, 200, "OK")
+    eventually(lambda: not pair.offers("core"), "the core gives its ports back")
+
+
+@case.case
+def users_are_spread_over_cores_that_keep_no_registrations(scratch):
+    pair = Pair(scratch, core={"sip": {"upstream": "sip:10.30.0.10:5080"}}, cores=2)
+    registrar = sip.Agent(pair.place("inside"), 5080, "udp")
+    scratch.on_exit(registrar.close)
+    registrar.answers_options = True
+    def call(agent, user):
+        sent = sip.request(agent, "INVITE", uri("6001"), uri(user), user=user,
+                           body=edges.outside_sdp())
+        asked = registrar.expect("INVITE", timeout=2)
+        sip.reply(registrar, asked, 404, "Not Found")
+        sip.acknowledge(agent, sent, agent.final(method="INVITE"))
+        return asked.source[0]
+    def register(agent, user):
+        sip.request(agent, "REGISTER", f"sip:{DOMAIN}", uri(user), uri(user), user=user,
+                    extra=[("Expires", "600")])
+        asked = registrar.expect("REGISTER", timeout=2)
+        sip.reply(registrar, asked, 200, "OK", user)
+        expect(agent.final().status == 200, user)
+        return asked.source[0]
+    clients = {f"user{number}": pair.connect() for number in range(8)}
+    core_of = {user: register(agent, user) for user, agent in clients.items()}
+    expect(set(core_of.values()) == {"10.30.0.1", "10.30.0.2"}, f"both have some: {core_of}")
+    for user, agent in clients.items():
+        expect(call(agent, user) == core_of[user], "calls go where the user has registered")
+    pair.pair.cores[1].kill_kamailio()
+    began = time.monotonic()
+    eventually(lambda: "dmz/core-2 is out of reach" in pair.edge.log("kamailio"), "it is noticed")
+    for user, agent in clients.items():
+        expect(register(agent, user) == "10.30.0.1" and call(agent, user) == "10.30.0.1",
+               "registrations and calls go elsewhere")
+    expect(time.monotonic() - began < 2, "within 2 s")
+    pair.pair.cores[1].start_kamailio()
+    eventually(lambda: "dmz/core-2 is back" in pair.edge.log("kamailio"), "it is back")
+    for again in (False, True):
+        for user, agent in clients.items():
+            place = register(agent, user) if again else "10.30.0.1"
+            expect(call(agent, user) == place and (not again or place == core_of[user]),
+                   "calls go where the user has registered last")
 
 
 if __name__ == "__main__":

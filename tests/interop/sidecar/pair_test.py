@@ -342,6 +342,8 @@ def from_the_zone_only_clients_that_are_here_are_reached(scratch):
     expect(core.final(method="REGISTER").status == 403, "an edge keeps no registrations")
     expect(not pair.of("edge", "offer"), "it got ports")
     alice.close()
+    eventually(lambda: "192.168.7.10" not in pair.edge.sip("core.tcp_list")
+               and "198.51.100.7" not in pair.edge.sip("core.tcp_list"), "the edge notices")
     sip.request(core, "INVITE", "sip:alice@192.168.7.10", uri(NUMBER), body=edges.outside_sdp(),
                 extra=[("Route", f"<sip:{way}@edge.invalid;lr;tm=s>")])
     def gone():
