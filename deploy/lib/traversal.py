@@ -59,7 +59,7 @@ table inet firewall {
     ct state established,related accept
     ip saddr 10.20.0.10 ip daddr 192.0.2.10 tcp dport 7001 counter name to_edge accept
     ip saddr 10.20.0.10 ip daddr 192.0.2.10 udp dport 36000-36011 counter name to_edge accept
-    ip saddr 192.0.2.10 counter name from_edge_new drop
+    iifname "EDGE_LINK" counter name from_edge_new drop
   }
 }
 """
@@ -88,7 +88,9 @@ class Topology:
             for place, router in (("client", "192.168.7.1"), ("core", "10.20.0.1"),
                                   ("edge", "192.0.2.1"), ("inside", "10.30.0.1")):
                 run_tool("ip", "-n", self.name(place), "route", "add", "default", "via", router)
-            for place, rules in (("nat", NAT), ("firewall", FIREWALL)):
+            # Whatever comes by the edge's link counts, whichever address it bears.
+            firewall = FIREWALL.replace("EDGE_LINK", self.link_of("firewall", "ef"))
+            for place, rules in (("nat", NAT), ("firewall", firewall)):
                 run_tool(*self.command(place, "sysctl", "-qw", "net.ipv4.ip_forward=1"))
                 run_tool(*self.command(place, "nft", "-f", "-"), text=rules)
         except BaseException:

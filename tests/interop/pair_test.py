@@ -2,6 +2,7 @@
 lets nothing in, a core, a phone inside. What crosses each hop is captured and searched."""
 # time limit: 300 s
 
+import socket
 import subprocess
 import time
 
@@ -9,6 +10,7 @@ from lib import turnpiked
 from lib.capture import Capture
 from lib.case import case, eventually, expect, note, run
 from lib.wire_proof import WireProof
+import netns
 from traversal import (NUMBER, Pair, Topology, call_uri, end, establish, hear, judge_tones, talk)
 
 ALICE_HZ, BOB_HZ, DESK_HZ = 1000, 700, 440
@@ -57,6 +59,14 @@ class Site:
     def expect_nothing_begun_by_the_edge(self):
         counted = self.net.firewall_counters()
         expect(counted["to_edge"] > 0 and counted["from_edge_new"] == 0, f"{counted}")
+        # The judge itself: an address of the edge that the firewall's rules do not name.
+        edge = self.net.name("edge")
+        subprocess.run(["ip", "-n", edge, "addr", "add", "192.0.2.77/24", "dev",
+                        self.net.link_of("edge", "ef")], check=True)
+        with netns.inside(edge), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+            link.bind(("192.0.2.77", 0))
+            link.sendto(b"?", ("10.20.0.10", 5060))
+        eventually(lambda: self.net.firewall_counters()["from_edge_new"] == 1, "it is counted")
 
 
 @case
