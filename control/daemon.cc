@@ -14,6 +14,7 @@
 
 #include "control/api/endpoints.h"
 #include "control/api/http_server.h"
+#include "control/api_access.h"
 #include "control/call/call_service.h"
 #include "control/config/host.h"
 #include "control/config/products.h"
@@ -94,6 +95,7 @@ class Daemon {
   Result<void> start_ng();
   Result<void> start_pairing();
   Result<void> start_api();
+  bool on_drain_request(bool drain, const api::Request& request);
   Result<void> watch();
   metrics::Figures figures() const;
   void on_events();
@@ -120,6 +122,7 @@ class Daemon {
   std::unique_ptr<ng::Server> ng_;
   std::unique_ptr<Pairing> pairing_;
   std::unique_ptr<api::Endpoints> endpoints_;
+  std::unique_ptr<api::Gate> gate_;
   std::unique_ptr<api::HttpServer> http_;
   loop::FdWatcher events_;
   loop::BeforeWait flush_;
@@ -127,7 +130,8 @@ class Daemon {
   loop::Timer port_tick_;
   loop::Timer drain_tick_;
   std::vector<loop::SignalWatcher> signals_;
-  bool draining_ = false;
+  bool draining_ = false;  // about to end
+  bool paused_ = false;    // new calls are refused because somebody asked through the API
   bool holder_connected_ = false;
   Instant drain_until_{};
   std::uint64_t shortages_told_ = 0;
@@ -287,19 +291,39 @@ Result<void> Daemon::start_api() {
       .role = settings_.node.role,
       .calls_max = settings_.media.calls_max,
       .clock = [] { return loop::EventLoop::now(); },
-      .draining = [this] { return draining_; },
+      .draining = [this] { return draining_ || paused_; },
       .zones = [this] { return pairing_ ? pairing_->report() : std::vector<zone::ZoneReport>{}; },
       .metrics =
           [this] {
             return api::Response{200, metrics::kContentType, metrics::render(figures())};
-          }});
+          },
+      .drain = [this](bool drain,
+                      const auto& request) { return on_drain_request(drain, request); }});
+  auto gate = make_gate(settings_.api, log_);
+  if (!gate) return gate.error();
+  gate_ = std::move(*gate);
   auto server = api::HttpServer::start(loop_, config::api_config(settings_),
-                                       [this](const api::Request& request, api::Respond respond) {
+                                       [this](const api::Request& asked, api::Respond respond) {
+                                         api::Request request = asked;
+                                         const auto scope = api::Endpoints::needs(request);
+                                         auto refusal = gate_->judge(request, scope);
+                                         if (refusal) return respond(std::move(*refusal));
                                          endpoints_->handle(request, std::move(respond));
                                        });
   if (!server) return server.error();
   http_ = std::move(*server);
   return {};
+}
+
+bool Daemon::on_drain_request(bool drain, const api::Request& request) {
+  if (draining_) return false;
+  paused_ = drain;
+  calls_->set_draining(drain);
+  log_.info("api_operate", {{"what", drain ? "drain" : "resume"},
+                            {"by", request.asker},
+                            {"address", request.source.is_set() ? to_string(request.source) : ""},
+                            {"calls", calls_->call_count()}});
+  return true;
 }
 
 metrics::Figures Daemon::figures() const {
@@ -315,7 +339,7 @@ metrics::Figures Daemon::figures() const {
   figures.calls = calls_->call_count();
   figures.calls_max = settings_.media.calls_max;
   figures.ice_candidates_skipped = calls_->ice_candidates_skipped();
-  figures.draining = draining_;
+  figures.draining = draining_ || paused_;
   figures.ng = &ng_->counters();
   for (const auto& entry : ng_->ignored().entries()) figures.ng_ignored += entry.count;
   figures.ng_cached_replies = ng_->cached_replies();
@@ -323,6 +347,7 @@ metrics::Figures Daemon::figures() const {
   figures.http_requests = http_->counters().requests;
   figures.http_refused = http_->counters().refused;
   figures.http_connections_refused = http_->counters().connections_refused;
+  figures.api_refused = gate_->counters();
   if (pairing_) figures.zones = pairing_->report();
   figures.now = loop::EventLoop::now();
   figures.process = metrics::ProcessFigures::read();
@@ -468,11 +493,13 @@ void Daemon::on_drain_tick() {
 // What a certificate's renewal needs; everything else of the configuration waits for a restart.
 void Daemon::on_reload_signal() {
   if (pairing_) pairing_->reload();
-  log_.info("reload", {{"zones", settings_.zones.size()},
-                       {"hint",
-                        "certificates, trust and passwords of zones are read anew; the "
-                        "configuration itself is read at start: check it with --check and "
-                        "restart"}});
+  reload_tokens(settings_.api, *gate_, log_);
+  log_.info("reload",
+            {{"zones", settings_.zones.size()},
+             {"hint",
+              "certificates, trust and passwords of zones and tokens of the API are read anew; the "
+              "configuration itself is read at start: check it with --check and "
+              "restart"}});
 }
 
 void Daemon::log_call(log::Level level, const call::CallSummary& call, const std::string& what) {

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "control/config/accounts.h"
+#include "control/config/api_tokens.h"
 #include "control/config/host.h"
 #include "control/config/identities.h"
 #include "control/config/load.h"
@@ -53,9 +54,11 @@ int check(const std::string& path) {
   const std::vector<std::string> warnings = loaded.findings.warnings();
   const pki::Judgement files = judge_sidecar_files(loaded.settings);
   const pki::Judgement zone_files = config::judge_zone_files(loaded.settings);
+  const pki::Judgement api_files = config::judge_api_files(loaded.settings.api);
   std::size_t count = 0;
-  for (const auto* lines : {&warnings, &files.mistakes, &files.warnings, &users.mistakes,
-                            &zone_files.mistakes, &zone_files.warnings}) {
+  for (const auto* lines :
+       {&warnings, &api_files.mistakes, &api_files.warnings, &files.mistakes, &files.warnings,
+        &users.mistakes, &zone_files.mistakes, &zone_files.warnings}) {
     print(stderr, *lines, "warning: ");
     count += lines->size();
   }

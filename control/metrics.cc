@@ -353,7 +353,13 @@ void add_process(const Figures& figures, Families& families) {
       .counter("turnpike_http_connections_refused_total",
                "Connections closed at once, because too many others were open.")
       .add(figures.http_connections_refused)
-      .counter("process_cpu_seconds_total", "CPU time of the process, user and system.")
+      .counter("turnpike_http_unauthorized_total",
+               "Requests to api.listen refused: no token, a wrong one, a pause after many wrong "
+               "ones, or a scope that is not enough.");
+  for (std::size_t i = 0; i < api::kRefusals.size(); ++i) {
+    families.add(figures.api_refused[i], "reason", api::kRefusals[i]);
+  }
+  families.counter("process_cpu_seconds_total", "CPU time of the process, user and system.")
       .add(process.cpu_seconds)
       .gauge("process_resident_memory_bytes", "Resident memory of the process.")
       .add(process.resident_bytes)

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "control/api/gate.h"
 #include "control/call/call_service.h"
 #include "control/log/log.h"
 #include "control/ng/server.h"
@@ -46,6 +47,7 @@ struct Figures {
   std::uint64_t http_requests = 0;
   std::uint64_t http_refused = 0;
   std::uint64_t http_connections_refused = 0;
+  api::Gate::Counters api_refused{};
   std::vector<zone::ZoneReport> zones;
   Instant now{};
   ProcessFigures process;

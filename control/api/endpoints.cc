@@ -7,38 +7,17 @@
 #include <optional>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
+#include "control/api/json.h"
+#include "control/api/page.h"
 #include "control/api/tls_json.h"
 #include "control/api/zones_json.h"
 
 namespace turnpike::api {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 constexpr std::size_t kWaitingMax = 64;
 constexpr Milliseconds kPatience{2000};
-
-Response json(unsigned status, const Json& value) {
-  // What a remote end named (call-id, tags) may be no UTF-8: replaced, never thrown at the caller.
-  return {status, "application/json",
-          value.dump(2, ' ', false, nlohmann::detail::error_handler_t::replace) + "\n"};
-}
-
-Response failure(unsigned status, std::string_view reason) {
-  return json(status, Json{{"error", reason}});
-}
-
-double seconds(Nanoseconds duration) {
-  const auto milliseconds = std::chrono::duration_cast<Milliseconds>(duration).count();
-  return static_cast<double>(milliseconds) / 1000.0;
-}
-
-/// Seconds since `then`; null when it never was.
-Json age(Instant then, Instant now) {
-  return then == Instant{} ? Json() : Json(seconds(now - then));
-}
+constexpr std::uint64_t kListTokens = std::uint64_t{1} << 62;
 
 Json drops_of(const auto& drops, auto&& count) {
   Json named = Json::array();
@@ -65,10 +44,6 @@ Json stream_json(const StreamStats& stream, Instant now) {
           {"rollover_counter", stream.rollover_counter},
           {"first_packet_age_seconds", age(stream.first_packet, now)},
           {"last_packet_age_seconds", age(stream.last_packet, now)}};
-}
-
-Json address_json(const SocketAddress& address) {
-  return address.is_set() ? Json(turnpike::to_string(address)) : Json();
 }
 
 Json ice_json(const TransportReport& transport, Instant now) {
@@ -131,14 +106,6 @@ Json leg_json(const call::LegSummary& summary, const LegStats& leg, Instant now)
           {"streams", std::move(streams)}};
 }
 
-Json call_json(const call::CallSummary& call, Instant now) {
-  return {{"call_id", call.call_id},
-          {"from_tag", call.from_tag},
-          {"to_tag", call.to_tag},
-          {"answered", call.answered},
-          {"age_seconds", age(call.created, now)}};
-}
-
 std::optional<std::pair<call::CallSummary, call::SessionSummary>> find_session(
     const std::vector<call::CallSummary>& calls, SessionId id) {
   for (const call::CallSummary& call : calls) {
@@ -177,33 +144,87 @@ SessionId parse_session_id(std::string_view text) {
 }
 
 Endpoints::Endpoints(EndpointsContext context)
-    : context_(std::move(context)), started_(context_.clock()) {}
+    : context_(std::move(context)),
+      started_(context_.clock()),
+      list_(context_.relay, context_.calls, context_.clock, kFirstToken | kListTokens) {}
+
+// In the order of docs/openapi.json, which holds the same.
+const std::vector<Endpoints::Route>& Endpoints::routes() {
+  static const std::vector<Route> all = {
+      {Method::kGet, "/v1/status", &Endpoints::status},
+      {Method::kGet, "/v1/sessions", &Endpoints::sessions},
+      {Method::kGet, "/v1/sessions/{id}", &Endpoints::session},
+      {Method::kGet, "/v1/zones", &Endpoints::zones},
+      {Method::kGet, "/v1/tls/connections", &Endpoints::tls_connections},
+      {Method::kGet, "/v1/openapi.json", &Endpoints::openapi},
+      {Method::kPost, "/v1/drain", &Endpoints::drain},
+      {Method::kPost, "/v1/resume", &Endpoints::drain},
+      {Method::kGet, "/metrics", &Endpoints::metrics},
+      {Method::kGet, "/healthz", &Endpoints::health},
+      {Method::kGet, "/readyz", &Endpoints::ready},
+  };
+  return all;
+}
+
+const Endpoints::Route* Endpoints::find_route(const Request& request) {
+  const auto found = std::find_if(routes().begin(), routes().end(), [&request](const Route& route) {
+    const std::size_t fixed = route.path.find('{');
+    const bool matches = fixed == std::string_view::npos
+                             ? request.path == route.path
+                             : request.path.starts_with(route.path.substr(0, fixed));
+    return matches && request.method == route.method;
+  });
+  return found == routes().end() ? nullptr : &*found;
+}
+
+std::optional<Scope> Endpoints::needs(const Request& request) {
+  const std::string_view path = request.path;
+  if (path == "/healthz" || path == "/readyz" || find_page_file(path) != nullptr) return {};
+  return request.method == Method::kPost ? Scope::kOperate : Scope::kRead;
+}
 
 void Endpoints::handle(const Request& request, Respond respond) {
-  constexpr std::string_view kSession = "/v1/sessions/";
-  const std::string_view path = request.path;
-  if (path == "/metrics") return respond(context_.metrics());
-  if (path == "/healthz") return respond({.body = "ok\n"});
-  if (path == "/readyz") return respond(ready());
-  if (path.starts_with("/v1/")) {
-    if (request.door != Door::kUnix) {
-      return respond(failure(403, "the API is served on the unix socket only"));
-    }
-    if (path == "/v1/status") return respond(status());
-    if (path == "/v1/sessions") return respond(sessions());
-    if (path == "/v1/zones") return respond(zones());
-    if (path == "/v1/tls/connections") return respond(tls_connections());
-    if (path.starts_with(kSession)) return session(path.substr(kSession.size()), respond);
+  if (request.path.starts_with("/v1/") && request.door == Door::kTcp) {
+    return respond(failure(403, "the API is served on the unix socket and on api.listen only"));
   }
-  respond(failure(404, "there is nothing under this path"));
+  if (const Route* const route = find_route(request); route != nullptr) {
+    return (this->*route->serve)(request, respond);
+  }
+  const bool wants_page = request.door == Door::kApi && request.method == Method::kGet;
+  const PageFile* const file = wants_page ? find_page_file(request.path) : nullptr;
+  respond(file != nullptr ? page_response(*file)
+                          : failure(404, "there is nothing under this path"));
 }
 
-Response Endpoints::ready() const {
-  if (context_.draining()) return {.status = 503, .body = "draining\n"};
-  return {.body = "ready\n"};
+void Endpoints::metrics(const Request&, const Respond& respond) {
+  respond(context_.metrics());
 }
 
-Response Endpoints::status() const {
+void Endpoints::openapi(const Request&, const Respond& respond) {
+  respond({200, "application/json", openapi_text()});
+}
+
+void Endpoints::health(const Request&, const Respond& respond) {
+  respond({.body = "ok\n"});
+}
+
+void Endpoints::drain(const Request& request, const Respond& respond) {
+  if (!context_.drain || !context_.drain(request.path == "/v1/drain", request)) {
+    return respond(failure(409, "the daemon is about to end already"));
+  }
+  status(request, respond);
+}
+
+void Endpoints::sessions(const Request& request, const Respond& respond) {
+  list_.handle(request, respond);
+}
+
+void Endpoints::ready(const Request&, const Respond& respond) {
+  if (context_.draining()) return respond({.status = 503, .body = "draining\n"});
+  respond({.body = "ready\n"});
+}
+
+void Endpoints::status(const Request&, const Respond& respond) {
   const RelayUsage usage = context_.relay.usage();
   const AdoptionReport& adoption = context_.relay.adoption();
   Json shards = Json::array();
@@ -212,60 +233,49 @@ Response Endpoints::status() const {
     const ShardCounters& counters = context_.relay.shard_counters(i);
     shards.push_back({{"packets_received", counters.packets_received.value()},
                       {"packets_forwarded", counters.packets_forwarded.value()},
-                      {"bytes_forwarded", counters.bytes_forwarded.value()}});
+                      {"bytes_forwarded", counters.bytes_forwarded.value()},
+                      {"cpu_seconds", static_cast<double>(counters.cpu_us.value()) / 1e6}});
     for (std::size_t reason = 0; reason < drops.size(); ++reason) {
       drops[reason] += counters.drops[reason].value();
     }
   }
-  return json(200, {{"name", context_.node_name},
-                    {"version", TURNPIKE_VERSION},
-                    {"role", context_.role},
-                    {"state", context_.draining() ? "draining" : "running"},
-                    {"uptime_seconds", seconds(context_.clock() - started_)},
-                    {"calls", context_.calls.call_count()},
-                    {"calls_max", context_.calls_max},
-                    {"sessions", usage.sessions},
-                    {"sessions_max", usage.sessions_max},
-                    {"ports",
-                     {{"in_use", usage.ports_in_use},
-                      {"quarantined", usage.ports_quarantined},
-                      {"total", usage.ports_total},
-                      {"bind_failures", usage.bind_failures}}},
-                    {"holder",
-                     {{"connected", adoption.holder_connected},
-                      {"sessions_adopted", adoption.sessions_adopted},
-                      {"refused", adoption.refused}}},
-                    {"shards", std::move(shards)},
-                    {"drops", drops_of(drops, [](std::uint64_t n) { return n; })}});
+  respond(json_response(200, {{"name", context_.node_name},
+                              {"version", TURNPIKE_VERSION},
+                              {"role", context_.role},
+                              {"state", context_.draining() ? "draining" : "running"},
+                              {"uptime_seconds", seconds(context_.clock() - started_)},
+                              {"calls", context_.calls.call_count()},
+                              {"calls_max", context_.calls_max},
+                              {"sessions", usage.sessions},
+                              {"sessions_max", usage.sessions_max},
+                              {"ports",
+                               {{"in_use", usage.ports_in_use},
+                                {"quarantined", usage.ports_quarantined},
+                                {"total", usage.ports_total},
+                                {"bind_failures", usage.bind_failures}}},
+                              {"holder",
+                               {{"connected", adoption.holder_connected},
+                                {"sessions_adopted", adoption.sessions_adopted},
+                                {"refused", adoption.refused}}},
+                              {"shards", std::move(shards)},
+                              {"drops", drops_of(drops, [](std::uint64_t n) { return n; })}}));
 }
 
-Response Endpoints::zones() const {
+void Endpoints::zones(const Request&, const Respond& respond) {
   const auto zones = context_.zones ? context_.zones() : std::vector<zone::ZoneReport>{};
-  return {200, "application/json",
-          zones_json(zones, context_.clock(), std::chrono::system_clock::now())};
+  respond({200, "application/json",
+           zones_json(zones, context_.clock(), std::chrono::system_clock::now())});
 }
 
-Response Endpoints::tls_connections() const {
+void Endpoints::tls_connections(const Request&, const Respond& respond) {
   const auto zones = context_.zones ? context_.zones() : std::vector<zone::ZoneReport>{};
-  return {200, "application/json",
-          tls_connections_json(zones, context_.clock(), std::chrono::system_clock::now())};
+  respond({200, "application/json",
+           tls_connections_json(zones, context_.clock(), std::chrono::system_clock::now())});
 }
 
-Response Endpoints::sessions() const {
-  const Instant now = context_.clock();
-  Json list = Json::array();
-  for (const call::CallSummary& call : context_.calls.calls()) {
-    for (const call::SessionSummary& session : call.sessions) {
-      Json entry{{"id", to_string(session.id)}, {"kind", session.kind}};
-      entry.update(call_json(call, now));
-      list.push_back(std::move(entry));
-    }
-  }
-  return json(200, {{"sessions", std::move(list)}});
-}
-
-void Endpoints::session(std::string_view id_text, Respond respond) {
-  const SessionId id = parse_session_id(id_text);
+void Endpoints::session(const Request& request, const Respond& respond) {
+  constexpr std::string_view kPrefix = "/v1/sessions/";
+  const SessionId id = parse_session_id(std::string_view(request.path).substr(kPrefix.size()));
   if (!id.is_set()) return respond(failure(400, "a session ID is SHARD-SLOT-GENERATION"));
   const auto found = find_session(context_.calls.calls(), id);
   if (!found) return respond(failure(404, "there is no such session (any more)"));
@@ -282,6 +292,7 @@ void Endpoints::session(std::string_view id_text, Respond respond) {
 
 bool Endpoints::on_event(const Event& event) {
   if (event.token < kFirstToken) return false;
+  if (list_.on_event(event)) return true;
   const auto found = waiting_by_token_.find(event.token);
   if (found == waiting_by_token_.end()) return true;
   const Waiting waiting = std::move(found->second);
@@ -291,11 +302,12 @@ bool Endpoints::on_event(const Event& event) {
   answer.update(call_json(waiting.call, now));
   answer["legs"] = {{"a", leg_json(waiting.session.legs[0], event.stats.legs[0], now)},
                     {"b", leg_json(waiting.session.legs[1], event.stats.legs[1], now)}};
-  waiting.respond(json(200, answer));
+  waiting.respond(json_response(200, answer));
   return true;
 }
 
 void Endpoints::on_tick() {
+  list_.on_tick();
   const Instant now = context_.clock();
   while (!waiting_by_token_.empty() && waiting_by_token_.begin()->second.give_up_at <= now) {
     const Waiting waiting = std::move(waiting_by_token_.begin()->second);

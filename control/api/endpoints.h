@@ -1,14 +1,19 @@
-// What the HTTP server serves: metrics, health, status and sessions. Keys, SDP and passwords are
-// no part of any answer. Is not: HTTP itself (http_server.h).
+// What the HTTP server serves: metrics, health, status, sessions and the console. Keys, SDP and
+// passwords are no part of any answer. Is not: HTTP itself (http_server.h), nor who may ask
+// (gate.h).
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "control/api/gate.h"
 #include "control/api/http_server.h"
+#include "control/api/session_list.h"
 #include "control/call/call_service.h"
 #include "control/zone/report.h"
 #include "turnpike/event.h"
@@ -27,6 +32,8 @@ struct EndpointsContext {
   std::function<bool()> draining;
   std::function<std::vector<zone::ZoneReport>()> zones{};  ///< unset: none
   std::function<Response()> metrics;
+  /// Refuses new calls from now on, or takes them again; false when it cannot any more.
+  std::function<bool(bool drain, const Request&)> drain{};
 };
 
 /// The tokens under which sessions are asked for figures here; other askers use smaller ones.
@@ -34,10 +41,21 @@ constexpr std::uint64_t kFirstToken = std::uint64_t{1} << 63;
 
 class Endpoints {
  public:
+  struct Route {
+    Method method = Method::kGet;
+    std::string_view path;  ///< as in OpenAPI: "{id}" stands for the rest
+    void (Endpoints::*serve)(const Request&, const Respond&) = nullptr;
+  };
+
   explicit Endpoints(EndpointsContext context);
 
-  /// GET /metrics, /healthz, /readyz through both doors; /v1/status, /v1/sessions,
-  /// /v1/sessions/ID, /v1/zones and /v1/tls/connections through the unix socket only.
+  /// All that is served besides the console.
+  static const std::vector<Route>& routes();
+  /// What a token must allow for the request; unset: it needs none.
+  static std::optional<Scope> needs(const Request& request);
+
+  /// GET /metrics, /healthz, /readyz through every door; what begins with /v1/ through the unix
+  /// socket and kApi; the console through kApi.
   void handle(const Request& request, Respond respond);
 
   /// Takes kSessionStats events with a token of ours. True when it was one.
@@ -53,15 +71,21 @@ class Endpoints {
     Respond respond;
   };
 
-  Response ready() const;
-  Response status() const;
-  Response sessions() const;
-  Response zones() const;
-  Response tls_connections() const;
-  void session(std::string_view id_text, Respond respond);
+  static const Route* find_route(const Request& request);
+  void status(const Request& request, const Respond& respond);
+  void sessions(const Request& request, const Respond& respond);
+  void session(const Request& request, const Respond& respond);
+  void zones(const Request& request, const Respond& respond);
+  void tls_connections(const Request& request, const Respond& respond);
+  void openapi(const Request& request, const Respond& respond);
+  void drain(const Request& request, const Respond& respond);
+  void metrics(const Request& request, const Respond& respond);
+  void health(const Request& request, const Respond& respond);
+  void ready(const Request& request, const Respond& respond);
 
   EndpointsContext context_;
   Instant started_{};
+  SessionList list_;
   std::uint64_t next_token_ = kFirstToken;
   std::map<std::uint64_t, Waiting> waiting_by_token_;
 };

@@ -10,8 +10,10 @@
 #include <utility>
 
 #include <libwebsockets.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "control/loop/socket_address.h"
 #include "control/loop/tcp_listener.h"
 #include "control/loop/unix_socket.h"
 
@@ -19,9 +21,10 @@ namespace turnpike::api {
 namespace {
 
 constexpr std::size_t kConnectionsOfDoorMax = 64;
-constexpr std::size_t kDoors = 2;
+constexpr std::size_t kDoors = 3;
 constexpr std::size_t kChunkBytes = 16384;
-constexpr std::size_t kHeaderBytes = 1024;
+constexpr std::size_t kHeaderBytes = 2048;
+constexpr std::size_t kQueryNamesMax = 16;
 constexpr int kRequestSeconds = 10;  // for the headers to arrive, and for an answer to be read
 constexpr int kIdleSeconds = 30;     // between requests of one connection
 constexpr int kClosingTurns = 10;
@@ -46,6 +49,52 @@ std::string header(lws* connection, lws_token_indexes token) {
   return value;
 }
 
+/// The query of the request line, at most kQueryNamesMax names of it.
+std::map<std::string, std::string> query_of(lws* connection) {
+  std::map<std::string, std::string> query;
+  std::array<char, 1024> part{};
+  for (int i = 0; i < static_cast<int>(kQueryNamesMax); ++i) {
+    const int length = lws_hdr_copy_fragment(connection, part.data(), static_cast<int>(part.size()),
+                                             WSI_TOKEN_HTTP_URI_ARGS, i);
+    if (length < 0) break;
+    const std::string text(part.data(), static_cast<std::size_t>(length));
+    const std::size_t equals = std::min(text.find('='), text.size());
+    query.emplace(text.substr(0, equals), text.substr(std::min(equals + 1, text.size())));
+  }
+  return query;
+}
+
+/// Common name of the client's certificate, which TLS has verified; "" without one.
+std::string certificate_name_of(lws* connection) {
+  lws_tls_cert_info_results result{};
+  const int failed = lws_tls_peer_cert_info(connection, LWS_TLS_CERT_INFO_COMMON_NAME, &result,
+                                            sizeof result.ns.name);
+  if (failed != 0) return {};
+  const auto length = static_cast<std::size_t>(std::max(result.ns.len, 0));
+  return {std::begin(result.ns.name),
+          std::begin(result.ns.name) + std::min(length, sizeof result.ns.name)};
+}
+
+/// Both ends of an accepted connection.
+struct Ends {
+  SocketAddress local;
+  SocketAddress remote;
+};
+
+Ends ends_of(int fd) {
+  Ends ends;
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (::getsockname(fd, loop::as_sockaddr(address), &length) == 0) {
+    ends.local = loop::from_sockaddr(loop::as_sockaddr(address));
+  }
+  length = sizeof address;
+  if (::getpeername(fd, loop::as_sockaddr(address), &length) == 0) {
+    ends.remote = loop::from_sockaddr(loop::as_sockaddr(address));
+  }
+  return ends;
+}
+
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
@@ -55,22 +104,30 @@ std::string lower(std::string text) {
 }  // namespace
 
 struct HttpServer::State {
+  struct Connection {
+    Door door = Door::kUnix;
+    Ends ends;
+  };
+
   loop::EventLoop& loop;
   HttpServerOptions options{};
   Handler handler{};
   lws_context* context = nullptr;
-  lws_vhost* vhost = nullptr;
+  lws_vhost* vhost = nullptr;      // of the unix socket and of kTcp
+  lws_vhost* api_vhost = nullptr;  // of kApi
   loop::TcpListener tcp{};
+  loop::TcpListener api{};
   loop::UnixListener unix_socket{};
-  std::map<lws*, Door> connections{};
+  std::map<lws*, Connection> connections{};
   std::map<lws*, std::shared_ptr<Exchange>> exchanges{};
   Counters counters{};
 
   Result<void> open();
   Result<void> listen();
-  lws_vhost* make_vhost();
+  lws_vhost* make_vhost(const char* name, const HttpTls& tls);
   void adopt(Door door, int fd);
-  bool admitted(lws* connection, Door door) const;
+  bool admitted(lws* connection, const Connection& accepted) const;
+  void ask(lws* connection, const char* path, const Respond& respond, Exchange& exchange);
   int on_request(lws* connection, const char* path);
   int on_writable(lws* connection);
   bool write_headers(Exchange& exchange);
@@ -86,6 +143,7 @@ Result<void> HttpServer::State::open() {
   std::array<void*, 1> loops{loop.native()};
   info.foreign_loops = loops.data();
   info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
+  if (!options.tls.certificate_file.empty()) info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
   info.port = CONTEXT_PORT_NO_LISTEN;
   // Otherwise tables as large as RLIMIT_NOFILE.
   info.fd_limit_per_thread = kDoors * kConnectionsOfDoorMax + 16;
@@ -97,22 +155,39 @@ Result<void> HttpServer::State::open() {
         "the HTTP library cannot start on the event loop; is the package "
         "libwebsockets-evlib-uv installed?"};
   }
-  vhost = make_vhost();
+  vhost = make_vhost("plain", {});
   if (vhost == nullptr) return Error{"the HTTP library cannot make a listener"};
+  api_vhost = options.api.ip.is_set() ? make_vhost("api", options.tls) : vhost;
+  if (api_vhost == nullptr) {
+    return Error{"the HTTP library cannot use " + options.tls.certificate_file + ", its key or " +
+                 "the trusted authorities"};
+  }
   return listen();
 }
 
-lws_vhost* HttpServer::State::make_vhost() {
+lws_vhost* HttpServer::State::make_vhost(const char* name, const HttpTls& tls) {
   static const std::array<lws_protocols, 2> protocols{{
       {"http", on_callback, 0, 0, 0, nullptr, 0},
       {nullptr, nullptr, 0, 0, 0, nullptr, 0},
   }};
   lws_context_creation_info info{};
   info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
-  info.vhost_name = "api";
+  info.vhost_name = name;
   info.protocols = protocols.data();
   info.keepalive_timeout = kIdleSeconds;
   info.timeout_secs = kRequestSeconds;
+  if (!tls.certificate_file.empty()) {
+    info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    info.ssl_cert_filepath = tls.certificate_file.c_str();
+    info.ssl_private_key_filepath = tls.private_key_file.c_str();
+    info.ssl_options_set =
+        static_cast<long>(SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_RENEGOTIATION);
+    info.alpn = "http/1.1";
+  }
+  if (!tls.client_trust_file.empty()) {
+    info.options |= LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT;
+    info.ssl_ca_filepath = tls.client_trust_file.c_str();
+  }
   return lws_create_vhost(context, &info);
 }
 
@@ -130,6 +205,12 @@ Result<void> HttpServer::State::listen() {
     if (!listener) return listener.error();
     tcp = std::move(*listener);
   }
+  if (options.api.ip.is_set()) {
+    auto listener =
+        loop::TcpListener::listen(loop, options.api, [this](int fd) { adopt(Door::kApi, fd); });
+    if (!listener) return listener.error();
+    api = std::move(*listener);
+  }
   return {};
 }
 
@@ -137,24 +218,38 @@ void HttpServer::State::adopt(Door door, int fd) {
   if (fd < 0) return;
   // A budget for each: clients of the open door never keep the operator out of the other.
   const auto open_here = std::count_if(connections.begin(), connections.end(),
-                                       [door](const auto& one) { return one.second == door; });
+                                       [door](const auto& one) { return one.second.door == door; });
   if (static_cast<std::size_t>(open_here) >= kConnectionsOfDoorMax) {
     ++counters.connections_refused;
     ::close(fd);
     return;
   }
+  const Ends ends = door == Door::kUnix ? Ends{} : ends_of(fd);
   lws_sock_file_fd_type descriptor{};
   descriptor.sockfd = fd;
-  const auto kind = static_cast<lws_adoption_type>(LWS_ADOPT_HTTP | LWS_ADOPT_SOCKET);
+  const bool is_api = door == Door::kApi;
+  const auto kind = static_cast<lws_adoption_type>(LWS_ADOPT_HTTP | LWS_ADOPT_SOCKET |
+                                                   (is_api ? LWS_ADOPT_ALLOW_SSL : 0));
   // The library closes the descriptor when it cannot take it. It reads nothing before this returns.
-  lws* const connection = lws_adopt_descriptor_vhost(vhost, kind, descriptor, nullptr, nullptr);
-  if (connection != nullptr) connections[connection] = door;
+  lws* const connection =
+      lws_adopt_descriptor_vhost(is_api ? api_vhost : vhost, kind, descriptor, nullptr, nullptr);
+  if (connection != nullptr) connections[connection] = {door, ends};
 }
 
-bool HttpServer::State::admitted(lws* connection, Door door) const {
-  if (door == Door::kUnix) return true;
-  if (lws_hdr_total_length(connection, WSI_TOKEN_ORIGIN) > 0) return false;
-  return is_own_host(header(connection, WSI_TOKEN_HOST), tcp.local_address(), options.host_names);
+/// Whether the request may come from where it says: see the head of http_server.h.
+bool HttpServer::State::admitted(lws* connection, const Connection& accepted) const {
+  if (accepted.door == Door::kUnix) return true;
+  const std::string host = header(connection, WSI_TOKEN_HOST);
+  const std::string origin = header(connection, WSI_TOKEN_ORIGIN);
+  if (accepted.door == Door::kTcp) {
+    return origin.empty() && lws_hdr_total_length(connection, WSI_TOKEN_ORIGIN) <= 0 &&
+           is_own_host(host, tcp.local_address(), options.host_names);
+  }
+  // A listener on every address is asked by the one that the client used.
+  if (!is_own_host(host, accepted.ends.local, options.host_names)) return false;
+  const std::string scheme = options.tls.certificate_file.empty() ? "http://" : "https://";
+  return lws_hdr_total_length(connection, WSI_TOKEN_ORIGIN) <= 0 ||
+         lower(origin) == scheme + lower(host);
 }
 
 int HttpServer::State::on_request(lws* connection, const char* path) {
@@ -170,23 +265,37 @@ int HttpServer::State::on_request(lws* connection, const char* path) {
     current->response = std::move(response);
     lws_callback_on_writable(current->connection);
   };
-  const auto accepted = connections.find(connection);
-  if (accepted == connections.end()) return -1;
-  const Door door = accepted->second;
-  exchange->head_only = lws_hdr_total_length(connection, WSI_TOKEN_HEAD_URI) > 0;
-  const bool readable =
-      exchange->head_only || lws_hdr_total_length(connection, WSI_TOKEN_GET_URI) > 0;
-  if (!admitted(connection, door)) {
-    ++counters.refused;
-    respond({403, "text/plain; charset=utf-8", "this host name or origin is not allowed\n"});
-  } else if (!readable) {
-    ++counters.refused;
-    exchange->close_after = true;  // a body that we did not read may follow
-    respond({405, "text/plain; charset=utf-8", "only GET and HEAD\n"});
-  } else {
-    handler({door, path}, respond);
-  }
+  if (connections.find(connection) == connections.end()) return -1;
+  ask(connection, path, respond, *exchange);
   return 0;
+}
+
+void HttpServer::State::ask(lws* connection, const char* path, const Respond& respond,
+                            Exchange& exchange) {
+  const Connection& accepted = connections.at(connection);
+  const bool post = lws_hdr_total_length(connection, WSI_TOKEN_POST_URI) > 0;
+  exchange.head_only = lws_hdr_total_length(connection, WSI_TOKEN_HEAD_URI) > 0;
+  exchange.close_after = post;  // a body that we did not read may follow
+  const bool readable =
+      exchange.head_only || lws_hdr_total_length(connection, WSI_TOKEN_GET_URI) > 0;
+  if (!admitted(connection, accepted)) {
+    ++counters.refused;
+    return respond({403, "text/plain; charset=utf-8", "this host name or origin is not allowed\n"});
+  }
+  if (!readable && (!post || accepted.door == Door::kTcp)) {
+    ++counters.refused;
+    exchange.close_after = true;
+    return respond({405, "text/plain; charset=utf-8", "only GET and HEAD\n"});
+  }
+  Request request{accepted.door, path, post ? Method::kPost : Method::kGet, query_of(connection)};
+  request.source = accepted.ends.remote.ip;
+  if (accepted.door == Door::kApi) {
+    request.authorization = header(connection, WSI_TOKEN_HTTP_AUTHORIZATION);
+    if (!options.tls.client_trust_file.empty()) {
+      request.certificate_name = certificate_name_of(connection);
+    }
+  }
+  handler(request, respond);
 }
 
 bool HttpServer::State::write_headers(Exchange& exchange) {
@@ -202,12 +311,17 @@ bool HttpServer::State::write_headers(Exchange& exchange) {
                                        static_cast<int>(std::strlen(value)), &at, end) == 0;
   };
   exchange.headers_sent = true;
+  const auto add_further = [&] {
+    return std::all_of(response.headers.begin(), response.headers.end(), [&](const auto& one) {
+      return add((one.first + ":").c_str(), one.second.c_str());
+    });
+  };
   return lws_add_http_common_headers(exchange.connection, response.status,
                                      response.content_type.c_str(), response.body.size(), &at,
                                      end) == 0 &&
          (!exchange.close_after || add("connection:", "close")) &&
          add("cache-control:", "no-store") && add("x-content-type-options:", "nosniff") &&
-         lws_finalize_write_http_header(exchange.connection, start, &at, end) == 0;
+         add_further() && lws_finalize_write_http_header(exchange.connection, start, &at, end) == 0;
 }
 
 bool HttpServer::State::write_body(Exchange& exchange) {
@@ -262,7 +376,9 @@ int HttpServer::State::serve(lws* connection, lws_callback_reasons reason, const
 }
 
 int HttpServer::State::on_callback(lws* connection, lws_callback_reasons reason, void*, void* in,
-                                   std::size_t) {
+                                   std::size_t length) {
+  // Asked for each certificate of a client's chain; 0 would accept even what failed.
+  if (reason == LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION) return length != 0 ? 0 : 1;
   lws_context* const context = lws_get_context(connection);
   auto* state = context == nullptr ? nullptr : static_cast<State*>(lws_context_user(context));
   return state == nullptr ? 0 : state->serve(connection, reason, in);
@@ -273,6 +389,7 @@ HttpServer::HttpServer(std::unique_ptr<State> state) : state_(std::move(state)) 
 HttpServer::~HttpServer() {
   State& state = *state_;
   state.tcp = {};
+  state.api = {};
   state.unix_socket = {};
   if (state.context == nullptr) return;
   // The first call closes what is open, which takes turns of the loop; the second one frees.
@@ -297,6 +414,10 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(loop::EventLoop& loop,
 
 SocketAddress HttpServer::tcp_address() const {
   return state_->tcp.local_address();
+}
+
+SocketAddress HttpServer::api_address() const {
+  return state_->api.local_address();
 }
 
 const HttpServer::Counters& HttpServer::counters() const {

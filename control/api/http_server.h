@@ -1,14 +1,18 @@
-// A small HTTP/1.1 server for GET requests on the control loop, on a unix socket and on TCP.
-// Hides: the HTTP library and its connections. Is not: what is served (endpoints.h).
+// A small HTTP/1.1 server for requests without body on the control loop, on a unix socket, on TCP
+// and on TCP with TLS. Hides: the HTTP library and its connections. Is not: who may ask for what
+// (gate.h), nor what is served (endpoints.h).
 //
-// On TCP a web page in somebody's browser could be the client: a request with an Origin header, or
-// with a Host that is not ours (DNS rebinding), gets 403. Upgrades (WebSocket) are refused.
+// On TCP a web page in somebody's browser could be the client: a request with an Origin header
+// other than the listener's own, or with a Host that is not ours (DNS rebinding), gets 403.
+// Upgrades (WebSocket) are refused.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/loop/event_loop.h"
@@ -17,18 +21,30 @@
 
 namespace turnpike::api {
 
-/// Through which door a request came; the TCP one is open to every process of this host at least.
-enum class Door : std::uint8_t { kUnix, kTcp };
+/// Through which door a request came. The TCP ones are open to every process of this host at least;
+/// what kApi serves needs a token or a client certificate.
+enum class Door : std::uint8_t { kUnix, kTcp, kApi };
+
+/// HEAD is kGet here: the server leaves the body out.
+enum class Method : std::uint8_t { kGet, kPost };
 
 struct Request {
   Door door = Door::kTcp;
   std::string path;  ///< decoded, without query: "/v1/status"
+  Method method = Method::kGet;
+  std::map<std::string, std::string> query{};  ///< decoded; of a name given twice the first
+  IpAddress source{};                          ///< unset on the unix socket
+  std::string authorization{};                 ///< the header's value; a secret
+  std::string certificate_name{};  ///< common name of a client certificate that TLS has verified
+  std::string asker{};             ///< who asks, for logs; set by whoever admits the request
 };
 
 struct Response {
   unsigned status = 200;
   std::string content_type = "text/plain; charset=utf-8";
   std::string body;
+  std::vector<std::pair<std::string, std::string>>
+      headers{};  ///< further ones, names in lower case
 };
 
 /// Answers one request; at once or later, on the loop's thread, once. Harmless when the client has
@@ -36,17 +52,27 @@ struct Response {
 using Respond = std::function<void(Response)>;
 using Handler = std::function<void(const Request&, Respond)>;
 
+/// PEM files of the kApi door. Without `certificate_file` it speaks plain HTTP.
+struct HttpTls {
+  std::string certificate_file;
+  std::string private_key_file;
+  std::string
+      client_trust_file;  ///< not empty: clients must have a certificate of an authority here
+};
+
 struct HttpServerOptions {
   std::string unix_path;                ///< empty: no unix socket
   std::string unix_group;               ///< empty: our own
-  SocketAddress tcp;                    ///< IP unset: no TCP listener; port 0 takes a free one
+  SocketAddress tcp;                    ///< IP unset: no such listener; port 0 takes a free one
   std::vector<std::string> host_names;  ///< accepted as Host besides localhost and the address
+  SocketAddress api{};                  ///< IP unset: no such listener; port 0 takes a free one
+  HttpTls tls{};
 };
 
 class HttpServer {
  public:
   /// `loop` outlives the server. Connections are limited to 64 on each door; more are
-  /// closed at once.
+  /// closed at once. Only the kApi door and the unix socket take POST.
   static Result<std::unique_ptr<HttpServer>> start(loop::EventLoop& loop,
                                                    const HttpServerOptions& options,
                                                    Handler handler);
@@ -54,6 +80,7 @@ class HttpServer {
   ~HttpServer();
 
   SocketAddress tcp_address() const;
+  SocketAddress api_address() const;
 
   struct Counters {
     std::uint64_t requests = 0;

@@ -218,6 +218,38 @@ bool is_host_name(const std::string& name) {
              std::string::npos;
 }
 
+/// What listens for everybody's requests must know who asks, and hide what it tells.
+void check_api_listener(const ApiSection& api, Findings& findings) {
+  const auto mistake = [&findings](const char* key, const std::string& text) {
+    findings.mistake({key}, std::string(key) + " " + text);
+  };
+  const bool encrypts = !api.certificate_file.empty();
+  if (encrypts && api.private_key_file.empty()) {
+    mistake("api.private_key_file", "is empty; give the key of api.certificate_file");
+  }
+  if (!encrypts && !api.private_key_file.empty()) {
+    mistake("api.certificate_file", "is empty; give the certificate of api.private_key_file");
+  }
+  if (!encrypts && !api.client_trust_file.empty()) {
+    mistake("api.client_trust_file",
+            "is set, but without TLS no client shows a certificate; set "
+            "api.certificate_file and api.private_key_file");
+  }
+  const std::string where = "is " + to_string(api.listen);
+  if (!findings.sound({"api.listen"}) || !api.listen.is_set()) return;
+  if (!encrypts && !api.listen.ip.is_loopback()) {
+    mistake("api.listen", where +
+                              ", which others reach, and has no TLS: tokens and calls could be "
+                              "read on the way; set api.certificate_file and "
+                              "api.private_key_file, or use a loopback address");
+  }
+  if (api.tokens_file.empty() && api.client_trust_file.empty()) {
+    mistake("api.listen", where +
+                              ", but nothing tells who may ask; set api.tokens_file or "
+                              "api.client_trust_file");
+  }
+}
+
 void check_api(const Settings& settings, Findings& findings) {
   const ApiSection& api = settings.api;
   for (const std::string& name : api.host_names) {
@@ -226,6 +258,7 @@ void check_api(const Settings& settings, Findings& findings) {
                      "api.host_names holds a text that is no host name; give names without port, "
                      "such as \"edge.example.com\"");
   }
+  check_api_listener(api, findings);
   if (!findings.sound({"api.metrics", "api.metrics_public"}) || !api.metrics.is_set()) return;
   const bool reachable = !api.metrics.ip.is_loopback() && !is_private(api.metrics.ip);
   if (!reachable) return;
@@ -310,6 +343,7 @@ std::vector<Listener> listeners(const Settings& settings) {
   };
   add("ng.udp", Transport::kUdp, settings.ng.udp);
   add("api.metrics", Transport::kTcp, settings.api.metrics);
+  add("api.listen", Transport::kTcp, settings.api.listen);
   for (const ZoneSection& zone : settings.zones) {
     add("zone." + zone.name + ".listen", Transport::kTcp, zone.listen);
     for (const ZonePeerSection& peer : zone.peers) {

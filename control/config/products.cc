@@ -106,7 +106,10 @@ api::HttpServerOptions api_config(const Settings& settings) {
   return {.unix_path = settings.api.unix_path,
           .unix_group = settings.api.unix_group,
           .tcp = settings.api.metrics,
-          .host_names = settings.api.host_names};
+          .host_names = settings.api.host_names,
+          .api = settings.api.listen,
+          .tls = {settings.api.certificate_file, settings.api.private_key_file,
+                  settings.api.client_trust_file}};
 }
 
 }  // namespace turnpike::config

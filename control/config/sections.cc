@@ -175,8 +175,22 @@ Section api_section() {
                "Allow a `metrics` address that is neither loopback nor private. Anyone who "
                "reaches it can read the figures.")
       .texts("host_names", &ApiSection::host_names,
-             "Names under which the `metrics` listener may be asked, besides its address and "
+             "Names under which the TCP listeners may be asked, besides their addresses and "
              "localhost; other Host headers are refused.")
+      .socket_address("listen", &ApiSection::listen, "",
+                      "TCP listener for the whole API and the console. Needs `tokens_file` or "
+                      "`client_trust_file`, and a certificate unless it is a loopback address. "
+                      "\"\": none. See [api.md](api.md).")
+      .path("tokens_file", &ApiSection::tokens_file, "",
+            "Tokens that admit to `listen`, one a line: `NAME SCOPE TOKEN`, SCOPE `read` or "
+            "`operate`. Not readable by everybody. SIGHUP reads it anew.")
+      .path("certificate_file", &ApiSection::certificate_file, "",
+            "Certificate of `listen` with its chain, PEM. \"\": no TLS.")
+      .path("private_key_file", &ApiSection::private_key_file, "",
+            "Private key of `certificate_file`, PEM without passphrase.")
+      .path("client_trust_file", &ApiSection::client_trust_file, "",
+            "Authorities, PEM: clients of `listen` must show a certificate of one of them. Besides "
+            "`tokens_file` both are needed; alone it admits for reading.")
       .done();
 }
 

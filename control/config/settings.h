@@ -74,6 +74,11 @@ struct ApiSection {
   SocketAddress metrics;  ///< unset: no TCP listener
   bool metrics_public = false;
   std::vector<std::string> host_names;
+  SocketAddress listen;  ///< unset: no TCP listener
+  std::string tokens_file;
+  std::string certificate_file;
+  std::string private_key_file;
+  std::string client_trust_file;
 };
 
 struct LogSection {

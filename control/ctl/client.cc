@@ -34,9 +34,7 @@ std::string explain(const std::string& socket_path, CURLcode code, long os_error
   return std::string("cannot ask turnpiked") + place + ": " + curl_easy_strerror(code);
 }
 
-}  // namespace
-
-Result<Answer> ask(const std::string& socket_path, const std::string& path) {
+Result<Answer> request(const std::string& socket_path, const std::string& path, bool post) {
   const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(curl_easy_init(),
                                                                  curl_easy_cleanup);
   if (curl == nullptr) return Error{"out of memory"};
@@ -49,6 +47,7 @@ Result<Answer> ask(const std::string& socket_path, const std::string& path) {
   curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT, kTimeoutSeconds);
   curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, append);
   curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &answer.body);
+  if (post) curl_easy_setopt(curl.get(), CURLOPT_COPYPOSTFIELDS, "");
   const CURLcode code = curl_easy_perform(curl.get());
   if (code != CURLE_OK) {
     long os_error = 0;
@@ -57,6 +56,16 @@ Result<Answer> ask(const std::string& socket_path, const std::string& path) {
   }
   curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &answer.status);
   return answer;
+}
+
+}  // namespace
+
+Result<Answer> ask(const std::string& socket_path, const std::string& path) {
+  return request(socket_path, path, false);
+}
+
+Result<Answer> tell(const std::string& socket_path, const std::string& path) {
+  return request(socket_path, path, true);
 }
 
 }  // namespace turnpike::ctl

@@ -14,5 +14,7 @@ struct Answer {
 
 /// GET `path`. Fails, with words for the operator, when the daemon cannot be asked.
 Result<Answer> ask(const std::string& socket_path, const std::string& path);
+/// POST `path` without a body: what changes the daemon. Fails as ask() does.
+Result<Answer> tell(const std::string& socket_path, const std::string& path);
 
 }  // namespace turnpike::ctl

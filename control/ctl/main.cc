@@ -96,7 +96,7 @@ int main(int argc, char** argv) {
   open_standard_descriptors();
   Options options;
   std::string name;
-  CLI::App app{"Shows what turnpiked is doing.", "turnpikectl"};
+  CLI::App app{"Shows what turnpiked is doing, and tells it to take calls or not.", "turnpikectl"};
   const CLI::Option* socket =
       app.add_option("--socket,--api", options.socket_path, "unix socket of the daemon's API")
           ->capture_default_str();
@@ -106,6 +106,8 @@ int main(int argc, char** argv) {
   app.fallthrough();
   const CLI::App* status = app.add_subcommand("status", "calls, sessions, ports, drops");
   const CLI::App* sessions = app.add_subcommand("sessions", "one line for each session");
+  const CLI::App* drain = app.add_subcommand("drain", "refuse new calls until `resume`");
+  const CLI::App* resume = app.add_subcommand("resume", "take new calls again");
   const CLI::App* zone = app.add_subcommand("zone", "zones, peers, certificates, last errors");
   CLI::App* session = app.add_subcommand("session", "figures of one session, by leg and stream");
   session->add_option("ID", name, "as `turnpikectl sessions` shows it, or a call-id")->required();
@@ -131,6 +133,10 @@ int main(int argc, char** argv) {
   }
   if (sessions->parsed()) {
     return finish(show(options, fetch(options, "/v1/sessions"), ctl::print_sessions));
+  }
+  if (drain->parsed() || resume->parsed()) {
+    const std::string path = drain->parsed() ? "/v1/drain" : "/v1/resume";
+    return finish(show(options, body_of(ctl::tell(options.socket_path, path)), ctl::print_status));
   }
   if (zone->parsed()) {
     return finish(show(options, fetch(options, "/v1/zones"), ctl::print_zones));

@@ -1,9 +1,11 @@
-"""A headless Chromium in a Place, driven by WebDriver (W3C): a WebRTC stack that is not ours.
+"""A headless Chromium in a Place, driven by WebDriver (W3C): a WebRTC stack and a page viewer that
+are not ours.
 
 Hides: chromedriver, its HTTP protocol, the switches for a machine without sound card or screen.
 Host candidates stay hidden behind mDNS names, as in any browser that was not asked for a camera.
 """
 
+import base64
 import contextlib
 import http.client
 import json
@@ -37,7 +39,8 @@ class Browser:
                    "args": [*SWITCHES, *switches, f"--user-data-dir={profile}"]}
         value = self._call("POST", "/session", {"capabilities": {"alwaysMatch": {
             "browserName": "chrome", "acceptInsecureCerts": True,
-            "timeouts": {"script": 60000}, "goog:chromeOptions": options}}})
+            "timeouts": {"script": 60000}, "goog:loggingPrefs": {"browser": "SEVERE"},
+            "goog:chromeOptions": options}}})
         self._session = f"/session/{value['sessionId']}"
         scratch.on_exit(self._close)
 
@@ -64,6 +67,20 @@ class Browser:
 
     def open(self, url):
         self._call("POST", self._session + "/url", {"url": url})
+
+    def emulate(self, command, **parameters):
+        """A command of the DevTools protocol's Emulation: screen size, colour scheme."""
+        self._call("POST", self._session + "/goog/cdp/execute",
+                   {"cmd": f"Emulation.{command}", "params": parameters})
+
+    def screenshot(self):
+        """PNG of what is seen."""
+        return base64.b64decode(self._call("GET", self._session + "/screenshot"))
+
+    def messages(self):
+        """What the browser has complained about since the last look."""
+        return [entry["message"] for entry in self._call(
+            "POST", self._session + "/se/log", {"type": "browser"})]
 
     def run(self, script, *arguments):
         """Runs the body of an async function(a, b, …) and gives its value."""

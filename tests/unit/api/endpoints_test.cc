@@ -8,58 +8,14 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/unit/api/fakes.h"
+
 namespace turnpike::api {
 namespace {
 
 using nlohmann::json;
 using testing::HasSubstr;
 using testing::Not;
-
-/// A relay with one session on shard 0.
-class FakeRelay final : public Relay {
- public:
-  Result<Opened> open_session(const SessionSpec&, OpenFailure&) override { return Error{"none"}; }
-  void update_leg(SessionId, Side, const LegConfig&) override {}
-  void update_transport(SessionId, Side, const TransportConfig&) override {}
-  DtlsIdentity dtls_identity() const override { return {}; }
-  void close_session(SessionId, std::uint64_t) override {}
-  bool query_session(SessionId id, std::uint64_t token) override {
-    if (id != session) return false;
-    tokens.push_back(token);
-    return true;
-  }
-  int event_fd() const override { return -1; }
-  void poll_events(const std::function<void(const Event&)>&) override {}
-  RelayUsage usage() const override { return {.sessions = 1, .sessions_max = 10}; }
-  std::size_t shard_count() const override { return 1; }
-  const ShardCounters& shard_counters(std::size_t) const override { return counters; }
-  const AdoptionReport& adoption() const override { return adopted; }
-  std::vector<Opened> adopted_sessions() const override { return {}; }
-  bool store_record(std::uint64_t, const std::string&) override { return true; }
-  void erase_record(std::uint64_t) override {}
-  std::vector<std::pair<std::uint64_t, std::string>> adopted_records() const override { return {}; }
-
-  SessionId session{.slot = 7, .generation = 3, .shard = 0};
-  ShardCounters counters;
-  AdoptionReport adopted;
-  std::vector<std::uint64_t> tokens;
-};
-
-class FakeCalls final : public call::CallService {
- public:
-  void offer(const call::CallRequest&, call::ReplyFunction) override {}
-  void answer(const call::CallRequest&, call::ReplyFunction) override {}
-  void remove(const call::CallRequest&, call::ReplyFunction) override {}
-  void query(const call::CallRequest&, call::ReplyFunction) override {}
-  void on_event(const Event&) override {}
-  void on_tick() override {}
-  void set_draining(bool) override {}
-  std::size_t call_count() const override { return summaries.size(); }
-  std::vector<call::CallSummary> calls() const override { return summaries; }
-  call::CallAdoption adopt() override { return {}; }
-
-  std::vector<call::CallSummary> summaries;
-};
 
 class EndpointsTest : public testing::Test {
  protected:
@@ -73,6 +29,11 @@ class EndpointsTest : public testing::Test {
                     .metrics =
                         [] {
                           return Response{200, "text/plain", "turnpike_calls 1\n"};
+                        },
+                    .drain =
+                        [this](bool drain, const Request&) {
+                          draining_ = drain;
+                          return !ends_;
                         }}) {
     call::CallSummary call;
     call.call_id = "abc\xff\x01@host";
@@ -112,6 +73,7 @@ class EndpointsTest : public testing::Test {
 
   Instant now_{Seconds{1000}};
   bool draining_ = false;
+  bool ends_ = false;
   FakeRelay relay_;
   FakeCalls calls_;
   Endpoints endpoints_;
@@ -147,6 +109,45 @@ TEST_F(EndpointsTest, T19_api_is_not_served_over_tcp) {
     EXPECT_THAT(answer.body, Not(HasSubstr("abc"))) << path;
   }
   EXPECT_TRUE(relay_.tokens.empty());
+}
+
+TEST_F(EndpointsTest, the_api_door_serves_api_and_console) {
+  EXPECT_EQ(json::parse(get("/v1/status", Door::kApi).body)["name"], "edge1");
+  EXPECT_EQ(json::parse(get("/v1/sessions", Door::kApi).body)["total"], 1);
+  EXPECT_THAT(get("/v1/openapi.json", Door::kApi).body, HasSubstr("\"openapi\": \"3.1.0\""));
+  EXPECT_THAT(get("/", Door::kApi).body, HasSubstr("<title>Turnpike</title>"));
+  EXPECT_EQ(get("/console.js", Door::kApi).headers.size(), 4u);
+  EXPECT_EQ(get("/", Door::kTcp).status, 404u);
+  EXPECT_EQ(get("/", Door::kUnix).status, 404u);
+}
+
+TEST_F(EndpointsTest, what_needs_which_scope) {
+  const auto needs = [](const char* path, Method method) {
+    return Endpoints::needs({Door::kApi, path, method});
+  };
+  EXPECT_FALSE(needs("/", Method::kGet));
+  EXPECT_FALSE(needs("/healthz", Method::kGet));
+  for (const char* path : {"/metrics", "/v1/status", "/v1/x", "/x", ""}) {
+    EXPECT_EQ(needs(path, Method::kGet), Scope::kRead) << path;
+    EXPECT_EQ(needs(path, Method::kPost), Scope::kOperate) << path;
+  }
+}
+
+TEST_F(EndpointsTest, draining_is_asked_for_by_post) {
+  Response answer;
+  const auto post = [&](const char* path) {
+    endpoints_.handle({Door::kUnix, path, Method::kPost},
+                      [&answer](Response response) { answer = std::move(response); });
+    return answer.status;
+  };
+  EXPECT_EQ(post("/v1/drain"), 200u);
+  EXPECT_EQ(json::parse(answer.body)["state"], "draining");
+  EXPECT_EQ(post("/v1/resume"), 200u);
+  EXPECT_EQ(json::parse(answer.body)["state"], "running");
+  EXPECT_EQ(post("/v1/status"), 404u);
+  EXPECT_EQ(get("/v1/drain").status, 404u);
+  ends_ = true;
+  EXPECT_EQ(post("/v1/resume"), 409u);
 }
 
 TEST_F(EndpointsTest, unknown_paths) {

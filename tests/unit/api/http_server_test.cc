@@ -29,8 +29,10 @@ class HttpServerTest : public testing::Test {
     options_.unix_path = folder_ + "/api.sock";
     options_.tcp = SocketAddress{IpAddress::v4(127, 0, 0, 1), 0};
     options_.host_names = {"Edge.Example.com"};
+    options_.api = SocketAddress{IpAddress::v4(127, 0, 0, 1), 0};
     auto server = HttpServer::start(loop_, options_, [this](const Request& request, Respond reply) {
       ++handled_;
+      last_ = request;
       if (request.path == "/later") {
         later_ = std::move(reply);
       } else if (request.path == "/big") {
@@ -47,11 +49,13 @@ class HttpServerTest : public testing::Test {
     rmdir(folder_.c_str());
   }
 
-  int connect_tcp() {
+  int connect_tcp() { return connect_to(server_->tcp_address()); }
+
+  static int connect_to(const SocketAddress& listener) {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
-    address.sin_port = htons(server_->tcp_address().port);
+    address.sin_port = htons(listener.port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     fcntl(fd, F_SETFL, O_NONBLOCK);
@@ -96,8 +100,21 @@ class HttpServerTest : public testing::Test {
     return answer;
   }
 
+  /// `request` without the empty line, through the kApi door; "API" becomes its address.
+  std::string ask_api(std::string request, const std::string& enough) {
+    const std::string own = to_string(server_->api_address());
+    for (std::size_t at = 0; (at = request.find("API", at)) != std::string::npos;) {
+      request.replace(at, 3, own);
+    }
+    const int fd = connect_to(server_->api_address());
+    std::string answer = ask(fd, request + "\r\n", enough);
+    close(fd);
+    return answer;
+  }
+
   std::string folder_;
   HttpServerOptions options_;
+  Request last_;
   loop::EventLoop loop_;
   std::unique_ptr<HttpServer> server_;
   Respond later_;
@@ -190,6 +207,62 @@ TEST_F(HttpServerTest, T19_foreign_host_names_and_origins_are_refused) {
     EXPECT_THAT(get("/metrics", headers, "path"), StartsWith("HTTP/1.1 200 ")) << headers;
   }
   EXPECT_GE(server_->counters().refused, 7u);
+}
+
+TEST_F(HttpServerTest, T19_the_api_door_lets_its_own_pages_ask) {
+  for (const char* headers :
+       {"Host: API\r\nOrigin: http://API\r\n", "Host: API\r\n", "Host: localhost:1\r\n",
+        "Host: edge.example.com\r\nOrigin: http://edge.example.com\r\n"}) {
+    EXPECT_THAT(ask_api("GET /a HTTP/1.1\r\n" + std::string(headers), "path"),
+                StartsWith("HTTP/1.1 200 "))
+        << headers;
+    EXPECT_EQ(last_.door, Door::kApi);
+    EXPECT_EQ(to_string(last_.source), "127.0.0.1");
+  }
+  for (const char* headers :
+       {"Host: evil.example\r\n", "Host: evil.example\r\nOrigin: http://evil.example\r\n",
+        "Host: API\r\nOrigin: http://localhost\r\n", "Host: API\r\nOrigin: null\r\n",
+        "Host: API\r\nOrigin: https://API\r\n", "Host: API\r\nOrigin: http://API.evil\r\n"}) {
+    handled_ = 0;
+    EXPECT_THAT(ask_api("GET /a HTTP/1.1\r\n" + std::string(headers), "allowed\n"),
+                StartsWith("HTTP/1.1 403 "))
+        << headers;
+    EXPECT_EQ(handled_, 0) << headers;
+  }
+}
+
+TEST_F(HttpServerTest, the_api_door_hears_query_and_authorization) {
+  ask_api(
+      "GET /v1/sessions?search=a%20b%26c&limit=25&flag&limit=9 HTTP/1.1\r\nHost: API\r\n"
+      "Authorization: Bearer abc\r\n",
+      "path");
+  EXPECT_EQ(last_.path, "/v1/sessions");
+  EXPECT_EQ(last_.query.at("search"), "a b&c");
+  EXPECT_EQ(last_.query.at("limit"), "25");
+  EXPECT_EQ(last_.query.at("flag"), "");
+  EXPECT_EQ(last_.authorization, "Bearer abc");
+  ask_api("GET /" + std::string("?") + std::string(900, 'x') + "&y=1 HTTP/1.1\r\nHost: API\r\n",
+          "path");
+  EXPECT_LE(last_.query.size(), 2u);
+}
+
+TEST_F(HttpServerTest, the_api_door_takes_post_without_reading_a_body) {
+  EXPECT_THAT(ask_api("POST /v1/drain HTTP/1.1\r\nHost: API\r\nContent-Length: 0\r\n", "path="),
+              StartsWith("HTTP/1.1 200 "));
+  EXPECT_EQ(last_.method, Method::kPost);
+  handled_ = 0;
+  const std::string answer = ask_api(
+      "POST /v1/drain HTTP/1.1\r\nHost: API\r\nContent-Length: 5\r\n\r\nhelloGET /b HTTP/1.1\r\n"
+      "Host: API\r\n",
+      "\x01");
+  EXPECT_LE(handled_, 1) << answer;
+  EXPECT_NE(last_.path, "/b") << "what follows is not taken for a request";
+  for (const char* method : {"PUT", "DELETE", "OPTIONS", "PATCH"}) {
+    handled_ = 0;
+    ask_api(std::string(method) + " /v1/drain HTTP/1.1\r\nHost: API\r\nContent-Length: 0\r\n",
+            "\x01");
+    EXPECT_EQ(handled_, 0) << method;
+  }
 }
 
 TEST_F(HttpServerTest, a_crowd_on_tcp_leaves_the_unix_socket_free) {

@@ -1,0 +1,41 @@
+#include "control/api_access.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "control/config/api_tokens.h"
+#include "control/loop/event_loop.h"
+#include "control/process.h"
+
+namespace turnpike {
+
+Result<std::unique_ptr<api::Gate>> make_gate(const config::ApiSection& section, log::Log& log) {
+  std::vector<api::Token> tokens;
+  const pki::Judgement files = config::judge_api_files(section);
+  if (!files.mistakes.empty()) return Error{files.mistakes.front()};
+  if (section.listen.is_set() && !section.tokens_file.empty()) {
+    auto read = config::read_tokens_file(section.tokens_file);
+    if (!read) return read.error();
+    tokens = std::move(*read);
+  }
+  api::GateContext context;
+  context.clock = [] { return loop::EventLoop::now(); };
+  context.random_bytes = random_bytes;
+  context.refused = [&log](api::Refusal why, const IpAddress& source, const std::string& name) {
+    log.warning("api_refused", {{"reason", api::kRefusals[static_cast<std::size_t>(why)]},
+                                {"address", to_string(source)},
+                                {"token", name}});
+  };
+  return std::make_unique<api::Gate>(std::move(context), tokens);
+}
+
+void reload_tokens(const config::ApiSection& section, api::Gate& gate, log::Log& log) {
+  if (!section.listen.is_set() || section.tokens_file.empty()) return;
+  const auto tokens = config::read_tokens_file(section.tokens_file);
+  if (tokens) return gate.replace(*tokens);
+  log.warning("tokens_kept", {{"reason", tokens.error().message},
+                              {"hint", "the tokens read before go on to admit"}});
+}
+
+}  // namespace turnpike

@@ -1,0 +1,60 @@
+// A relay and calls that answer what a test has put there.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "control/call/call_service.h"
+#include "turnpike/relay.h"
+
+namespace turnpike::api {
+
+/// A relay with one session on shard 0.
+class FakeRelay final : public Relay {
+ public:
+  Result<Opened> open_session(const SessionSpec&, OpenFailure&) override { return Error{"none"}; }
+  void update_leg(SessionId, Side, const LegConfig&) override {}
+  void update_transport(SessionId, Side, const TransportConfig&) override {}
+  DtlsIdentity dtls_identity() const override { return {}; }
+  void close_session(SessionId, std::uint64_t) override {}
+  bool query_session(SessionId id, std::uint64_t token) override {
+    if (id != session && !any_session) return false;
+    tokens.push_back(token);
+    return true;
+  }
+  int event_fd() const override { return -1; }
+  void poll_events(const std::function<void(const Event&)>&) override {}
+  RelayUsage usage() const override { return {.sessions = 1, .sessions_max = 10}; }
+  std::size_t shard_count() const override { return 1; }
+  const ShardCounters& shard_counters(std::size_t) const override { return counters; }
+  const AdoptionReport& adoption() const override { return adopted; }
+  std::vector<Opened> adopted_sessions() const override { return {}; }
+  bool store_record(std::uint64_t, const std::string&) override { return true; }
+  void erase_record(std::uint64_t) override {}
+  std::vector<std::pair<std::uint64_t, std::string>> adopted_records() const override { return {}; }
+
+  SessionId session{.slot = 7, .generation = 3, .shard = 0};
+  bool any_session = false;  ///< there are all that are asked for
+  ShardCounters counters;
+  AdoptionReport adopted;
+  std::vector<std::uint64_t> tokens;
+};
+
+class FakeCalls final : public call::CallService {
+ public:
+  void offer(const call::CallRequest&, call::ReplyFunction) override {}
+  void answer(const call::CallRequest&, call::ReplyFunction) override {}
+  void remove(const call::CallRequest&, call::ReplyFunction) override {}
+  void query(const call::CallRequest&, call::ReplyFunction) override {}
+  void on_event(const Event&) override {}
+  void on_tick() override {}
+  void set_draining(bool) override {}
+  std::size_t call_count() const override { return summaries.size(); }
+  std::vector<call::CallSummary> calls() const override { return summaries; }
+  call::CallAdoption adopt() override { return {}; }
+
+  std::vector<call::CallSummary> summaries;
+};
+
+}  // namespace turnpike::api
