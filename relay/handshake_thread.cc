@@ -183,6 +183,9 @@ bool HandshakeThread::serve(std::size_t shard, ToShards& sink) {
       case HandshakeAsk::kClose:
         handshakes_.close(leg, sink);
         break;
+      case HandshakeAsk::kRenew:
+        handshakes_.renew(leg, request->config.association, now, sink);
+        break;
       case HandshakeAsk::kDatagram:
         handshakes_.handle(leg, request->address, request->address_is_valid,
                            {request->data.data(), request->length}, now, sink);

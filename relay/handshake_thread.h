@@ -20,13 +20,13 @@
 
 namespace turnpike {
 
-enum class HandshakeAsk : std::uint8_t { kNone, kUpdate, kClose, kDatagram };
+enum class HandshakeAsk : std::uint8_t { kNone, kUpdate, kClose, kRenew, kDatagram };
 
 /// What a shard asks for. Plain data, copied through the queue.
 struct HandshakeRequest {
   HandshakeAsk ask = HandshakeAsk::kNone;
   SocketTag leg;
-  DtlsConfig config;              ///< kUpdate
+  DtlsConfig config;              ///< kUpdate; kRenew: its association
   SocketAddress address;          ///< kUpdate: where an active end begins; kDatagram: its source
   bool address_is_valid = false;  ///< kDatagram: ICE has validated the source
   std::uint32_t length = 0;

@@ -300,9 +300,18 @@ bool ShardTransport::may_send_dtls(const Leg& leg, const media::LegState& state)
   return !state.config.ice || leg.ice != IceState::kLost;
 }
 
+// Without room in the queue the leg stays without keys: what it gets is counted as not_keyed.
+void ShardTransport::renew_dtls(const Leg& leg) {
+  request_.ask = HandshakeAsk::kRenew;
+  request_.leg = leg.tag;
+  request_.config = leg.told_config;
+  request_.length = 0;
+  handshakes_.push(shard_, request_);
+}
+
 void ShardTransport::take_keys(const Leg& leg, const media::LegState& state,
                                const HandshakeResult& result) {
-  media_.set_keys(leg.tag, result.receive, result.send);
+  if (!media_.set_keys(leg.tag, result.receive, result.send)) return renew_dtls(leg);
   // Who has the key of the certificate in the SDP is the remote end, wherever it sits. A held leg
   // gets nothing all the same (RFC 3264 section 8.4).
   const bool held = !state.config.remote[index_of(Component::kRtp)].is_set();

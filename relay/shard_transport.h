@@ -73,6 +73,7 @@ class ShardTransport final : private ice::Sink {
   void refresh_ice(Leg& leg, Instant now);
   void refresh_dtls(Leg& leg);
   void forget_dtls(Leg& leg);
+  void renew_dtls(const Leg& leg);
   void say_goodbye(Leg& leg);
   bool ask(Leg& leg);
   void name_local_candidates(const SocketTag& tag, TransportReport& report) const;

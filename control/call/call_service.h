@@ -112,7 +112,7 @@ struct LegSummary {
   SocketAddress remote;                ///< where RTP is sent; unset: nowhere (yet, or held), or
                                        ///< where ICE finds the end
   SrtpSuite suite = SrtpSuite::kNone;  ///< by SDES; kNone: plain RTP, or DTLS chooses it
-  /// "plain", "SDES", "DTLS"; at an edge "signalling-sees-keys" or "keyless: dtls".
+  /// "plain", "SDES", "DTLS", "DTLS, no RTCP"; at an edge "signalling-sees-keys", "keyless: dtls".
   std::string_view keying = "plain";
   bool ice = false;
 };

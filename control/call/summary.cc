@@ -20,7 +20,8 @@ CallSummary Service::summary_of(const Call& call) const {
       leg.local = transport.ports.local[index_of(side)][index_of(Component::kRtp)];
       if (!own.remote.held && !own.ice.in_use) leg.remote = own.remote.address.rtp;
       leg.suite = own.suite;
-      leg.keying = name_of(own.keying);
+      const bool no_rtcp = own.keying == Keying::kDtls && transport.answered && !own.rtcp_mux;
+      leg.keying = no_rtcp ? "DTLS, no RTCP" : name_of(own.keying);
       leg.ice = own.ice.in_use;
     }
     summary.sessions.push_back(std::move(session));

@@ -132,6 +132,14 @@ void Handshakes::close(const LegKey& leg, HandshakeSink& sink) {
   table_->remove(at);
 }
 
+void Handshakes::renew(const LegKey& leg, std::uint32_t association, Instant now,
+                       HandshakeSink& sink) {
+  const auto at = table_->entries.find(leg);
+  if (at == table_->entries.end()) return;
+  at->second.leg.renew(association, now, sink);
+  table_->file(at, sink);
+}
+
 void Handshakes::handle(const LegKey& leg, const SocketAddress& source, bool ice_validated,
                         std::span<const std::uint8_t> datagram, Instant now, HandshakeSink& sink) {
   const auto at = table_->entries.find(leg);

@@ -119,6 +119,10 @@ class Handshakes {
   /// shard's has not); changed() is not called.
   void close(const LegKey& leg, HandshakeSink& sink);
 
+  /// The keys of this association cannot be used: it is ended, and another one begun where we are
+  /// active; where we are passive the remote end has to. Nothing if signalling has replaced it.
+  void renew(const LegKey& leg, std::uint32_t association, Instant now, HandshakeSink& sink);
+
   /// A datagram that is DTLS by its first byte (RFC 7983). `ice_validated`: a check with the
   /// leg's credentials has come from `source`; on a leg with ICE do not hand over others (M4).
   /// Without ICE, `source` must have passed the leg's source policy; it gets a cookie first.

@@ -450,10 +450,7 @@ void HandshakeLeg::on_deadline(Instant now, HandshakeSink& sink) {
       ++i;
     }
   }
-  while (!reserve_.empty() && reserve_.front()->gives_up <= now) {
-    part_with(*reserve_.front(), sink);
-    reserve_.erase(reserve_.begin());
-  }
+  expire_reserve(now, sink);
 }
 
 }  // namespace turnpike

@@ -44,6 +44,7 @@ class HandshakeLeg {
 
   void update(DtlsConfig config, const SocketAddress& peer, Instant now, HandshakeSink& sink);
   void close(HandshakeSink& sink);
+  void renew(std::uint32_t association, Instant now, HandshakeSink& sink);
   void handle(const SocketAddress& source, bool ice_validated,
               std::span<const std::uint8_t> datagram, Instant now, HandshakeSink& sink);
   void on_deadline(Instant now, HandshakeSink& sink);
@@ -136,7 +137,10 @@ class HandshakeLeg {
   void note_completion(Candidate& candidate, Instant now);
   void part_with(Candidate& candidate, HandshakeSink& sink);
   void put_aside(CandidatePtr candidate, Instant now, HandshakeSink& sink);
+  std::size_t least_wanted(const Candidate& newcomer) const;
+  void expire_reserve(Instant now, HandshakeSink& sink);
   void empty_reserve(HandshakeSink& sink);
+  void settle_lingering();
   void note_end(HandshakeSink& sink);
   DtlsFailure why_it_timed_out() const;
   void note(DtlsState state, DtlsFailure failure, HandshakeSink& sink);
@@ -150,7 +154,8 @@ class HandshakeLeg {
 
   std::vector<CandidatePtr> candidates_;  // in their handshake, or complete before the SDP is
   CandidatePtr established_;              // had keys last
-  std::vector<CandidatePtr> reserve_;     // complete, not of the SDP's certificate; oldest first
+  std::vector<CandidatePtr> reserve_;     // complete, not of the SDP's certificate; oldest first,
+                                          // as they were put there
   bool keys_are_present_ = false;         // of the association that is configured now
   bool goodbyes_changed_ = false;
   Instant lingers_since_ = Instant::max();

@@ -134,6 +134,7 @@ bool HandshakeLeg::handle_finished(const SocketAddress& source, bool ice_validat
     if (is_closed(*candidate.association)) {
       part_with(candidate, sink);
       reserve_.erase(reserve_.begin() + static_cast<std::ptrdiff_t>(i));
+      settle_lingering();
     } else {
       ++i;
     }
@@ -168,7 +169,7 @@ void HandshakeLeg::note_end(HandshakeSink& sink) {
   goodbyes_changed_ = true;
   part_with(*established_, sink);
   established_->association.reset();
-  if (reserve_.empty()) lingers_since_ = Instant::max();
+  settle_lingering();
   if (!has_present_keys()) return;
   shared_.counters.closed.add();
   note(DtlsState::kClosed, by_alert ? DtlsFailure::kAlert : report_.last_failure, sink);
@@ -202,8 +203,10 @@ void HandshakeLeg::part_with_candidates(HandshakeSink& sink) {
 
 void HandshakeLeg::put_aside(CandidatePtr candidate, Instant now, HandshakeSink& sink) {
   if (reserve_.size() == Handshakes::kReserveMax) {
-    part_with(*reserve_.front(), sink);
-    reserve_.erase(reserve_.begin());
+    const std::size_t last = least_wanted(*candidate);
+    if (last == reserve_.size()) return part_with(*candidate, sink);
+    part_with(*reserve_[last], sink);
+    reserve_.erase(reserve_.begin() + static_cast<std::ptrdiff_t>(last));
   }
   candidate->gives_up = now + Handshakes::kReserve;
   reserve_.push_back(std::move(candidate));
@@ -211,9 +214,64 @@ void HandshakeLeg::put_aside(CandidatePtr candidate, Instant now, HandshakeSink&
   goodbyes_changed_ = true;
 }
 
+/// Who gives way to another one: of those that never had the media, the oldest of the host that
+/// then has most of them. Whoever sits behind the same NAT as an end can shake hands too, with any
+/// certificate: he pushes out what came from his own address. The size of the reserve: the
+/// newcomer.
+std::size_t HandshakeLeg::least_wanted(const Candidate& newcomer) const {
+  const auto of_host = [&](const IpAddress& ip) {
+    return std::count_if(reserve_.begin(), reserve_.end(),
+                         [&](const CandidatePtr& other) {
+                           return !other->had_keys && address_of(*other).ip == ip;
+                         }) +
+           (!newcomer.had_keys && address_of(newcomer).ip == ip ? 1 : 0);
+  };
+  std::size_t worst = newcomer.had_keys ? 0 : reserve_.size();
+  std::ptrdiff_t most = 0;
+  for (std::size_t i = 0; i < reserve_.size(); ++i) {
+    if (reserve_[i]->had_keys) continue;
+    const auto count = of_host(address_of(*reserve_[i]).ip);
+    if (count <= most) continue;
+    most = count;
+    worst = i;
+  }
+  return worst;
+}
+
+void HandshakeLeg::expire_reserve(Instant now, HandshakeSink& sink) {
+  while (!reserve_.empty() && reserve_.front()->gives_up <= now) {
+    part_with(*reserve_.front(), sink);
+    reserve_.erase(reserve_.begin());
+    settle_lingering();
+  }
+}
+
 void HandshakeLeg::empty_reserve(HandshakeSink& sink) {
   for (const CandidatePtr& candidate : reserve_) part_with(*candidate, sink);
   reserve_.clear();
+  settle_lingering();
+}
+
+void HandshakeLeg::settle_lingering() {
+  const bool keeps = established_ != nullptr && established_->association != nullptr;
+  if (!keeps && reserve_.empty()) lingers_since_ = Instant::max();
+}
+
+/// The keys that it gave cannot be used. The remote end hears that it is over, and we begin again
+/// where it is for us to begin; otherwise its ClientHello is waited for, and missed.
+void HandshakeLeg::renew(std::uint32_t association, Instant now, HandshakeSink& sink) {
+  if (!has_present_keys() || association != config_.association) return;
+  keys_are_present_ = false;
+  goodbyes_changed_ = true;
+  part_with(*established_, sink);
+  established_->association.reset();
+  settle_lingering();
+  attempts_ = 0;
+  earlier_failure_ = DtlsFailure::kNone;
+  note(candidates_.empty() ? DtlsState::kWaiting : DtlsState::kHandshaking, report_.last_failure,
+       sink);
+  if (is_active() && candidates_.empty()) start_active(now, sink);
+  expect_hello(now);
 }
 
 void HandshakeLeg::stop_lingering(HandshakeSink& sink) {

@@ -70,8 +70,8 @@ class Engine {
   /// nowhere any more.
   void set_destination(const SocketTag& leg, const SocketAddress& destination);
   /// The keys that a DTLS handshake gave to a leg with LegConfig::dtls. It may have had them before
-  /// (past_keys.h).
-  void set_keys(const SocketTag& leg, const SrtpKeying& receive, const SrtpKeying& send);
+  /// (past_keys.h): false, and no keys, when more was done with them than is remembered.
+  bool set_keys(const SocketTag& leg, const SrtpKeying& receive, const SrtpKeying& send);
   /// The remote end has ended its DTLS association: nothing goes there and nothing is taken from
   /// there until set_keys, or until the leg is not keyed by DTLS any more.
   void close_leg(const SocketTag& leg);

@@ -21,21 +21,23 @@ PastKeys::~PastKeys() {
   secure_wipe(&send, sizeof send);
 }
 
-void Engine::set_keys(const SocketTag& leg, const SrtpKeying& receive, const SrtpKeying& send) {
+bool Engine::set_keys(const SocketTag& leg, const SrtpKeying& receive, const SrtpKeying& send) {
   SessionState* session = arena_.find(leg.slot, leg.generation);
-  if (session == nullptr) return;
+  if (session == nullptr) return true;
   LegState& state = session->legs[index_of(leg.side)];
-  if (!state.config.dtls) return;
+  if (!state.config.dtls) return true;
   LegConfig previous = state.config;
   const SessionEdit edit(*session);
   state.config.receive = receive;
   state.config.send = send;
   state.closed = false;
+  bool usable = true;
   if (!(previous.receive == receive && previous.send == send)) {
     remember_keys(leg, *session, previous);
     rekey(*session, leg.slot, leg.side, previous);
     const PastKeys* past = find_past_keys(leg, receive, send);
-    if (past != nullptr && !restore_indices(*past, leg)) {
+    usable = past == nullptr || restore_indices(*past, leg);
+    if (!usable) {
       // Better none than an index that is used twice.
       secure_wipe(&previous, sizeof previous);
       previous = state.config;
@@ -44,6 +46,7 @@ void Engine::set_keys(const SocketTag& leg, const SrtpKeying& receive, const Srt
     }
   }
   secure_wipe(&previous, sizeof previous);
+  return usable;
 }
 
 const PastKeys* Engine::find_past_keys(const SocketTag& leg, const SrtpKeying& receive,

@@ -36,10 +36,10 @@ def _leg_outside(edge):
     return next(leg for leg in session["legs"].values() if leg["interface"] == "outside")
 
 
-def _talk_both_ways(edge, media, modules=(), inside_first=False):
+def _talk_both_ways(edge, media, modules=(), inside_first=False, mux=True):
     """Calls of a phone outside whose media is `media` to one inside, and back; what the API told of
     its leg each time."""
-    outside = edge.phone_outside(media_encryption=media, modules=modules, rtcp_mux=True)
+    outside = edge.phone_outside(media_encryption=media, modules=modules, rtcp_mux=mux)
     inside = edge.phone_inside()
     calls = [(outside, inside, call_uri(NUMBER)), (inside, outside, call_uri("alice"))]
     legs = []
@@ -58,6 +58,13 @@ def _talk_both_ways(edge, media, modules=(), inside_first=False):
 def softphone_with_dtls(scratch):
     for leg in _talk_both_ways(Edge(scratch), "dtls_srtp"):
         expect(leg["dtls"]["state"] == "established", f"{leg}")
+
+
+@case
+def softphone_with_dtls_that_does_not_multiplex_has_no_rtcp(scratch):
+    for leg in _talk_both_ways(Edge(scratch), "dtls_srtp", mux=False):
+        expect(leg["dtls"]["state"] == "established", f"{leg}")
+        expect(leg["keying"] == "DTLS, no RTCP" and leg["rtcp_sent"] == 0, f"{leg}")
 
 
 @case

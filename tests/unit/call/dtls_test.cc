@@ -70,6 +70,7 @@ TEST_F(Dtls, dtls_offer_becomes_plain_byte_for_byte) {
   EXPECT_EQ(leg(0, Side::kA).send.suite, SrtpSuite::kNone);
   EXPECT_EQ(to_string(leg(0, Side::kA).remote[0]), "192.0.2.10:4000");
   EXPECT_EQ(told(Side::kB), 0) << "a leg that never had ICE or DTLS";
+  EXPECT_EQ(service_->calls()[0].sessions[0].legs[0].keying, "DTLS");
 }
 
 TEST_F(Dtls, plain_offer_becomes_dtls) {
@@ -94,7 +95,7 @@ TEST_F(Dtls, plain_offer_becomes_dtls) {
   EXPECT_EQ(dtls(Side::kB).role, DtlsRole::kPassive);
   EXPECT_EQ(dtls(Side::kB).association, 1U);
   EXPECT_EQ(dtls(Side::kB).remote.bytes[0], 9);
-  EXPECT_EQ(service_->calls()[0].sessions[0].legs[1].keying, "DTLS");
+  EXPECT_EQ(service_->calls()[0].sessions[0].legs[1].keying, "DTLS, no RTCP");
   EXPECT_EQ(service_->calls()[0].sessions[0].legs[0].keying, "plain");
 }
 
@@ -188,7 +189,7 @@ TEST_F(Dtls, savp_is_offered_with_sdes) {
   const std::string back = offered_sdp(
       answer(request(sdp_of("m=audio 5000 RTP/SAVP 0\n" + first_crypto(out)), "a", "b")));
   EXPECT_EQ(lines(back, "a=setup:"), "passive");
-  EXPECT_EQ(service_->calls()[0].sessions[0].legs[0].keying, "DTLS");
+  EXPECT_EQ(service_->calls()[0].sessions[0].legs[0].keying, "DTLS, no RTCP");
   EXPECT_EQ(service_->calls()[0].sessions[0].legs[1].keying, "SDES");
   EXPECT_NE(leg(0, Side::kB).send.suite, SrtpSuite::kNone);
   EXPECT_FALSE(leg(0, Side::kB).dtls);

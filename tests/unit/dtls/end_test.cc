@@ -126,6 +126,61 @@ TEST(Security, M4_forged_alerts_do_not_close) {
 
 // ---- Never begun
 
+// The keys that came of it were used for more than anybody remembers.
+TEST(Renewal, where_we_are_active_we_begin_again) {
+  PlainPeer first({.server = true});
+  PlainPeer next(first);
+  Engine engine;
+  engine.config.role = DtlsRole::kActive;
+  engine.config.remote = first.fingerprint(FingerprintHash::kSha256);
+  engine.configure(kClient);
+  exchange(engine, {{kClient, &first}});
+  ASSERT_EQ(engine.recorder.keys.size(), 1U);
+  engine.handshakes.renew(kLeg, engine.config.association, engine.now, engine.recorder);
+  EXPECT_EQ(engine.state(), DtlsState::kHandshaking);
+  exchange(engine, {{kClient, &first}, {kClient, &next}});
+  EXPECT_TRUE(first.closed_by_peer());
+  ASSERT_EQ(engine.recorder.keys.size(), 2U);
+  EXPECT_EQ(engine.recorder.keys[1].send, next.receiving());
+  EXPECT_EQ(engine.state(), DtlsState::kEstablished);
+}
+
+TEST(Renewal, where_we_are_passive_the_remote_end_has_to_and_is_missed) {
+  PlainPeer first({});
+  PlainPeer next(first);
+  Engine engine;
+  engine.config.remote = first.fingerprint(FingerprintHash::kSha256);
+  engine.configure(kClient);
+  first.start(engine.now);
+  exchange(engine, {{kClient, &first}});
+  ASSERT_EQ(engine.recorder.keys.size(), 1U);
+  engine.handshakes.renew(kLeg, engine.config.association, engine.now, engine.recorder);
+  EXPECT_EQ(engine.state(), DtlsState::kWaiting);
+  exchange(engine, {{kClient, &first}});
+  EXPECT_TRUE(first.closed_by_peer());
+  EXPECT_EQ(engine.handshakes.usage().lingering, 0U);
+  engine.pass(Handshakes::kPatience);
+  EXPECT_EQ(engine.failure(), DtlsFailure::kNoClientHello);
+  EXPECT_EQ(engine.failed(DtlsFailure::kNoClientHello), 1U);
+  next.start(engine.now);
+  exchange(engine, {{kClient, &next}});
+  ASSERT_EQ(engine.recorder.keys.size(), 2U);
+  EXPECT_EQ(engine.state(), DtlsState::kEstablished);
+}
+
+TEST(Renewal, of_what_signalling_has_replaced_is_of_no_interest) {
+  PlainPeer peer({});
+  Engine engine;
+  engine.handshakes.renew(kLeg, 1, engine.now, engine.recorder);
+  engine.config.remote = peer.fingerprint(FingerprintHash::kSha256);
+  engine.configure(kClient);
+  peer.start(engine.now);
+  exchange(engine, {{kClient, &peer}});
+  engine.handshakes.renew(kLeg, engine.config.association + 1, engine.now, engine.recorder);
+  EXPECT_EQ(engine.state(), DtlsState::kEstablished);
+  EXPECT_TRUE(engine.recorder.take_sent().empty());
+}
+
 TEST(NoClientHello, is_a_failure_after_half_a_minute_and_not_the_last_word) {
   Engine engine;
   PlainPeer peer({});

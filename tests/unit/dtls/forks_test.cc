@@ -199,6 +199,53 @@ TEST(Forks, no_more_than_three_are_kept) {
   forks.expect_keys_of(3);
 }
 
+// Whoever sits behind the same NAT may shake hands, if he can be heard at all.
+TEST(Forks, a_neighbour_pushes_out_what_came_from_his_own_address) {
+  Forks forks(6);
+  forks.engine.config.remote = forks.engine.identity.fingerprint;
+  forks.answered_by(0);
+  forks.engine.config.remote = forks.engine.identity.fingerprint;
+  forks.engine.configure();
+  for (std::size_t i = 1; i < 6; ++i) {
+    forks.places[i].address = at(9, static_cast<std::uint16_t>(5000 + i));
+  }
+  for (std::size_t i = 0; i < 6; ++i) forks.shake_hands(i);
+  EXPECT_FALSE(forks.peers[0]->closed_by_peer());
+  EXPECT_TRUE(forks.peers[1]->closed_by_peer());
+  forks.answered_by(0);
+  forks.expect_keys_of(0);
+}
+
+TEST(Forks, a_neighbour_does_not_push_out_one_that_had_the_media) {
+  for (const std::size_t had_media : {2U, 4U}) {
+    Forks forks(8);
+    for (std::size_t i = 0; i < had_media; ++i) {
+      forks.answered_by(i);
+      forks.shake_hands(i);
+      forks.expect_keys_of(i);
+    }
+    for (std::size_t i = had_media; i < 8; ++i) {
+      forks.places[i].address = at(1, static_cast<std::uint16_t>(5000 + i));
+      forks.shake_hands(i);
+    }
+    EXPECT_FALSE(forks.peers[0]->closed_by_peer());
+    forks.answered_by(0);
+    forks.expect_keys_of(0);
+  }
+}
+
+TEST(Forks, a_leg_that_keeps_nothing_any_more_does_not_count) {
+  Forks forks(1);
+  forks.engine.config.role = DtlsRole::kPassive;
+  forks.engine.config.remote = forks.engine.identity.fingerprint;
+  forks.engine.configure();
+  forks.shake_hands(0);
+  EXPECT_EQ(forks.engine.handshakes.usage().lingering, 1U);
+  forks.engine.pass(Handshakes::kReserve + Seconds{1});
+  EXPECT_EQ(forks.unsaid(), 0U);
+  EXPECT_EQ(forks.engine.handshakes.usage().lingering, 0U);
+}
+
 TEST(Forks, a_loser_that_leaves_is_not_called_back) {
   Forks forks(2);
   for (std::size_t i = 0; i < 2; ++i) forks.shake_hands(i);
