@@ -310,6 +310,12 @@ def a_core_does_not_take_its_edges_word_for_who_calls(scratch):
         for said in (vouched, [("P-Turnpike-Client", "-/192.0.2.1/s")], []):
             expect(calls(method, said=said) == 403, f"{method} {said} of nobody passed")
     expect(not pair.of("core", "offer"), "it got ports")
+    # What only the registrar may say.
+    sip.request(edge, "REGISTER", f"sip:{DOMAIN}", uri("alice"), uri("alice"), user="alice",
+                extra=vouched)
+    asked = registrar.expect("REGISTER")
+    _answer(edge, asked, 200, "OK", [("Contact", asked.first("contact") + ";expires=600")])
+    expect(edge.final().status == 200 and calls() == 403, "it answered for the registrar")
     # What the registrar has accepted over this edge, for as long, may call; nobody else.
     _register_upstream(registrar, edge, extra=vouched)
     expect(calls() == 404, "a registered user is refused")

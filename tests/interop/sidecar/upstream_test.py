@@ -130,6 +130,40 @@ def a_refused_registration_allows_nothing(scratch):
 
 
 @case.case
+def a_client_cannot_answer_its_own_requests(scratch):
+    """How a request is named on its way inside can be computed by who sent it."""
+    edge, registrar = upstream_edge(scratch)
+    alice, desk = edge.connect(), edge.inside(5090)
+    sip.request(alice, "REGISTER", f"sip:{DOMAIN}", f"sip:alice@{DOMAIN}", f"sip:alice@{DOMAIN}",
+                user="alice")
+    asked = registrar.agent.expect("REGISTER")
+    alice.send(forged(asked, [("Contact", asked.first("contact") + ";expires=600")]))
+    alice.final()
+    invite(alice, "alice")
+    expect(alice.final(method="INVITE").status == 403, "it called without the registrar's leave")
+    expect(not edge.ng.commands, "no port")
+
+    registrar.register(alice, "alice")
+    sent = invite(alice, "alice")
+    asked = registrar.agent.expect("INVITE")
+    routes = [("Record-Route", route) for route in asked.all("record-route")]
+    alice.send(forged(asked, [*routes, ("Contact", desk.contact("x"))], inside_sdp()))
+    answer = alice.final(method="INVITE")
+    expect(not edge.ng.of("answer"), "the relay was told where to send media inside")
+    caller = edges.caller_side(alice, "alice", sent, answer)
+    caller.request("INFO")
+    answer = alice.final(method="INFO")
+    expect(answer.status == 481, f"it reached a host inside: {answer.start}")
+
+
+def forged(asked, extra, body=""):
+    headers = [("Via", via) for via in asked.all("via")]
+    headers += [("From", asked.first("from")), ("To", asked.first("to") + ";tag=forged"),
+                ("Call-ID", asked.first("call-id")), ("CSeq", asked.first("cseq"))]
+    return sip.build("SIP/2.0 200 OK", headers + extra, body)
+
+
+@case.case
 def the_inside_server_reaches_the_client_by_its_path(scratch):
     edge, registrar = upstream_edge(scratch)
     alice = edge.connect()
