@@ -74,7 +74,7 @@ bool set_policy(SSL_CTX* native, const ContextOptions& options) {
   const int oldest = options.oldest == Version::kTls13 ? TLS1_3_VERSION : TLS1_2_VERSION;
   // No resumption of any kind: it would pass over the checks of the certificate. No renegotiation.
   SSL_CTX_set_options(native, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
-                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
+                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
   SSL_CTX_set_session_cache_mode(native, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(native, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
@@ -92,7 +93,7 @@ Session::Session(std::shared_ptr<const Context> context, Role role, PeerRule rul
     std::string name = server_name;  // SSL_set_tlsext_host_name(), which is a macro with a cast
     SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name.data());
   }
-  std::string none;
+  WipedText none;
   advance(none);
 }
 
@@ -116,7 +117,7 @@ bool Session::looks_like_tls(std::string_view bytes) {
   return right_type && (first_bytes_.size() < 2 || first_bytes_[1] == 3);
 }
 
-void Session::receive(std::string_view ciphertext, std::string& plaintext) {
+void Session::receive(std::string_view ciphertext, WipedText& plaintext) {
   if (ciphertext.empty() || state_ == State::kEnded || state_ == State::kRefused) return;
   if (!looks_like_tls(ciphertext)) return refuse(Refusal::kNotTls, "");
   const int size = static_cast<int>(ciphertext.size());
@@ -126,7 +127,7 @@ void Session::receive(std::string_view ciphertext, std::string& plaintext) {
   advance(plaintext);
 }
 
-void Session::advance(std::string& plaintext) {
+void Session::advance(WipedText& plaintext) {
   SSL* ssl = native_->ssl.get();
   ERR_clear_error();
   if (state_ == State::kHandshake) {
@@ -144,13 +145,14 @@ void Session::advance(std::string& plaintext) {
   read(plaintext);
 }
 
-void Session::read(std::string& plaintext) {
+void Session::read(WipedText& plaintext) {
   std::array<char, kPlaintextBlockBytes> block;
   while (state_ == State::kOpen) {
     ERR_clear_error();
     const int count = SSL_read(native_->ssl.get(), block.data(), static_cast<int>(block.size()));
     if (count <= 0) return fail_by_library(count);
     plaintext.append(block.data(), static_cast<std::size_t>(count));
+    OPENSSL_cleanse(block.data(), static_cast<std::size_t>(count));
   }
 }
 

@@ -17,6 +17,7 @@
 #include "control/pki/certificate.h"
 #include "control/tls/context.h"
 #include "control/tls/refusal.h"
+#include "control/tls/wiped_text.h"
 
 namespace turnpike::tls {
 
@@ -43,7 +44,7 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   /// Takes bytes of the network, in pieces of any size. Appends what they hold to `plaintext`.
-  void receive(std::string_view ciphertext, std::string& plaintext);
+  void receive(std::string_view ciphertext, WipedText& plaintext);
   /// Encrypts; only in the state kOpen.
   void send(std::string_view plaintext);
   /// Says good-bye (close_notify).
@@ -77,8 +78,8 @@ class Session {
   struct Native;
 
   bool looks_like_tls(std::string_view bytes);
-  void advance(std::string& plaintext);
-  void read(std::string& plaintext);
+  void advance(WipedText& plaintext);
+  void read(WipedText& plaintext);
   void fail_by_library(int result);
   void refuse(Refusal refusal, std::string detail);
 

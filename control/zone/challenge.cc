@@ -18,15 +18,17 @@ Challenge::Challenge(bool dials, Hello ours, std::shared_ptr<const Secret> passw
   output_ = our_hello_;
 }
 
-void Challenge::receive(std::string& bytes) {
+std::size_t Challenge::receive(std::string_view bytes) {
+  std::size_t taken = 0;
   while (state_ == State::kRunning) {
     bool bad = false;
-    const auto frame = first_message(bytes, bad);
-    if (bad) return refuse(Reason::kBadMessage, false);
-    if (!frame) return;
+    const auto frame = first_message(bytes.substr(taken), bad);
+    if (bad) refuse(Reason::kBadMessage, false);
+    if (!frame) break;
     take(*frame);
-    bytes.erase(0, frame->size);
+    taken += frame->size;
   }
+  return taken;
 }
 
 void Challenge::take(const Frame& frame) {

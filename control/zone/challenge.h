@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "control/config/secret.h"
@@ -29,9 +30,9 @@ class Challenge {
   Challenge(bool dials, Hello ours, std::shared_ptr<const Secret> password,
             const tls::Session::ChannelBinding& binding);
 
-  /// Takes what belongs to it off the front of `bytes`; leaves what follows, and what is not a
-  /// whole message yet.
-  void receive(std::string& bytes);
+  /// Takes what belongs to it off the front of `bytes`, and gives how much that is: not what
+  /// follows, nor what is not a whole message yet.
+  std::size_t receive(std::string_view bytes);
   std::string take_output() { return std::exchange(output_, {}); }
 
   State state() const { return state_; }

@@ -58,7 +58,7 @@ void Connection::flush_challenge() {
 }
 
 void Connection::take_challenge(Instant now) {
-  challenge_->receive(plaintext_);
+  plaintext_.erase(0, challenge_->receive(plaintext_));
   flush_challenge();
   if (challenge_->state() == Challenge::State::kRefused) return end(challenge_->reason(), "");
   if (plaintext_.size() > kEarlyBytesMax) return end(Reason::kBadMessage, "too much at once");
@@ -70,7 +70,7 @@ void Connection::take_challenge(Instant now) {
 }
 
 void Connection::take_streams(Instant now) {
-  const std::string bytes = std::exchange(plaintext_, {});
+  const tls::WipedText bytes = std::exchange(plaintext_, {});
   const bool sound = http2_->receive(bytes, now);
   for (StreamEvent& event : http2_->take_events()) {
     if (event.kind != StreamEvent::Kind::kPong) {
@@ -114,7 +114,7 @@ void Connection::end(Reason reason, std::string detail) {
   if (phase_ == Phase::kClosed) return;
   if (phase_ == Phase::kOpen) {
     if (reason != Reason::kBadHttp2) http2_->shut_down();
-    std::string last;
+    tls::WipedText last;
     http2_->produce(last, std::size_t{1} << 20);
     tls_.send(last);
   }
@@ -124,12 +124,12 @@ void Connection::end(Reason reason, std::string detail) {
   detail_ = std::move(detail);
   deadline_ = {};
   events_.clear();
-  plaintext_.clear();
+  tls::wipe(plaintext_);
 }
 
 std::string Connection::take_output(std::size_t enough) {
   if (phase_ == Phase::kOpen && tls_.output_bytes() < enough) {
-    std::string bytes;
+    tls::WipedText bytes;
     const bool sound = http2_->produce(bytes, enough - tls_.output_bytes());
     tls_.send(bytes);
     for (StreamEvent& event : http2_->take_events()) events_.push_back(std::move(event));

@@ -86,7 +86,7 @@ class Connection {
   Phase phase_ = Phase::kTls;
   Reason reason_ = Reason::kNone;
   std::string detail_;
-  std::string plaintext_;  // received and not used yet
+  tls::WipedText plaintext_;  // received and not used yet
   std::vector<StreamEvent> events_;
   Instant deadline_{};
   Instant last_heard_{};

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include <nghttp2/nghttp2.h>
@@ -33,7 +35,7 @@ nghttp2_nv header(std::string& name, std::string& value) {
 struct Stream {
   std::string target;
   std::string method;
-  std::string unsent;
+  tls::WipedText unsent;
   std::size_t header_bytes = 0;
   std::uint64_t status = 0;  // of an answer
   bool answered = false;     // by the end that accepts
@@ -60,6 +62,7 @@ struct Http2::State {
   std::unique_ptr<nghttp2_session, Free> session;
   std::map<StreamId, Stream> streams;
   std::vector<StreamEvent> events;
+  std::span<std::uint8_t> copied;  // from a stream into the library's buffer, and not out of it yet
   Instant now{};
   double opens_left = 0;
   Instant opens_counted{};
@@ -70,9 +73,9 @@ struct Http2::State {
     const auto found = streams.find(id);
     return found == streams.end() ? nullptr : &found->second;
   }
-  void tell(StreamEvent::Kind kind, StreamId stream, std::string text = {},
+  void tell(StreamEvent::Kind kind, StreamId stream, std::string_view text = {},
             std::uint64_t number = 0) {
-    events.push_back({kind, stream, std::move(text), number});
+    events.push_back({kind, stream, tls::WipedText(text), number});
   }
   int fail(Reason why, std::string more) {
     if (reason == Reason::kNone) {
@@ -190,7 +193,9 @@ long Http2::State::read(StreamId id, std::uint8_t* buffer, std::size_t size, std
   if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   const std::size_t count = std::min(size, stream->unsent.size());
   std::copy_n(stream->unsent.begin(), count, buffer);
+  copied = {buffer, count};
   stream->unsent.erase(0, count);
+  if (stream->unsent.empty()) tls::wipe(stream->unsent);
   if (!stream->unsent.empty()) return static_cast<long>(count);
   if (stream->we_ended) {
     flags |= NGHTTP2_DATA_FLAG_EOF;
@@ -261,7 +266,7 @@ std::unique_ptr<nghttp2_session_callbacks, Free> make_callbacks() {
         auto& ours = *static_cast<S*>(state);
         nghttp2_session_consume_connection(session, size);
         if (ours.find(stream) == nullptr) return 0;
-        ours.tell(StreamEvent::Kind::kData, stream, std::string(text_of(bytes, size)));
+        ours.tell(StreamEvent::Kind::kData, stream, text_of(bytes, size));
         return 0;
       });
   nghttp2_session_callbacks_set_on_stream_close_callback(
@@ -324,7 +329,7 @@ bool Http2::receive(std::string_view bytes, Instant now) {
   return state.reason == Reason::kNone;
 }
 
-bool Http2::produce(std::string& bytes, std::size_t enough) {
+bool Http2::produce(tls::WipedText& bytes, std::size_t enough) {
   State& state = *state_;
   while (bytes.size() < enough) {
     const std::uint8_t* piece = nullptr;
@@ -332,6 +337,9 @@ bool Http2::produce(std::string& bytes, std::size_t enough) {
     if (size < 0) state.fail(Reason::kBadHttp2, nghttp2_strerror(static_cast<int>(size)));
     if (size <= 0) break;
     bytes += text_of(piece, static_cast<std::size_t>(size));
+    // The library keeps its buffer for the next frame.
+    const auto copied = std::exchange(state.copied, {});
+    if (!copied.empty()) ::explicit_bzero(copied.data(), copied.size());
   }
   return state.reason == Reason::kNone;
 }

@@ -5,6 +5,8 @@
 // Flow control is by stream: what was received counts until consumed() says that it was passed on,
 // so a stream whose reader is slow holds up itself only. The connection's own window is always
 // given back at once.
+//
+// Streams may carry keys: what went through is not left in memory.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/tls/wiped_text.h"
 #include "control/zone/reason.h"
 #include "turnpike/time.h"
 
@@ -34,7 +37,7 @@ struct StreamEvent {
   };
   Kind kind = Kind::kData;
   StreamId stream = 0;
-  std::string text;
+  tls::WipedText text;
   std::uint64_t number = 0;  ///< kRefused: HTTP status; kPong: what ping() was given
 };
 
@@ -59,7 +62,7 @@ class Http2 {
   bool receive(std::string_view bytes, Instant now);
   /// Appends what is to be sent, frame by frame until `bytes` has `enough` or nothing is left.
   /// False as above.
-  bool produce(std::string& bytes, std::size_t enough);
+  bool produce(tls::WipedText& bytes, std::size_t enough);
   std::vector<StreamEvent> take_events();
 
   /// Why receive() or produce() gave false: kBadHttp2, kTooManyStreams or kClosedThere.

@@ -1,6 +1,5 @@
 #include "control/zone/link.h"
 
-#include <cstring>
 #include <utility>
 
 #include "control/zone/config.h"
@@ -14,10 +13,6 @@ constexpr std::size_t kStreamUnsentBytesMax = 131072;  // then the local end is 
 constexpr std::size_t kChannelLengthBytes = 4;
 constexpr unsigned kStatusNotFound = 404;
 constexpr unsigned kStatusBadGateway = 502;
-
-void wipe(std::string& text) {
-  ::explicit_bzero(text.data(), text.size());
-}
 
 }  // namespace
 
@@ -166,21 +161,19 @@ void Link::open_channel() {
 }
 
 bool Link::send(std::string_view message) {
-  if (!channel_open_ || message.size() > kChannelMessageBytesMax) return false;
+  if (!channel_open_ || !is_open() || message.size() > kChannelMessageBytesMax) return false;
   // Who does not read what is answered gets no more answers.
   if (connection_.streams().unsent(channel_) > kChannelMessageBytesMax) {
     connection_.close(Reason::kSilent);
     pump();
     return false;
   }
-  std::string framed;
-  framed.reserve(kChannelLengthBytes + message.size());  // growing would leave copies behind
+  tls::WipedText framed;
   for (unsigned shift = 32; shift > 0; shift -= 8) {
     framed += static_cast<char>(message.size() >> (shift - 8) & 0xff);
   }
   framed += message;
   connection_.streams().write(channel_, framed);
-  wipe(framed);
   pump();
   return true;
 }
@@ -195,7 +188,6 @@ void Link::take_of_channel(StreamEvent& event) {
     case StreamEvent::Kind::kData:
       connection_.streams().consumed(channel_, event.text.size());
       channel_received_ += event.text;
-      wipe(event.text);
       return take_messages();
     case StreamEvent::Kind::kRefused:
       channel_ = 0;
@@ -213,7 +205,7 @@ void Link::take_of_channel(StreamEvent& event) {
 
 void Link::take_messages() {
   const auto alive = alive_;
-  std::string received = std::exchange(channel_received_, {});
+  const tls::WipedText received = std::exchange(channel_received_, {});
   std::string_view rest = received;
   while (*alive && is_open() && rest.size() >= kChannelLengthBytes) {
     std::size_t size = 0;
@@ -228,7 +220,6 @@ void Link::take_messages() {
     rest.remove_prefix(kChannelLengthBytes + size);
   }
   if (*alive && is_open()) channel_received_ = rest;
-  wipe(received);
 }
 
 bool Link::may_take_message() {
@@ -241,7 +232,7 @@ bool Link::may_take_message() {
   return channel_messages_++ < kChannelMessagesBurst;
 }
 
-void Link::accept(StreamId stream, const std::string& target) {
+void Link::accept(StreamId stream, std::string_view target) {
   const bool has_channel = connection_.peer_hello().purpose == Purpose::kSignallingByCore;
   if (target == kChannelTarget && has_channel && channel_ == 0 && handlers_.on_channel) {
     channel_ = stream;

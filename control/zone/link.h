@@ -23,7 +23,7 @@ class Link {
     /// its last bytes while it is kept.
     std::function<void(Link&)> on_closed;
     /// Where streams for `target` are to be connected to; unset: nowhere.
-    std::function<SocketAddress(Link&, const std::string& target)> find_target;
+    std::function<SocketAddress(Link&, std::string_view target)> find_target;
     std::function<void()> on_unknown_target;
     std::function<void()> on_not_connected;
     /// The channel is there: send() may be used.
@@ -69,7 +69,7 @@ class Link {
   void pump();
   bool take_events();
   void take(StreamEvent& event);
-  void accept(StreamId stream, const std::string& target);
+  void accept(StreamId stream, std::string_view target);
   void take_of_channel(StreamEvent& event);
   void take_messages();
   bool may_take_message();
@@ -92,8 +92,8 @@ class Link {
   std::map<StreamId, std::unique_ptr<Bridge>> bridges_;
   StreamId channel_ = 0;
   bool channel_open_ = false;
-  std::string channel_received_;   // the beginning of a message; wiped, as messages hold keys
-  unsigned channel_messages_ = 0;  // of the burst, used up
+  tls::WipedText channel_received_;  // the beginning of a message; messages hold keys
+  unsigned channel_messages_ = 0;    // of the burst, used up
   Instant channel_counted_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::string tcp_trouble_;

@@ -256,7 +256,7 @@ Link::Handlers Zone::stream_handlers(Peer* peer, Slot* slot) {
   return {.on_open = [this, peer, slot](Link& link) { on_open(link, peer, slot); },
           .on_closed = [this, peer, slot](Link& link) { on_closed(link, peer, slot); },
           .find_target =
-              [this](Link& link, const std::string& target) {
+              [this](Link& link, std::string_view target) {
                 Peer* of = nullptr;
                 const bool known = slot_of(link, &of) != nullptr && target == kSipTarget;
                 if (known && of->config.sip_target.is_set()) ++streams_opened_;

@@ -70,8 +70,8 @@ class TlsSession : public ::testing::Test {
   CertificateFolder authority_;
   std::unique_ptr<Session> server_;
   std::unique_ptr<Session> client_;
-  std::string at_server_;
-  std::string at_client_;
+  WipedText at_server_;
+  WipedText at_client_;
 };
 
 TEST_F(TlsSession, both_ends_open_and_know_each_other) {
@@ -94,7 +94,7 @@ TEST_F(TlsSession, carries_bytes_both_ways_in_pieces_of_any_size) {
   client_->send(much);
   server_->send("answer");
   shuttle(7);
-  EXPECT_EQ(at_server_, much);
+  EXPECT_EQ(std::string_view(at_server_), much);
   EXPECT_EQ(at_client_, "answer");
   server_->close();
   shuttle();
@@ -118,7 +118,7 @@ TEST_F(TlsSession, a_session_is_never_resumed) {
 
 TEST_F(TlsSession, plain_text_is_not_tls) {
   Session server(load(options("edge")), Role::kServer, {}, "");
-  std::string text;
+  WipedText text;
   server.receive("GET / HTTP/1.1\r\n\r\n", text);
   EXPECT_EQ(server.refusal(), Refusal::kNotTls);
   Session client(load(options("core")), Role::kClient, {}, "");
@@ -134,7 +134,7 @@ TEST_F(TlsSession, plain_text_is_not_tls) {
 
 TEST_F(TlsSession, garbage_that_begins_like_tls_is_refused) {
   Session server(load(options("edge")), Role::kServer, {}, "");
-  std::string text;
+  WipedText text;
   server.receive(std::string("\x16\x03\x01\x00\x10", 5) + std::string(16, 'x'), text);
   EXPECT_EQ(server.state(), Session::State::kRefused);
   EXPECT_EQ(server.refusal(), Refusal::kBadRecord) << info_of(server.refusal()).label;

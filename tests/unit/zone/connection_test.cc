@@ -84,7 +84,7 @@ TEST_F(ZoneConnection, a_slow_challenge_is_ended_too) {
   // A core that knows TLS only.
   tls::Session core(credentials("core").tls, tls::Role::kClient, {}, "");
   edge_ = std::make_unique<Connection>(of_edge_, credentials("edge"), now_);
-  std::string text;
+  tls::WipedText text;
   for (int i = 0; i < 4; ++i) {
     edge_->receive(core.take_output(), now_);
     core.receive(edge_->take_output(65536), text);
@@ -99,7 +99,7 @@ TEST_F(ZoneConnection, garbage_after_tls_is_refused_and_not_kept) {
        {std::string("GET / HTTP/1.1\r\n\r\n"), std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")}) {
     tls::Session core(credentials("core").tls, tls::Role::kClient, {}, "");
     edge_ = std::make_unique<Connection>(of_edge_, credentials("edge"), now_);
-    std::string text;
+    tls::WipedText text;
     for (int i = 0; i < 4; ++i) {
       edge_->receive(core.take_output(), now_);
       core.receive(edge_->take_output(65536), text);

@@ -19,7 +19,7 @@ class ZoneHttp2 : public ::testing::Test {
     for (bool moved = true; moved;) {
       moved = false;
       for (Http2* from : {&opener_, &acceptor_}) {
-        std::string bytes;
+        tls::WipedText bytes;
         from->produce(bytes, 1 << 20);
         if (bytes.empty()) continue;
         (from == &opener_ ? acceptor_ : opener_).receive(bytes, now_);
@@ -180,7 +180,7 @@ TEST(ZoneHttp2Input, garbage_is_refused) {
         std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") + std::string(64, '\x42')}) {
     Http2 http2(Http2::Side::kAccepts, {});
     http2.receive(garbage, Instant{Seconds{1}});
-    std::string bytes;
+    tls::WipedText bytes;
     http2.produce(bytes, 1 << 20);
     EXPECT_EQ(http2.reason(), Reason::kBadHttp2) << garbage;
     EXPECT_FALSE(http2.receive("x", Instant{Seconds{1}}));
@@ -191,7 +191,7 @@ TEST(ZoneHttp2Input, a_big_header_is_refused) {
   Http2 http2(Http2::Side::kAccepts, {.header_bytes_max = 300});
   Http2 other(Http2::Side::kOpens, {});
   other.open(std::string(400, 'a'));
-  std::string bytes;
+  tls::WipedText bytes;
   other.produce(bytes, 1 << 20);
   EXPECT_FALSE(http2.receive(bytes, Instant{Seconds{1}}));
   EXPECT_EQ(http2.reason(), Reason::kBadHttp2);
@@ -202,7 +202,7 @@ TEST(ZoneHttp2Input, a_flood_of_pings_is_refused) {
   Http2 http2(Http2::Side::kAccepts, {});
   Http2 other(Http2::Side::kOpens, {});
   for (std::uint64_t i = 0; i < 5000; ++i) other.ping(i);
-  std::string bytes;
+  tls::WipedText bytes;
   other.produce(bytes, 1 << 24);
   EXPECT_FALSE(http2.receive(bytes, Instant{Seconds{1}}));
   EXPECT_EQ(http2.reason(), Reason::kBadHttp2);
