@@ -9,7 +9,7 @@ from lib.capture import Capture
 from lib.case import ROOT, case, eventually, expect, run
 from lib.network import INSIDE, OUTSIDE
 from lib.ng import NgError
-from lib.pair import CORE, EDGE, Pair
+from lib.pair import CORE, CORE_V6, EDGE, EDGE_V6, Pair
 from lib.peer import Peer, expect_clean
 from lib.wire_proof import WireProof
 
@@ -74,6 +74,44 @@ def _proof(capture):
     for frame in capture.frames():
         proof.see(frame)
     return proof
+
+
+def _mixed(scratch, zone_in_v6, sides):
+    pair, made, outside, inside = _calls(
+        scratch, sides, Pair(scratch).add_ends().add_v6(for_zone=zone_in_v6))
+    expect_clean(outside, inside)
+    for side in (side for call in made for side in (call.a, call.b)):
+        ours = {(OUTSIDE, 4): EDGE, (OUTSIDE, 6): EDGE_V6, (INSIDE, 4): CORE,
+                (INSIDE, 6): CORE_V6}[side.place, side.version]
+        expect(side.given.address == ours, f"{side.place.name} sends to {side.given.address}")
+    flow, = pair.edge.peer()["flows"]
+    expect((CORE_V6 if zone_in_v6 else CORE) in flow["address"], f"flow: {flow}")
+    expect(pair.dropped_from_edge() == 0, "the edge has sent what is no reply")
+    return pair, outside, inside
+
+
+@case
+def both_families_go_over_a_zone_in_ipv6(scratch):
+    pair, outside, inside = _mixed(scratch, True, [
+        (Side(OUTSIDE, 30000, (CM,), version=6), Side(INSIDE, 20000, version=6)),
+        (Side(OUTSIDE, 30002, (GCM,)), Side(INSIDE, 20002, version=6)),
+        (Side(INSIDE, 20004, version=6), Side(OUTSIDE, 30004, (CM,), mux=True)),
+        (Side(INSIDE, 20006), Side(OUTSIDE, 30006, (CM,), version=6)),
+    ])
+    pair.flush_firewall()
+    before = [peer.total("received") for peer in (outside, inside)]
+    eventually(lambda: all(peer.total("received") > had + 100
+                           for peer, had in zip((outside, inside), before)),
+               "media goes on when the firewall has forgotten the flow")
+
+
+@case
+def both_families_go_over_a_zone_in_ipv4(scratch):
+    _mixed(scratch, False, [
+        (Side(OUTSIDE, 30000, (CM,), version=6), Side(INSIDE, 20000)),
+        (Side(INSIDE, 20002, version=6), Side(OUTSIDE, 30002, (GCM,), version=6)),
+        (Side(OUTSIDE, 30004, (GCM,)), Side(INSIDE, 20004, (CM,), version=6)),
+    ])
 
 
 @case

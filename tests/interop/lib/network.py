@@ -66,6 +66,13 @@ def _ip(*words):
     subprocess.run(["ip", *words], check=True, stdin=subprocess.DEVNULL)
 
 
+def add_v6(name, link, host, address):
+    """IPv6 beside the IPv4 of a namespace that is up."""
+    _ip("addr", "add", host + "/64", "dev", link, "nodad")
+    _ip("-n", name, "addr", "add", address + "/64", "dev", link + "-p", "nodad")
+    _ip("-n", name, "-6", "route", "add", "default", "via", host)
+
+
 @contextlib.contextmanager
 def topology():
     """The three places, up; removed at the end."""
@@ -73,10 +80,7 @@ def topology():
         for place in (OUTSIDE, INSIDE, STRANGER):
             stack.enter_context(netns.Netns(
                 place.name, place.link, place.host_v4 + "/24", place.v4 + "/24"))
-            far = place.link + "-p"
-            _ip("addr", "add", place.host_v6 + "/64", "dev", place.link, "nodad")
-            _ip("-n", place.name, "addr", "add", place.v6 + "/64", "dev", far, "nodad")
-            _ip("-n", place.name, "-6", "route", "add", "default", "via", place.host_v6)
+            add_v6(place.name, place.link, place.host_v6, place.v6)
         yield
 
 

@@ -18,12 +18,13 @@ import subprocess
 import threading
 
 from . import case, ng
-from .network import INSIDE, OUTSIDE
+from .network import INSIDE, OUTSIDE, add_v6
 from .turnpiked import Holder, executable
 import netns
 from pair_node import Daemon
 
 EDGE, CORE = "192.0.2.10", "10.40.0.10"
+EDGE_V6, CORE_V6 = "2001:db8:2::10", "fd00:40::10"
 ZONE_PORT, LISTEN_PORT, TARGET_PORT = 7001, 7101, 7201
 
 FIREWALL = """
@@ -54,7 +55,7 @@ name = "{role}-1"
 role = "{role}"
 drain_timeout_seconds = 0
 [interface.{interface}]
-addresses = ["{address}"]
+addresses = {addresses}
 [media]
 shards = {shards}
 sessions_max = 16
@@ -91,16 +92,18 @@ class Node(Daemon):
         self.role, self.pki = role, pki
         self.holder = Holder(scratch, folder=self.folder) if with_holder else None
         self.password = pki / "zone-dmz" / "password"
+        self.addresses = [EDGE if role == "edge" else CORE]
         self.dialled = EDGE  # the edge's address as the core knows it
         scratch.on_exit(self._finish)
 
     def configure(self):
         edge = self.role == "edge"
         self.config_path.write_text(TOML.format(
-            role=self.role, address=EDGE if edge else CORE, folder=self.folder,
+            role=self.role, addresses=json.dumps(self.addresses), folder=self.folder,
             interface="outside" if edge else "inside", shards=2 if edge else 1,
             holder=f'[holder]\nunix = "{self.holder.path}"' if self.holder else "",
-            zone=f'listen = "{EDGE}:{ZONE_PORT}"' if edge else "", files=self.pki / "zone-dmz",
+            zone=f'listen = "{self.dialled}:{ZONE_PORT}"' if edge else "",
+            files=self.pki / "zone-dmz",
             own="node" if edge else "peer-core1", password=self.password,
             peer="core1" if edge else "edge1",
             peer_name="core.example.com" if edge else "edge.example.com",
@@ -293,6 +296,21 @@ class Pair:
         for place in (OUTSIDE, INSIDE):
             self._scratch.enter(netns.Netns(place.name, place.link, place.host_v4 + "/24",
                                             place.v4 + "/24"))
+        return self
+
+    def add_v6(self, for_zone):
+        """Both families everywhere; `for_zone`: the core dials the edge over IPv6."""
+        pathlib.Path("/proc/sys/net/ipv6/conf/all/forwarding").write_text("1")
+        for place, link, host, address in (
+                ("tp-edge", "tp-e", "2001:db8:2::1", EDGE_V6),
+                ("tp-core", "tp-c", "fd00:40::1", CORE_V6),
+                *((end.name, end.link, end.host_v6, end.v6) for end in (OUTSIDE, INSIDE))):
+            add_v6(place, link, host, address)
+        self.edge.addresses.append(EDGE_V6)
+        self.core.addresses.append(CORE_V6)
+        for node in (self.edge, self.core):
+            node.dialled = f"[{EDGE_V6}]" if for_zone else EDGE
+            node.configure()
         return self
 
     def start(self):
