@@ -14,11 +14,16 @@ IpAddress source_of(const IpAddress& from) {
 
 }  // namespace
 
-void Admission::refill(Source& source, Instant now) const {
-  const std::chrono::duration<double> passed = now - source.counted;
-  source.arrivals_left = std::min<double>(
-      limits_.arrivals_burst, source.arrivals_left + passed.count() * limits_.arrivals_per_second);
-  source.counted = now;
+void Admission::Allowance::refill(std::uint32_t burst, std::uint32_t per_second, Instant now) {
+  const std::chrono::duration<double> passed = now - counted;
+  left = std::min<double>(burst, left + passed.count() * per_second);
+  counted = now;
+}
+
+bool Admission::is_idle(const Source& source, Instant now) const {
+  const bool paused = std::any_of(source.pauses.begin(), source.pauses.end(),
+                                  [now](const auto& entry) { return entry.second.until > now; });
+  return source.waiting == 0 && !paused && source.arrivals.left >= limits_.arrivals_burst;
 }
 
 /// Forgets sources of which nothing needs to be known any more.
@@ -28,9 +33,8 @@ bool Admission::make_room(Instant now) {
     for (auto entry = sources_.begin(); entry != sources_.end();) {
       Source& source = entry->second;
       refill(source, now);
-      const bool idle = source.waiting == 0 && source.paused_until <= now &&
-                        source.arrivals_left >= limits_.arrivals_burst;
-      entry = idle && (known_too || !source.known) ? sources_.erase(entry) : std::next(entry);
+      const bool forget = is_idle(source, now) && (known_too || !source.known);
+      entry = forget ? sources_.erase(entry) : std::next(entry);
     }
     if (sources_.size() < limits_.sources_max) return true;
   }
@@ -44,18 +48,22 @@ Reason Admission::arrive(const IpAddress& from, Instant now) {
   const bool known = found != sources_.end() && found->second.known;
   const std::uint32_t places = limits_.waiting_max + (known ? limits_.waiting_known_max : 0);
   if (waiting_ >= places) return Reason::kTooManyWaiting;
+  strangers_.refill(limits_.strangers_burst, limits_.strangers_per_second, now);
+  if (!known && strangers_.left < 1) return Reason::kTooManyWaiting;
   if (found == sources_.end()) {
     if (!make_room(now)) return Reason::kTooManyWaiting;
-    found = sources_.emplace(key, Source{}).first;
-    found->second.arrivals_left = limits_.arrivals_burst;
-    found->second.counted = now;
+    const Allowance full{static_cast<double>(limits_.arrivals_burst), now};
+    found = sources_.emplace(key, Source{.arrivals = full}).first;
   }
-  Source& source = found->second;
+  return judge(found->second, now);
+}
+
+Reason Admission::judge(Source& source, Instant now) {
   refill(source, now);
-  if (source.paused_until > now) return Reason::kAfterWrongPassword;
   if (source.waiting >= limits_.waiting_per_source_max) return Reason::kTooManyFromSource;
-  if (source.arrivals_left < 1) return Reason::kTooOften;
-  source.arrivals_left -= 1;
+  if (source.arrivals.left < 1) return Reason::kTooOften;
+  source.arrivals.left -= 1;
+  if (!source.known) strangers_.left -= 1;
   ++source.waiting;
   ++waiting_;
   return Reason::kNone;
@@ -68,21 +76,28 @@ void Admission::settled(const IpAddress& from) {
   --waiting_;
 }
 
-void Admission::passed_password(const IpAddress& from) {
+Reason Admission::try_password(const IpAddress& from, const std::string& name, Instant now) const {
+  const auto found = sources_.find(source_of(from));
+  if (found == sources_.end()) return Reason::kNone;
+  const auto pause = found->second.pauses.find(name);
+  const bool paused = pause != found->second.pauses.end() && pause->second.until > now;
+  return paused ? Reason::kAfterWrongPassword : Reason::kNone;
+}
+
+void Admission::passed_password(const IpAddress& from, const std::string& name) {
   const auto found = sources_.find(source_of(from));
   if (found == sources_.end()) return;
-  found->second.wrong_passwords = 0;
-  found->second.paused_until = {};
+  found->second.pauses.erase(name);
   found->second.known = true;
 }
 
-void Admission::gave_wrong_password(const IpAddress& from, Instant now) {
+void Admission::gave_wrong_password(const IpAddress& from, const std::string& name, Instant now) {
   const auto found = sources_.find(source_of(from));
   if (found == sources_.end()) return;
-  Source& source = found->second;
-  const unsigned doublings = std::min<unsigned>(source.wrong_passwords++, 16);
-  const Milliseconds pause = limits_.password_pause_min * (1 << doublings);
-  source.paused_until = now + std::min(pause, limits_.password_pause_max);
+  Pause& pause = found->second.pauses[name];
+  const unsigned doublings = std::min<unsigned>(pause.wrong_passwords++, 16);
+  const Milliseconds length = limits_.password_pause_min * (1 << doublings);
+  pause.until = now + std::min(length, limits_.password_pause_max);
 }
 
 }  // namespace turnpike::zone

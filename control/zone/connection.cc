@@ -42,14 +42,23 @@ void Connection::receive(std::string_view bytes, Instant now) {
 void Connection::advance(Instant now) {
   const bool tls_is_up = tls_.state() == tls::Session::State::kOpen ||
                          (tls_.state() == tls::Session::State::kEnded && challenge_);
-  if (phase_ == Phase::kTls && tls_is_up) {
-    challenge_ = std::make_unique<Challenge>(options_.dials, options_.hello, password_,
-                                             tls_.channel_binding(kExporterLabel));
-    phase_ = Phase::kChallenge;
-    flush_challenge();
-  }
+  if (phase_ == Phase::kTls && tls_is_up) begin_challenge();
   if (phase_ == Phase::kChallenge) take_challenge(now);
   if (phase_ == Phase::kOpen) take_streams(now);
+}
+
+void Connection::begin_challenge() {
+  if (options_.may_try_password) {
+    const Reason reason = options_.may_try_password(tls_.peer_name());
+    if (reason != Reason::kNone) {
+      tls_.send(write(Refused{reason}));
+      return end(reason, "");
+    }
+  }
+  challenge_ = std::make_unique<Challenge>(options_.dials, options_.hello, password_,
+                                           tls_.channel_binding(kExporterLabel));
+  phase_ = Phase::kChallenge;
+  flush_challenge();
 }
 
 void Connection::flush_challenge() {

@@ -3,6 +3,7 @@
 // Is not: sockets, the table of peers (service.h).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -28,6 +29,8 @@ struct ConnectionOptions {
   Milliseconds handshake_timeout{10000};
   Milliseconds keepalive{10000};
   Http2Limits http2;
+  /// Of the end that listens: whether the peer whose certificate has this name may try a password.
+  std::function<Reason(const std::string& name)> may_try_password{};
 };
 
 class Connection {
@@ -72,6 +75,7 @@ class Connection {
 
  private:
   void advance(Instant now);
+  void begin_challenge();
   void take_challenge(Instant now);
   void take_streams(Instant now);
   void flush_challenge();

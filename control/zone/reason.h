@@ -43,7 +43,7 @@ enum class Reason : std::uint8_t {
 
 inline constexpr std::array<tls::RefusalInfo, 21> kZoneReasons{{
     {"too_many_from_source", "too many connections of this address wait for their handshake"},
-    {"too_many_waiting", "too many connections wait for their handshake"},
+    {"too_many_waiting", "too many connections wait for their handshake, or have come at once"},
     {"too_often", "this address connects too often"},
     {"too_slow", "the handshake took too long"},
     {"bad_message", "the other end sent what is no message of the zone handshake"},
@@ -52,7 +52,7 @@ inline constexpr std::array<tls::RefusalInfo, 21> kZoneReasons{{
     {"wrong_role", "the other end has the same role as this node; one must be edge, one core"},
     {"wrong_password", "the user or the password of the zone is another one at the other end"},
     {"after_wrong_password",
-     "this address gave a wrong password a moment ago and is not heard for a while"},
+     "this peer gave a wrong password from this address a moment ago and is not heard for a while"},
     {"wrong_proof", "the other end does not know the zone's password, although it asked for it"},
     {"refused_there", "the other end refused; its own log and `turnpikectl zone` say more"},
     {"bad_http2", "the other end sent what is no HTTP/2, or broke its rules"},

@@ -186,8 +186,11 @@ void Zone::on_arrival(int fd) {
     ++refused_.at(static_cast<std::size_t>(reason));
     return note_refusal({reason, "", to_string(from), now()}, "");
   }
-  arriving_.push_back(std::make_unique<Link>(*environment_.loop, std::move(tcp),
-                                             options_for(nullptr, Purpose::kSignallingByCore),
+  ConnectionOptions options = options_for(nullptr, Purpose::kSignallingByCore);
+  options.may_try_password = [this, ip = from.ip](const std::string& name) {
+    return admission_.try_password(ip, name, now());
+  };
+  arriving_.push_back(std::make_unique<Link>(*environment_.loop, std::move(tcp), std::move(options),
                                              *credentials_, handlers_for(nullptr, nullptr)));
   arriving_.back()->start();
 }
@@ -297,7 +300,7 @@ void Zone::on_open(Link& link, Peer* peer, Slot* slot) {
   if (slot == nullptr) {
     auto taken = take_arriving(link);
     admission_.settled(link.remote().ip);
-    admission_.passed_password(link.remote().ip);
+    admission_.passed_password(link.remote().ip, link.connection().peer_name());
     peer = peer_named(link.connection().peer_name());
     slot = &peer->slot(link.connection().peer_hello().purpose);
     // The core makes one only when it holds the older one for dead.
@@ -365,7 +368,7 @@ void Zone::on_refused(Link& link, Peer* peer, Slot* slot, Trouble trouble) {
     trouble.detail = link.tcp_trouble().empty() ? "no answer" : link.tcp_trouble();
   }
   if (environment_.role == Role::kEdge && trouble.reason == Reason::kWrongPassword) {
-    admission_.gave_wrong_password(link.remote().ip, now());
+    admission_.gave_wrong_password(link.remote().ip, link.connection().peer_name(), now());
   }
   ++refused_.at(static_cast<std::size_t>(trouble.reason));
   if (slot != nullptr) slot->last_trouble = trouble;

@@ -352,9 +352,34 @@ TEST_F(ZoneService, a_wrong_password_is_visible_at_both_ends_and_slowed_down) {
   EXPECT_FALSE(edge_->report()[0].peers[0].connections[0].up);
   EXPECT_EQ(notes_.find("sesame"), std::string::npos);
   EXPECT_EQ(notes_.find("says me"), std::string::npos);
-  Caller stranger(loop_, edge_config_.zones[0].listen);
-  EXPECT_TRUE(wait_for([&] { return stranger.broken || stranger.ended; }));
+}
+
+TEST_F(ZoneService, a_wrong_password_pauses_its_peer_and_no_other_behind_the_same_address) {
+  authority_.issue("second", {.common_name = "second", .alternative_names = "DNS:second.example"});
+  PeerConfig second = edge_config_.zones[0].peers[0];
+  second.name = "c2";
+  second.tls_name = "second.example";
+  second.sip_listen = {};
+  edge_config_.zones[0].peers.push_back(second);
+  edge_config_.zones[0].admission.password_pause_min = Seconds{60};
+  ServiceConfig sound = core_config_;
+  core_config_.zones[0].password_file = "open says me";
+  start_edge();
+  start_core();
+  EXPECT_TRUE(wait_for([this] { return refused(*edge_, Reason::kWrongPassword) >= 1; }));
+  // The same peer is not heard, even with the right password, and is told why; the other one is.
+  core_.reset();
+  core_config_.zones[0].password_file = "password";
+  start_core();
+  EXPECT_TRUE(wait_for([this] { return refused(*core_, Reason::kAfterWrongPassword) >= 1; }));
   EXPECT_GE(refused(*edge_, Reason::kAfterWrongPassword), 1U);
+  sound.zones[0].tls.certificate_file = authority_.path("second.pem");
+  sound.zones[0].tls.private_key_file = authority_.path("second.key");
+  sound.zones[0].peers[0].sip_listen = {};
+  auto other = Service::start(loop_, sound, callbacks());
+  ASSERT_TRUE(other);
+  EXPECT_TRUE(wait_for([this] { return edge_->report()[0].peers[1].up; })) << notes_;
+  EXPECT_FALSE(edge_->report()[0].peers[0].up);
 }
 
 TEST_F(ZoneService, a_certificate_of_another_name_is_refused_with_its_reason) {
