@@ -108,7 +108,10 @@ class Daemon {
   void on_drain_tick();
   void log_call(log::Level level, const call::CallSummary& call, const std::string& what);
   void log_end(const call::CallSummary& call, const std::string& why,
-               const std::vector<SessionStats>& stats);
+               const std::vector<SessionStats>& stats,
+               const std::array<diagnosis::Verdict, 2>& verdicts);
+  void log_silence(const call::CallSummary& call, const call::SessionSummary& session, Side side,
+                   const diagnosis::Verdict& verdict);
   std::string status() const;
 
   const config::Settings& settings_;
@@ -231,9 +234,10 @@ void Daemon::start_calls() {
   environment.log_detail = [this](const auto& call, const auto& what) {
     log_call(log::Level::kDebug, call, what);
   };
-  environment.ended = [this](const auto& call, const auto& why, const auto& stats) {
-    log_end(call, why, stats);
-  };
+  environment.ended = [this](const auto& call, const auto& why, const auto& stats,
+                             const auto& verdicts) { log_end(call, why, stats, verdicts); };
+  environment.silent = [this](const auto& call, const auto& session, Side side,
+                              const auto& verdict) { log_silence(call, session, side, verdict); };
   environment.flow_to = [this](const std::string& peer, std::uint16_t shard) {
     return pairing_ ? pairing_->flow_to(peer, shard) : std::uint16_t{0};
   };
@@ -511,7 +515,8 @@ void Daemon::log_call(log::Level level, const call::CallSummary& call, const std
 }
 
 void Daemon::log_end(const call::CallSummary& call, const std::string& why,
-                     const std::vector<SessionStats>& stats) {
+                     const std::vector<SessionStats>& stats,
+                     const std::array<diagnosis::Verdict, 2>& verdicts) {
   const auto seconds = std::chrono::duration_cast<Seconds>(loop::EventLoop::now() - call.created);
   std::array<LegTotals, 2> legs;
   for (const SessionStats& session : stats) {
@@ -530,7 +535,21 @@ void Daemon::log_end(const call::CallSummary& call, const std::string& why,
                          {"b_received", legs[1].received},
                          {"b_lost", legs[1].lost},
                          {"b_sent", legs[1].sent},
-                         {"b_drops", legs[1].drops_text()}});
+                         {"b_drops", legs[1].drops_text()},
+                         {"verdict_a", std::string(verdicts[0].info().id)},
+                         {"verdict_b", std::string(verdicts[1].info().id)}});
+}
+
+void Daemon::log_silence(const call::CallSummary& call, const call::SessionSummary& session,
+                         Side side, const diagnosis::Verdict& verdict) {
+  log_.warning("no_media", {{"call_id", call.call_id},
+                            {"session", api::to_string(session.id)},
+                            {"kind", session.kind},
+                            {"from_leg", side == Side::kA ? "a" : "b"},
+                            {"seconds", kSilenceTold.count()},
+                            {"verdict", std::string(verdict.info().id)},
+                            {"evidence", verdict.evidence},
+                            {"hint", std::string(verdict.info().remedy)}});
 }
 
 }  // namespace

@@ -59,6 +59,7 @@ class MuxIo final : public UdpIo {
   bool readable() const override { return sockets_->readable(); }
   SendResult send(const Send& send) override;
   SendResult post(const Send& send) override;
+  SendErrors errors_of(const SocketTag& tag) const override { return sockets_->errors_of(tag); }
 
  private:
   struct Leg {

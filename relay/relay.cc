@@ -107,6 +107,8 @@ Result<void> RelayImpl::start_shards() {
     setup.limits.streams_per_leg_max = config_.streams_per_leg_max;
     setup.limits.media_timeout = config_.media_timeout;
     setup.limits.keepalive_interval = config_.keepalive_interval;
+    setup.limits.silence_told = kSilenceTold;
+    setup.limits.quality_interval = kQualityInterval;
     setup.pair_role = config_.pair_role;
     setup.edge_flows = edge_flows_.get();
     setup.flow_fds = (*flow_fds)[i];

@@ -138,7 +138,7 @@ void Shard::apply(const Command& command, Instant now) {
       event_.session = {command.id.slot, command.id.generation, setup_.index};
       event_.token = command.token;
       if (!engine_.stats(command.id, event_.stats)) break;
-      transport_.report(command.id, event_.stats);
+      report(command.id, event_.stats);
       static_cast<void>(publish(event_));
       break;
     case CommandKind::kClose:
@@ -192,6 +192,18 @@ FlowReport Shard::flow_report(std::uint16_t edge, Instant now) const {
   return mux_ == nullptr || edge >= kEdgesMax ? FlowReport{} : mux_->flow_report(edge, now);
 }
 
+void Shard::report(const SocketTag& session, SessionStats& stats) const {
+  transport_.report(session, stats);
+  for (const Side side : {Side::kA, Side::kB}) {
+    LegEvidence& evidence = stats.legs[index_of(side)].evidence;
+    const SendErrors errors =
+        io_->errors_of({session.slot, session.generation, side, Component::kRtp});
+    evidence.sends_refused = errors.refused;
+    evidence.sends_unreachable = errors.unreachable;
+    evidence.send_error_last = errors.last;
+  }
+}
+
 void Shard::close_session(const Command& command) {
   event_ = Event{};
   event_.kind = EventKind::kSessionClosed;
@@ -199,7 +211,7 @@ void Shard::close_session(const Command& command) {
   event_.token = command.token;
   transport_.say_goodbye(command.id);
   if (!engine_.close(command.id, event_.stats)) return;
-  transport_.report(command.id, event_.stats);
+  report(command.id, event_.stats);
   transport_.close(command.id);
   SessionSockets& sockets = sockets_[command.id.slot];
   for_each_socket(command.id, [&](const SocketTag& tag) {

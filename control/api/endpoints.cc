@@ -31,6 +31,26 @@ Json drops_of(const auto& drops, auto&& count) {
   return named;
 }
 
+Json quality_json(const QualitySample& sample, Instant now) {
+  const auto decimal = [](std::uint32_t value, double unit) {
+    return static_cast<double>(value) / unit;
+  };
+  const bool known = sample.round_trip_us != 0;
+  return {{"mos", decimal(sample.mos_hundredths, 100)},
+          {"loss_percent", decimal(sample.loss_hundredths, 100)},
+          {"jitter_ms", decimal(sample.jitter_us, 1000)},
+          {"round_trip_ms", known ? Json(decimal(sample.round_trip_us, 1000)) : Json()},
+          {"age_seconds", age(sample.at, now)}};
+}
+
+Json qualities_json(const StreamQuality& quality, Instant now) {
+  if (quality.samples == 0) return Json();
+  return {{"samples", quality.samples},
+          {"average", quality_json(quality.average, now)},
+          {"lowest", quality_json(quality.lowest, now)},
+          {"highest", quality_json(quality.highest, now)}};
+}
+
 Json stream_json(const StreamStats& stream, Instant now) {
   return {{"ssrc", stream.ssrc},
           {"payload_type", stream.payload_type},
@@ -38,6 +58,7 @@ Json stream_json(const StreamStats& stream, Instant now) {
           {"bytes", stream.bytes},
           {"packets_lost", stream.packets_lost},
           {"jitter_timestamp_units", stream.jitter},
+          {"quality", qualities_json(stream.quality, now)},
           {"rtcp_packets", stream.rtcp_packets},
           {"replays", stream.replays},
           {"auth_failures", stream.auth_failures},
@@ -75,7 +96,18 @@ Json dtls_json(const TransportReport& transport) {
   return json;
 }
 
-Json leg_json(const call::LegSummary& summary, const LegStats& leg, Instant now) {
+Json verdict_json(const diagnosis::Verdict& verdict) {
+  const diagnosis::FindingInfo& info = verdict.info();
+  static constexpr std::array kWeights = {"fine", "explained", "fault"};
+  return {{"verdict", info.id},
+          {"weight", kWeights[static_cast<std::size_t>(info.weight)]},
+          {"meaning", info.text},
+          {"evidence", verdict.evidence},
+          {"remedy", info.remedy}};
+}
+
+Json leg_json(const call::LegSummary& summary, const diagnosis::LegVerdicts& verdicts,
+              const LegStats& leg, Instant now) {
   Json streams = Json::array();
   const std::size_t count = std::min<std::size_t>(leg.stream_count, leg.streams.size());
   for (std::size_t i = 0; i < count; ++i) streams.push_back(stream_json(leg.streams[i], now));
@@ -102,6 +134,10 @@ Json leg_json(const call::LegSummary& summary, const LegStats& leg, Instant now)
           {"rtcp_sent", leg.rtcp_sent},
           {"source_moves", leg.source_moves},
           {"last_packet_age_seconds", age(leg.last_packet, now)},
+          {"verdicts",
+           {{"received", verdict_json(verdicts.received)}, {"sent", verdict_json(verdicts.sent)}}},
+          {"round_trip_ms", leg.round_trip_us == 0 ? Json() : Json(leg.round_trip_us / 1000.0)},
+          {"sends_to", address_json(leg.evidence.destination)},
           {"drops", drops_of(leg.drops, [](std::uint32_t n) { return std::uint64_t{n}; })},
           {"streams", std::move(streams)}};
 }
@@ -300,8 +336,12 @@ bool Endpoints::on_event(const Event& event) {
   const Instant now = context_.clock();
   Json answer{{"id", to_string(event.session)}, {"kind", waiting.session.kind}};
   answer.update(call_json(waiting.call, now));
-  answer["legs"] = {{"a", leg_json(waiting.session.legs[0], event.stats.legs[0], now)},
-                    {"b", leg_json(waiting.session.legs[1], event.stats.legs[1], now)}};
+  const auto verdicts = diagnosis::judge(waiting.session.signalled, event.stats, now);
+  const auto leg = [&](Side side) {
+    const unsigned i = index_of(side);
+    return leg_json(waiting.session.legs[i], verdicts[i], event.stats.legs[i], now);
+  };
+  answer["legs"] = {{"a", leg(Side::kA)}, {"b", leg(Side::kB)}};
   waiting.respond(json_response(200, answer));
   return true;
 }

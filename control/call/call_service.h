@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "control/call/network.h"
+#include "control/diagnosis/diagnosis.h"
 #include "control/ng/value.h"
 #include "turnpike/address.h"
 #include "turnpike/command.h"
@@ -121,6 +122,7 @@ struct SessionSummary {
   SessionId id;
   std::string kind;  ///< "audio"
   std::array<LegSummary, 2> legs;
+  diagnosis::Signalling signalled{};
 };
 
 /// What an operator sees of a call.
@@ -155,9 +157,15 @@ class CallService {
     /// Microseconds since 1970; empty = the system's clock.
     std::function<std::int64_t()> unix_time_us{};
     /// A call has ended, and why. `stats`: the last figures of its sessions, as far as they came.
+    /// `verdicts`: by side, the one of its sessions that weighs most.
     std::function<void(const CallSummary&, const std::string& why,
-                       const std::vector<SessionStats>& stats)>
+                       const std::vector<SessionStats>& stats,
+                       const std::array<diagnosis::Verdict, 2>& verdicts)>
         ended{};
+    /// In an answered call nothing has come from that side for kSilenceTold, though it should, or
+    /// nothing that could go on; and why.
+    std::function<void(const CallSummary&, const SessionSummary&, Side, const diagnosis::Verdict&)>
+        silent{};
     /// Carriage::flow of a session that another node of the pair ("ZONE/PEER") has on `shard`.
     std::function<std::uint16_t(const std::string& peer, std::uint16_t shard)> flow_to{};
     /// Whether media can go to and from that node now, on this shard of the core; -1: on any.

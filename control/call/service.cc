@@ -345,7 +345,7 @@ void Service::end(const std::string& call_id, const char* why, Gatherer::Done do
     if (!environment_.ended) return;
     std::vector<SessionStats> figures;
     for (const auto& [id, figure] : stats) figures.push_back(figure);
-    environment_.ended(summary, why, figures);
+    environment_.ended(summary, why, figures, verdicts_at_end(summary, stats));
   };
   relay_.erase_record(known->second.record_key);
   for (const SessionId id : sessions) call_id_by_session_.erase(id);
@@ -368,6 +368,8 @@ void Service::on_event(const Event& event) {
       return gatherer_.on_event(event);
     case EventKind::kMediaTimeout:
       return on_media_timeout(event);
+    case EventKind::kSilent:
+      return on_silence(event);
     case EventKind::kIceState:
     case EventKind::kDtlsState:
       return on_transport_state(event);

@@ -44,6 +44,8 @@ class Service final : public CallService {
   Gatherer::Done reply_with_statistics(const Call& call, ReplyFunction reply) const;
   CallSummary summary_of(const Call& call) const;
   void log(const Call& call, const std::string& what) const;
+  std::array<diagnosis::Verdict, 2> verdicts_at_end(const CallSummary& summary,
+                                                    const StatsBySession& stats) const;
   void log_detail(const Call& call, const std::string& what) const;
 
   /// Makes `next` the call's state; index and record follow, and sessions that it gave up end.
@@ -54,6 +56,7 @@ class Service final : public CallService {
   bool find_interfaces(Call& call) const;
   bool may_adopt(Call& call, std::uint64_t key) const;
   void on_media_timeout(const Event& event);
+  void on_silence(const Event& event);
   void on_transport_state(const Event& event);
   /// Why a call has had its time; nullptr = it goes on.
   const char* end_of_time(const Call& call, Instant moment) const;

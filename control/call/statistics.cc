@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "control/call/bundle.h"
+#include "control/call/signalling.h"
 
 namespace turnpike::call {
 namespace {
@@ -46,7 +47,33 @@ Value::Dict endpoint_of(const SocketAddress& address) {
   return dict;
 }
 
-Value::Dict ssrcs_of(const LegStats& leg) {
+// In the units that clients of the protocol know: MOS in tenths, milliseconds, microseconds, whole
+// percents.
+Value::Dict quality_of(const QualitySample& sample, const LegStats& leg) {
+  Value::Dict dict;
+  put_number(dict, "MOS", (sample.mos_hundredths + 5) / 10);
+  put_number(dict, "round-trip time", sample.round_trip_us);
+  put_number(dict, "round-trip time leg", leg.round_trip_us);
+  put_number(dict, "jitter", sample.jitter_us / 1000);
+  put_number(dict, "packet loss", (sample.loss_hundredths + 50) / 100);
+  return dict;
+}
+
+void put_quality(Value::Dict& figures, const StreamQuality& quality, const LegStats& leg,
+                 const Moment& now) {
+  if (quality.samples == 0) return;
+  Value::Dict average = quality_of(quality.average, leg);
+  put_number(average, "samples", quality.samples);
+  put_dict(figures, "average MOS", std::move(average));
+  for (const auto& [name, sample] :
+       {std::pair{"lowest MOS", &quality.lowest}, std::pair{"highest MOS", &quality.highest}}) {
+    Value::Dict extreme = quality_of(*sample, leg);
+    put_number(extreme, "reported at", unix_seconds(sample->at, now));
+    put_dict(figures, name, std::move(extreme));
+  }
+}
+
+Value::Dict ssrcs_of(const LegStats& leg, const Moment& now) {
   Value::Dict dict;
   for (std::uint32_t i = 0; i < leg.stream_count && i < kStreamsPerLegMax; ++i) {
     const StreamStats& stream = leg.streams[i];
@@ -56,6 +83,7 @@ Value::Dict ssrcs_of(const LegStats& leg) {
     put_number(figures, "packets lost", stream.packets_lost);
     put_number(figures, "jitter", stream.jitter);
     put_number(figures, "payload type", stream.payload_type);
+    put_quality(figures, stream.quality, leg, now);
     put_dict(dict, std::to_string(stream.ssrc), std::move(figures));
   }
   return dict;
@@ -92,7 +120,27 @@ Value::Dict stream_of(const CallMedia& transport, Side which, Component componen
   if (is_rtp) put_number(stats, "bytes", leg.bytes_received);
   if (is_rtp) put_number(stats, "errors", errors_of(leg));
   put_dict(dict, "stats", std::move(stats));
-  if (is_rtp) put_dict(dict, "SSRC", ssrcs_of(leg));
+  if (is_rtp) put_dict(dict, "SSRC", ssrcs_of(leg, now));
+  return dict;
+}
+
+void put_verdict(Value::Dict& dict, const char* key, const diagnosis::Verdict& verdict) {
+  Value::Dict entry;
+  put_text(entry, "verdict", verdict.info().id);
+  put_text(entry, "meaning", verdict.info().text);
+  put_text(entry, "evidence", verdict.evidence);
+  put_text(entry, "remedy", verdict.info().remedy);
+  put_dict(dict, key, std::move(entry));
+}
+
+Value::Dict diagnosis_of(const Call& call, const CallMedia& media, Side which,
+                         const StatsBySession& stats, const Moment& now) {
+  Value::Dict dict;
+  const auto found = stats.find(media.session);
+  if (found == stats.end()) return dict;
+  const auto verdicts = diagnosis::judge(signalling_of(call, media), found->second, now.monotonic);
+  put_verdict(dict, "received", verdicts[index_of(which)].received);
+  put_verdict(dict, "sent", verdicts[index_of(which)].sent);
   return dict;
 }
 
@@ -121,6 +169,7 @@ Value::Dict tag_of(const Call& call, Side which, const StatsBySession& stats, co
     put_text(entry, "protocol", sdp::name_of(media.sides[index_of(which)].profile));
     put_list(entry, "flags", Value::List{});
     put_list(entry, "streams", std::move(streams));
+    put_dict(entry, "diagnosis", diagnosis_of(call, media, which, stats, now));
     medias.emplace_back(std::move(entry));
   }
   put_list(dict, "medias", std::move(medias));
@@ -151,7 +200,7 @@ Value::Dict statistics_of(const Call& call, const StatsBySession& stats, const M
   Value::Dict ssrcs;
   for (const auto& [id, session] : stats) {
     for (const LegStats& leg : session.legs) {
-      for (auto& [ssrc, figures] : ssrcs_of(leg)) {
+      for (auto& [ssrc, figures] : ssrcs_of(leg, now)) {
         const bool known =
             std::any_of(ssrcs.begin(), ssrcs.end(),
                         [&name = ssrc](const auto& entry) { return entry.first == name; });

@@ -3,6 +3,7 @@
 
 #include "control/call/bundle.h"
 #include "control/call/service.h"
+#include "control/call/signalling.h"
 
 namespace turnpike::call {
 
@@ -11,7 +12,7 @@ CallSummary Service::summary_of(const Call& call) const {
                       call.created, call.answered,           {}};
   const auto add = [&](const CallMedia& media, const std::string& kind) {
     if (!media.has_session()) return;
-    SessionSummary session{media.session, kind, {}};
+    SessionSummary session{media.session, kind, {}, signalling_of(call, media)};
     for (const Side side : {Side::kA, Side::kB}) {
       const CallMedia& transport = transport_of_line(call, media, side);
       const MediaSide& own = transport.sides[index_of(side)];
@@ -45,6 +46,51 @@ std::vector<CallSummary> Service::calls() const {
   summaries.reserve(call_by_id_.size());
   for (const auto& [id, call] : call_by_id_) summaries.push_back(summary_of(call));
   return summaries;
+}
+
+std::array<diagnosis::Verdict, 2> Service::verdicts_at_end(const CallSummary& summary,
+                                                           const StatsBySession& stats) const {
+  std::array<diagnosis::Verdict, 2> worst;
+  bool any = false;
+  for (const SessionSummary& session : summary.sessions) {
+    const auto found = stats.find(session.id);
+    if (found == stats.end()) continue;
+    const auto verdicts =
+        diagnosis::judge_at_end(session.signalled, found->second, environment_.clock());
+    for (std::size_t side = 0; side < worst.size(); ++side) {
+      const diagnosis::Verdict& verdict = verdicts[side].worse();
+      const bool worse = verdict.info().weight > worst[side].info().weight;
+      if (!any || worse) worst[side] = verdict;
+    }
+    any = true;
+  }
+  if (!any) worst.fill({diagnosis::Finding::kNoFigures, {}});
+  return worst;
+}
+
+void Service::on_silence(const Event& event) {
+  const auto index = call_id_by_session_.find(event.session);
+  if (index == call_id_by_session_.end() || !environment_.silent) return;
+  const auto tell = [this, id = index->second, session = event.session,
+                     side = event.side](const StatsBySession& stats) {
+    const auto call = call_by_id_.find(id);
+    const auto found = stats.find(session);
+    if (call == call_by_id_.end() || !call->second.answered || found == stats.end()) return;
+    const CallSummary summary = summary_of(call->second);
+    for (const SessionSummary& one : summary.sessions) {
+      if (one.id != session || one.kind != "audio") continue;  // a camera may be off
+      const auto verdicts = diagnosis::judge(one.signalled, found->second, environment_.clock());
+      const diagnosis::LegVerdicts& leg = verdicts[index_of(side)];
+      const diagnosis::LegVerdicts& opposite = verdicts[index_of(other(side))];
+      // What arrives and goes nowhere is a matter of the leg that it would leave by.
+      const bool heard = leg.received.info().weight == diagnosis::Weight::kFine;
+      const diagnosis::Verdict& verdict = heard ? opposite.sent : leg.received;
+      // It may have come back while the figures were on their way.
+      if (verdict.info().weight == diagnosis::Weight::kFine) continue;
+      environment_.silent(summary, one, side, verdict);
+    }
+  };
+  gatherer_.query({event.session}, environment_.clock(), tell);
 }
 
 }  // namespace turnpike::call

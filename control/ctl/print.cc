@@ -1,7 +1,9 @@
 // Tables and paragraphs from JSON.
 #include "control/ctl/print.h"
 
+#include <array>
 #include <cstdint>
+#include <cstdio>
 #include <vector>
 
 #include "control/ctl/text.h"
@@ -106,10 +108,46 @@ std::string dtls_text(const Json& dtls) {
   return text + "\n";
 }
 
+// Of answers of a daemon that judges; an older one does not.
+std::string verdict_text(const char* direction, const Json& verdicts, const char* which) {
+  if (!verdicts.is_object()) return {};
+  const Json& verdict = verdicts.at(which);
+  std::string text = std::string("  ") + direction + shown(verdict.at("verdict")) + ": " +
+                     shown(verdict.at("meaning"));
+  const std::string evidence = shown(verdict.at("evidence"));
+  if (!evidence.empty()) text += " (" + evidence + ")";
+  text += "\n";
+  const std::string remedy = shown(verdict.at("remedy"));
+  return remedy.empty() ? text : text + "            " + remedy + "\n";
+}
+
+// A number with one or two decimals as JSON has it, cut there.
+std::string decimal(const Json& value) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.2f", value.get<double>());
+  return text.data();
+}
+
+std::string quality_text(const Json& quality) {
+  if (!quality.is_object()) return {};
+  const Json& average = quality.at("average");
+  std::string text = "    quality: MOS " + decimal(average.at("mos")) + " (lowest " +
+                     decimal(quality.at("lowest").at("mos")) + ", " +
+                     ago(quality.at("lowest").at("age_seconds")) + "), loss " +
+                     decimal(average.at("loss_percent")) + " %, jitter " +
+                     decimal(average.at("jitter_ms")) + " ms";
+  const Json& round_trip = average.at("round_trip_ms");
+  if (!round_trip.is_null()) text += ", round trip " + decimal(round_trip) + " ms";
+  return text + "\n";
+}
+
 std::string leg_text(const char* title, const Json& leg) {
   std::string text =
       std::string(title) + ", last packet " + ago(leg.at("last_packet_age_seconds")) + "\n";
   text += "  " + shown(leg.at("interface")) + ", " + place(leg) + ", " + protection(leg) + "\n";
+  const Json verdicts = leg.value("verdicts", Json());
+  text += verdict_text("from it   ", verdicts, "received");
+  text += verdict_text("to it     ", verdicts, "sent");
   text += ice_text(leg.value("ice", Json())) + dtls_text(leg.value("dtls", Json()));
   text += "  received  " + number(leg.at("packets_received")) + " packets, " +
           number(leg.at("bytes_received")) + " bytes, " + number(leg.at("rtcp_received")) +
@@ -123,6 +161,7 @@ std::string leg_text(const char* title, const Json& leg) {
             number(stream.at("jitter_timestamp_units")) + " timestamp units, " +
             number(stream.at("replays")) + " replayed, " + number(stream.at("auth_failures")) +
             " not authentic, last " + ago(stream.at("last_packet_age_seconds")) + "\n";
+    text += quality_text(stream.value("quality", Json()));
   }
   return text + drops_text(leg.at("drops"), "  ");
 }

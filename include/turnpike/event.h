@@ -6,9 +6,13 @@
 #include "turnpike/address.h"
 #include "turnpike/ids.h"
 #include "turnpike/stats.h"
+#include "turnpike/time.h"
 #include "turnpike/transport.h"
 
 namespace turnpike {
+
+/// Nobody hears the other one for so long: worth a line for who looks for a fault.
+constexpr Seconds kSilenceTold{10};
 
 enum class EventKind : std::uint8_t {
   kSessionStats,   ///< answer to Relay::query_session
@@ -16,6 +20,7 @@ enum class EventKind : std::uint8_t {
   /// Nothing from `side` that could go on to the other one's remote end for
   /// RelayConfig::media_timeout, though it expects_media.
   kMediaTimeout,
+  kSilent,  ///< the same for kSilenceTold; once, until there was some again or signalling spoke
   kSourceMoved,  ///< leg `side` follows its remote end to `source`
   kIceState,     ///< of leg `side` is `ice` now
   kDtlsState,    ///< of leg `side` is `dtls` now; with kFailed `dtls_failure` says why

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "turnpike/address.h"
 #include "turnpike/ids.h"
 #include "turnpike/keying.h"
 #include "turnpike/time.h"
@@ -122,6 +123,25 @@ struct ShardCounters {
   std::array<Counter, kDropReasonCount> drops;
 };
 
+constexpr Seconds kQualityInterval{5};
+
+/// How a stream of audio was over kQualityInterval.
+struct QualitySample {
+  Instant at{};
+  std::uint16_t mos_hundredths = 0;   ///< 100-450; 0: there is no sample
+  std::uint16_t loss_hundredths = 0;  ///< of a percent: 10000 = nothing arrived
+  std::uint32_t jitter_us = 0;
+  std::uint32_t round_trip_us = 0;  ///< between both ends; 0: no RTCP told
+};
+
+/// The quality of one stream so far.
+struct StreamQuality {
+  std::uint32_t samples = 0;
+  QualitySample average;  ///< `at`: of the newest sample
+  QualitySample lowest;   ///< by its MOS, the first such
+  QualitySample highest;
+};
+
 /// One SSRC received on one leg, as reported at query and at the end of a session.
 struct StreamStats {
   std::uint32_t ssrc = 0;
@@ -136,9 +156,26 @@ struct StreamStats {
   std::uint32_t rollover_counter = 0;
   Instant first_packet{};
   Instant last_packet{};
+  StreamQuality quality;
 };
 
 constexpr std::size_t kStreamsPerLegMax = 16;
+
+/// What explains that media is missing on a leg; none of it costs a packet that is good.
+struct LegEvidence {
+  SocketAddress destination;        ///< where its RTP goes now; unset: nowhere
+  SocketAddress refused_source;     ///< of the newest packet that came from a wrong one
+  Instant refused_last{};           ///< when that was
+  SocketAddress unverified_source;  ///< of the newest packet whose tag did not verify
+  Instant unverified_last{};
+  /// RTP and RTCP accepted before the remote end's present key came into use.
+  std::uint64_t received_before_keys = 0;
+  std::uint32_t unverified = 0;         ///< packets whose tag did not verify since then
+  std::uint32_t unencrypted = 0;        ///< of these, what was plain RTP or RTCP beyond doubt
+  std::uint32_t sends_refused = 0;      ///< ICMP said that nobody listens where we send
+  std::uint32_t sends_unreachable = 0;  ///< ICMP or the kernel said that there is no way there
+  Instant send_error_last{};
+};
 
 /// One leg's figures. "received" is from its remote end, "sent" is towards it.
 struct LegStats {
@@ -152,6 +189,9 @@ struct LegStats {
   std::array<std::uint32_t, kDropReasonCount> drops{};
   Instant last_packet{};
   Instant last_carried{};  ///< newest packet that could go on to the other leg's remote end
+  std::uint32_t round_trip_us = 0;  ///< between us and the remote end, by RTCP; 0: not known
+  std::uint32_t clock_rate_hz = 0;  ///< that its jitter is counted in
+  LegEvidence evidence;
   TransportReport transport;
   std::uint32_t stream_count = 0;
   std::array<StreamStats, kStreamsPerLegMax> streams{};

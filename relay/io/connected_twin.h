@@ -3,6 +3,7 @@
 // is and goes on to hear everybody else. Hides how two sockets come to share a port.
 #pragma once
 
+#include "relay/io/udp_io.h"
 #include "turnpike/address.h"
 
 namespace turnpike {
@@ -14,5 +15,12 @@ int open_connected_twin(int fd, const SocketAddress& destination);
 
 /// Connects the twin to another address. False when the kernel refuses.
 bool reconnect_twin(int twin, const SocketAddress& destination);
+
+/// Takes ICMP errors out of the twin's queue, where they would make epoll report it for ever, and
+/// adds them to `errors`. Few at a time.
+void take_errors(int twin, SendErrors& errors);
+
+/// Adds an errno of a send: one of those that say that there is no way to the address, or nothing.
+void note_send_error(int error, SendErrors& errors);
 
 }  // namespace turnpike

@@ -161,12 +161,22 @@ class SocketsIo final : public UdpIo {
       const SendResult result = transmit(from.twin, send, nullptr, 0);
       // An error may be that of an earlier datagram (ICMP): this one goes the other way.
       if (result != SendResult::kFailed) return result;
+      take_errors(from.twin, from.errors);
     } else if (send.tag.component == Component::kRtp && wants_twin(from)) {
       connect_twin(from, send.tag);
     }
     sockaddr_storage to;
     const socklen_t to_bytes = to_sockaddr(send.destination, to);
-    return transmit(from.fd_towards(send.destination), send, as_sockaddr(to), to_bytes);
+    const SendResult result =
+        transmit(from.fd_towards(send.destination), send, as_sockaddr(to), to_bytes);
+    if (result == SendResult::kFailed) note_send_error(errno, from.errors);
+    return result;
+  }
+
+  SendErrors errors_of(const SocketTag& tag) const override {
+    const Entry& of =
+        entries_[std::size_t{tag.slot} * 4 + index_of(tag.side) * 2 + index_of(tag.component)];
+    return of.generation == tag.generation ? of.errors : SendErrors{};
   }
 
  private:
@@ -191,6 +201,7 @@ class SocketsIo final : public UdpIo {
     Queue bound;
     Queue other_queue;
     Queue connected_queue;
+    SendErrors errors;
 
     int fd_towards(const SocketAddress& to) const {
       return other >= 0 && to.ip.family == other_family ? other : fd;
@@ -288,7 +299,10 @@ class SocketsIo final : public UdpIo {
     const int fd = by_twin ? from.twin : by_other ? from.other : from.fd;
     const ssize_t length = recvfrom(fd, packet->data, kPayloadBytesMax, MSG_DONTWAIT | MSG_TRUNC,
                                     reinterpret_cast<sockaddr*>(&source), &source_bytes);
-    if (length < 0) return false;  // EAGAIN, or an ICMP error that is evidence at most
+    if (length < 0) {  // EAGAIN, or an ICMP error
+      if (by_twin) take_errors(fd, from.errors);
+      return false;
+    }
     packet->length = static_cast<std::uint32_t>(length);
     packet->source = from_sockaddr(source);
     packet->tag = tag;

@@ -5,6 +5,7 @@
 #include "relay/core/packet.h"
 #include "turnpike/address.h"
 #include "turnpike/stats.h"
+#include "turnpike/time.h"
 
 namespace turnpike {
 
@@ -15,6 +16,13 @@ enum class SendResult : std::uint8_t {
   kFailed,
   kUnbound,  ///< the shared flow has no address at the other end
   kWaiting,  ///< of post(): it leaves when the turn ends, at the latest; its fate is told then
+};
+
+/// What came back instead of an answer, of one socket since it was added.
+struct SendErrors {
+  std::uint32_t refused = 0;      ///< nobody listens at the port (ICMP)
+  std::uint32_t unreachable = 0;  ///< no route, no neighbour, or a filter on the way (ICMP, ours)
+  Instant last{};
 };
 
 constexpr std::uint32_t kSharedSlot = 0xffffffff;
@@ -69,6 +77,11 @@ class UdpIo {
   /// As send(), but may keep it (kWaiting) until end_turn(), to send it together with others. Those
   /// of one socket and component stay in order.
   virtual SendResult post(const Send& send) { return this->send(send); }
+  /// Only what the kernel tells: of ICMP, what concerns an address that is sent to often.
+  virtual SendErrors errors_of(const SocketTag& tag) const {
+    static_cast<void>(tag);
+    return {};
+  }
 };
 
 }  // namespace turnpike

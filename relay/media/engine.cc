@@ -71,6 +71,7 @@ void Engine::handle(Instant now, Batch& batch, Outbox& out, Notices& notices) {
       const SrtpJob& done = jobs_[job++];
       if (done.status != SrtpStatus::kOk) {
         count_failure(work, done.status);
+        if (done.status == SrtpStatus::kAuthFailed) note_unverified(work, now);
         note_replay(work, done, now, notices);
         drop(work, reason_of(done.status, work.rtcp));
         continue;
@@ -166,6 +167,7 @@ bool Engine::admit_source(Work& work, Instant now) {
     return drop(work, DropReason::kUnexpectedComponent), false;
   }
   if (packet.source.port < kFirstUnprivilegedPort) {
+    note_refused_source(leg, packet.source, now);
     return drop(work, DropReason::kReservedSourcePort), false;
   }
   if (is_keyed(leg.receive)) {
@@ -178,6 +180,7 @@ bool Engine::admit_source(Work& work, Instant now) {
     return drop(work, DropReason::kMalformedRtcp), false;
   }
   if (!accept_plain(leg, packet.tag.component, packet.source, now)) {
+    note_refused_source(leg, packet.source, now);
     return drop(work, DropReason::kWrongSource), false;
   }
   work.stream = find_stream(leg, work.ssrc);
@@ -247,15 +250,10 @@ bool Engine::accept(Work& work, std::uint64_t index, Instant now, Notices& notic
     }
   }
   leg.last_packet = now;
-  if (is_reachable(*work.sender)) {
-    leg.last_carried = now;
-    if (leg.timed_out) {
-      leg.timed_out = false;
-      set_timer(work.line, now);
-    }
-  }
+  if (is_reachable(*work.sender)) note_carried(leg, work.line, now);
   if (work.rtcp) {
     ++leg.rtcp_received;
+    note_reports(work, now);
     if (work.stream != nullptr) {
       ++work.stream->rtcp_packets;
       work.stream->last_packet = now;
@@ -266,6 +264,14 @@ bool Engine::accept(Work& work, std::uint64_t index, Instant now, Notices& notic
   leg.bytes_received += packet.length;
   count_rtp(*work.stream, work.rtp, packet.length, leg.config.clock_rate_hz, now);
   return true;
+}
+
+void Engine::note_carried(LegState& leg, std::uint32_t line, Instant now) {
+  leg.last_carried = now;
+  if (!leg.timed_out && !leg.silence_told) return;
+  leg.timed_out = false;
+  leg.silence_told = false;
+  set_timer(line, now);
 }
 
 bool Engine::note_index(StreamState& stream, bool rtcp, std::uint64_t index) const {

@@ -27,6 +27,8 @@ struct EngineLimits {
   std::uint32_t streams_per_leg_max = 8;
   Seconds media_timeout{60};       ///< 0 = never
   Seconds keepalive_interval{15};  ///< 0 = never
+  Seconds silence_told{0};         ///< kSilent; 0 = never
+  Seconds quality_interval{0};     ///< between two samples of a stream's quality; 0 = none
   SrtpLibrary srtp_library = SrtpLibrary::kAuto;
 };
 
@@ -145,6 +147,11 @@ class Engine {
   void count_failure(Work& work, SrtpStatus status);
   void note_source(const Work& work, Heard heard, Instant now, Notices& notices);
   bool accept(Work& work, std::uint64_t index, Instant now, Notices& notices);
+  void note_carried(LegState& leg, std::uint32_t line, Instant now);
+  void note_refused_source(LegState& leg, const SocketAddress& source, Instant now);
+  void note_unverified(const Work& work, Instant now);
+  void note_reports(const Work& work, Instant now);
+  void sample_quality(std::uint32_t slot, Instant now);
   bool attach_stream(Work& work, Instant now);
   std::uint32_t stream_limit(const Work& work) const;
   bool evict_idle(LegState& leg, const SocketTag& tag, Instant now);
@@ -181,6 +188,8 @@ class Engine {
   void resume(LegState& leg, Instant now);
   void set_timer(std::uint32_t slot, Instant now);
   void check_leg(std::uint32_t slot, Side side, Instant now, Outbox& out, Notices& notices);
+  Instant silence_due(const LegState& leg) const;
+  void check_silence(std::uint32_t slot, Side side, Instant now, Notices& notices);
   void rekey(SessionState& session, std::uint32_t slot, Side side, const LegConfig& previous);
   const PastKeys* find_past_keys(const SocketTag& leg, const SrtpKeying& receive,
                                  const SrtpKeying& send) const;

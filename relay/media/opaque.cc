@@ -34,21 +34,19 @@ void Engine::pass(Work& work, Instant now, Outbox& out) {
     if (!work.destination.is_set()) return drop(work, DropReason::kNoDestination);
   } else {
     if (packet.source.port < kFirstUnprivilegedPort) {
+      note_refused_source(*work.from, packet.source, now);
       return drop(work, DropReason::kReservedSourcePort);
     }
     const std::optional<std::uint8_t> number = source_number(work, now);
-    if (!number) return drop(work, DropReason::kWrongSource);
+    if (!number) {
+      note_refused_source(*work.from, packet.source, now);
+      return drop(work, DropReason::kWrongSource);
+    }
     work.destination = address_of_source(*number);
   }
   work.from->last_packet = now;
   // What nobody has verified keeps no call alive.
-  if (from_core || is_named_source(work)) {
-    work.from->last_carried = now;
-    if (work.from->timed_out) {
-      work.from->timed_out = false;
-      set_timer(packet.tag.slot, now);
-    }
-  }
+  if (from_core || is_named_source(work)) note_carried(*work.from, packet.tag.slot, now);
   if (work.rtcp) {
     ++work.from->rtcp_received;
   } else {

@@ -46,6 +46,7 @@ void Engine::open(const SocketTag& id, MediaKind kind,
     session.legs[side].other_local = other_local[side];
     session.legs[side].expects_since = now;
   }
+  session.quality_at = now + limits_.quality_interval;
   session.generation = id.generation;
   counters_.sessions_opened.add();
   set_timer(id.slot, now);
@@ -73,6 +74,7 @@ void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config,
   secure_wipe(&previous, sizeof previous);
   leg.expects_since = now;
   leg.timed_out = false;
+  leg.silence_told = false;
   set_timer(id.slot, now);
 }
 
@@ -122,6 +124,8 @@ void Engine::rekey(SessionState& session, std::uint32_t slot, Side side,
     wipe_srtp_context(leg.receive);
     static_cast<void>(derive_srtp_context(leg.config.receive, leg.receive));
     forget_received(leg);
+    leg.evidence.received_before_keys = leg.packets_received + leg.rtcp_received;
+    leg.evidence.unverified = leg.evidence.unencrypted = 0;
   }
   if (new_send) {
     transform_.forget(cache_slot_of(slot, side, false));
@@ -144,10 +148,14 @@ LegStats Engine::leg_stats(std::uint32_t slot, Side side) const {
   stats.drops = leg.drops;
   stats.last_packet = leg.last_packet;
   stats.last_carried = leg.last_carried;
+  stats.round_trip_us = leg.round_trip_us;
+  stats.clock_rate_hz = leg.config.clock_rate_hz;
   const std::uint32_t transport = transport_slot(slot, side);
   if (transport == kNoLine) return stats;
   const LegState& receiver = arena_.session(transport).legs[index_of(side)];
   stats.transport.suite = receiver.receive.suite;
+  stats.evidence = receiver.evidence;
+  stats.evidence.destination = receiver.component[0].destination;
   for (std::uint32_t i = receiver.first_stream; i != kNoStream; i = arena_.stream(i).next) {
     if (arena_.stream(i).line != slot) continue;
     if (stats.stream_count == stats.streams.size()) break;
@@ -187,6 +195,7 @@ void Engine::resume(Instant now) {
   for (std::uint32_t slot = 0; slot < arena_.session_capacity(); ++slot) {
     SessionState& session = arena_.session(slot);
     if (session.generation == 0) continue;
+    session.quality_at = now + limits_.quality_interval;
     for (LegState& leg : session.legs) {
       resume(leg, now);
       if (leg.config.opaque) restore_client(slot, leg);
@@ -199,9 +208,13 @@ void Engine::resume(LegState& leg, Instant now) {
   // Nobody listened for a while: that is no silence of the remote end.
   leg.expects_since = now;
   leg.timed_out = false;
+  leg.silence_told = false;
   // A time that is still to come would hold what waits for it up until then.
   leg.last_packet = std::min(leg.last_packet, now);
   leg.last_carried = std::min(leg.last_carried, now);
+  for (Instant* time : {&leg.evidence.refused_last, &leg.evidence.unverified_last}) {
+    *time = std::min(*time, now);
+  }
   for (ComponentState& state : leg.component) {
     if (state.last_from_destination != Instant{}) state.last_from_destination = now;
     for (Instant* time : {&state.candidate_since, &state.candidate_last, &state.contested,
@@ -218,14 +231,34 @@ void Engine::resume(LegState& leg, Instant now) {
 
 void Engine::not_noticed(const Notice& notice, Instant now) {
   SessionState* session = arena_.find(notice.slot, notice.generation);
-  if (session == nullptr || notice.kind != EventKind::kMediaTimeout) return;
-  session->legs[index_of(notice.side)].timed_out = false;
+  if (session == nullptr) return;
+  LegState& leg = session->legs[index_of(notice.side)];
+  if (notice.kind == EventKind::kMediaTimeout) leg.timed_out = false;
+  if (notice.kind == EventKind::kSilent) leg.silence_told = false;
   set_timer(notice.slot, now);
+}
+
+Instant Engine::silence_due(const LegState& leg) const {
+  if (limits_.silence_told.count() == 0 || !leg.config.expects_media || leg.silence_told) {
+    return Instant::max();
+  }
+  return std::max(leg.last_carried, leg.expects_since) + limits_.silence_told;
+}
+
+void Engine::check_silence(std::uint32_t slot, Side side, Instant now, Notices& notices) {
+  SessionState& session = arena_.session(slot);
+  LegState& leg = session.legs[index_of(side)];
+  if (silence_due(leg) > now) return;
+  leg.silence_told = true;
+  static_cast<void>(
+      notices.push({EventKind::kSilent, slot, session.generation, side, Component::kRtp, {}}));
 }
 
 void Engine::set_timer(std::uint32_t slot, Instant now) {
   Instant due = Instant::max();
+  if (limits_.quality_interval.count() != 0) due = arena_.session(slot).quality_at;
   for (const LegState& leg : arena_.session(slot).legs) {
+    due = std::min(due, silence_due(leg));
     if (limits_.media_timeout.count() != 0 && leg.config.expects_media && !leg.timed_out) {
       due = std::min(due, std::max(leg.last_carried, leg.expects_since) + limits_.media_timeout);
     }
@@ -246,11 +279,15 @@ void Engine::set_timer(std::uint32_t slot, Instant now) {
 
 void Engine::on_deadline(Instant now, Outbox& out, Notices& notices) {
   std::uint32_t slot = 0;
-  // Room for one session: four keep-alives and two timeouts.
-  while (out.size() + 4 <= kBatchPacketsMax && notices.items().size() + 2 <= kBatchPacketsMax &&
+  // Room for one session: four keep-alives, two timeouts and twice silence.
+  while (out.size() + 4 <= kBatchPacketsMax && notices.items().size() + 4 <= kBatchPacketsMax &&
          timers_.pop_due(now, slot)) {
     if (arena_.session(slot).generation == 0) continue;
-    for (const Side side : {Side::kA, Side::kB}) check_leg(slot, side, now, out, notices);
+    for (const Side side : {Side::kA, Side::kB}) {
+      check_silence(slot, side, now, notices);
+      check_leg(slot, side, now, out, notices);
+    }
+    sample_quality(slot, now);
     set_timer(slot, now);
   }
 }

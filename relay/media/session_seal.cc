@@ -116,6 +116,18 @@ bool other_holds_together(const LegState& leg) {
   return other[1].is_set() && other[0].ip.family != leg.local[0].ip.family;
 }
 
+bool evidence_holds_together(const LegEvidence& evidence) {
+  return is_address(evidence.destination) && is_address(evidence.refused_source) &&
+         is_address(evidence.unverified_source) && is_time(evidence.refused_last) &&
+         is_time(evidence.unverified_last) && is_time(evidence.send_error_last);
+}
+
+bool quality_holds_together(const QualityState& quality) {
+  return is_time(quality.reports[0].at) && is_time(quality.reports[1].at) &&
+         is_time(quality.newest) && is_time(quality.lowest.at) && is_time(quality.highest.at) &&
+         quality.packets_before < kFigureMax && quality.round_trips <= quality.samples;
+}
+
 bool leg_holds_together(const LegState& leg) {
   const auto small = [](std::uint64_t figure) { return figure < kFigureMax; };
   return config_holds_together(leg.config) && is_context_of(leg.receive, leg.config.receive) &&
@@ -126,7 +138,7 @@ bool leg_holds_together(const LegState& leg) {
          is_time(leg.last_carried) && is_bool(leg.closed) && is_time(leg.expects_since) &&
          is_bool(leg.timed_out) && small(leg.packets_received) && small(leg.bytes_received) &&
          small(leg.rtcp_received) && small(leg.packets_sent) && small(leg.bytes_sent) &&
-         small(leg.rtcp_sent);
+         small(leg.rtcp_sent) && is_bool(leg.silence_told) && evidence_holds_together(leg.evidence);
 }
 
 }  // namespace
@@ -143,7 +155,7 @@ std::uint64_t checksum_of(const SessionState& session) {
 
 bool holds_together(const SessionState& session) {
   return session.generation != 0 && session.edits % 2 == 0 && session.kind <= MediaKind::kOther &&
-         session.checksum == checksum_of(session) &&
+         session.checksum == checksum_of(session) && is_time(session.quality_at) &&
          std::all_of(session.legs.begin(), session.legs.end(), leg_holds_together);
 }
 
@@ -154,7 +166,8 @@ bool holds_together(const StreamState& stream) {
          stream.send.rtcp_next <= kSrtcpIndexCount && stream.send.rtp_started <= 1 &&
          is_bool(stream.started) && stream.payload_type < 128 && stream.packets < kFigureMax &&
          stream.bytes < kFigureMax && stream.rtcp_packets < kFigureMax &&
-         is_time(stream.first_packet) && is_time(stream.last_packet);
+         is_time(stream.first_packet) && is_time(stream.last_packet) &&
+         quality_holds_together(stream.quality);
 }
 
 void close_windows(StreamState& stream) {

@@ -15,12 +15,36 @@
 
 namespace turnpike::media {
 
-constexpr std::uint32_t kStateVersion = 13;
+constexpr std::uint32_t kStateVersion = 14;
 constexpr std::uint32_t kNoStream = 0xffffffff;
 constexpr std::uint32_t kNoLine = 0xffffffff;
 /// SSRCs of a transport that several m-lines share, however many they are.
 constexpr std::uint32_t kStreamsPerTransportMax = 64;
 static_assert(kStreamsPerTransportMax >= kStreamsPerLegMax);
+
+/// A sender report that went by: what a report on it says gives a round trip.
+struct PassedReport {
+  std::uint32_t ntp_middle = 0;  ///< of its NTP time (RFC 3550 section 6.4.1, LSR)
+  Instant at{};
+};
+
+/// How a stream was so far (rules: quality.h).
+struct QualityState {
+  std::array<PassedReport, 2> reports{};  ///< the newest first
+  // Since the last sample.
+  std::uint64_t packets_before = 0;
+  std::uint32_t expected_before = 0;
+  // Over all samples.
+  std::uint32_t samples = 0;
+  std::uint64_t mos_sum = 0;
+  std::uint64_t loss_sum = 0;
+  std::uint64_t jitter_sum = 0;
+  std::uint64_t round_trip_sum = 0;
+  std::uint32_t round_trips = 0;
+  Instant newest{};
+  QualitySample lowest;
+  QualitySample highest;
+};
 
 /// One SSRC received on a leg and sent on to the other: both directions of its SRTP state.
 struct StreamState {
@@ -56,6 +80,7 @@ struct StreamState {
   std::uint32_t auth_failures = 0;
   Instant first_packet{};
   Instant last_packet{};
+  QualityState quality;
 };
 
 /// The SSRCs of a leg whose streams were given up: see tombstones.h.
@@ -82,6 +107,13 @@ struct ComponentState {
   Instant last_sent{};
 };
 
+/// The newest packet whose tag did not verify: two in sequence tell whether they are encrypted.
+struct UnverifiedPacket {
+  std::uint32_t ssrc = 0;
+  std::uint32_t timestamp = 0;
+  std::uint16_t sequence = 0;
+};
+
 struct LegState {
   LegConfig config;
   bool closed = false;  ///< the remote end has said goodbye (DTLS): neither heard nor sent anything
@@ -104,8 +136,12 @@ struct LegState {
   std::uint64_t bytes_sent = 0;
   std::uint64_t rtcp_sent = 0;
   std::uint32_t source_moves = 0;
+  std::uint32_t round_trip_us = 0;
   bool timed_out = false;
+  bool silence_told = false;
   std::array<std::uint32_t, kDropReasonCount> drops{};
+  LegEvidence evidence;  ///< but for what the sockets know
+  UnverifiedPacket unverified;
 };
 
 struct SessionState {
@@ -116,6 +152,7 @@ struct SessionState {
   MediaKind kind = MediaKind::kAudio;
   /// A leg shares its transport with those of other sessions (bundle.cc). Rebuilt at adoption.
   bool bundled = false;
+  Instant quality_at{};  ///< when its streams are looked at next
   std::array<LegState, 2> legs;
 };
 

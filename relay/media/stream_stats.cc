@@ -1,5 +1,7 @@
 #include "relay/media/stream_stats.h"
 
+#include "relay/media/quality.h"
+
 namespace turnpike::media {
 namespace {
 
@@ -20,8 +22,7 @@ void count_sequence(StreamState& stream, std::uint16_t sequence) {
     stream.sequence_highest = sequence;
   } else if (delta <= 0xffffU - kMaxMisorder) {
     // A jump: the sender began anew. What was lost so far stays counted through the base.
-    const std::uint32_t expected =
-        stream.sequence_cycles + stream.sequence_highest - stream.sequence_base + 1;
+    const std::uint32_t expected = expected_packets(stream);
     restart(stream, sequence);
     stream.sequence_base = sequence - expected;
   }
@@ -67,11 +68,10 @@ StreamStats report(const StreamState& stream) {
   stats.first_packet = stream.first_packet;
   stats.last_packet = stream.last_packet;
   stats.rollover_counter = static_cast<std::uint32_t>(stream.receive.rtp_highest >> 16);
+  stats.quality = report(stream.quality);
   if (stream.started) {
-    const std::uint32_t expected =
-        stream.sequence_cycles + stream.sequence_highest - stream.sequence_base + 1;
-    const auto lost =
-        static_cast<std::int64_t>(expected) - static_cast<std::int64_t>(stream.packets);
+    const auto lost = static_cast<std::int64_t>(expected_packets(stream)) -
+                      static_cast<std::int64_t>(stream.packets);
     stats.packets_lost = lost > 0 ? static_cast<std::uint32_t>(lost) : 0;
   }
   return stats;

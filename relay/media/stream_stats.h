@@ -11,6 +11,11 @@ namespace turnpike::media {
 void count_rtp(StreamState& stream, const RtpHeader& header, std::uint32_t bytes,
                std::uint32_t clock_rate_hz, Instant now);
 
+/// Packets that a stream that has started should have had by its sequence numbers.
+inline std::uint32_t expected_packets(const StreamState& stream) {
+  return stream.sequence_cycles + stream.sequence_highest - stream.sequence_base + 1;
+}
+
 /// The figures as reported; `rollover_counter` comes from the SRTP receive index.
 StreamStats report(const StreamState& stream);
 

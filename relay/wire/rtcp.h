@@ -46,6 +46,32 @@ bool visit_feedback(const std::uint8_t* packet, std::size_t bytes, Visit&& visit
 
 }  // namespace rtcp_detail
 
+/// What a report block says that a round trip is made of (RFC 3550 section 6.4.1).
+struct ReportBlock {
+  std::uint32_t ssrc = 0;         ///< whose packets it is about
+  std::uint32_t last_report = 0;  ///< LSR; 0: none came
+  std::uint32_t delay_since = 0;  ///< DLSR, in 1/65536 s
+};
+
+/// Calls visit(ReportBlock) for each block of the compound, which is one that
+/// rtcp_compound_is_valid.
+template <typename Visit>
+void visit_report_blocks(const std::uint8_t* data, std::size_t length, Visit&& visit) {
+  for (std::size_t at = 0; at + 4 <= length;) {
+    const std::uint8_t* packet = data + at;
+    const std::size_t bytes = std::min((std::size_t{read_be16(packet + 2)} + 1) * 4, length - at);
+    const std::size_t first = packet[1] == 200 ? 28 : packet[1] == 201 ? 8 : bytes;
+    const std::size_t count = packet[0] & 0x1fU;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t block = first + i * rtcp_detail::kReportBlockBytes;
+      if (block + rtcp_detail::kReportBlockBytes > bytes) break;
+      visit(ReportBlock{read_be32(packet + block), read_be32(packet + block + 16),
+                        read_be32(packet + block + 20)});
+    }
+    at += bytes;
+  }
+}
+
 /// Calls visit(ssrc) for each SSRC that the compound reports on or asks something of, until visit
 /// returns true; returns whether it did. The compound is one that rtcp_compound_is_valid.
 template <typename Visit>

@@ -102,6 +102,30 @@ TEST_F(EndpointsTest, metrics_through_both_doors) {
   EXPECT_EQ(get("/metrics", Door::kUnix).body, "turnpike_calls 1\n");
 }
 
+TEST_F(EndpointsTest, a_session_is_judged) {
+  calls_.summaries[0].sessions[0].signalled.answered = true;
+  calls_.summaries[0].sessions[0].signalled.accepted = true;
+  Response got;
+  endpoints_.handle({Door::kUnix, "/v1/sessions/0-7-3"},
+                    [&got](Response response) { got = std::move(response); });
+  Event event = stats_event(relay_.tokens.at(0));
+  StreamQuality& quality = event.stats.legs[0].streams[0].quality;
+  quality.samples = 2;
+  quality.average = {now_, 431, 150, 4500, 60000};
+  quality.lowest = {now_ - Seconds{5}, 400, 200, 5000, 0};
+  ASSERT_TRUE(endpoints_.on_event(event));
+  const json legs = json::parse(got.body).at("legs");
+  EXPECT_EQ(legs.at("a").at("verdicts").at("received").at("verdict"), "healthy");
+  const json silent = legs.at("b").at("verdicts").at("received");
+  EXPECT_EQ(silent.at("verdict"), "never_received");
+  EXPECT_EQ(silent.at("weight"), "fault");
+  EXPECT_NE(silent.at("remedy"), "");
+  const json shown = legs.at("a").at("streams").at(0).at("quality");
+  EXPECT_EQ(shown.at("average").at("mos"), 4.31);
+  EXPECT_EQ(shown.at("average").at("round_trip_ms"), 60.0);
+  EXPECT_TRUE(shown.at("lowest").at("round_trip_ms").is_null());
+}
+
 TEST_F(EndpointsTest, T19_api_is_not_served_over_tcp) {
   for (const char* path : {"/v1/status", "/v1/sessions", "/v1/sessions/0-7-3", "/v1/", "/v1/x"}) {
     const Response answer = get(path, Door::kTcp);

@@ -88,10 +88,16 @@ class CallTest : public testing::Test {
       log_.push_back(summary.call_id + ": " + what);
     };
     environment.ended = [this](const CallSummary& summary, const std::string& why,
-                               const std::vector<SessionStats>& stats) {
+                               const std::vector<SessionStats>& stats, const auto& verdicts) {
       log_.push_back(summary.call_id + ": ended: " + why);
       ended_.push_back(summary);
       ended_stats_ = stats;
+      ended_verdicts_ = verdicts;
+    };
+    environment.silent = [this](const CallSummary&, const SessionSummary& session, Side side,
+                                const diagnosis::Verdict& verdict) {
+      silent_.push_back(session.kind + (side == Side::kA ? " a " : " b ") +
+                        std::string(verdict.info().id));
     };
     environment.unix_time_us = [] { return std::int64_t{1'700'000'000'250'000}; };
     service_ = CallService::create(std::move(config), *relay_, std::move(environment));
@@ -155,6 +161,8 @@ class CallTest : public testing::Test {
   std::uint8_t next_random_ = 1;
   std::vector<std::string> log_;
   std::vector<CallSummary> ended_;
+  std::array<diagnosis::Verdict, 2> ended_verdicts_;
+  std::vector<std::string> silent_;        ///< "SIDE verdict"
   std::vector<SessionStats> ended_stats_;  ///< of the call that ended last
 };
 

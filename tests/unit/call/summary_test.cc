@@ -43,5 +43,60 @@ TEST_F(Summary, legs_have_interface_addresses_and_suite) {
   EXPECT_FALSE(call.sessions[0].legs[1].remote.is_set()) << "not answered yet";
 }
 
+// The figures of a leg that sends, and that media was sent to.
+void talk(LegStats& leg, Instant now) {
+  leg.packets_received = leg.packets_sent = 100;
+  leg.last_packet = leg.last_carried = now;
+}
+
+TEST_F(Summary, the_end_tells_a_verdict_for_each_side) {
+  offered_sdp(offer(request(sdp_of(kAudio))));
+  offered_sdp(answer(request(sdp_of(kAudio), "a", "b")));
+  now_ += Seconds{30};
+  talk(relay_->session(0).stats.legs[0], now_ - Seconds{1});
+  remove(request(""));
+  EXPECT_EQ(ended_verdicts_[0].info().id, "nothing_to_send");
+  EXPECT_EQ(ended_verdicts_[1].info().id, "never_received");
+}
+
+TEST_F(Summary, a_hold_is_a_verdict_of_signalling) {
+  offered_sdp(offer(request(sdp_of(kAudio))));
+  offered_sdp(answer(request(sdp_of(std::string(kAudio) + "a=sendonly\n"), "a", "b")));
+  now_ += Seconds{30};
+  const CallSummary call = service_->calls().at(0);
+  const auto& signalled = call.sessions.at(0).signalled;
+  EXPECT_TRUE(signalled.answered && signalled.accepted);
+  EXPECT_EQ(signalled.legs[1].direction, "sendonly");
+  EXPECT_FALSE(signalled.legs[1].receives);
+  remove(request(""));
+  EXPECT_EQ(ended_verdicts_[0].info().id, "muted_by_sdp");
+}
+
+TEST_F(Summary, silence_of_an_answered_call_is_told_with_its_cause) {
+  offered_sdp(offer(request(sdp_of(kAudio))));
+  const auto silence = [&](Side side) {
+    Event event;
+    event.kind = EventKind::kSilent;
+    event.session = service_->calls().at(0).sessions.at(0).id;
+    event.side = side;
+    service_->on_event(event);
+    relay_->poll_events([&](const Event& told) { service_->on_event(told); });
+  };
+  now_ += Seconds{10};
+  silence(Side::kA);
+  EXPECT_THAT(silent_, ElementsAre()) << "it still rings";
+  offered_sdp(answer(request(sdp_of(kAudio), "a", "b")));
+  now_ += Seconds{10};
+  talk(relay_->session(0).stats.legs[0], now_);
+  silence(Side::kA);
+  EXPECT_THAT(silent_, ElementsAre()) << "it has come back";
+  silence(Side::kB);
+  EXPECT_THAT(silent_, ElementsAre("audio b never_received"));
+  // Heard, and cannot go on: a matter of the other leg.
+  relay_->session(0).stats.legs[0].last_carried = Instant{};
+  silence(Side::kA);
+  EXPECT_THAT(silent_, ElementsAre("audio b never_received", "audio a no_destination"));
+}
+
 }  // namespace
 }  // namespace turnpike::call

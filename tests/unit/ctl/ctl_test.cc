@@ -83,6 +83,21 @@ TEST(CtlPrint, session_tells_how_ice_and_dtls_stand) {
                                "  DTLS waiting; last failure: no answer (timeout)\n"));
 }
 
+TEST(CtlPrint, session_tells_why_there_is_no_audio) {
+  std::string body = kSession;
+  const std::string suite = "\"suite\": \"none\",";
+  body.replace(body.find(suite), suite.size(), suite + R"(
+    "verdicts": {"received": {"verdict": "wrong_source", "meaning": "from elsewhere",
+                              "evidence": "5 packets", "remedy": "Mend it."},
+                 "sent": {"verdict": "healthy", "meaning": "media passes", "evidence": "",
+                          "remedy": ""}},)");
+  const auto text = print_session(body);
+  ASSERT_TRUE(text);
+  EXPECT_THAT(*text, HasSubstr("  from it   wrong_source: from elsewhere (5 packets)\n"
+                               "            Mend it.\n"
+                               "  to it     healthy: media passes\n"));
+}
+
 TEST(CtlPrint, session_of_an_edge_tells_whose_keys_pass) {
   std::string body = kSession;
   const std::string suite = "\"suite\": \"none\",";

@@ -104,6 +104,29 @@ TEST_F(SocketsIoTest, a_settled_port_gets_a_twin_and_everybody_is_still_heard) {
   EXPECT_EQ(open_descriptors(), before);
 }
 
+TEST_F(SocketsIoTest, a_peer_that_is_gone_is_evidence_and_keeps_nobody_busy) {
+  SocketAddress gone;
+  {
+    const UdpPeer leaver(loopback(4));
+    settle_on(leaver);
+    gone = leaver.local();
+  }
+  EXPECT_EQ(io_->errors_of(kTag).refused, 0U);
+  // Each is answered by ICMP before the next one is sent.
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(send(gone), SendResult::kSent);
+  pollfd wait{io_->poll_fd(), POLLIN, 0};
+  for (int turn = 0; turn < 10 && poll(&wait, 1, 20) > 0; ++turn) {
+    Batch batch;
+    io_->receive(batch, false);
+    EXPECT_EQ(batch.size(), 0U) << "an error is no packet";
+  }
+  EXPECT_GE(io_->errors_of(kTag).refused, 1U);
+  EXPECT_NE(io_->errors_of(kTag).last, Instant{});
+  EXPECT_EQ(poll(&wait, 1, 0), 0) << "errors that nobody takes would wake the shard for ever";
+  expect_hears(peer_, "others are heard");
+  EXPECT_EQ(io_->errors_of({1, 8, Side::kB, Component::kRtp}).refused, 0U) << "another session";
+}
+
 TEST_F(SocketsIoTest, one_datagram_of_each_socket_and_the_rest_later_or_never) {
   for (const char text : {'1', '2', '3', '4'})
     peer_.send({static_cast<std::uint8_t>(text)}, local_);

@@ -1,0 +1,52 @@
+// Implements signalling.h.
+#include "control/call/signalling.h"
+
+#include "control/call/bundle.h"
+
+namespace turnpike::call {
+namespace {
+
+diagnosis::Protection protection_of(Keying keying) {
+  switch (keying) {
+    case Keying::kPlain:
+      return diagnosis::Protection::kPlain;
+    case Keying::kSdes:
+      return diagnosis::Protection::kSdes;
+    case Keying::kDtls:
+      return diagnosis::Protection::kDtls;
+    case Keying::kPassedSdes:
+    case Keying::kPassedDtls:
+      return diagnosis::Protection::kPassed;
+  }
+  return diagnosis::Protection::kPlain;
+}
+
+}  // namespace
+
+diagnosis::Signalling signalling_of(const Call& call, const CallMedia& media) {
+  diagnosis::Signalling signalled;
+  signalled.answered = media.answered;
+  signalled.accepted = media.accepted;
+  signalled.since = call.last_signal;
+  for (const Side side : {Side::kA, Side::kB}) {
+    const MediaSide& own = media.sides[index_of(side)];
+    const CallMedia& transport = transport_of_line(call, media, side);
+    const MediaSide& carrier = transport.sides[index_of(side)];
+    const RemoteMedia& remote = own.remote;
+    diagnosis::LegSignalling& leg = signalled.legs[index_of(side)];
+    if (!remote.held) leg.remote = carrier.remote.address.rtp;
+    leg.from = call.side(side).rules.received_from;
+    leg.policy = call.side(side).rules.policy;
+    leg.protection = protection_of(carrier.keying);
+    leg.ice = carrier.ice.in_use;
+    leg.carried = !transport.ports.local[index_of(side)][index_of(Component::kRtp)].is_set();
+    leg.rides = rides(media, side);
+    leg.sends = sdp::sends(remote.direction) && !remote.held;
+    leg.receives = sdp::receives(remote.direction) && !remote.held;
+    leg.direction = remote.held ? "held" : sdp::name_of(remote.direction);
+    leg.payload_types = remote.payload_types;
+  }
+  return signalled;
+}
+
+}  // namespace turnpike::call

@@ -1,0 +1,309 @@
+// Implements diagnosis.h. Each direction is asked in the order in which an operator would: does it
+// flow, may it flow, and then the nearest cause that left a trace.
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "control/diagnosis/diagnosis.h"
+#include "control/diagnosis/evidence.h"
+
+namespace turnpike::diagnosis {
+namespace {
+
+using Found = std::optional<Verdict>;
+
+// Shares of packets below which a fault of ours, or a codec that nobody agreed to, is no finding.
+constexpr std::uint64_t kOneOf = 100;
+constexpr std::uint64_t kFewPackets = 50;
+
+/// One leg as it is looked at, with what lies behind it.
+struct View {
+  const Signalling& all;
+  const LegSignalling& leg;
+  const LegSignalling& opposite;
+  const LegStats& stats;
+  const LegStats& opposite_stats;
+  Instant now;
+
+  bool within_pause(Instant then) const { return then != Instant{} && now - then < kPause; }
+};
+
+bool is_newer(Instant one, Instant than) {
+  return one != Instant{} && one > than;
+}
+
+// ---- What keeps both directions from flowing.
+
+Found not_agreed(const View& view, bool sends, bool receives, const char* sender,
+                 const char* receiver, const LegSignalling& from, const LegSignalling& to) {
+  if (!view.all.answered) return Verdict{Finding::kNotAnswered, {}};
+  if (!view.all.accepted) return Verdict{Finding::kRejected, {}};
+  if (sends && receives) return std::nullopt;
+  const LegSignalling& who = sends ? to : from;
+  return Verdict{Finding::kMuted,
+                 std::string(sends ? receiver : sender) + " says " + std::string(who.direction)};
+}
+
+Found transport_trouble(const View& view) {
+  const TransportReport& transport = view.stats.transport;
+  if (view.leg.ice && transport.ice != IceState::kOff && transport.ice != IceState::kConnected) {
+    std::string text = "ICE is " + std::string(turnpike::name_of(transport.ice)) + ", " +
+                       std::to_string(transport.pair_count) + " candidate pairs";
+    const bool lost = transport.ice == IceState::kLost;
+    return Verdict{lost ? Finding::kConsentLost : Finding::kIceNotConnected, std::move(text)};
+  }
+  if (view.leg.protection != Protection::kDtls) return std::nullopt;
+  if (transport.dtls == DtlsState::kClosed) return Verdict{Finding::kDtlsClosed, {}};
+  if (transport.dtls == DtlsState::kEstablished || transport.dtls == DtlsState::kAdopted) {
+    return std::nullopt;
+  }
+  std::string text = "DTLS is " + std::string(turnpike::name_of(transport.dtls));
+  if (transport.dtls_failure != DtlsFailure::kNone) {
+    const DtlsFailureInfo& failure = turnpike::info_of(transport.dtls_failure);
+    text +=
+        "; last failure: " + std::string(failure.text) + " (" + std::string(failure.label) + ")";
+  }
+  return Verdict{Finding::kDtlsNotDone, std::move(text)};
+}
+
+// ---- What is received.
+
+// A tag makes each packet of a codec with 8000 bytes a second longer than any whole millisecond.
+bool looks_encrypted(const StreamStats& stream) {
+  const bool known =
+      stream.payload_type == 0 || stream.payload_type == 8 || stream.payload_type == 9;
+  if (!known || stream.packets < kFewPackets || stream.bytes % stream.packets != 0) return false;
+  const std::uint64_t payload = stream.bytes / stream.packets - 12;
+  return payload > 80 && (payload % 80 == 10 || payload % 80 == 4 || payload % 80 == 16);
+}
+
+Found flaw_of_flowing(const View& view) {
+  const LegStats& stats = view.stats;
+  const std::size_t count = std::min<std::size_t>(stats.stream_count, stats.streams.size());
+  const auto& takes = view.opposite.payload_types;
+  for (std::size_t i = 0; i < count; ++i) {
+    const StreamStats& stream = stats.streams[i];
+    if (!view.within_pause(stream.last_packet)) continue;
+    if (view.leg.protection == Protection::kPlain && looks_encrypted(stream)) {
+      return Verdict{Finding::kSrtpNotRtp, packets(stream.packets) + " of " +
+                                               std::to_string(stream.bytes / stream.packets) +
+                                               " bytes, payload type " +
+                                               std::to_string(stream.payload_type)};
+    }
+    const bool known = (takes[0] | takes[1]) != 0;
+    const std::uint8_t type = stream.payload_type;
+    if (known && stream.packets >= kFewPackets && type < 128 &&
+        ((takes[type >> 6U] >> (type & 63U)) & 1U) == 0) {
+      return Verdict{Finding::kPayloadType,
+                     "payload type " + std::to_string(type) + " of " + packets(stream.packets)};
+    }
+  }
+  const DropReason ours = foremost(stats, DropKind::kOurs);
+  if (ours != DropReason::kCount &&
+      std::uint64_t{drops_of(stats, ours)} * kOneOf > stats.packets_received) {
+    return Verdict{Finding::kDroppedHere, drops_text(stats, ours)};
+  }
+  return std::nullopt;
+}
+
+Found unverified(const View& view) {
+  const LegEvidence& evidence = view.stats.evidence;
+  const LegStats& stats = view.stats;
+  if (evidence.unverified == 0 || !is_newer(evidence.unverified_last, stats.last_packet)) {
+    return std::nullopt;
+  }
+  std::string text = packets(evidence.unverified) + " from " +
+                     to_string(evidence.unverified_source) + ", the last " +
+                     ago(evidence.unverified_last, view.now);
+  if (evidence.unencrypted * 2 >= evidence.unverified) {
+    return Verdict{Finding::kRtpNotSrtp, std::move(text)};
+  }
+  const std::uint64_t accepted = stats.packets_received + stats.rtcp_received;
+  const std::uint64_t before = evidence.received_before_keys;
+  if (before != 0 && accepted <= before) {
+    text += "; " + std::to_string(before) + " verified with the key before";
+    return Verdict{Finding::kAuthFailedSinceRekey, std::move(text)};
+  }
+  text +=
+      "; " + std::to_string(accepted) + " verified, the last " + ago(stats.last_packet, view.now);
+  return Verdict{Finding::kAuthFailed, std::move(text)};
+}
+
+Found wrong_source(const View& view) {
+  const LegEvidence& evidence = view.stats.evidence;
+  if (!is_newer(evidence.refused_last, view.stats.last_packet)) return std::nullopt;
+  const std::uint64_t count = std::uint64_t{drops_of(view.stats, DropReason::kWrongSource)} +
+                              drops_of(view.stats, DropReason::kReservedSourcePort);
+  const SocketAddress& expected =
+      evidence.destination.is_set() ? evidence.destination : view.leg.remote;
+  return Verdict{Finding::kWrongSource,
+                 packets(count) + ", the last " + ago(evidence.refused_last, view.now) + " from " +
+                     to_string(evidence.refused_source) + ", expected " + to_string(expected) +
+                     ", policy " + std::string(name_of(view.leg.policy))};
+}
+
+Found other_drops(const View& view) {
+  const LegStats& stats = view.stats;
+  const auto not_keyed = drops_of(stats, DropReason::kNotKeyed);
+  if (not_keyed != 0 && view.leg.protection == Protection::kSdes &&
+      stats.transport.suite == SrtpSuite::kNone) {
+    return Verdict{Finding::kNoKeys, drops_text(stats, DropReason::kNotKeyed)};
+  }
+  for (const DropReason reason : {DropReason::kUnexpectedDtls, DropReason::kUnexpectedStun}) {
+    if (drops_of(stats, reason) == 0) continue;
+    return Verdict{Finding::kDtlsNotAgreed, drops_text(stats, reason)};
+  }
+  if (const DropReason ours = foremost(stats, DropKind::kOurs); ours != DropReason::kCount) {
+    return Verdict{Finding::kDroppedHere, drops_text(stats, ours)};
+  }
+  if (const DropReason form = foremost(stats, DropKind::kForm); form != DropReason::kCount) {
+    return Verdict{Finding::kNotUnderstood, drops_text(stats, form)};
+  }
+  return std::nullopt;
+}
+
+Found send_errors(const View& view) {
+  const LegEvidence& evidence = view.stats.evidence;
+  const std::uint64_t count = std::uint64_t{evidence.sends_refused} + evidence.sends_unreachable;
+  if (count == 0) return std::nullopt;
+  const SocketAddress& to = evidence.destination.is_set() ? evidence.destination : view.leg.remote;
+  return Verdict{Finding::kUnreachable,
+                 to_string(to) + ": port refused " + std::to_string(evidence.sends_refused) +
+                     " times, host or network unreachable " +
+                     std::to_string(evidence.sends_unreachable) + " times, the last " +
+                     ago(evidence.send_error_last, view.now)};
+}
+
+Found behind_nat(const View& view) {
+  const SocketAddress& to = view.stats.evidence.destination;
+  if (view.stats.packets_sent == 0 || !to.is_set() || view.leg.ice || view.leg.carried) {
+    return std::nullopt;
+  }
+  if (!is_private(to.ip) || !view.leg.from.is_set() || is_private(view.leg.from)) {
+    return std::nullopt;
+  }
+  return Verdict{Finding::kOneWayNat, packets(view.stats.packets_sent) + " sent to " +
+                                          to_string(to) + ", its signalling comes from " +
+                                          to_string(view.leg.from)};
+}
+
+Verdict silence(const View& view) {
+  const LegStats& stats = view.stats;
+  const std::string sent =
+      packets(stats.packets_sent) + " sent to " + to_string(stats.evidence.destination);
+  if (stats.packets_received == 0 && stats.rtcp_received == 0) {
+    if (view.now - view.all.since < kTooEarly) return {Finding::kTooEarly, {}};
+    std::string text =
+        "0 packets, last offer or answer " + ago(view.all.since, view.now) + "; " + sent;
+    if (view.leg.rides) text += "; it shares the port of another m-line: look there";
+    return {Finding::kNeverReceived, std::move(text)};
+  }
+  return {Finding::kStopped, packets(stats.packets_received) + ", the last " +
+                                 ago(stats.last_packet, view.now) + "; " + sent};
+}
+
+Verdict judge_received(const View& view) {
+  const LegStats& stats = view.stats;
+  const bool flows = view.within_pause(stats.last_packet);
+  if (flows && stats.packets_received != 0) {
+    if (Found flaw = flaw_of_flowing(view)) return *flaw;
+    return {Finding::kHealthy, packets(stats.packets_received)};
+  }
+  if (Found why = not_agreed(view, view.leg.sends, view.opposite.receives, "its end",
+                             "the other end", view.leg, view.opposite)) {
+    return *why;
+  }
+  if (flows) {
+    if (view.now - view.all.since < kTooEarly) return {Finding::kTooEarly, {}};
+    return {Finding::kOnlyRtcp, packets(stats.rtcp_received) + " of RTCP"};
+  }
+  for (const auto& look : {transport_trouble, unverified, wrong_source, other_drops}) {
+    if (Found why = look(view)) return *why;
+  }
+  for (const auto& look : {behind_nat, send_errors}) {
+    if (Found why = look(view)) return *why;
+  }
+  return silence(view);
+}
+
+// ---- What is sent.
+
+Found kernel_refuses(const View& view) {
+  // Counted where the packets came from.
+  const std::uint32_t failed = drops_of(view.opposite_stats, DropReason::kSendFailed);
+  const std::uint32_t blocked = drops_of(view.opposite_stats, DropReason::kSendBlocked);
+  if (std::uint64_t{failed} + blocked == 0 ||
+      (std::uint64_t{failed} + blocked) * kOneOf < view.stats.packets_sent) {
+    return std::nullopt;
+  }
+  const DropReason reason = failed >= blocked ? DropReason::kSendFailed : DropReason::kSendBlocked;
+  return Verdict{Finding::kSendFailed, drops_text(view.opposite_stats, reason)};
+}
+
+Verdict judge_sent(const View& view, const Verdict& received, const Verdict& opposite_received) {
+  const LegStats& stats = view.stats;
+  const LegStats& source = view.opposite_stats;
+  const bool flows = view.within_pause(source.last_carried) && source.packets_received != 0;
+  if (!flows) {
+    if (Found why = not_agreed(view, view.opposite.sends, view.leg.receives, "the other end",
+                               "its end", view.opposite, view.leg)) {
+      return *why;
+    }
+  }
+  if (Found why = transport_trouble(view)) return *why;
+  const LegEvidence& evidence = stats.evidence;
+  if (flows && received.finding == Finding::kOneWayNat) return received;
+  if (view.within_pause(evidence.send_error_last)) {
+    if (Found why = send_errors(view)) return *why;
+  }
+  if (Found why = kernel_refuses(view)) return *why;
+  if (!flows && view.within_pause(source.last_packet)) {
+    // Media arrives on the other leg and does not go on.
+    if (view.leg.protection != Protection::kPlain && view.leg.protection != Protection::kPassed &&
+        stats.transport.suite == SrtpSuite::kNone) {
+      return {Finding::kNoKeys, drops_text(source, DropReason::kNotKeyed)};
+    }
+    if (!evidence.destination.is_set() && !view.leg.rides && !view.leg.carried) {
+      return {Finding::kNoDestination, drops_text(source, DropReason::kNoDestination)};
+    }
+  }
+  if (!flows) {
+    const bool faulty = opposite_received.info().weight != Weight::kFine;
+    return {faulty ? Finding::kNothingToSend : Finding::kTooEarly,
+            std::string("other leg: ") + std::string(opposite_received.info().id)};
+  }
+  return {Finding::kHealthy,
+          packets(stats.packets_sent) + " to " +
+              (view.leg.carried ? std::string("the other node") : to_string(evidence.destination))};
+}
+
+}  // namespace
+
+bool is_private(const IpAddress& address) {
+  const auto& b = address.bytes;
+  if (address.is_v6()) {
+    return (b[0] & 0xfeU) == 0xfcU || (b[0] == 0xfe && (b[1] & 0xc0U) == 0x80U);
+  }
+  if (!address.is_v4()) return false;
+  return b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0U) == 16) || (b[0] == 192 && b[1] == 168) ||
+         (b[0] == 100 && (b[1] & 0xc0U) == 64) || (b[0] == 169 && b[1] == 254);
+}
+
+SessionVerdicts judge(const Signalling& signalled, const SessionStats& stats, Instant now) {
+  const View a{signalled, signalled.legs[0], signalled.legs[1], stats.legs[0], stats.legs[1], now};
+  const View b{signalled, signalled.legs[1], signalled.legs[0], stats.legs[1], stats.legs[0], now};
+  SessionVerdicts verdicts;
+  verdicts[0].received = judge_received(a);
+  verdicts[1].received = judge_received(b);
+  verdicts[0].sent = judge_sent(a, verdicts[0].received, verdicts[1].received);
+  verdicts[1].sent = judge_sent(b, verdicts[1].received, verdicts[0].received);
+  return verdicts;
+}
+
+SessionVerdicts judge_at_end(const Signalling& signalled, const SessionStats& stats, Instant now) {
+  const Instant last = std::max(stats.legs[0].last_packet, stats.legs[1].last_packet);
+  if (last != Instant{}) now = std::min(now, last + Milliseconds{100});
+  return judge(signalled, stats, now);
+}
+
+}  // namespace turnpike::diagnosis
