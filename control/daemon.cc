@@ -14,6 +14,7 @@
 
 #include "control/api/endpoints.h"
 #include "control/api/http_server.h"
+#include "control/api/ng_door.h"
 #include "control/api_access.h"
 #include "control/call/call_service.h"
 #include "control/config/host.h"
@@ -38,14 +39,6 @@ constexpr Milliseconds kDrainTick{100};
 constexpr std::uint64_t kDescriptorsOfTheDaemon = 40;  // log, loops, doors, lock, holder
 constexpr std::uint64_t kDescriptorsOfAShard = 12;
 constexpr Seconds kShortagePause{60};  // between two lines of the log about the same shortage
-
-ng::ServerConfig ng_config(const config::NgSection& section) {
-  ng::ServerConfig config;
-  config.unix_path = section.unix_path;
-  config.unix_group = section.unix_group;
-  if (section.udp.is_set()) config.udp = {section.udp};
-  return config;
-}
 
 /// One leg's figures over all sessions of a call, for its last line in the log.
 struct LegTotals {
@@ -123,6 +116,7 @@ class Daemon {
   std::unique_ptr<call::CallService> calls_;
   call::CallAdoption call_adoption_;
   std::unique_ptr<ng::Server> ng_;
+  std::unique_ptr<api::NgDoor> ng_door_;
   std::unique_ptr<Pairing> pairing_;
   std::unique_ptr<api::Endpoints> endpoints_;
   std::unique_ptr<api::Gate> gate_;
@@ -274,12 +268,17 @@ void Daemon::log_adoption() {
 }
 
 Result<void> Daemon::start_ng() {
-  auto server =
-      ng::Server::create(loop_, ng_config(settings_.ng), *calls_, [this](const std::string& line) {
-        log_.info("ng", {{"what", line}});
-      });
+  const auto config = config::ng_config(settings_);
+  if (!config) return config.error();
+  auto server = ng::Server::create(loop_, *config, *calls_, [this](const std::string& line) {
+    log_.info("ng", {{"what", line}});
+  });
   if (!server) return server.error();
   ng_ = std::move(*server);
+  if (!settings_.ng.http.is_set()) return {};
+  auto door = api::NgDoor::open(loop_, config::ng_door_options(settings_), ng_->gate());
+  if (!door) return door.error();
+  ng_door_ = std::move(*door);
   return {};
 }
 

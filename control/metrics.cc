@@ -313,6 +313,11 @@ void add_ng(const Figures& figures, Families& families) {
   for (std::size_t fault = 1; fault < ng::kParseFaultCount; ++fault) {
     families.add(ng.parse_faults[fault], "reason", ng::kParseFaults[fault].label);
   }
+  families.counter("turnpike_ng_refused_total",
+                   "Connections and requests that NG's guarded listeners refused, by reason.");
+  for (std::size_t refusal = 1; refusal < ng::kRefusalCount; ++refusal) {
+    families.add(ng.refusals[refusal], "reason", ng::kRefusals[refusal].label);
+  }
   families
       .counter("turnpike_ng_repeated_requests_total",
                "Requests that repeated an earlier one, by what became of them.")

@@ -196,6 +196,50 @@ void check_media(const Settings& settings, Findings& findings) {
   }
 }
 
+bool is_host_name(const std::string& name) {
+  return !name.empty() && name.size() <= 253 &&
+         name.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") ==
+             std::string::npos;
+}
+
+void check_host_names(const std::string& key, const std::vector<std::string>& names,
+                      Findings& findings) {
+  for (const std::string& name : names) {
+    if (is_host_name(name)) continue;
+    findings.mistake({key}, key +
+                                " holds a text that is no host name; give names without port, such "
+                                "as \"edge.example.com\"");
+  }
+}
+
+/// The transports that have a token.
+void check_guarded_ng(const NgSection& ng, Findings& findings) {
+  if (!findings.sound({"ng.tcp", "ng.http", "ng.token_file"})) return;
+  for (const auto& [key, address] : {std::pair{"ng.tcp", ng.tcp}, {"ng.http", ng.http}}) {
+    if (!address.is_set()) continue;
+    if (!address.ip.is_loopback()) {
+      findings.mistake({key}, std::string(key) + " is " + to_string(address) +
+                                  ", but the listener has no TLS and messages carry keys; use a "
+                                  "loopback address such as 127.0.0.1, with a TLS proxy before it "
+                                  "for clients elsewhere");
+    }
+    if (ng.token_file.empty()) {
+      findings.mistake({key, "ng.token_file"},
+                       std::string(key) +
+                           " needs a token, since every process of this host may connect; put one "
+                           "into a file and name it in ng.token_file");
+    }
+  }
+  for (const std::string& text : ng.clients) {
+    if (call::parse_network(text)) continue;
+    findings.mistake({"ng.clients"},
+                     "ng.clients holds a text that is no network; write networks like "
+                     "\"127.0.0.1/32\" or \"::1\"");
+  }
+  check_host_names("ng.host_names", ng.host_names, findings);
+}
+
 void check_ng(const Settings& settings, Findings& findings) {
   const NgSection& ng = settings.ng;
   if (!findings.sound({"ng.unix", "ng.udp"})) return;
@@ -209,13 +253,7 @@ void check_ng(const Settings& settings, Findings& findings) {
                                      ", but the protocol has no authentication; use a loopback "
                                      "address such as 127.0.0.1");
   }
-}
-
-bool is_host_name(const std::string& name) {
-  return !name.empty() && name.size() <= 253 &&
-         name.find_first_not_of(
-             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") ==
-             std::string::npos;
+  check_guarded_ng(ng, findings);
 }
 
 /// What listens for everybody's requests must know who asks, and hide what it tells.
@@ -252,12 +290,7 @@ void check_api_listener(const ApiSection& api, Findings& findings) {
 
 void check_api(const Settings& settings, Findings& findings) {
   const ApiSection& api = settings.api;
-  for (const std::string& name : api.host_names) {
-    if (is_host_name(name)) continue;
-    findings.mistake({"api.host_names"},
-                     "api.host_names holds a text that is no host name; give names without port, "
-                     "such as \"edge.example.com\"");
-  }
+  check_host_names("api.host_names", api.host_names, findings);
   check_api_listener(api, findings);
   if (!findings.sound({"api.metrics", "api.metrics_public"}) || !api.metrics.is_set()) return;
   const bool reachable = !api.metrics.ip.is_loopback() && !is_private(api.metrics.ip);
@@ -342,6 +375,8 @@ std::vector<Listener> listeners(const Settings& settings) {
     if (address.is_set()) all.push_back({path, transport, address});
   };
   add("ng.udp", Transport::kUdp, settings.ng.udp);
+  add("ng.tcp", Transport::kTcp, settings.ng.tcp);
+  add("ng.http", Transport::kTcp, settings.ng.http);
   add("api.metrics", Transport::kTcp, settings.api.metrics);
   add("api.listen", Transport::kTcp, settings.api.listen);
   for (const ZoneSection& zone : settings.zones) {

@@ -65,6 +65,13 @@ pki::Judgement judge_sip_identities(const Settings& settings) {
   return judgement;
 }
 
+std::vector<std::string> judge_ng_token(const Settings& settings) {
+  if (settings.ng.token_file.empty()) return {};
+  const auto token = read_secret_file(settings.ng.token_file);
+  if (token) return {};
+  return {"ng.token_file: " + token.error().message};
+}
+
 std::string trust_clash(const Settings& settings) {
   std::map<std::string, std::string> zone_by_authority;
   for (const ZoneSection& zone : settings.zones) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "control/config/settings.h"
 #include "control/pki/certificate.h"
@@ -13,6 +14,9 @@ pki::Judgement judge_sip_identities(const Settings& settings);
 
 /// The files of the zones: certificates, keys, trust files and passwords.
 pki::Judgement judge_zone_files(const Settings& settings);
+
+/// The token of NG's guarded listeners: why it cannot be read, if it cannot.
+std::vector<std::string> judge_ng_token(const Settings& settings);
 
 /// An authority that two zones trust, as a sentence; "" when there is none. Files that cannot be
 /// read have no part in it.

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "control/config/secret_file.h"
+
 namespace turnpike::config {
 namespace {
 
@@ -110,6 +112,37 @@ api::HttpServerOptions api_config(const Settings& settings) {
           .api = settings.api.listen,
           .tls = {settings.api.certificate_file, settings.api.private_key_file,
                   settings.api.client_trust_file}};
+}
+
+Result<ng::ServerConfig> ng_config(const Settings& settings) {
+  const NgSection& section = settings.ng;
+  ng::ServerConfig config;
+  config.unix_path = section.unix_path;
+  config.unix_group = section.unix_group;
+  if (section.udp.is_set()) config.udp = {section.udp};
+  if (section.tcp.is_set()) config.tcp = {section.tcp};
+  config.gate.requests_in_work_max = section.client_requests_max;
+  config.gate.requests_per_second_max = section.client_requests_per_second_max;
+  std::vector<call::Network> clients;
+  for (const std::string& text : section.clients) {
+    if (const auto network = call::parse_network(text)) clients.push_back(*network);
+  }
+  if (!clients.empty()) {
+    config.gate.is_client = [clients](const IpAddress& ip) {
+      return std::any_of(clients.begin(), clients.end(),
+                         [&ip](const call::Network& network) { return network.contains(ip); });
+    };
+  }
+  if (!section.token_file.empty()) {
+    const auto token = read_secret_file(section.token_file);
+    if (!token) return Error{"ng.token_file: " + token.error().message};
+    config.gate.token = token->reveal();
+  }
+  return config;
+}
+
+api::NgDoorOptions ng_door_options(const Settings& settings) {
+  return {.tcp = settings.ng.http, .host_names = settings.ng.host_names};
 }
 
 }  // namespace turnpike::config

@@ -2,9 +2,11 @@
 #pragma once
 
 #include "control/api/http_server.h"
+#include "control/api/ng_door.h"
 #include "control/call/call_service.h"
 #include "control/config/host.h"
 #include "control/config/settings.h"
+#include "control/ng/server.h"
 #include "control/pair/flows.h"
 #include "control/sidecar/sip_config.h"
 #include "control/zone/config.h"
@@ -15,6 +17,9 @@ namespace turnpike::config {
 RelayConfig relay_config(const Settings& settings);
 call::CallServiceConfig call_config(const Settings& settings, const Host& host);
 api::HttpServerOptions api_config(const Settings& settings);
+/// Reads the token file, if one is named; fails when that is not possible.
+Result<ng::ServerConfig> ng_config(const Settings& settings);
+api::NgDoorOptions ng_door_options(const Settings& settings);
 
 /// Whether the file asks for a SIP sidecar.
 bool wants_sidecar(const Settings& settings);

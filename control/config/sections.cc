@@ -158,6 +158,27 @@ Section ng_section() {
       .socket_address("udp", &NgSection::udp, "",
                       "UDP listener, loopback only. It cannot tell who sends: prefer the unix "
                       "socket. \"\": none.")
+      .socket_address("tcp", &NgSection::tcp, "",
+                      "TCP listener, loopback only. A connection begins with the line "
+                      "`Authorization: Bearer TOKEN`. \"\": none.")
+      .socket_address("http", &NgSection::http, "",
+                      "Listener for HTTP (POST /ng) and WebSocket (protocol ng.rtpengine.com), "
+                      "loopback only. Requests need the header `Authorization: Bearer TOKEN`. "
+                      "\"\": none.")
+      .path("token_file", &NgSection::token_file, "",
+            "File with the token of `tcp` and `http`: one line of 16 characters or more, not "
+            "readable by others. It is read at start.")
+      .texts("clients", &NgSection::clients,
+             "Networks whose addresses may use `tcp` and `http`. None: all of this host.")
+      .texts("host_names", &NgSection::host_names,
+             "Names under which `http` may be asked, besides its address and localhost; other "
+             "Host headers are refused.")
+      .integer("client_requests_max", &NgSection::client_requests_max, 64, {1, 4096},
+               "Requests of one client address over `tcp` and `http` that may be in work.")
+      .integer("client_requests_per_second_max", &NgSection::client_requests_per_second_max, 500,
+               {1, 100000},
+               "Requests a second of one client address over `tcp` and `http`; as many may come "
+               "at once.")
       .done();
 }
 

@@ -65,7 +65,14 @@ struct MediaSection {
 struct NgSection {
   std::string unix_path;
   std::string unix_group;
-  SocketAddress udp;  ///< unset: no UDP listener
+  SocketAddress udp;   ///< unset: no UDP listener
+  SocketAddress tcp;   ///< unset: none
+  SocketAddress http;  ///< unset: none
+  std::string token_file;
+  std::vector<std::string> clients;  ///< networks; none: this host
+  std::vector<std::string> host_names;
+  std::uint32_t client_requests_max = 0;
+  std::uint32_t client_requests_per_second_max = 0;
 };
 
 struct ApiSection {

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "control/ng/parse_fault.h"
+#include "control/ng/refusal.h"
 #include "control/ng/request.h"
 #include "turnpike/time.h"
 
@@ -39,6 +40,7 @@ struct CommandCounters {
 struct ServerCounters {
   std::array<CommandCounters, kCommandCount> commands{};
   std::array<std::uint64_t, kParseFaultCount> parse_faults{};
+  std::array<std::uint64_t, kRefusalCount> refusals{};  ///< of guarded transports
 
   std::uint64_t replies_replayed = 0;  ///< repeated requests answered from the cache
   std::uint64_t duplicates_waiting =

@@ -5,16 +5,19 @@
 #include <unordered_map>
 #include <utility>
 
+#include "control/loop/tcp_connection.h"
+#include "control/loop/tcp_listener.h"
 #include "control/loop/unix_socket.h"
 #include "control/loop/watchers.h"
+#include "control/ng/stream_link.h"
 #include "control/ng/udp_endpoint.h"
 
 namespace turnpike::ng {
 namespace {
 
 Result<void> check(const ServerConfig& config) {
-  if (config.unix_path.empty() && config.udp.empty()) {
-    return Error{"NG: neither a unix socket nor a UDP address is configured; name one"};
+  if (config.unix_path.empty() && config.udp.empty() && config.tcp.empty()) {
+    return Error{"NG: neither a unix socket nor a UDP or TCP address is configured; name one"};
   }
   if ((config.unix_mode & ~mode_t{0770}) != 0) {
     return Error{"NG: the mode of " + config.unix_path +
@@ -27,6 +30,15 @@ Result<void> check(const ServerConfig& config) {
                  " is not a loopback address and the protocol has no password; use 127.0.0.1 or "
                  "::1, or allow it explicitly"};
   }
+  for (const SocketAddress& address : config.tcp) {
+    if (!address.ip.is_loopback()) {
+      return Error{"NG: " + to_string(address) +
+                   " is not a loopback address and raw TCP is not encrypted; use 127.0.0.1 or ::1"};
+    }
+  }
+  if (!config.tcp.empty() && config.gate.token.empty()) {
+    return Error{"NG: a TCP listener needs a token; name a file with one"};
+  }
   return {};
 }
 
@@ -38,6 +50,7 @@ class RunningServer final : public Server {
         config_(config),
         log_(std::move(log)),
         dispatcher_(calls, &loop::EventLoop::now, log_),
+        gate_(std::move(config_.gate), config.message, dispatcher_),
         sweep_timer_(loop, [this] { sweep(); }) {}
 
   Result<void> start() {
@@ -51,9 +64,14 @@ class RunningServer final : public Server {
       auto listener = loop::UnixListener::listen(
           loop_,
           {.path = config_.unix_path, .mode = config_.unix_mode, .group = config_.unix_group},
-          [this](auto connection) { accept(std::move(connection)); });
+          [this](auto connection) { accept(link_over(std::move(connection)), {}); });
       if (!listener) return Error{"NG: " + listener.error().message};
       listener_ = *std::move(listener);
+    }
+    for (const SocketAddress& address : config_.tcp) {
+      auto listener = loop::TcpListener::listen(loop_, address, [this](int fd) { accept_tcp(fd); });
+      if (!listener) return Error{"NG: " + listener.error().message};
+      tcp_.push_back(*std::move(listener));
     }
     const Milliseconds interval = sweep_interval();
     sweep_timer_.start(interval, interval);
@@ -69,15 +87,19 @@ class RunningServer final : public Server {
     return addresses;
   }
 
+  std::vector<SocketAddress> tcp_addresses() const override {
+    std::vector<SocketAddress> addresses;
+    for (const auto& listener : tcp_) addresses.push_back(listener.local_address());
+    return addresses;
+  }
+
   std::size_t cached_replies() const override {
     std::size_t count = 0;
     for (const auto& endpoint : udp_) count += endpoint->cache().size();
     return count;
   }
 
-  void handle(const Value::Dict& message, Dispatcher::ReplyFunction reply) override {
-    dispatcher_.handle(message, std::move(reply));
-  }
+  Gate& gate() override { return gate_; }
 
  private:
   /// Often enough for the shortest time that is configured, at most once a second.
@@ -88,20 +110,33 @@ class RunningServer final : public Server {
     return std::clamp(shortest / 4, Milliseconds{10}, Milliseconds{1000});
   }
 
-  void accept(std::unique_ptr<loop::StreamConnection> connection) {
+  void accept_tcp(int fd) {
+    auto connection = loop::TcpConnection::adopt(loop_, fd);
+    const IpAddress client = connection->remote_address().ip;
+    if (gate_.admits(client)) accept(link_over(std::move(connection)), {&gate_, client});
+  }
+
+  void accept(std::unique_ptr<StreamLink> link, Guard guard) {
     ServerCounters& counters = dispatcher_.counters();
-    if (sessions_.size() >= config_.stream.connections_max) {
+    // A budget for each: who may only reach TCP never keeps the SIP server off its socket.
+    std::size_t& open_here = guard.gate != nullptr ? tcp_sessions_ : unix_sessions_;
+    if (open_here >= config_.stream.connections_max) {
+      if (guard.gate != nullptr) gate_.count(Refusal::kConnections);
       if (counters.connections_refused++ == 0 && log_) {
         log_("NG: limit of " + std::to_string(config_.stream.connections_max) +
              " connections reached, more are closed");
       }
       return;
     }
+    ++open_here;
     ++counters.connections_accepted;
     const std::uint64_t number = ++last_session_;
     auto session =
-        std::make_shared<StreamSession>(std::move(connection), config_.message, config_.stream,
-                                        dispatcher_, [this, number] { drop(number); });
+        std::make_shared<StreamSession>(std::move(link), guard, config_.message, config_.stream,
+                                        dispatcher_, [this, number, &open_here] {
+                                          --open_here;
+                                          drop(number);
+                                        });
     sessions_.emplace(number, session);
     counters.connections = sessions_.size();
     session->start();
@@ -125,7 +160,11 @@ class RunningServer final : public Server {
   ServerConfig config_;
   Dispatcher::Log log_;
   Dispatcher dispatcher_;
+  Gate gate_;
   std::vector<std::unique_ptr<UdpEndpoint>> udp_;
+  std::vector<loop::TcpListener> tcp_;
+  std::size_t unix_sessions_ = 0;
+  std::size_t tcp_sessions_ = 0;
   std::unordered_map<std::uint64_t, std::shared_ptr<StreamSession>> sessions_;
   std::uint64_t last_session_ = 0;
   loop::UnixListener listener_;

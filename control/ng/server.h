@@ -12,6 +12,7 @@
 #include "control/call/call_service.h"
 #include "control/loop/event_loop.h"
 #include "control/ng/dispatcher.h"
+#include "control/ng/gate.h"
 #include "control/ng/reading.h"
 #include "control/ng/reply_cache.h"
 #include "control/ng/stream_session.h"
@@ -28,6 +29,9 @@ struct ServerConfig {
   /// NG has no authentication and carries keys: an address that is not loopback needs this, and
   /// a network that nobody else can reach.
   bool udp_beyond_loopback = false;
+  /// Loopback addresses; each connection begins with the token of the gate.
+  std::vector<SocketAddress> tcp{};
+  GateRules gate{};  ///< of TCP, and of the transports that ask for gate()
 
   MessageLimits message{};
   ReplyCacheLimits reply_cache{};  ///< of each UDP socket
@@ -46,11 +50,13 @@ class Server {
   virtual const IgnoredNames& ignored() const = 0;
   /// Where the UDP sockets are bound, in the order of the configuration.
   virtual std::vector<SocketAddress> udp_addresses() const = 0;
+  /// The same of the TCP listeners.
+  virtual std::vector<SocketAddress> tcp_addresses() const = 0;
   /// Replies kept for repetitions, over all UDP sockets.
   virtual std::size_t cached_replies() const = 0;
 
-  /// Carries out one message that another transport (HTTP, WebSocket) has decoded.
-  virtual void handle(const Value::Dict& message, Dispatcher::ReplyFunction reply) = 0;
+  /// For transports that lie elsewhere (HTTP, WebSocket). Lives as long as the server.
+  virtual Gate& gate() = 0;
 };
 
 }  // namespace turnpike::ng

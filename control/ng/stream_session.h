@@ -1,16 +1,17 @@
 // NG over one stream connection. A request is a bare dictionary (its reply is one too) or, when its
 // first byte is neither 'd' nor '{', a cookie, a space and a dictionary (the reply carries the
 // cookie). Requests may come in pieces and several on one connection; they are carried out one
-// after the other.
+// after the other. Over TCP a first line shows the token: "Authorization: Bearer TOKEN".
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
 
-#include "control/loop/unix_socket.h"
 #include "control/ng/dispatcher.h"
+#include "control/ng/gate.h"
 #include "control/ng/message.h"
+#include "control/ng/stream_link.h"
 #include "turnpike/time.h"
 
 namespace turnpike::ng {
@@ -23,10 +24,16 @@ struct StreamLimits {
   std::uint32_t unsent_bytes_max = 1u << 20;  ///< replies nobody reads, before we stop reading
 };
 
+/// What a connection over TCP has to pass; `gate` null: nothing.
+struct Guard {
+  Gate* gate = nullptr;
+  IpAddress client{};
+};
+
 class StreamSession : public std::enable_shared_from_this<StreamSession> {
  public:
   /// `on_closed` is called once, when the session wants to be dropped; not by the destructor.
-  StreamSession(std::unique_ptr<loop::StreamConnection> connection, MessageLimits message_limits,
+  StreamSession(std::unique_ptr<StreamLink> link, Guard guard, MessageLimits message_limits,
                 StreamLimits limits, Dispatcher& dispatcher, std::function<void()> on_closed);
   /// Begins to read. The session is owned by a shared_ptr by now.
   void start();
@@ -38,9 +45,11 @@ class StreamSession : public std::enable_shared_from_this<StreamSession> {
 
   void receive(std::string_view bytes);
   void process();
+  Step read_token();
   Step read_frame();
   Step read_message();
   Step refuse(ParseFault fault, const std::string& reason);
+  Step send_last(const std::string& reason);
   void execute(const Value::Dict& message, Encoding encoding, std::string cookie);
   void send(const std::string& cookie, Encoding encoding, const Value::Dict& reply);
   void peer_ended();
@@ -48,7 +57,8 @@ class StreamSession : public std::enable_shared_from_this<StreamSession> {
   void close();
   bool backlogged() const;
 
-  std::unique_ptr<loop::StreamConnection> connection_;
+  std::unique_ptr<StreamLink> link_;
+  Guard guard_;
   MessageLimits message_limits_;
   StreamLimits limits_;
   Dispatcher& dispatcher_;
@@ -63,6 +73,8 @@ class StreamSession : public std::enable_shared_from_this<StreamSession> {
   bool processing_ = false;  // process() is on the stack
   bool ended_ = false;       // the peer sends no more
   bool closing_ = false;     // close when everything is sent
+  bool lingers_ = false;     // ... and the peer has ended its side: what it sends is thrown away
+  bool is_let_in_ = false;   // has shown the token, or needs none
   bool closed_ = false;
   Instant since_;  // when the present state began: idle, reading, working, sending
 };

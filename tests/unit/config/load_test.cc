@@ -52,6 +52,8 @@ TEST(ConfigLoad, interfaces_alone_give_every_default) {
   EXPECT_TRUE(settings.media.pin_shards);
   EXPECT_EQ(settings.ng.unix_path, "/run/turnpike/ng.sock");
   EXPECT_FALSE(settings.ng.udp.is_set());
+  EXPECT_FALSE(settings.ng.tcp.is_set()) << "guarded listeners are off";
+  EXPECT_FALSE(settings.ng.http.is_set());
   EXPECT_EQ(to_string(settings.api.metrics), "127.0.0.1:9464");
   EXPECT_EQ(settings.log.level, "info");
   ASSERT_EQ(settings.interfaces.size(), 2u);
@@ -190,6 +192,29 @@ const Mistake kMistakes[] = {
     {"[ng]\nunix = \"\"\n",
      "t.toml:6: ng.unix and ng.udp are both empty, no SIP server could ask for media; set one of "
      "them"},
+    {"[ng]\nhttp = \"0.0.0.0:2225\"\ntoken_file = \"t\"\n",
+     "t.toml:6: ng.http is 0.0.0.0:2225, but the listener has no TLS and messages carry keys; use "
+     "a "
+     "loopback address such as 127.0.0.1, with a TLS proxy before it for clients elsewhere"},
+    {"[ng]\ntcp = \"192.0.2.10:2224\"\ntoken_file = \"t\"\n",
+     "t.toml:6: ng.tcp is 192.0.2.10:2224, but the listener has no TLS and messages carry keys; "
+     "use "
+     "a loopback address such as 127.0.0.1, with a TLS proxy before it for clients elsewhere"},
+    {"[ng]\ntcp = \"127.0.0.1:2224\"\n",
+     "t.toml:6: ng.tcp needs a token, since every process of this host may connect; put one into a "
+     "file and name it in ng.token_file"},
+    {"[ng]\nhttp = \"[::1]:2225\"\n",
+     "t.toml:6: ng.http needs a token, since every process of this host may connect; put one into "
+     "a file and name it in ng.token_file"},
+    {"[ng]\nclients = [\"localhost\"]\n",
+     "t.toml:6: ng.clients holds a text that is no network; write networks like \"127.0.0.1/32\" "
+     "or "
+     "\"::1\""},
+    {"[ng]\nhost_names = [\"a b\"]\n",
+     "t.toml:6: ng.host_names holds a text that is no host name; give names without port, such as "
+     "\"edge.example.com\""},
+    {"[ng]\ntcp = \"127.0.0.1:2224\"\nhttp = \"127.0.0.1:2224\"\ntoken_file = \"t\"\n",
+     "t.toml:7: ng.http and ng.tcp both listen on 127.0.0.1:2224; give them different ports"},
     {"[interface.x]\naddresses = [\"127.0.0.1\"]\n[ng]\nudp = \"127.0.0.1:40000\"\n",
      "t.toml:8: ng.udp uses port 40000, which lies in the media ports of [interface.x]; choose one "
      "outside of them"},

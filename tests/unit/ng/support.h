@@ -113,6 +113,11 @@ class PlainSocket {
     std::memcpy(address.sun_path, path.data(), path.size());
     return PlainSocket(AF_UNIX, SOCK_STREAM, loop::as_sockaddr(address), sizeof address);
   }
+  static PlainSocket to_tcp(const SocketAddress& server) {
+    const sockaddr_storage address = loop::to_sockaddr(server);
+    return PlainSocket(address.ss_family, SOCK_STREAM, loop::as_sockaddr(address),
+                       loop::length_of(address));
+  }
   static PlainSocket to_udp(const SocketAddress& server) {
     const sockaddr_storage address = loop::to_sockaddr(server);
     return PlainSocket(address.ss_family, SOCK_DGRAM, loop::as_sockaddr(address),

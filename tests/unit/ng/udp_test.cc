@@ -99,7 +99,9 @@ TEST_F(UdpTest, error_texts_are_exact) {
   EXPECT_EQ(error_for("de"), "Unrecognized command");
   EXPECT_EQ(error_for("d7:command4:pinke"), "Unrecognized command");
   EXPECT_EQ(error_for("d7:commandlee"), "Unrecognized command");
-  EXPECT_EQ(error_for("d7:command10:play mediae"), "Command 'play media' is not supported");
+  EXPECT_EQ(error_for("d7:command10:play mediae"),
+            "Command 'play media' is not supported: media is not made or changed here: "
+            "streams pass as they are");
   EXPECT_EQ(error_for("d7:command5:offere"), "No call-id in message");
   EXPECT_EQ(error_for("d7:command6:deletee"), "No call-id in message");
   EXPECT_EQ(error_for("d7:command5:querye"), "No call-id in message");
@@ -379,9 +381,10 @@ TEST_F(UdpTest, a_name_without_effect_is_logged_once) {
 
 TEST_F(UdpTest, another_transport_can_hand_in_messages) {
   start();
-  Value::Dict reply;
-  server_->handle({{"command", "ping"}}, [&](Value::Dict answer) { reply = std::move(answer); });
-  EXPECT_EQ(encode_bencode(reply), kPong);
+  std::string reply;
+  server_->gate().handle(IpAddress::v4(127, 0, 0, 1), "1 " + kPing,
+                         [&](Gate::Outcome, std::string text) { reply = std::move(text); });
+  EXPECT_EQ(reply, "1 " + kPong);
 }
 
 TEST_F(UdpTest, client_class_speaks_to_it) {

@@ -1,0 +1,29 @@
+// What the servers of this folder share of libwebsockets: a context on our loop ("foreign loop"),
+// its end, header fields. Private to this folder.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include <libwebsockets.h>
+
+#include "control/loop/event_loop.h"
+#include "turnpike/result.h"
+
+namespace turnpike::api {
+
+/// Without a vhost. `descriptors_max`: connections at a time, and what the library needs itself.
+Result<lws_context*> make_context(loop::EventLoop& loop, void* user, unsigned descriptors_max,
+                                  int timeout_seconds, bool tls);
+/// Closes every connection; runs a few turns of the loop for that.
+void end_context(loop::EventLoop& loop, lws_context* context);
+
+/// The value of a field of the request; empty when it is not there.
+std::string header(lws* connection, lws_token_indexes token);
+
+/// Writes status line and fields; false when that failed.
+bool write_headers(lws* connection, unsigned status, const std::string& content_type,
+                   std::size_t body_bytes);
+
+}  // namespace turnpike::api

@@ -1,0 +1,371 @@
+// Both protocols on top of libwebsockets. A connection that is refused is answered at once and
+// closed, before anything of its body is read.
+#include "control/api/ng_door.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "control/api/http_server.h"
+#include "control/api/lws.h"
+#include "control/loop/socket_address.h"
+#include "control/loop/tcp_listener.h"
+
+namespace turnpike::api {
+namespace {
+
+constexpr std::size_t kConnectionsMax = 64;
+constexpr std::size_t kChunkBytes = 16384;
+constexpr int kRequestSeconds = 10;  // for the headers to arrive, and for an answer to be read
+constexpr int kIdleSeconds = 30;     // between requests of one connection
+constexpr std::uint16_t kPingSeconds = 30;
+constexpr std::uint16_t kHangUpSeconds = 40;  // without a sign of life of a WebSocket
+constexpr const char* kWebSocketProtocol = "ng.rtpengine.com";
+constexpr std::string_view kPath = "/ng";
+
+/// A connection: one request of HTTP after the other, or a WebSocket for good.
+struct Client {
+  lws* connection = nullptr;
+  IpAddress address;
+  std::string message;  // as far as it has come
+  // HTTP: the answer.
+  bool answered = false;
+  bool headers_sent = false;
+  unsigned status = 0;
+  std::string body;
+  std::size_t sent = 0;
+  // WebSocket: replies that wait to be written.
+  struct Frame {
+    std::string text;
+    bool is_binary = false;
+  };
+  std::deque<Frame> frames;
+  std::size_t frame_bytes = 0;
+};
+
+std::string_view status_line(ng::Refusal refusal) {
+  switch (refusal) {
+    case ng::Refusal::kToken:
+      return "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\n";
+    case ng::Refusal::kProtocol:
+      return "HTTP/1.1 404 Not Found\r\n";
+    case ng::Refusal::kTooLong:
+      return "HTTP/1.1 413 Content Too Large\r\n";
+    default:
+      return "HTTP/1.1 403 Forbidden\r\n";
+  }
+}
+
+unsigned status_of(ng::Gate::Outcome outcome) {
+  if (outcome == ng::Gate::Outcome::kUnreadable) return 400;
+  return outcome == ng::Gate::Outcome::kRefused ? 429 : 200;
+}
+
+std::string content_type(const std::string& body) {
+  return body.starts_with('{') ? "application/json" : "application/x-rtpengine-ng";
+}
+
+}  // namespace
+
+struct NgDoor::State {
+  loop::EventLoop& loop;
+  ng::Gate& gate;
+  NgDoorOptions options{};
+  lws_context* context = nullptr;
+  lws_vhost* vhost = nullptr;
+  loop::TcpListener listener{};
+  std::map<lws*, std::shared_ptr<Client>> clients{};
+
+  Result<void> open();
+  lws_vhost* make_vhost();
+  void adopt(int fd);
+  ng::Refusal judge(lws* connection) const;
+  int refuse(lws* connection, ng::Refusal refusal);
+  int on_request(lws* connection, std::string_view path);
+  int on_body(lws* connection, std::string_view bytes);
+  int on_whole_body(lws* connection);
+  int on_writable(lws* connection);
+  int on_upgrade(lws* connection);
+  int on_frame(lws* connection, std::string_view bytes);
+  int on_frame_writable(lws* connection);
+  int serve(lws* connection, lws_callback_reasons reason, const void* in, std::size_t length);
+  static int on_callback(lws* connection, lws_callback_reasons reason, void* user, void* in,
+                         std::size_t length);
+};
+
+Result<void> NgDoor::State::open() {
+  if (!options.tcp.ip.is_loopback()) {
+    return Error{"NG: " + to_string(options.tcp) +
+                 " is not a loopback address and HTTP is not encrypted; use 127.0.0.1 or ::1"};
+  }
+  auto created = make_context(loop, this, kConnectionsMax + 16, kRequestSeconds, false);
+  if (!created) return created.error();
+  context = *created;
+  vhost = make_vhost();
+  if (vhost == nullptr) return Error{"the HTTP library cannot make a listener"};
+  auto listening = loop::TcpListener::listen(loop, options.tcp, [this](int fd) { adopt(fd); });
+  if (!listening) return Error{"NG: " + listening.error().message};
+  listener = std::move(*listening);
+  return {};
+}
+
+lws_vhost* NgDoor::State::make_vhost() {
+  static const std::array<lws_protocols, 3> protocols{{
+      {"http", on_callback, 0, 0, 0, nullptr, 0},
+      {kWebSocketProtocol, on_callback, 0, kChunkBytes, 0, nullptr, 0},
+      {nullptr, nullptr, 0, 0, 0, nullptr, 0},
+  }};
+  static const lws_retry_bo_t liveness{.retry_ms_table = nullptr,
+                                       .retry_ms_table_count = 0,
+                                       .conceal_count = 0,
+                                       .secs_since_valid_ping = kPingSeconds,
+                                       .secs_since_valid_hangup = kHangUpSeconds,
+                                       .jitter_percent = 0};
+  lws_context_creation_info info{};
+  info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+  info.vhost_name = "ng";
+  info.protocols = protocols.data();
+  info.keepalive_timeout = kIdleSeconds;
+  info.timeout_secs = kRequestSeconds;
+  info.retry_and_idle_policy = &liveness;
+  return lws_create_vhost(context, &info);
+}
+
+void NgDoor::State::adopt(int fd) {
+  sockaddr_storage peer{};
+  socklen_t length = sizeof peer;
+  auto client = std::make_shared<Client>();
+  if (::getpeername(fd, loop::as_sockaddr(peer), &length) == 0) {
+    client->address = loop::from_sockaddr(loop::as_sockaddr(peer)).ip;
+  }
+  const bool full = clients.size() >= kConnectionsMax;
+  if (full) gate.count(ng::Refusal::kConnections);
+  if (full || !gate.admits(client->address)) {
+    ::close(fd);
+    return;
+  }
+  lws_sock_file_fd_type descriptor{};
+  descriptor.sockfd = fd;
+  const auto kind = static_cast<lws_adoption_type>(LWS_ADOPT_HTTP | LWS_ADOPT_SOCKET);
+  // The library closes the descriptor when it cannot take it. It reads nothing before this returns.
+  client->connection = lws_adopt_descriptor_vhost(vhost, kind, descriptor, nullptr, nullptr);
+  if (client->connection != nullptr) clients[client->connection] = client;
+}
+
+/// What is wrong with a request whatever it asks. The token comes last: a web page is not told
+/// whether it guessed right.
+ng::Refusal NgDoor::State::judge(lws* connection) const {
+  if (lws_hdr_total_length(connection, WSI_TOKEN_ORIGIN) > 0) return ng::Refusal::kOrigin;
+  const std::string host = header(connection, WSI_TOKEN_HOST);
+  if (!is_own_host(host, listener.local_address(), options.host_names)) return ng::Refusal::kHost;
+  std::string credentials = header(connection, WSI_TOKEN_HTTP_AUTHORIZATION);
+  const bool authorised = gate.is_authorised(credentials);
+  explicit_bzero(credentials.data(), credentials.size());
+  return authorised ? ng::Refusal::kNone : ng::Refusal::kToken;
+}
+
+// Written by hand: while it is asked about an upgrade the library would answer with HTTP/1.0, which
+// WebSocket clients do not take.
+int NgDoor::State::refuse(lws* connection, ng::Refusal refusal) {
+  gate.count(refusal);
+  const std::string body = std::string(ng::info_of(refusal).words) + "\n";
+  std::string answer(LWS_PRE, '\0');
+  answer += status_line(refusal);
+  answer += "Connection: close\r\nCache-Control: no-store\r\nContent-Type: text/plain\r\n";
+  answer += "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  void* const start = answer.data() + LWS_PRE;
+  lws_write(connection, static_cast<unsigned char*>(start), answer.size() - LWS_PRE, LWS_WRITE_RAW);
+  return -1;
+}
+
+int NgDoor::State::on_request(lws* connection, std::string_view path) {
+  const auto found = clients.find(connection);
+  if (found == clients.end()) return -1;
+  if (const ng::Refusal refusal = judge(connection); refusal != ng::Refusal::kNone) {
+    return refuse(connection, refusal);
+  }
+  const bool is_post = lws_hdr_total_length(connection, WSI_TOKEN_POST_URI) > 0;
+  if (!is_post || path != kPath) return refuse(connection, ng::Refusal::kProtocol);
+  // A Client for each request: a late reply to one before finds nobody.
+  auto client = std::make_shared<Client>();
+  client->connection = connection;
+  client->address = found->second->address;
+  found->second = std::move(client);
+  return 0;
+}
+
+int NgDoor::State::on_body(lws* connection, std::string_view bytes) {
+  const auto found = clients.find(connection);
+  if (found == clients.end()) return -1;
+  Client& client = *found->second;
+  if (client.message.size() + bytes.size() > options.message_bytes_max) {
+    return refuse(connection, ng::Refusal::kTooLong);
+  }
+  client.message += bytes;
+  return 0;
+}
+
+int NgDoor::State::on_whole_body(lws* connection) {
+  const auto found = clients.find(connection);
+  if (found == clients.end()) return -1;
+  const std::shared_ptr<Client> client = found->second;
+  lws_set_timeout(connection, PENDING_TIMEOUT_HTTP_CONTENT, kRequestSeconds);
+  gate.handle(client->address, client->message,
+              [weak = std::weak_ptr(client)](ng::Gate::Outcome outcome, std::string text) {
+                const auto current = weak.lock();
+                if (!current) return;
+                current->answered = true;
+                current->status = status_of(outcome);
+                current->body = std::move(text);
+                lws_callback_on_writable(current->connection);
+              });
+  return 0;
+}
+
+/// As the library's callbacks: 0 goes on, -1 closes the connection.
+int NgDoor::State::on_writable(lws* connection) {
+  const auto found = clients.find(connection);
+  if (found == clients.end() || !found->second->answered) return 0;
+  Client& client = *found->second;
+  if (!std::exchange(client.headers_sent, true)) {
+    if (!write_headers(connection, client.status, content_type(client.body), client.body.size())) {
+      return -1;
+    }
+  } else {
+    const std::size_t size = std::min(kChunkBytes, client.body.size() - client.sent);
+    std::array<unsigned char, LWS_PRE + kChunkBytes> buffer{};
+    std::memcpy(buffer.data() + LWS_PRE, client.body.data() + client.sent, size);
+    client.sent += size;
+    const bool last = client.sent == client.body.size();
+    const int written = lws_write(connection, buffer.data() + LWS_PRE, size,
+                                  last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP);
+    if (written != static_cast<int>(size)) return -1;
+  }
+  if (client.sent < client.body.size()) {
+    lws_set_timeout(connection, PENDING_TIMEOUT_HTTP_CONTENT, kRequestSeconds);
+    lws_callback_on_writable(connection);
+    return 0;
+  }
+  client.answered = false;
+  return lws_http_transaction_completed(connection) != 0 ? -1 : 0;
+}
+
+int NgDoor::State::on_upgrade(lws* connection) {
+  ng::Refusal refusal = judge(connection);
+  const auto offered = header(connection, WSI_TOKEN_PROTOCOL);
+  if (refusal == ng::Refusal::kNone && offered.find(kWebSocketProtocol) == std::string::npos) {
+    refusal = ng::Refusal::kProtocol;
+  }
+  return refusal == ng::Refusal::kNone ? 0 : refuse(connection, refusal);
+}
+
+int NgDoor::State::on_frame(lws* connection, std::string_view bytes) {
+  const auto found = clients.find(connection);
+  if (found == clients.end()) return -1;
+  const std::shared_ptr<Client> client = found->second;
+  if (client->message.size() + bytes.size() > options.message_bytes_max) {
+    gate.count(ng::Refusal::kTooLong);
+    lws_close_reason(connection, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, nullptr, 0);
+    return -1;
+  }
+  client->message += bytes;
+  if (lws_is_final_fragment(connection) == 0 || lws_remaining_packet_payload(connection) != 0) {
+    return 0;
+  }
+  const std::string message = std::exchange(client->message, {});
+  gate.handle(client->address, message,
+              [weak = std::weak_ptr(client), is_binary = lws_frame_is_binary(connection) != 0](
+                  ng::Gate::Outcome, std::string text) {
+                const auto current = weak.lock();
+                if (!current) return;
+                current->frame_bytes += text.size();
+                current->frames.push_back({std::move(text), is_binary});
+                lws_callback_on_writable(current->connection);
+              });
+  if (client->frame_bytes <= options.unsent_bytes_max) return 0;
+  gate.count(ng::Refusal::kUnread);
+  return -1;
+}
+
+int NgDoor::State::on_frame_writable(lws* connection) {
+  const auto found = clients.find(connection);
+  if (found == clients.end() || found->second->frames.empty()) return 0;
+  Client& client = *found->second;
+  const Client::Frame frame = std::move(client.frames.front());
+  client.frames.pop_front();
+  client.frame_bytes -= frame.text.size();
+  std::string buffer(LWS_PRE, '\0');
+  buffer += frame.text;
+  void* const start = buffer.data() + LWS_PRE;
+  const int written = lws_write(connection, static_cast<unsigned char*>(start), frame.text.size(),
+                                frame.is_binary ? LWS_WRITE_BINARY : LWS_WRITE_TEXT);
+  if (written < static_cast<int>(frame.text.size())) return -1;
+  if (!client.frames.empty()) lws_callback_on_writable(connection);
+  return 0;
+}
+
+int NgDoor::State::serve(lws* connection, lws_callback_reasons reason, const void* in,
+                         std::size_t length) {
+  const std::string_view bytes(static_cast<const char*>(in), in == nullptr ? 0 : length);
+  switch (reason) {
+    case LWS_CALLBACK_WSI_DESTROY:
+    case LWS_CALLBACK_CLOSED_HTTP:
+    case LWS_CALLBACK_CLOSED:
+      clients.erase(connection);
+      return 0;
+    case LWS_CALLBACK_HTTP:
+      return on_request(connection, static_cast<const char*>(in));
+    case LWS_CALLBACK_HTTP_BODY:
+      return on_body(connection, bytes);
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+      return on_whole_body(connection);
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+      return on_writable(connection);
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+      return on_upgrade(connection);
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+      return std::string_view(lws_get_protocol(connection)->name) == kWebSocketProtocol ? 0 : -1;
+    case LWS_CALLBACK_RECEIVE:
+      return on_frame(connection, bytes);
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+      return on_frame_writable(connection);
+    default:
+      return 0;
+  }
+}
+
+int NgDoor::State::on_callback(lws* connection, lws_callback_reasons reason, void*, void* in,
+                               std::size_t length) {
+  lws_context* const context = lws_get_context(connection);
+  auto* state = context == nullptr ? nullptr : static_cast<State*>(lws_context_user(context));
+  return state == nullptr ? 0 : state->serve(connection, reason, in, length);
+}
+
+NgDoor::NgDoor(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+NgDoor::~NgDoor() {
+  state_->listener = {};
+  end_context(state_->loop, state_->context);
+}
+
+Result<std::unique_ptr<NgDoor>> NgDoor::open(loop::EventLoop& loop, const NgDoorOptions& options,
+                                             ng::Gate& gate) {
+  auto state = std::unique_ptr<State>(new State{.loop = loop, .gate = gate});
+  state->options = options;
+  std::unique_ptr<NgDoor> door(new NgDoor(std::move(state)));
+  if (Result<void> opened = door->state_->open(); !opened) return opened.error();
+  return door;
+}
+
+SocketAddress NgDoor::tcp_address() const {
+  return state_->listener.local_address();
+}
+
+}  // namespace turnpike::api

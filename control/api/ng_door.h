@@ -1,0 +1,44 @@
+// NG over HTTP (POST /ng) and WebSocket (protocol ng.rtpengine.com), on TCP of its own. Hides: the
+// HTTP library. Is not: what messages mean and who may ask (control/ng).
+//
+// A web page in somebody's browser could be the client: a request with an Origin header, or with a
+// Host that is not ours (DNS rebinding), gets 403, also with a token.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/loop/event_loop.h"
+#include "control/ng/gate.h"
+#include "turnpike/address.h"
+#include "turnpike/result.h"
+
+namespace turnpike::api {
+
+struct NgDoorOptions {
+  SocketAddress tcp{};                    ///< port 0 takes a free one
+  std::vector<std::string> host_names{};  ///< accepted as Host besides localhost and the address
+  std::size_t message_bytes_max = 65536 + 256;          ///< a message with its cookie
+  std::size_t unsent_bytes_max = std::size_t{1} << 20;  ///< replies that a WebSocket does not read
+};
+
+class NgDoor {
+ public:
+  /// `loop` and `gate` outlive the door. At most 64 connections; more are closed at once. Fails for
+  /// an address that is not loopback: what is said here is not encrypted.
+  static Result<std::unique_ptr<NgDoor>> open(loop::EventLoop& loop, const NgDoorOptions& options,
+                                              ng::Gate& gate);
+  /// Closes every connection; runs a few turns of the loop for that.
+  ~NgDoor();
+
+  SocketAddress tcp_address() const;
+
+ private:
+  struct State;
+  explicit NgDoor(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace turnpike::api

@@ -1,0 +1,76 @@
+// Who may ask over TCP, HTTP and WebSocket, and how much: networks, a token, and for each client
+// (an address) a number of requests in work and of requests a second. Is not: a transport; the
+// file mode of the unix socket guards that one.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "control/ng/dispatcher.h"
+#include "control/ng/reading.h"
+#include "turnpike/address.h"
+#include "turnpike/time.h"
+
+namespace turnpike::ng {
+
+struct GateRules {
+  /// What a client shows to be let in; empty = nobody is let in by a token. Only a keyed digest of
+  /// it stays in memory.
+  std::string token{};
+  /// Whether an address is one of the clients'; empty = those of this host.
+  std::function<bool(const IpAddress&)> is_client{};
+  std::uint32_t requests_in_work_max = 64;      ///< of one client
+  std::uint32_t requests_per_second_max = 500;  ///< of one client; as many may come at once
+  std::uint32_t clients_max = 1024;             ///< whose figures are kept
+};
+
+class Gate {
+ public:
+  /// A request in work. Its client may have another one when this goes.
+  using Place = std::shared_ptr<void>;
+  struct Entry {
+    Place place;                       ///< null: refused
+    Refusal refusal = Refusal::kNone;  ///< why
+  };
+  enum class Outcome : std::uint8_t {
+    kReply,       ///< what NG answers, be it an error
+    kUnreadable,  ///< no NG message
+    kRefused,     ///< more than the client may ask
+  };
+  /// Called once, at once or later. `text` is the reply in the encoding of its request.
+  using TextReply = std::function<void(Outcome outcome, std::string text)>;
+
+  /// `dispatcher` outlives this.
+  Gate(GateRules rules, MessageLimits limits, Dispatcher& dispatcher);
+
+  /// Whether the address may connect. A refusal is counted.
+  bool admits(const IpAddress& client);
+  /// Whether this is "Bearer" (in any case), a space and the token, compared in constant time.
+  bool is_authorised(std::string_view credentials) const;
+  void count(Refusal refusal);
+  /// A place for one request.
+  Entry enter(const IpAddress& client, Instant now);
+  /// Carries out a message that came whole: a dictionary, perhaps with a cookie and a space before
+  /// it. The reply has the same form.
+  void handle(const IpAddress& client, std::string_view message, TextReply reply);
+
+ private:
+  struct Clients;
+  using Digest = std::array<std::uint8_t, 32>;
+  Digest digest_of(std::string_view token) const;
+
+  std::function<bool(const IpAddress&)> is_client_;
+  std::array<char, 32> digest_key_{};
+  bool has_token_ = false;
+  Digest token_digest_{};
+  MessageLimits limits_;
+  Dispatcher& dispatcher_;
+  std::shared_ptr<Clients> clients_;
+};
+
+}  // namespace turnpike::ng

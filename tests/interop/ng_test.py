@@ -1,0 +1,130 @@
+"""NG through its guarded doors: curl for HTTP, python3-websockets for WebSocket, socat for TCP. One
+call is offered through one, answered through the next, asked for and ended through the others.
+"""
+
+import json
+import subprocess
+
+from lib.call import Call, Side
+from lib.case import case, expect, note, run
+from lib.network import INSIDE, OUTSIDE, topology
+from lib.ng import NgError
+from lib.turnpiked import Turnpiked
+
+TOKEN = "a token that nobody guesses"
+HTTP, TCP = "127.0.0.1:2225", "127.0.0.1:2224"
+HERE = __file__.rsplit("/", 1)[0]
+
+
+class _JsonNg:
+    """An Ng whose messages are JSON through `carry`, a function from text to text."""
+
+    def __init__(self, carry):
+        self._carry = carry
+
+    def request(self, command, **keys):
+        message = {"command": command}
+        message.update({key.replace("_", "-"): value for key, value in keys.items()
+                        if value is not None})
+        cookie, _, reply = self._carry("7_1 " + json.dumps(message)).partition(" ")
+        expect(cookie == "7_1", f"cookie {cookie!r}")
+        reply = json.loads(reply)
+        if reply.get("result") not in ("ok", "pong"):
+            raise NgError(reply)
+        return reply
+
+
+class _Doors:
+    """A daemon with all doors open, and foreign clients for them."""
+
+    def __init__(self, scratch, **keys):
+        scratch.enter(topology())
+        self.token_file = scratch.folder / "ng.token"
+        self.token_file.write_text(TOKEN + "\n")
+        self.token_file.chmod(0o640)
+        self.header = scratch.folder / "header"  # a token on a command line is no secret
+        self.header.write_text(f"Authorization: Bearer {TOKEN}\n")
+        self.no_token = scratch.folder / "empty"
+        self.no_token.write_text("\n")
+        self.daemon = Turnpiked(scratch, {"ng": {
+            "tcp": TCP, "http": HTTP, "token_file": self.token_file, **keys}})
+
+    def curl(self, body, *options, url=f"http://{HTTP}/ng"):
+        """(status, body of the answer)"""
+        done = subprocess.run(
+            ["curl", "-sS", "--max-time", "10", "-w", "\n%{http_code}", "--data-binary", "@-",
+             *options, url], input=body.encode(), capture_output=True, check=True)
+        answer, _, status = done.stdout.decode().rpartition("\n")
+        return int(status), answer
+
+    def http(self, message):
+        status, answer = self.curl(message, "-H", f"@{self.header}")
+        expect(status == 200, f"HTTP {status}: {answer}")
+        return answer
+
+    def websocket(self, *messages, token_file=None, url=f"ws://{HTTP}/ng"):
+        """(exit code, lines of output)"""
+        done = subprocess.run(
+            ["/usr/bin/python3", f"{HERE}/lib/ng_over_websocket.py", url,
+             token_file or self.token_file],
+            input="\n".join(messages) + "\n", capture_output=True, text=True, timeout=20)
+        expect(done.returncode in (0, 3), done.stderr)
+        return done.returncode, done.stdout.splitlines()
+
+    def over_websocket(self, message):
+        return self.websocket(message)[1][0]
+
+    def tcp(self, message, first=f"Authorization: Bearer {TOKEN}\n"):
+        return subprocess.run(["socat", "-t10", "-", f"TCP:{TCP}"], input=first + message,
+                              capture_output=True, text=True, timeout=20, check=True).stdout
+
+    def refused(self, reason):
+        return self.daemon.total("turnpike_ng_refused_total", reason=reason)
+
+
+@case
+def one_call_through_every_door(scratch):
+    doors = _Doors(scratch)
+    calls = []
+    for carry in (doors.http, doors.over_websocket, doors.tcp):
+        ng = _JsonNg(carry)
+        i = len(calls)
+        a = Side(OUTSIDE, 30000 + 2 * i, ("AES_CM_128_HMAC_SHA1_80",))
+        calls.append(Call(ng, a, Side(INSIDE, 20000 + 2 * i)).set_up())
+    expect(doors.daemon.sessions() == 3, f"{doors.daemon.sessions()} sessions")
+    # Each is ended through another door than it was made through.
+    for call, carry in zip(calls, (doors.tcp, doors.http, doors.over_websocket)):
+        call.ng = _JsonNg(carry)
+        call.delete()
+    expect(doors.daemon.sessions() == 0, "every call has ended")
+    expect(doors.http("d7:command4:pinge") == "d6:result4:ponge", "bencode over HTTP")
+    expect(doors.tcp("d7:command4:pinge" * 3) == "d6:result4:ponge" * 3, "bencode over TCP")
+    code, replies = doors.websocket(*[f'{i} {{"command": "ping"}}' for i in range(50)])
+    expect(code == 0 and replies == [f'{i} {{"result":"pong"}}' for i in range(50)], replies)
+    log = doors.daemon.log_text()
+    expect(TOKEN not in log and "inline:" not in log, "the log holds a secret")
+
+
+@case
+def T19_strangers_are_turned_away_at_every_door(scratch):
+    doors = _Doors(scratch, client_requests_per_second_max=3)
+    ping = '{"command": "ping"}'
+    expect(doors.curl(ping)[0] == 401, "no token")
+    expect(doors.curl(ping, "-H", "Authorization: Bearer wrong")[0] == 401, "a wrong token")
+    token = ("-H", f"@{doors.header}")
+    expect(doors.curl(ping, *token, "-H", "Origin: https://evil.example")[0] == 403, "a web page")
+    expect(doors.curl(ping, *token, "-H", "Host: evil.example")[0] == 403, "rebinding")
+    expect(doors.curl(ping, *token, url=f"http://{HTTP}/")[0] == 404, "another path")
+    expect(doors.websocket(ping, token_file=doors.no_token) == (3, ["401"]), "WebSocket, no token")
+    reply = doors.tcp(ping, first="")
+    expect("first line" in reply and "pong" not in reply, reply)
+    counted = {reason: doors.refused(reason) for reason in ("token", "origin", "host", "protocol")}
+    expect(counted == {"token": 4, "origin": 1, "host": 1, "protocol": 1}, counted)
+    replies = doors.websocket(*[ping] * 10)[1]
+    expect(any("Too many requests a second" in reply for reply in replies), replies)
+    expect(doors.refused("rate") > 0, "counted")
+    expect(doors.daemon.ng.ping(), "the SIP server's socket has no quota")
+    note(f"refused {counted}")
+
+
+run()
