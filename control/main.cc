@@ -14,6 +14,7 @@
 #include "control/daemon.h"
 #include "control/firewall/rules.h"
 #include "control/log/log.h"
+#include "control/ng/reference.h"
 #include "control/process.h"
 #include "control/provision.h"
 #include "turnpike/standard_descriptors.h"
@@ -26,6 +27,7 @@ struct CommandLine {
   std::string config = "/etc/turnpike/turnpike.toml";
   bool check = false;
   bool print_reference = false;
+  bool print_ng_reference = false;
   bool write_sidecar = false;
   std::string sidecar_directory;
   std::string certificate_directory;
@@ -55,10 +57,11 @@ int check(const std::string& path) {
   const pki::Judgement files = judge_sidecar_files(loaded.settings);
   const pki::Judgement zone_files = config::judge_zone_files(loaded.settings);
   const pki::Judgement api_files = config::judge_api_files(loaded.settings.api);
+  const std::vector<std::string> ng_token = config::judge_ng_token(loaded.settings);
   std::size_t count = 0;
   for (const auto* lines :
        {&warnings, &api_files.mistakes, &api_files.warnings, &files.mistakes, &files.warnings,
-        &users.mistakes, &zone_files.mistakes, &zone_files.warnings}) {
+        &users.mistakes, &zone_files.mistakes, &zone_files.warnings, &ng_token}) {
     print(stderr, *lines, "warning: ");
     count += lines->size();
   }
@@ -157,6 +160,8 @@ int main(int argc, char** argv) {
   add_firewall_options(app, options);
   app.add_flag("--print-config-reference", options.print_reference,
                "print the reference of all configuration keys (Markdown)");
+  app.add_flag("--print-ng-reference", options.print_ng_reference,
+               "print the reference of NG's commands, keys and flags (Markdown)");
   app.set_version_flag("--version", "turnpiked " TURNPIKE_VERSION);
   try {
     app.parse(argc, argv);
@@ -164,8 +169,8 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? kExitDone : kExitMisconfigured;
   }
   options.write_sidecar = sidecar->count() > 0;
-  if (options.print_reference) {
-    std::fputs(config::reference().c_str(), stdout);
+  if (options.print_reference || options.print_ng_reference) {
+    std::fputs((options.print_reference ? config::reference() : ng::reference()).c_str(), stdout);
     return kExitDone;
   }
   if (!options.firewall_place.empty()) return print_firewall(options);

@@ -63,7 +63,8 @@ void Dispatcher::handle(const Value::Dict& message, ReplyFunction reply) {
   if (command == Command::kPing) return finish({{"result", "pong"}});
   if (command == Command::kUnrecognized) return finish(error_reply("Unrecognized command"));
   if (command == Command::kUnsupported) {
-    return finish(error_reply("Command '" + name + "' is not supported"));
+    return finish(error_reply("Command '" + name +
+                              "' is not supported: " + std::string(why_unsupported(name))));
   }
   const KeyedRequest keyed(to_call_request(message, state_->ignored));
   const call::CallRequest& request = keyed.value;

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "control/ng/message.h"
+#include "control/ng/reference.h"
 
 namespace turnpike::ng {
 namespace {
@@ -15,34 +16,57 @@ constexpr std::size_t kIdBytesMax = 1024;
 constexpr std::array<std::string_view, kCommandCount> kCommandNames = {
     "ping", "offer", "answer", "delete", "query", "unsupported", "unrecognized"};
 
-constexpr std::array<std::string_view, 28> kUnsupported = {"list",
-                                                           "start recording",
-                                                           "stop recording",
-                                                           "pause recording",
-                                                           "block DTMF",
-                                                           "start forwarding",
-                                                           "stop forwarding",
-                                                           "unblock DTMF",
-                                                           "block media",
-                                                           "unblock media",
-                                                           "silence media",
-                                                           "unsilence media",
-                                                           "play media",
-                                                           "stop media",
-                                                           "play DTMF",
-                                                           "statistics",
-                                                           "publish",
-                                                           "subscribe request",
-                                                           "subscribe answer",
-                                                           "unsubscribe",
-                                                           "inject start",
-                                                           "inject stop",
-                                                           "connect",
-                                                           "cli",
-                                                           "transform",
-                                                           "create",
-                                                           "create answer",
-                                                           "mesh"};
+constexpr auto kActs = Standing::kActs;
+constexpr auto kRefused = Standing::kRefused;
+constexpr std::string_view kFigures =
+    "`query` gives the figures of a call, the HTTP API all others";
+constexpr std::string_view kNoSwitch = "a stream is held by its description only, here";
+constexpr std::string_view kMedia = "media is not made or changed here: streams pass as they are";
+constexpr std::string_view kDigits =
+    "media processing: digits lie in the payload, which is not looked at here";
+constexpr std::string_view kRecording = "recording is not done here";
+constexpr std::string_view kOneReceiver = "a stream has one receiver here";
+
+// In the order of Command; behind kUnsupported those that are refused, with the reason.
+constexpr std::array<NameInfo, 33> kCommands = {{
+    {"ping", kActs, "–", "`result` is `pong`", "UdpTest.ping_pong"},
+    {"offer", kActs, "`call-id`, `sdp`, `from-tag`",
+     "the description for the receiver: reply `sdp`", "PlainCall.offer_and_answer_byte_for_byte"},
+    {"answer", kActs, "`call-id`, `sdp`, `from-tag`, `to-tag`",
+     "the description for the offerer: reply `sdp`", "PlainCall.offer_and_answer_byte_for_byte"},
+    {"delete", kActs, "`call-id`",
+     "ends the call, or the branch that the tags name; figures as `query`",
+     "Lifecycle.delete_knows_calls_by_id_and_tags"},
+    {"query", kActs, "`call-id`", "figures", "Lifecycle.figures_are_a_tree"},
+    {"list", kRefused, "", kFigures},
+    {"statistics", kRefused, "", kFigures},
+    {"block media", kRefused, "", kNoSwitch},
+    {"unblock media", kRefused, "", kNoSwitch},
+    {"silence media", kRefused, "", kMedia},
+    {"unsilence media", kRefused, "", kMedia},
+    {"block DTMF", kRefused, "", kDigits},
+    {"unblock DTMF", kRefused, "", kDigits},
+    {"play DTMF", kRefused, "", kDigits},
+    {"play media", kRefused, "", kMedia},
+    {"stop media", kRefused, "", kMedia},
+    {"inject start", kRefused, "", kMedia},
+    {"inject stop", kRefused, "", kMedia},
+    {"transform", kRefused, "", kMedia},
+    {"start recording", kRefused, "", kRecording},
+    {"stop recording", kRefused, "", kRecording},
+    {"pause recording", kRefused, "", kRecording},
+    {"start forwarding", kRefused, "", kRecording},
+    {"stop forwarding", kRefused, "", kRecording},
+    {"publish", kRefused, "", kOneReceiver},
+    {"subscribe request", kRefused, "", kOneReceiver},
+    {"subscribe answer", kRefused, "", kOneReceiver},
+    {"unsubscribe", kRefused, "", kOneReceiver},
+    {"connect", kRefused, "", kOneReceiver},
+    {"mesh", kRefused, "", kOneReceiver},
+    {"create", kRefused, "", kOneReceiver},
+    {"create answer", kRefused, "", kOneReceiver},
+    {"cli", kRefused, "", "the operator's tool is turnpikectl"},
+}};
 
 bool is_control(char c) {
   const auto byte = static_cast<unsigned char>(c);
@@ -86,12 +110,22 @@ std::string_view to_string(Command command) {
 }
 
 Command command_of(std::string_view name) {
-  const auto end = kCommandNames.begin() + static_cast<std::ptrdiff_t>(Command::kUnsupported);
-  const auto found = std::find(kCommandNames.begin(), end, name);
-  if (found != end) return static_cast<Command>(found - kCommandNames.begin());
-  const bool known =
-      std::find(kUnsupported.begin(), kUnsupported.end(), name) != kUnsupported.end();
-  return known ? Command::kUnsupported : Command::kUnrecognized;
+  const auto found = std::find_if(kCommands.begin(), kCommands.end(),
+                                  [name](const NameInfo& info) { return info.name == name; });
+  if (found == kCommands.end()) return Command::kUnrecognized;
+  return static_cast<Command>(
+      std::min(found - kCommands.begin(), static_cast<std::ptrdiff_t>(Command::kUnsupported)));
+}
+
+std::string_view why_unsupported(std::string_view name) {
+  const auto found = std::find_if(kCommands.begin(), kCommands.end(),
+                                  [name](const NameInfo& info) { return info.name == name; });
+  return found == kCommands.end() ? "" : found->effect;
+}
+
+const std::vector<NameInfo>& commands() {
+  static const std::vector<NameInfo> all(kCommands.begin(), kCommands.end());
+  return all;
 }
 
 std::string normalised(std::string_view name) {

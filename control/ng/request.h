@@ -39,6 +39,8 @@ constexpr std::size_t kCommandCount = static_cast<std::size_t>(Command::kCount);
 /// The NG name, which is also the metric label: "offer", …, "unsupported", "unrecognized".
 std::string_view to_string(Command command);
 Command command_of(std::string_view name);
+/// Why a command of the protocol is not done here, for its sender.
+std::string_view why_unsupported(std::string_view name);
 
 /// Keys and flags are compared in this form: lower case, spaces and underscores as hyphens.
 std::string normalised(std::string_view name);

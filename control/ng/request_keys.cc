@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "control/ng/reference.h"
 #include "control/ng/request.h"
 #include "control/sdp/crypto.h"
 
@@ -254,33 +255,115 @@ bool accept(Mapping&, std::string_view, const Value&) {
 struct KeyRule {
   std::string_view key;
   bool (*apply)(Mapping&, std::string_view key, const Value&);  // false: the value is of no use
+  NameInfo info;
 };
 
+constexpr auto kActs = Standing::kActs;
+constexpr auto kAccepted = Standing::kAccepted;
+
 constexpr std::array<KeyRule, 24> kKeyRules = {{
-    {"command", accept},
-    {"sip-message-type", accept},
-    {"call-id", apply_text<&CallRequest::call_id>},
-    {"from-tag", apply_text<&CallRequest::from_tag>},
-    {"to-tag", apply_text<&CallRequest::to_tag>},
-    {"via-branch", accept},
-    {"sdp", apply_text<&CallRequest::sdp>},
-    {"flags", apply_flags},
-    {"rtpp-flags", apply_flags_string},
-    {"replace", apply_words<apply_replace>},
-    {"rtcp-mux", apply_words<apply_rtcp_mux>},
-    {"sdes", apply_sdes},
-    {"direction", apply_direction},
-    {"transport-protocol", apply_transport},
-    {"address-family", apply_address_family},
-    {"media-address", apply_media_address},
-    {"received-from", apply_received_from},
-    {"tos", apply_tos},
-    {"delete-delay", apply_delete_delay},
-    {"supports", apply_supports},
-    {"ice", apply_ice},
-    {"ice-lite", apply_ice_lite},
-    {"dtls", apply_dtls},
-    {"dtls-fingerprint", apply_dtls_fingerprint},
+    {"command",
+     accept,
+     {"command", kActs, "string", "what is asked for", "PlainCall.offer_and_answer_byte_for_byte"}},
+    {"sip-message-type",
+     accept,
+     {"sip-message-type", kAccepted, "string", "the other keys say it", ""}},
+    {"call-id",
+     apply_text<&CallRequest::call_id>,
+     {"call-id", kActs, "string", "which call", "Lifecycle.delete_knows_calls_by_id_and_tags"}},
+    {"from-tag",
+     apply_text<&CallRequest::from_tag>,
+     {"from-tag", kActs, "string", "which side sends the description",
+      "Reinvite.offer_in_the_200_comes_from_the_callee"}},
+    {"to-tag",
+     apply_text<&CallRequest::to_tag>,
+     {"to-tag", kActs, "string", "which side, and which branch, gets it",
+      "Sdes.forks_share_our_key_and_the_last_answer_wins"}},
+    {"via-branch",
+     accept,
+     {"via-branch", kAccepted, "string", "branches differ in their to-tag", ""}},
+    {"sdp",
+     apply_text<&CallRequest::sdp>,
+     {"sdp", kActs, "string", "the description to rewrite",
+      "PlainCall.offer_and_answer_byte_for_byte"}},
+    {"flags",
+     apply_flags,
+     {"flags", kActs, "list of flags", "see below",
+      "Request.what_is_unknown_is_counted_and_never_an_error"}},
+    {"rtpp-flags",
+     apply_flags_string,
+     {"rtpp-flags", kActs, "one string: `word key=value key=[word word]`",
+      "the same keys and flags as in the message itself; a list inside a list is passed over",
+      "Request.flags_string_means_the_same_as_keys"}},
+    {"replace",
+     apply_words<apply_replace>,
+     {"replace", kActs, "list of `origin`, `session-connection`, `username`, `session-name`",
+      "what of the session level is rewritten; `session-connection` always is",
+      "PlainCall.user_and_session_name_stay_what_a_side_saw_first"}},
+    {"rtcp-mux",
+     apply_words<apply_rtcp_mux>,
+     {"rtcp-mux", kActs, "list of `offer`, `require`, `demux`, `accept`, `reject`",
+      "RTCP multiplexing towards the receiver", "RtcpMux.follows_ends_and_flags"}},
+    {"sdes",
+     apply_sdes,
+     {"SDES", kActs, "list of words: `off`, `no-SUITE`, `only-SUITE`",
+      "SDES negotiation; another word, or no name of a suite of ours, is counted as a value of "
+      "`sdes`",
+      "Sdes.words_choose_suites"}},
+    {"direction",
+     apply_direction,
+     {"direction", kActs, "two interface names",
+      "interface of the sender, of the receiver; at a node of a traversal pair a peer too, as "
+      "`ZONE/PEER` ([traversal.md](traversal.md)); one or three names count as ignored",
+      "PlainCall.direction_chooses_interfaces"}},
+    {"transport-protocol",
+     apply_transport,
+     {"transport-protocol", kActs,
+      "`RTP/AVP`, `RTP/AVPF`, `RTP/SAVP`, `RTP/SAVPF`, `UDP/TLS/RTP/SAVP`, `UDP/TLS/RTP/SAVPF`",
+      "protocol towards the receiver; the last two are keyed by DTLS",
+      "Sdes.plain_offer_becomes_srtp_byte_for_byte"}},
+    {"address-family",
+     apply_address_family,
+     {"address-family", kActs, "`IP4`, `IP6`", "family towards the receiver; with ICE, of `c=`",
+      "PlainCall.ipv6_caller_to_ipv6_and_across"}},
+    {"media-address",
+     apply_media_address,
+     {"media-address", kActs, "literal IP address",
+      "advertised instead of the interface's; with ICE, the only candidate",
+      "PlainCall.advertised_and_media_address"}},
+    {"received-from",
+     apply_received_from,
+     {"received-from", kActs, "[family, literal IP address]", "where the SIP message came from",
+      "SourceFlags.reach_the_leg"}},
+    {"tos",
+     apply_tos,
+     {"TOS", kActs, "0-255", "the whole TOS byte, both legs", "PlainCall.tos_becomes_dscp"}},
+    {"delete-delay",
+     apply_delete_delay,
+     {"delete-delay", kActs, "0-3600 seconds", "how long a deleted call lives on",
+      "Lifecycle.delete_delay_by_request_and_by_configuration"}},
+    {"supports",
+     apply_supports,
+     {"supports", kActs, "list", "`load limit`: the peer understands that result",
+      "Lifecycle.call_limit_says_so_in_both_dialects"}},
+    {"ice",
+     apply_ice,
+     {"ICE", kActs, "`remove`, `force`, `force-relay`, `default`, `optional`",
+      "whether the receiver is offered ICE: [above](#ice)", "IceWished.is_offered_or_not"}},
+    {"ice-lite",
+     apply_ice_lite,
+     {"ICE-lite", kActs, "`forward`, `backward`, `both`, `off`",
+      "we say `a=ice-lite` to the receiver, to the sender, to both, to none",
+      "Ice.lite_by_configuration_or_wish"}},
+    {"dtls",
+     apply_dtls,
+     {"DTLS", kActs, "`off`, `no`, `disable`, `active`, `passive`",
+      "the first three: no DTLS towards the receiver; the others: our part in the handshake with "
+      "an offerer that leaves it to us, given with its offer or with the answer to it",
+      "Dtls.wish_for_none_leaves_sdes"}},
+    {"dtls-fingerprint",
+     apply_dtls_fingerprint,
+     {"DTLS-fingerprint", kAccepted, "`sha-256`", "what ours is; another value is counted", ""}},
 }};
 
 bool apply_key(Mapping& mapping, std::string_view key, const Value& value) {
@@ -296,25 +379,64 @@ bool apply_key(Mapping& mapping, std::string_view key, const Value& value) {
 struct FlagRule {
   std::string_view flag;
   void (*apply)(CallRequest&);
+  NameInfo info;
 };
 
 constexpr std::array<FlagRule, 12> kFlagRules = {{
-    {"trust-address", [](CallRequest& request) { request.sip_source_address = false; }},
-    {"sip-source-address", [](CallRequest& request) { request.sip_source_address = true; }},
-    {"strict-source", [](CallRequest& request) { request.strict_source = true; }},
-    {"port-latching", [](CallRequest& request) { request.port_latching = true; }},
-    {"no-port-latching", [](CallRequest& request) { request.port_latching = false; }},
-    {"asymmetric", [](CallRequest& request) { request.asymmetric = true; }},
-    {"symmetric", [](CallRequest& request) { request.asymmetric = false; }},
-    {"fast", [](CallRequest& request) { request.delete_delay = Seconds{0}; }},
-    {"fatal", [](CallRequest&) {}},
-    {"to-tag", [](CallRequest&) {}},
-    {"internal", [](CallRequest& request) { request.direction.emplace_back("internal"); }},
-    {"external", [](CallRequest& request) { request.direction.emplace_back("external"); }},
+    {"trust-address",
+     [](CallRequest& request) { request.sip_source_address = false; },
+     {"trust-address", kActs, "", "media goes to the addresses of the description",
+      "SourceFlags.reach_the_leg"}},
+    {"sip-source-address",
+     [](CallRequest& request) { request.sip_source_address = true; },
+     {"SIP-source-address", kActs, "", "media goes to where the SIP message came from",
+      "SourceFlags.reach_the_leg"}},
+    {"strict-source",
+     [](CallRequest& request) { request.strict_source = true; },
+     {"strict-source", kActs, "", "plain RTP from the signalled address and port only",
+      "SourceFlags.reach_the_leg"}},
+    {"port-latching",
+     [](CallRequest& request) { request.port_latching = true; },
+     {"port-latching", kActs, "", "the first packet from the signalled address decides the port",
+      "SourceFlags.reach_the_leg"}},
+    {"no-port-latching",
+     [](CallRequest& request) { request.port_latching = false; },
+     {"no-port-latching", kActs, "", "takes `port-latching` back", "SourceFlags.reach_the_leg"}},
+    {"asymmetric",
+     [](CallRequest& request) { request.asymmetric = true; },
+     {"asymmetric", kActs, "",
+      "any port of the signalled address is heard, media goes to the signalled one",
+      "SourceFlags.reach_the_leg"}},
+    {"symmetric",
+     [](CallRequest& request) { request.asymmetric = false; },
+     {"symmetric", kActs, "", "takes `asymmetric` back", "SourceFlags.reach_the_leg"}},
+    {"fast",
+     [](CallRequest& request) { request.delete_delay = Seconds{0}; },
+     {"fast", kActs, "", "no delete delay",
+      "Lifecycle.delete_delay_by_request_and_by_configuration"}},
+    {"fatal", [](CallRequest&) {}, {"fatal", kAccepted, "", "what `delete` does anyway", ""}},
+    {"to-tag", [](CallRequest&) {}, {"to-tag", kAccepted, "", "what `delete` does anyway", ""}},
+    {"internal",
+     [](CallRequest& request) { request.direction.emplace_back("internal"); },
+     {"internal", kActs, "", "one of two interfaces of `direction`",
+      "PlainCall.direction_chooses_interfaces"}},
+    {"external",
+     [](CallRequest& request) { request.direction.emplace_back("external"); },
+     {"external", kActs, "", "one of two interfaces of `direction`",
+      "PlainCall.direction_chooses_interfaces"}},
 }};
 
 // "key-word" as one flag means the same as `word` in the list `key`.
 constexpr std::array<std::string_view, 4> kListKeys = {"replace", "rtcp-mux", "sdes", "ice-lite"};
+
+constexpr std::string_view kRequestTest =
+    "Request.rtcp_mux_and_sdes_words_come_as_list_or_as_flags";
+constexpr std::array<NameInfo, 2> kFlagFamilies = {{
+    {"RTP/…, UDP/TLS/…", kActs, "", "a transport protocol, as the key `transport-protocol`",
+     "Request.transport_protocol_is_one_of_six"},
+    {"replace-…, rtcp-mux-…, SDES-…, ICE-lite-…", kActs, "", "a word of the key before the hyphen",
+     kRequestTest},
+}};
 
 void apply_flag(Mapping& mapping, std::string_view text) {
   const std::string flag = normalised(text);
@@ -337,6 +459,25 @@ void apply_flag(Mapping& mapping, std::string_view text) {
 }
 
 }  // namespace
+
+const std::vector<NameInfo>& keys() {
+  static const std::vector<NameInfo> all = [] {
+    std::vector<NameInfo> list;
+    for (const KeyRule& rule : kKeyRules) list.push_back(rule.info);
+    return list;
+  }();
+  return all;
+}
+
+const std::vector<NameInfo>& flags() {
+  static const std::vector<NameInfo> all = [] {
+    std::vector<NameInfo> list;
+    for (const FlagRule& rule : kFlagRules) list.push_back(rule.info);
+    list.insert(list.end(), kFlagFamilies.begin(), kFlagFamilies.end());
+    return list;
+  }();
+  return all;
+}
 
 call::CallRequest to_call_request(const Value::Dict& message, IgnoredNames& ignored) {
   Mapping mapping{.request = {}, .ignored = ignored};

@@ -384,13 +384,5 @@ TEST(IgnoredNames, table_is_bounded_and_printable) {
   EXPECT_EQ(few.entries().front().name, "a?????" + std::string(34, 'x'));
 }
 
-TEST(Documentation, names_everything_that_has_no_effect) {
-  std::ifstream file(TURNPIKE_SOURCE_DIR "/docs/ng.md");
-  const std::string text = normalised(std::string(std::istreambuf_iterator<char>(file), {}));
-  for (const std::string_view name : known_without_effect()) {
-    EXPECT_NE(text.find("`" + std::string(name) + "`"), std::string::npos) << name;
-  }
-}
-
 }  // namespace
 }  // namespace turnpike::ng
