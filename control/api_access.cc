@@ -30,12 +30,37 @@ Result<std::unique_ptr<api::Gate>> make_gate(const config::ApiSection& section, 
   return std::make_unique<api::Gate>(std::move(context), tokens);
 }
 
+namespace {
+
 void reload_tokens(const config::ApiSection& section, api::Gate& gate, log::Log& log) {
-  if (!section.listen.is_set() || section.tokens_file.empty()) return;
+  if (section.tokens_file.empty()) return;
   const auto tokens = config::read_tokens_file(section.tokens_file);
   if (tokens) return gate.replace(*tokens);
   log.warning("tokens_kept", {{"reason", tokens.error().message},
                               {"hint", "the tokens read before go on to admit"}});
+}
+
+void reload_certificates(const config::ApiSection& section, api::HttpServer& server,
+                         log::Log& log) {
+  const pki::Judgement files = config::judge_api_files(section);
+  Result<void> renewed;
+  if (!files.mistakes.empty()) {
+    renewed = Error{files.mistakes.front()};
+  } else {
+    renewed = server.renew_certificates();
+  }
+  if (renewed) return;
+  log.warning("api_certificate_kept",
+              {{"reason", renewed.error().message}, {"hint", "the files read before stay in use"}});
+}
+
+}  // namespace
+
+void reload_api(const config::ApiSection& section, api::Gate& gate, api::HttpServer& server,
+                log::Log& log) {
+  if (!section.listen.is_set()) return;
+  reload_tokens(section, gate, log);
+  reload_certificates(section, server, log);
 }
 
 }  // namespace turnpike

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "control/api/gate.h"
+#include "control/api/http_server.h"
 #include "control/config/settings.h"
 #include "control/log/log.h"
 #include "turnpike/result.h"
@@ -13,7 +14,8 @@ namespace turnpike {
 /// Fails when a file that the section names cannot be used. Without api.listen nobody is admitted.
 Result<std::unique_ptr<api::Gate>> make_gate(const config::ApiSection& section, log::Log& log);
 
-/// Reads the tokens anew; when the file has a fault, those read before go on to admit.
-void reload_tokens(const config::ApiSection& section, api::Gate& gate, log::Log& log);
+/// Reads tokens and certificates anew; when a file has a fault, what was read before stays in use.
+void reload_api(const config::ApiSection& section, api::Gate& gate, api::HttpServer& server,
+                log::Log& log);
 
 }  // namespace turnpike

@@ -496,13 +496,13 @@ void Daemon::on_drain_tick() {
 // What a certificate's renewal needs; everything else of the configuration waits for a restart.
 void Daemon::on_reload_signal() {
   if (pairing_) pairing_->reload();
-  reload_tokens(settings_.api, *gate_, log_);
+  reload_api(settings_.api, *gate_, *http_, log_);
   log_.info("reload",
             {{"zones", settings_.zones.size()},
              {"hint",
-              "certificates, trust and passwords of zones and tokens of the API are read anew; the "
-              "configuration itself is read at start: check it with --check and "
-              "restart"}});
+              "certificates and trust of zones and the API, passwords of zones and tokens of the "
+              "API are read anew; the configuration itself is read at start: check it with "
+              "--check and restart"}});
 }
 
 void Daemon::log_call(log::Level level, const call::CallSummary& call, const std::string& what) {

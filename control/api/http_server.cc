@@ -115,6 +115,8 @@ struct HttpServer::State {
   lws_context* context = nullptr;
   lws_vhost* vhost = nullptr;      // of the unix socket and of kTcp
   lws_vhost* api_vhost = nullptr;  // of kApi
+  lws_vhost* old_vhost = nullptr;  // of kApi before the last renewal
+  int renewals = 0;
   loop::TcpListener tcp{};
   loop::TcpListener api{};
   loop::UnixListener unix_socket{};
@@ -124,7 +126,8 @@ struct HttpServer::State {
 
   Result<void> open();
   Result<void> listen();
-  lws_vhost* make_vhost(const char* name, const HttpTls& tls);
+  lws_vhost* make_vhost(const std::string& name, const HttpTls& tls);
+  Result<void> make_api_vhost();
   void adopt(Door door, int fd);
   bool admitted(lws* connection, const Connection& accepted) const;
   void ask(lws* connection, const char* path, const Respond& respond, Exchange& exchange);
@@ -157,22 +160,33 @@ Result<void> HttpServer::State::open() {
   }
   vhost = make_vhost("plain", {});
   if (vhost == nullptr) return Error{"the HTTP library cannot make a listener"};
-  api_vhost = options.api.ip.is_set() ? make_vhost("api", options.tls) : vhost;
-  if (api_vhost == nullptr) {
-    return Error{"the HTTP library cannot use " + options.tls.certificate_file + ", its key or " +
-                 "the trusted authorities"};
+  if (options.api.ip.is_set()) {
+    if (Result<void> made = make_api_vhost(); !made) return made;
   }
   return listen();
 }
 
-lws_vhost* HttpServer::State::make_vhost(const char* name, const HttpTls& tls) {
+Result<void> HttpServer::State::make_api_vhost() {
+  lws_vhost* const made = make_vhost("api" + std::to_string(renewals), options.tls);
+  if (made == nullptr) {
+    return Error{"the HTTP library cannot use " + options.tls.certificate_file + ", its key or " +
+                 "the trusted authorities"};
+  }
+  ++renewals;
+  if (old_vhost != nullptr) lws_vhost_destroy(old_vhost);
+  old_vhost = api_vhost;
+  api_vhost = made;
+  return {};
+}
+
+lws_vhost* HttpServer::State::make_vhost(const std::string& name, const HttpTls& tls) {
   static const std::array<lws_protocols, 2> protocols{{
       {"http", on_callback, 0, 0, 0, nullptr, 0},
       {nullptr, nullptr, 0, 0, 0, nullptr, 0},
   }};
   lws_context_creation_info info{};
   info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
-  info.vhost_name = name;
+  info.vhost_name = name.c_str();
   info.protocols = protocols.data();
   info.keepalive_timeout = kIdleSeconds;
   info.timeout_secs = kRequestSeconds;
@@ -418,6 +432,11 @@ SocketAddress HttpServer::tcp_address() const {
 
 SocketAddress HttpServer::api_address() const {
   return state_->api.local_address();
+}
+
+Result<void> HttpServer::renew_certificates() {
+  if (state_->options.tls.certificate_file.empty()) return {};
+  return state_->make_api_vhost();
 }
 
 const HttpServer::Counters& HttpServer::counters() const {

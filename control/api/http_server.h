@@ -82,6 +82,10 @@ class HttpServer {
   SocketAddress tcp_address() const;
   SocketAddress api_address() const;
 
+  /// Reads the kApi door's files anew, for connections to come; those that are up stay, but those
+  /// from before the last renewal but one are closed. When a file cannot be used, nothing changes.
+  Result<void> renew_certificates();
+
   struct Counters {
     std::uint64_t requests = 0;
     std::uint64_t refused = 0;              ///< 403 and 405

@@ -182,6 +182,7 @@ def tokens_open_the_api_over_tls(scratch):
         expect(False, "a wrong answer fits its schema: the check checks nothing")
     operate(daemon, door)
     refuse_strangers(daemon, authority)
+    renew_certificate(scratch, daemon, authority)
     rotate_tokens(scratch, daemon, door)
     log = daemon.log_text()
     for secret in (READER, OPERATOR, "wrong-token"):
@@ -224,6 +225,33 @@ def refuse_strangers(daemon, authority):
                           ("scope", 1)):
         counted = daemon.total("turnpike_http_unauthorized_total", reason=reason)
         expect(counted >= least, f"{reason}: {counted}")
+
+
+def shown(authority):
+    """The certificate that a new connection is shown, and that connection."""
+    door = Door(authority)
+    connection = http.client.HTTPSConnection(OUTSIDE.host_v4, PORT, context=door.context,
+                                             timeout=10)
+    with door.place.sockets():
+        connection.connect()
+    return connection.sock.getpeercert(True), connection
+
+
+def renew_certificate(scratch, daemon, authority):
+    """SIGHUP takes a new certificate; who is connected stays, a wrong key changes nothing."""
+    old, connected = shown(authority)
+    key = scratch.folder / "server.key"
+    kept = key.read_text()
+    key.write_text((scratch.folder / "authority.key").read_text())
+    daemon.signal(signal.SIGHUP)
+    eventually(lambda: "event=api_certificate_kept" in daemon.log_text(), "the key is refused")
+    key.write_text(kept)
+    expect(shown(authority)[0] == old, "the old certificate stays")
+    authority.issue("server", f"subjectAltName=IP:{OUTSIDE.host_v4},DNS:edge.example.com")
+    daemon.signal(signal.SIGHUP)
+    eventually(lambda: shown(authority)[0] != old, "a new one is shown", every=0.1)
+    connected.request("GET", "/readyz")
+    expect(connected.getresponse().status == 200, "who was connected still is")
 
 
 def rotate_tokens(scratch, daemon, door):
