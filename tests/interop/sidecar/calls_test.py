@@ -478,6 +478,13 @@ def calls_over_ipv6(scratch):
     caller.request("ACK", cseq=caller.cseq)
     pbx.expect("ACK")
     hang_up(edges.called_side(pbx, "6001", asked, "pbx"), caller, edge, to=CLEAR)
+    expect("address-family" not in edge.ng.of("offer")[0], "the inside has the relay's choice")
+    for client, family in ((alice, "IP6"), (edge.client("bob"), "IP4")):
+        user = "alice" if client is alice else "bob"
+        sip.request(pbx, "INVITE", f"sip:{user}@{DOMAIN}", f"sip:6001@{DOMAIN}", user="6001",
+                    body=inside_sdp())
+        client.expect("INVITE")
+        expect(edge.ng.of("offer")[-1]["address-family"] == family, edge.ng.of("offer")[-1])
 
 
 if __name__ == "__main__":
