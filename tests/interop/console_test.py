@@ -313,7 +313,8 @@ class Console:
         return self.browser.run(TEXT, element)
 
     def shown(self, element):
-        return self.browser.run("return document.getElementById(a).checkVisibility()", element)
+        return self.browser.run(
+            "return document.getElementById(a)?.checkVisibility() ?? false", element)
 
     def click(self, selector):
         self.browser.run("document.querySelector(a).click()", selector)
