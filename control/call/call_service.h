@@ -157,7 +157,8 @@ class CallService {
     /// Microseconds since 1970; empty = the system's clock.
     std::function<std::int64_t()> unix_time_us{};
     /// A call has ended, and why. `stats`: the last figures of its sessions, as far as they came.
-    /// `verdicts`: by side, the one of its sessions that weighs most.
+    /// `verdicts`: by side, the one that weighs most of its audio sessions that were agreed on;
+    /// where there is none, of what else was agreed on, or was not.
     std::function<void(const CallSummary&, const std::string& why,
                        const std::vector<SessionStats>& stats,
                        const std::array<diagnosis::Verdict, 2>& verdicts)>

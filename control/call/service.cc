@@ -329,8 +329,8 @@ void Service::remove(const CallRequest& request, ReplyFunction reply) {
     return gatherer_.query(sessions_of(call), environment_.clock(), std::move(done));
   }
   const Seconds delay = request.delete_delay.value_or(config_.delete_delay);
+  call.delete_at = environment_.clock() + std::max(delay, Seconds{0});
   if (delay <= Seconds{0}) return end(call.id, "deleted", std::move(done));
-  call.delete_at = environment_.clock() + delay;
   store(call);
   gatherer_.query(sessions_of(call), environment_.clock(), std::move(done));
 }
@@ -339,13 +339,14 @@ void Service::end(const std::string& call_id, const char* why, Gatherer::Done do
   const auto known = call_by_id_.find(call_id);
   if (known == call_by_id_.end()) return;
   const std::vector<SessionId> sessions = sessions_of(known->second);
-  auto finish = [this, why, summary = summary_of(known->second),
+  const bool said_goodbye = known->second.delete_at != Instant{};
+  auto finish = [this, why, said_goodbye, summary = summary_of(known->second),
                  done = std::move(done)](const StatsBySession& stats) {
     done(stats);
     if (!environment_.ended) return;
     std::vector<SessionStats> figures;
     for (const auto& [id, figure] : stats) figures.push_back(figure);
-    environment_.ended(summary, why, figures, verdicts_at_end(summary, stats));
+    environment_.ended(summary, why, figures, verdicts_at_end(summary, stats, said_goodbye));
   };
   relay_.erase_record(known->second.record_key);
   for (const SessionId id : sessions) call_id_by_session_.erase(id);

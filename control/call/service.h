@@ -45,7 +45,8 @@ class Service final : public CallService {
   CallSummary summary_of(const Call& call) const;
   void log(const Call& call, const std::string& what) const;
   std::array<diagnosis::Verdict, 2> verdicts_at_end(const CallSummary& summary,
-                                                    const StatsBySession& stats) const;
+                                                    const StatsBySession& stats,
+                                                    bool said_goodbye) const;
   void log_detail(const Call& call, const std::string& what) const;
 
   /// Makes `next` the call's state; index and record follow, and sessions that it gave up end.

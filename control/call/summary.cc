@@ -48,23 +48,37 @@ std::vector<CallSummary> Service::calls() const {
   return summaries;
 }
 
+namespace {
+
+// Of the m-lines of a call only those of the highest rank are judged at its end: people miss audio,
+// a camera may be off all the time, and what was refused was to have no media.
+int rank_of(const SessionSummary& session) {
+  const bool taken = session.signalled.answered && session.signalled.accepted;
+  const int audio = session.kind == "audio" ? 1 : 0;
+  return taken ? 2 + audio : audio;
+}
+
+}  // namespace
+
 std::array<diagnosis::Verdict, 2> Service::verdicts_at_end(const CallSummary& summary,
-                                                           const StatsBySession& stats) const {
+                                                           const StatsBySession& stats,
+                                                           bool said_goodbye) const {
   std::array<diagnosis::Verdict, 2> worst;
-  bool any = false;
+  worst.fill({diagnosis::Finding::kNoFigures, {}});
+  int rank = -1;
   for (const SessionSummary& session : summary.sessions) {
     const auto found = stats.find(session.id);
-    if (found == stats.end()) continue;
-    const auto verdicts =
-        diagnosis::judge_at_end(session.signalled, found->second, environment_.clock());
+    if (found == stats.end() || rank_of(session) < rank) continue;
+    const bool first = rank_of(session) > rank;
+    rank = rank_of(session);
+    const auto judge = said_goodbye ? diagnosis::judge_after_goodbye : diagnosis::judge;
+    const auto verdicts = judge(session.signalled, found->second, environment_.clock());
     for (std::size_t side = 0; side < worst.size(); ++side) {
       const diagnosis::Verdict& verdict = verdicts[side].worse();
       const bool worse = verdict.info().weight > worst[side].info().weight;
-      if (!any || worse) worst[side] = verdict;
+      if (first || worse) worst[side] = verdict;
     }
-    any = true;
   }
-  if (!any) worst.fill({diagnosis::Finding::kNoFigures, {}});
   return worst;
 }
 

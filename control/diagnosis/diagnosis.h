@@ -69,8 +69,10 @@ using SessionVerdicts = std::array<LegVerdicts, 2>;
 
 SessionVerdicts judge(const Signalling& signalled, const SessionStats& stats, Instant now);
 
-/// Of a session that has ended: its ends fall silent when the call is over, which is no finding.
-SessionVerdicts judge_at_end(const Signalling& signalled, const SessionStats& stats, Instant now);
+/// Of a session that signalling has ended: its ends fall silent when the call is over, which is no
+/// finding. One that ended because nothing came is judged like any other.
+SessionVerdicts judge_after_goodbye(const Signalling& signalled, const SessionStats& stats,
+                                    Instant now);
 
 /// Networks that the internet does not route: RFC 1918, 6598, 3927, 4193, 4291 link-local.
 bool is_private(const IpAddress& address);

@@ -15,6 +15,12 @@ using Found = std::optional<Verdict>;
 // Shares of packets below which a fault of ours, or a codec that nobody agreed to, is no finding.
 constexpr std::uint64_t kOneOf = 100;
 constexpr std::uint64_t kFewPackets = 50;
+// What a stray datagram or a scanner leaves is less than this; a client repeats a DTLS handshake or
+// a check of ICE more slowly than media.
+constexpr std::uint64_t kSeveral = 5;
+constexpr std::uint64_t kSeveralTries = 3;
+// A cause that left no trace for longer is a matter of the past.
+constexpr Seconds kRecent{10};
 
 /// One leg as it is looked at, with what lies behind it.
 struct View {
@@ -26,6 +32,11 @@ struct View {
   Instant now;
 
   bool within_pause(Instant then) const { return then != Instant{} && now - then < kPause; }
+  bool is_recent(Instant then) const { return then != Instant{} && now - then < kRecent; }
+  std::uint64_t accepted() const { return stats.packets_received + stats.rtcp_received; }
+  bool weighs(std::uint64_t count, std::uint64_t least = kSeveral) const {
+    return count >= least && count * kOneOf > accepted();
+  }
 };
 
 bool is_newer(Instant one, Instant than) {
@@ -68,13 +79,21 @@ Found transport_trouble(const View& view) {
 
 // ---- What is received.
 
-// A tag makes each packet of a codec with 8000 bytes a second longer than any whole millisecond.
+// A tag of 80 bits makes each packet of a codec with 8000 bytes a second longer than whole tens of
+// milliseconds. Other tags look like CSRCs and header extensions: what is counted has words of
+// both.
 bool looks_encrypted(const StreamStats& stream) {
   const bool known =
       stream.payload_type == 0 || stream.payload_type == 8 || stream.payload_type == 9;
   if (!known || stream.packets < kFewPackets || stream.bytes % stream.packets != 0) return false;
   const std::uint64_t payload = stream.bytes / stream.packets - 12;
-  return payload > 80 && (payload % 80 == 10 || payload % 80 == 4 || payload % 80 == 16);
+  return payload > 80 && payload % 80 == 10;
+}
+
+// Comfort noise (RFC 3389, and what stood for it before) goes with any codec, and nobody plays it
+// for speech.
+bool is_comfort_noise(std::uint8_t type) {
+  return type == 13 || type == 19;
 }
 
 Found flaw_of_flowing(const View& view) {
@@ -92,15 +111,14 @@ Found flaw_of_flowing(const View& view) {
     }
     const bool known = (takes[0] | takes[1]) != 0;
     const std::uint8_t type = stream.payload_type;
-    if (known && stream.packets >= kFewPackets && type < 128 &&
+    if (known && stream.packets >= kFewPackets && type < 128 && !is_comfort_noise(type) &&
         ((takes[type >> 6U] >> (type & 63U)) & 1U) == 0) {
-      return Verdict{Finding::kPayloadType,
-                     "payload type " + std::to_string(type) + " of " + packets(stream.packets)};
+      return Verdict{Finding::kPayloadType, "payload type " + std::to_string(type) +
+                                                " in the newest of " + packets(stream.packets)};
     }
   }
   const DropReason ours = foremost(stats, DropKind::kOurs);
-  if (ours != DropReason::kCount &&
-      std::uint64_t{drops_of(stats, ours)} * kOneOf > stats.packets_received) {
+  if (ours != DropReason::kCount && view.weighs(drops_of(stats, ours))) {
     return Verdict{Finding::kDroppedHere, drops_text(stats, ours)};
   }
   return std::nullopt;
@@ -109,7 +127,8 @@ Found flaw_of_flowing(const View& view) {
 Found unverified(const View& view) {
   const LegEvidence& evidence = view.stats.evidence;
   const LegStats& stats = view.stats;
-  if (evidence.unverified == 0 || !is_newer(evidence.unverified_last, stats.last_packet)) {
+  if (evidence.unverified < kSeveral || !view.is_recent(evidence.unverified_last) ||
+      !is_newer(evidence.unverified_last, stats.last_packet)) {
     return std::nullopt;
   }
   std::string text = packets(evidence.unverified) + " from " +
@@ -118,22 +137,28 @@ Found unverified(const View& view) {
   if (evidence.unencrypted * 2 >= evidence.unverified) {
     return Verdict{Finding::kRtpNotSrtp, std::move(text)};
   }
-  const std::uint64_t accepted = stats.packets_received + stats.rtcp_received;
   const std::uint64_t before = evidence.received_before_keys;
-  if (before != 0 && accepted <= before) {
+  if (before != 0 && view.accepted() <= before) {
     text += "; " + std::to_string(before) + " verified with the key before";
     return Verdict{Finding::kAuthFailedSinceRekey, std::move(text)};
   }
-  text +=
-      "; " + std::to_string(accepted) + " verified, the last " + ago(stats.last_packet, view.now);
+  text += "; " + std::to_string(view.accepted()) + " verified, the last " +
+          ago(stats.last_packet, view.now);
   return Verdict{Finding::kAuthFailed, std::move(text)};
+}
+
+std::uint64_t refused_of(const LegStats& stats) {
+  return std::uint64_t{drops_of(stats, DropReason::kWrongSource)} +
+         drops_of(stats, DropReason::kReservedSourcePort);
 }
 
 Found wrong_source(const View& view) {
   const LegEvidence& evidence = view.stats.evidence;
-  if (!is_newer(evidence.refused_last, view.stats.last_packet)) return std::nullopt;
-  const std::uint64_t count = std::uint64_t{drops_of(view.stats, DropReason::kWrongSource)} +
-                              drops_of(view.stats, DropReason::kReservedSourcePort);
+  const std::uint64_t count = refused_of(view.stats);
+  if (count < kSeveral || !view.is_recent(evidence.refused_last) ||
+      !is_newer(evidence.refused_last, view.stats.last_packet)) {
+    return std::nullopt;
+  }
   const SocketAddress& expected =
       evidence.destination.is_set() ? evidence.destination : view.leg.remote;
   return Verdict{Finding::kWrongSource,
@@ -150,22 +175,47 @@ Found other_drops(const View& view) {
     return Verdict{Finding::kNoKeys, drops_text(stats, DropReason::kNotKeyed)};
   }
   for (const DropReason reason : {DropReason::kUnexpectedDtls, DropReason::kUnexpectedStun}) {
-    if (drops_of(stats, reason) == 0) continue;
+    if (!view.weighs(drops_of(stats, reason), kSeveralTries)) continue;
     return Verdict{Finding::kDtlsNotAgreed, drops_text(stats, reason)};
   }
-  if (const DropReason ours = foremost(stats, DropKind::kOurs); ours != DropReason::kCount) {
+  const DropReason ours = foremost(stats, DropKind::kOurs);
+  if (ours != DropReason::kCount && view.weighs(drops_of(stats, ours))) {
     return Verdict{Finding::kDroppedHere, drops_text(stats, ours)};
   }
-  if (const DropReason form = foremost(stats, DropKind::kForm); form != DropReason::kCount) {
+  const DropReason form = foremost(stats, DropKind::kForm);
+  if (form != DropReason::kCount && view.weighs(drops_of(stats, form))) {
     return Verdict{Finding::kNotUnderstood, drops_text(stats, form)};
   }
   return std::nullopt;
 }
 
+// What is too old or too little to be the cause, and worth a look all the same.
+std::string traces(const View& view) {
+  const LegStats& stats = view.stats;
+  const LegEvidence& evidence = stats.evidence;
+  std::string text;
+  if (evidence.unverified != 0) {
+    text += "; " + packets(evidence.unverified) + " did not verify, the last " +
+            ago(evidence.unverified_last, view.now);
+  }
+  if (const std::uint64_t count = refused_of(stats); count != 0) {
+    text += "; " + packets(count) + " from another source, the last " +
+            ago(evidence.refused_last, view.now);
+  }
+  if (evidence.sends_refused != 0 || evidence.sends_unreachable != 0) {
+    text += "; what we sent was undeliverable " + ago(evidence.send_error_last, view.now);
+  }
+  for (const DropKind kind : {DropKind::kOurs, DropKind::kForm}) {
+    const DropReason reason = foremost(stats, kind);
+    if (reason != DropReason::kCount) text += "; dropped: " + drops_text(stats, reason);
+  }
+  return text;
+}
+
 Found send_errors(const View& view) {
   const LegEvidence& evidence = view.stats.evidence;
   const std::uint64_t count = std::uint64_t{evidence.sends_refused} + evidence.sends_unreachable;
-  if (count == 0) return std::nullopt;
+  if (count == 0 || !view.is_recent(evidence.send_error_last)) return std::nullopt;
   const SocketAddress& to = evidence.destination.is_set() ? evidence.destination : view.leg.remote;
   return Verdict{Finding::kUnreachable,
                  to_string(to) + ": port refused " + std::to_string(evidence.sends_refused) +
@@ -196,10 +246,10 @@ Verdict silence(const View& view) {
     std::string text =
         "0 packets, last offer or answer " + ago(view.all.since, view.now) + "; " + sent;
     if (view.leg.rides) text += "; it shares the port of another m-line: look there";
-    return {Finding::kNeverReceived, std::move(text)};
+    return {Finding::kNeverReceived, text + traces(view)};
   }
   return {Finding::kStopped, packets(stats.packets_received) + ", the last " +
-                                 ago(stats.last_packet, view.now) + "; " + sent};
+                                 ago(stats.last_packet, view.now) + "; " + sent + traces(view)};
 }
 
 Verdict judge_received(const View& view) {
@@ -250,7 +300,10 @@ Verdict judge_sent(const View& view, const Verdict& received, const Verdict& opp
       return *why;
     }
   }
-  if (Found why = transport_trouble(view)) return *why;
+  // A client without a valid check may be heard and reached all the same, by its SDP.
+  if (!flows || !view.within_pause(stats.last_packet)) {
+    if (Found why = transport_trouble(view)) return *why;
+  }
   const LegEvidence& evidence = stats.evidence;
   if (flows && received.finding == Finding::kOneWayNat) return received;
   if (view.within_pause(evidence.send_error_last)) {
@@ -300,7 +353,8 @@ SessionVerdicts judge(const Signalling& signalled, const SessionStats& stats, In
   return verdicts;
 }
 
-SessionVerdicts judge_at_end(const Signalling& signalled, const SessionStats& stats, Instant now) {
+SessionVerdicts judge_after_goodbye(const Signalling& signalled, const SessionStats& stats,
+                                    Instant now) {
   const Instant last = std::max(stats.legs[0].last_packet, stats.legs[1].last_packet);
   if (last != Instant{}) now = std::min(now, last + Milliseconds{100});
   return judge(signalled, stats, now);

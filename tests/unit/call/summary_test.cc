@@ -59,6 +59,48 @@ TEST_F(Summary, the_end_tells_a_verdict_for_each_side) {
   EXPECT_EQ(ended_verdicts_[1].info().id, "never_received");
 }
 
+TEST_F(Summary, a_camera_that_is_off_spoils_no_audio_at_the_end) {
+  const std::string both = std::string(kAudio) + "m=video 4100 RTP/AVP 96\n";
+  offered_sdp(offer(request(sdp_of(both))));
+  offered_sdp(answer(request(sdp_of(both), "a", "b")));
+  ASSERT_EQ(service_->calls().at(0).sessions.size(), 2U);
+  now_ += Seconds{30};
+  for (LegStats& leg : relay_->session(0).stats.legs) talk(leg, now_);
+  remove(request(""));
+  EXPECT_EQ(ended_verdicts_[0].info().id, "healthy");
+  EXPECT_EQ(ended_verdicts_[1].info().id, "healthy");
+}
+
+TEST_F(Summary, video_alone_is_judged_at_the_end) {
+  const std::string video = "m=video 4100 RTP/AVP 96\n";
+  offered_sdp(offer(request(sdp_of(video))));
+  offered_sdp(answer(request(sdp_of(video), "a", "b")));
+  now_ += Seconds{30};
+  talk(relay_->session(0).stats.legs[0], now_);
+  remove(request(""));
+  EXPECT_EQ(ended_verdicts_[1].info().id, "never_received");
+}
+
+TEST_F(Summary, a_call_that_ends_for_want_of_media_was_not_well) {
+  offered_sdp(offer(request(sdp_of(kAudio))));
+  offered_sdp(answer(request(sdp_of(kAudio), "a", "b")));
+  for (LegStats& leg : relay_->session(0).stats.legs) talk(leg, now_);
+  now_ += Seconds{60};
+  Event event;
+  event.kind = EventKind::kMediaTimeout;
+  event.session = service_->calls().at(0).sessions.at(0).id;
+  for (const Side side : {Side::kA, Side::kB}) {
+    event.side = side;
+    service_->on_event(event);
+  }
+  for (int turn = 0; turn < 3; ++turn) {
+    relay_->poll_events([&](const Event& told) { service_->on_event(told); });
+  }
+  ASSERT_EQ(ended_.size(), 1U);
+  EXPECT_EQ(ended_verdicts_[0].info().id, "stopped");
+  EXPECT_EQ(ended_verdicts_[1].info().id, "stopped");
+}
+
 TEST_F(Summary, a_hold_is_a_verdict_of_signalling) {
   offered_sdp(offer(request(sdp_of(kAudio))));
   offered_sdp(answer(request(sdp_of(std::string(kAudio) + "a=sendonly\n"), "a", "b")));

@@ -206,13 +206,91 @@ TEST_F(Judge, drops_of_ours_and_of_form) {
   silence_a();
   drop_at_a(DropReason::kUnknownProtocol, 7);
   EXPECT_EQ(from_a(), "not_understood");
-  drop_at_a(DropReason::kUnexpectedDtls, 2);
+  drop_at_a(DropReason::kUnexpectedDtls, 3);
   EXPECT_EQ(from_a(), "dtls_not_agreed");
+}
+
+TEST_F(Judge, strays_of_a_call_that_was_well_are_no_cause_of_its_silence) {
+  a.last_packet = a.last_carried = now - Seconds{8};
+  for (const DropReason reason : {DropReason::kUnknownProtocol, DropReason::kQueueFull,
+                                  DropReason::kUnexpectedDtls, DropReason::kUnexpectedStun}) {
+    drop_at_a(reason, 10);
+    EXPECT_EQ(from_a(), "stopped") << "one in a hundred";
+    drop_at_a(reason, 11);
+    EXPECT_NE(from_a(), "stopped");
+    drop_at_a(reason, 0);
+  }
+  drop_at_a(DropReason::kUnknownProtocol, 4);
+  EXPECT_THAT(evidence(), HasSubstr("dropped: unknown_protocol 4"));
+  silence_a();
+  EXPECT_EQ(from_a(), "never_received") << "a scanner";
+}
+
+TEST_F(Judge, what_came_from_elsewhere_must_be_recent_and_more_than_a_stray) {
+  a.last_packet = a.last_carried = now - Seconds{60};
+  a.evidence.refused_last = now - Seconds{1};
+  drop_at_a(DropReason::kWrongSource, 1);
+  EXPECT_EQ(from_a(), "stopped");
+  EXPECT_THAT(evidence(), HasSubstr("1 packet from another source, the last 1.0 s ago"));
+  drop_at_a(DropReason::kWrongSource, 5);
+  EXPECT_EQ(from_a(), "wrong_source");
+  a.evidence.refused_last = now - Seconds{10};
+  EXPECT_EQ(from_a(), "stopped");
+}
+
+TEST_F(Judge, what_did_not_verify_must_be_recent_and_more_than_a_stray) {
+  a.last_packet = a.last_carried = now - Seconds{60};
+  a.evidence.unverified_last = now - Seconds{1};
+  a.evidence.unverified = 4;
+  EXPECT_EQ(from_a(), "stopped");
+  EXPECT_THAT(evidence(), HasSubstr("4 packets did not verify, the last 1.0 s ago"));
+  a.evidence.unverified = 5;
+  EXPECT_EQ(from_a(), "auth_failed");
+  a.evidence.unverified_last = now - Seconds{10};
+  EXPECT_EQ(from_a(), "stopped");
+}
+
+TEST_F(Judge, an_old_unreachable_is_no_cause_of_a_later_silence) {
+  a.last_packet = a.last_carried = now - Seconds{8};
+  a.evidence.sends_refused = 3;
+  a.evidence.send_error_last = now - Seconds{9};
+  EXPECT_EQ(from_a(), "unreachable");
+  a.evidence.send_error_last = now - Seconds{25};
+  EXPECT_EQ(from_a(), "stopped");
+  EXPECT_THAT(evidence(), HasSubstr("undeliverable 25.0 s ago"));
+}
+
+TEST_F(Judge, a_csrc_or_a_header_extension_is_no_tag) {
+  for (const std::uint64_t extra : {4U, 8U, 12U, 16U, 20U}) {
+    a.streams[0].bytes = (172 + extra) * 1000;
+    EXPECT_EQ(from_a(), "healthy") << extra;
+  }
+}
+
+TEST_F(Judge, comfort_noise_is_no_wrong_payload_type) {
+  for (const unsigned type : {13U, 19U}) {
+    a.streams[0].payload_type = static_cast<std::uint8_t>(type);
+    EXPECT_EQ(from_a(), "healthy") << type;
+  }
+  a.streams[0].payload_type = 14;
+  EXPECT_EQ(from_a(), "payload_type");
+}
+
+TEST_F(Judge, ice_without_a_valid_check_is_no_fault_while_media_passes) {
+  signalled.legs[0].ice = true;
+  a.transport.ice = IceState::kChecking;
+  EXPECT_EQ(to_a(), "healthy");
+  a.last_packet = now - Seconds{6};
+  EXPECT_EQ(to_a(), "ice_not_connected") << "nobody knows whether it arrives";
+  a.last_packet = now;
+  b.last_packet = b.last_carried = now - Seconds{6};
+  EXPECT_EQ(to_a(), "ice_not_connected");
 }
 
 TEST_F(Judge, payload_type_that_nobody_takes) {
   a.streams[0].payload_type = 96;
   EXPECT_EQ(from_a(), "payload_type");
+  EXPECT_THAT(evidence(), HasSubstr("payload type 96 in the newest of 1000 packets"));
   signalled.legs[1].payload_types = {1, std::uint64_t{1} << 32U};
   EXPECT_EQ(from_a(), "healthy");
 }
@@ -234,10 +312,10 @@ TEST_F(Judge, the_kernel_refuses) {
 TEST_F(Judge, a_call_that_ended_well_is_healthy_long_afterwards) {
   now += Seconds{60};
   EXPECT_EQ(from_a(), "stopped");
-  const auto verdicts = judge_at_end(signalled, stats, now);
+  const auto verdicts = judge_after_goodbye(signalled, stats, now);
   EXPECT_EQ(verdicts[0].worse().info().id, "healthy");
   a.last_packet = a.last_carried = b.last_packet - Seconds{30};
-  EXPECT_EQ(judge_at_end(signalled, stats, now)[0].received.info().id, "stopped");
+  EXPECT_EQ(judge_after_goodbye(signalled, stats, now)[0].received.info().id, "stopped");
 }
 
 TEST(Findings, identifiers_are_unique_and_faults_have_a_remedy) {
