@@ -9,6 +9,8 @@
 namespace turnpike::media {
 namespace {
 
+/// Until what found no room is told again. Sooner, a shard would do nothing else.
+constexpr Seconds kTellAgain{1};
 constexpr std::uint8_t kNothing = 0;  // the payload of an empty datagram needs an address
 
 std::uint32_t cache_slot_of(std::uint32_t slot, Side side, bool receive) {
@@ -233,9 +235,10 @@ void Engine::not_noticed(const Notice& notice, Instant now) {
   SessionState* session = arena_.find(notice.slot, notice.generation);
   if (session == nullptr) return;
   LegState& leg = session->legs[index_of(notice.side)];
+  if (notice.kind != EventKind::kMediaTimeout && notice.kind != EventKind::kSilent) return;
   if (notice.kind == EventKind::kMediaTimeout) leg.timed_out = false;
   if (notice.kind == EventKind::kSilent) leg.silence_told = false;
-  set_timer(notice.slot, now);
+  timers_.set(notice.slot, now + kTellAgain);
 }
 
 Instant Engine::silence_due(const LegState& leg) const {

@@ -7,6 +7,9 @@ namespace {
 
 constexpr std::uint16_t kMaxDropout = 3000;  // RFC 3550 appendix A.1
 constexpr std::uint16_t kMaxMisorder = 100;
+// Timestamps further off than this have begun anew (another source behind the same SSRC, another
+// clock): no network is that late, and one such distance would stand for seconds of jitter.
+constexpr std::uint64_t kJumpSeconds = 2;
 
 void restart(StreamState& stream, std::uint16_t sequence) {
   stream.sequence_base = sequence;
@@ -50,7 +53,9 @@ void count_rtp(StreamState& stream, const RtpHeader& header, std::uint32_t bytes
   if (stream.packets > 1 && stream.transit_last != 0) {
     const std::int64_t difference = static_cast<std::int32_t>(transit - stream.transit_last);
     const auto distance = static_cast<std::uint32_t>(difference < 0 ? -difference : difference);
-    stream.jitter_scaled += distance - ((stream.jitter_scaled + 8) >> 4);
+    if (distance <= kJumpSeconds * clock_rate_hz) {
+      stream.jitter_scaled += distance - ((stream.jitter_scaled + 8) >> 4);
+    }
   }
   stream.transit_last = transit;
 }

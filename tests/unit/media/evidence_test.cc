@@ -87,6 +87,17 @@ struct Silence : ::testing::Test {
   MediaFixture media;
 };
 
+TEST_F(Silence, what_found_no_room_is_told_a_second_later) {
+  media.advance(Seconds{11});
+  media.deadline();
+  const auto lost = media.take_notices();
+  ASSERT_EQ(lost.size(), 2U);
+  for (const media::Notice& notice : lost) media.engine().not_noticed(notice, media.now());
+  EXPECT_EQ(told(Side::kA, Milliseconds{900}), 0) << "or the timer would never rest";
+  EXPECT_EQ(told(Side::kA, Milliseconds{300}), 1);
+  EXPECT_EQ(told(Side::kA, Milliseconds{5000}), 0);
+}
+
 TEST_F(Silence, is_told_once_and_again_after_media_came_back) {
   EXPECT_EQ(told(Side::kA, Milliseconds{9900}), 0);
   EXPECT_EQ(told(Side::kA, Milliseconds{400}), 1);

@@ -82,6 +82,47 @@ TEST_P(QualityModel, loss_and_jitter_agree) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, QualityModel, ::testing::Range(1U, 65U));
 
+// What a sender does that begins its timestamps anew, here and there, in a stream that the network
+// spreads: the jitter is that of the network all the same.
+TEST_P(QualityModel, jumps_of_the_timestamps_are_no_jitter) {
+  std::mt19937 engine(GetParam());
+  const auto random = [&] { return static_cast<std::uint32_t>(engine()); };
+  const std::uint32_t rate = std::vector<std::uint32_t>{8000, 16000, 48000, 90000}[random() % 4];
+  const unsigned spread_ms = 1 + random() % 15;
+  StreamState stream;
+  Naive naive;
+  std::uint32_t shift = random();
+  for (std::uint32_t i = 0; i < 1000; ++i) {
+    const std::uint32_t jumps = i % 200 == 50 ? 1 : 0;
+    shift += jumps * (rate * 3 + random() % (0xffffffffU - rate * 6));
+    const double at = 100 + i * 0.02 + (random() % (spread_ms * 1000)) / 1e6;
+    RtpHeader header;
+    header.sequence = static_cast<std::uint16_t>(i);
+    header.timestamp = i * rate / 50 + shift;
+    const Instant now{Nanoseconds(static_cast<std::int64_t>(at * 1e9))};
+    media::count_rtp(stream, header, 172, rate, now);
+    naive.take(i, i * rate / 50, at, rate);
+    // The model has the distance at a jump too, which nobody can measure.
+    EXPECT_LE(media::report(stream).jitter, spread_ms * rate / 1000);
+  }
+  const double jitter = media::report(stream).jitter;
+  EXPECT_NEAR(jitter, naive.jitter, 2 + naive.jitter / 50) << "rate " << rate;
+}
+
+TEST(Quality, another_clock_rate_is_no_jitter) {
+  StreamState stream;
+  Instant now{Seconds{100}};
+  for (std::uint16_t i = 0; i < 200; ++i) {
+    const std::uint32_t rate = i < 100 ? 8000 : 48000;
+    RtpHeader header;
+    header.sequence = i;
+    header.timestamp = i * (rate / 50);
+    media::count_rtp(stream, header, 172, rate, now);
+    now += Milliseconds{20};
+    EXPECT_LE(media::report(stream).jitter, 1U) << i;
+  }
+}
+
 TEST(Quality, mos_by_the_formula) {
   EXPECT_EQ(media::mos_hundredths(0, 0, 0), 440);
   EXPECT_EQ(media::mos_hundredths(100, 0, 0), 100);
