@@ -1,6 +1,5 @@
 // turnpiked: the command line, then the daemon.
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <system_error>
 
@@ -33,7 +32,6 @@ struct CommandLine {
   std::string certificate_directory;
   std::string firewall_place;
   firewall::Surroundings surroundings;
-  std::vector<std::string> open;
 };
 
 void print(std::FILE* to, const std::vector<std::string>& lines, const char* prefix) {
@@ -87,16 +85,15 @@ int print_firewall(const CommandLine& options) {
   const auto place = firewall::place_of(options.firewall_place);
   if (loaded.findings.has_mistakes() || !place) return kExitMisconfigured;
   firewall::Surroundings around = options.surroundings;
-  if (!options.open.empty()) around.open = options.open;
-  // Whoever reads this over SSH is to come in again.
-  const std::uint16_t session = firewall::port_of_ssh_session(std::getenv("SSH_CONNECTION"));
-  if (session != 0) around.open.push_back("tcp/" + std::to_string(session));
+  around.session = firewall::find_session();
   firewall::look_around(loaded.settings, *place, around);
   const auto rules = firewall::rules(loaded.settings, *place, around);
   if (!rules) {
     std::fprintf(stderr, "turnpiked: %s\n", rules.error().message.c_str());
     return kExitFailed;
   }
+  const std::string warning = firewall::session_warning(loaded.settings, *place, around);
+  if (!warning.empty()) std::fprintf(stderr, "warning: %s\n", warning.c_str());
   std::fputs(rules->c_str(), stdout);
   return kExitDone;
 }
@@ -140,7 +137,8 @@ void add_firewall_options(CLI::App& app, CommandLine& options) {
       "networks that may reach all of the place: administration, monitoring");
   add("--edge-interfaces", options.surroundings.edge_interfaces,
       "for firewall and core: its interfaces that lead to edges and to nobody inside");
-  add("--open", options.open, "for the edge: what it offers to everybody besides; default tcp/22");
+  add("--open", options.surroundings.open,
+      "for edge and core: what it offers to everybody besides; default for the edge tcp/22");
 }
 
 }  // namespace

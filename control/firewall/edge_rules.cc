@@ -1,36 +1,9 @@
 // Rules for the host of an edge.
-#include <algorithm>
-#include <charconv>
-#include <vector>
-
 #include "control/config/products.h"
 #include "control/firewall/parts.h"
 
 namespace turnpike::firewall {
 namespace {
-
-/// "tcp/22" as "tcp dport 22"; empty when it is no such thing.
-std::string port_match(const std::string& text) {
-  const std::string protocol = text.substr(0, text.find('/'));
-  if (protocol != "tcp" && protocol != "udp") return {};
-  const char* place = text.data() + std::min(text.size(), protocol.size() + 1);
-  const char* const end = text.data() + text.size();
-  std::vector<std::uint16_t> ports;
-  while (place != end && ports.size() < 2) {
-    std::uint16_t port = 0;
-    const auto [next, error] = std::from_chars(place, end, port);
-    if (error != std::errc{} || port == 0) return {};
-    ports.push_back(port);
-    if (next == end) {
-      return ports.back() < ports.front()
-                 ? std::string()
-                 : protocol + " dport " + range(ports.front(), ports.back());
-    }
-    if (*next != '-') return {};
-    place = next + 1;
-  }
-  return {};
-}
 
 /// What clients and peers use, at the addresses of the interfaces.
 void add_services(const config::Settings& settings, Rules& offered) {
@@ -78,19 +51,19 @@ EdgeZone edge_zone(const config::Settings& settings, const AddressSets& cores) {
 }  // namespace
 
 Result<std::string> edge_rules(const config::Settings& settings, const Surroundings& surroundings,
-                               const AddressSets& cores, const AddressSets& trusted) {
+                               const AddressSets& cores, const AddressSets& trusted,
+                               const std::string& comment) {
   if (settings.node.role != "edge") {
     return Error{"rules for the edge come from the edge's configuration: run this there"};
   }
   Rules offered;
-  for (const std::string& text : surroundings.open) {
-    const std::string match = port_match(text);
-    if (match.empty()) {
-      return Error{"--open " + text + " is no port; give one such as tcp/22 or udp/60000-61000"};
-    }
-    offered.add(match + " accept");
+  std::vector<std::string> open = surroundings.open;
+  if (open.empty()) open.emplace_back("tcp/22");
+  if (const auto added = add_open(open, offered); !added) return added.error();
+  if (const auto& session = surroundings.session) {
+    offered.add("tcp dport " + std::to_string(session->port) + " accept");
   }
-  offered.add("ip6 daddr fe80::/10 udp dport 546 accept");  // DHCPv6
+  offered.add(kDhcpv6);
   add_services(settings, offered);
   EdgeZone zone = edge_zone(settings, cores);
   leave_media_untracked(settings, zone.untracked);
@@ -100,9 +73,10 @@ Result<std::string> edge_rules(const config::Settings& settings, const Surroundi
                      untracked_chains(zone.untracked);
   body += chain("input", "    iifname \"lo\" accept\n" + std::string(kAnswers) +
                              "    fib daddr type local jump offered\n");
-  // Who has a core's address, but comes from elsewhere than the way to it, is none.
+  // Who has a core's or trusted address, but comes from elsewhere than the way to it, is none.
   body += "  chain offered {\n    meta l4proto { icmp, icmpv6 } accept\n" +
           cores.rules("saddr", "fib saddr . iif oif missing counter name refused drop") +
+          trusted.rules("saddr", "fib saddr . iif oif missing counter name refused drop") +
           trusted.rules("saddr", "accept") + offered.text() + zone.offered.text() +
           "    counter name refused drop\n  }\n";
   if (!cores.empty()) {
@@ -115,7 +89,7 @@ Result<std::string> edge_rules(const config::Settings& settings, const Surroundi
                       "nothing keeps this host from them.\n"
                     : "# The edge: this host answers to clients and cores only, and on --open; it "
                       "opens nothing towards\n# a core.\n";
-  return table("turnpike_edge", about, body);
+  return table("turnpike_edge", about + comment, body);
 }
 
 }  // namespace turnpike::firewall

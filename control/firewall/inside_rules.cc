@@ -6,6 +6,12 @@
 namespace turnpike::firewall {
 namespace {
 
+/// What the core has its IPv6 routes and addresses from, and by what switches know that it is
+/// there: from the link only.
+const std::string kRouters =
+    "    ip6 saddr fe80::/10 icmpv6 type { nd-router-advert, mld-listener-query } accept\n    " +
+    std::string(kDhcpv6) + "\n";
+
 /// `{ "eth1", "eth2" }`
 std::string names_text(const std::vector<std::string>& names) {
   std::string list;
@@ -68,6 +74,24 @@ std::string about_firewall(bool by_interface) {
                          ? "What comes by the interfaces of the edges begins nothing inside.\n"
                          : "Nobody begins anything inside who is not inside himself:\n# "
                            "sip.inside_networks, the cores, --trusted.\n");
+}
+
+/// Who comes to the core itself or through it because the operator says so. Only who comes from
+/// where he would be answered: an edge can write any address into its packets.
+std::string trusted_accepts(const AddressSets& trusted) {
+  return trusted.rules("saddr", "fib saddr . iif oif exists accept");
+}
+
+/// What else comes to the core. The session's port is not for everybody: an edge has more addresses
+/// than the configuration names.
+Result<Rules> core_offers(const Surroundings& surroundings) {
+  Rules offers;
+  if (const auto& session = surroundings.session) {
+    offers.add(at("saddr", session->client) + "tcp dport " + std::to_string(session->port) +
+               " accept");
+  }
+  if (const auto added = add_open(surroundings.open, offers); !added) return added.error();
+  return offers;
 }
 
 /// What the core drops besides what comes from an edge's address, by how much is known.
@@ -152,10 +176,13 @@ Result<std::string> firewall_rules(const config::Settings& settings,
 }
 
 Result<std::string> core_rules(const config::Settings& settings, const Surroundings& surroundings,
-                               const Inside& inside) {
+                               const Inside& inside, const AddressSets& trusted,
+                               const std::string& comment) {
   if (settings.node.role != "core") {
     return Error{"rules for the core come from the core's configuration: run this there"};
   }
+  const Result<Rules> offers = core_offers(surroundings);
+  if (!offers) return offers.error();
   AddressSets edges("edges");
   for (const ZonePorts& ports : zone_ports(settings)) edges.add(ports.listen.ip);
   Untracked untracked;
@@ -164,15 +191,16 @@ Result<std::string> core_rules(const config::Settings& settings, const Surroundi
   const std::string drop = "counter name from_edge_new drop";
   const CoreDrops more = core_drops(settings, surroundings, inside, drop);
   const std::string known = edges.rules("saddr", drop);
-  return table(
-      "turnpike_core",
-      "# The core: takes nothing from an edge but answers, for itself or for others. " + more.about,
-      edges.declaration() + more.sets +
-          counter("from_edge_new", "what an edge sent that is no answer") +
-          untracked_chains(untracked) +
-          chain("input", "    iifname \"lo\" accept\n" + answers.text() + kAnswers + kNeighbours +
-                             kErrors + known + more.input) +
-          chain("forward", kAnswers + known + more.forward));
+  return table("turnpike_core",
+               "# The core: takes nothing from an edge but answers, for itself or for others. " +
+                   more.about + comment,
+               edges.declaration() + trusted.declaration() + more.sets +
+                   counter("from_edge_new", "what an edge sent that is no answer") +
+                   untracked_chains(untracked) +
+                   chain("input", "    iifname \"lo\" accept\n" + answers.text() + kAnswers +
+                                      kNeighbours + kErrors + kRouters + known +
+                                      trusted_accepts(trusted) + offers->text() + more.input) +
+                   chain("forward", kAnswers + known + trusted_accepts(trusted) + more.forward));
 }
 
 }  // namespace turnpike::firewall

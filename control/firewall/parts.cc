@@ -1,6 +1,8 @@
 #include "control/firewall/parts.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <iterator>
 
 namespace turnpike::firewall {
@@ -14,6 +16,29 @@ std::string hooked(const std::string& name, const std::string& hook, const std::
                    const std::string& rules) {
   return "  chain " + name + " {\n    type filter hook " + hook + " priority " + priority +
          "; policy accept;\n" + rules + "  }\n";
+}
+
+/// "tcp/22" as "tcp dport 22"; empty when it is no such thing.
+std::string port_match(const std::string& text) {
+  const std::string protocol = text.substr(0, text.find('/'));
+  if (protocol != "tcp" && protocol != "udp") return {};
+  const char* place = text.data() + std::min(text.size(), protocol.size() + 1);
+  const char* const end = text.data() + text.size();
+  std::vector<std::uint16_t> ports;
+  while (place != end && ports.size() < 2) {
+    std::uint16_t port = 0;
+    const auto [next, error] = std::from_chars(place, end, port);
+    if (error != std::errc{} || port == 0) return {};
+    ports.push_back(port);
+    if (next == end) {
+      return ports.back() < ports.front()
+                 ? std::string()
+                 : protocol + " dport " + range(ports.front(), ports.back());
+    }
+    if (*next != '-') return {};
+    place = next + 1;
+  }
+  return {};
 }
 
 }  // namespace
@@ -59,6 +84,17 @@ std::vector<IpAddress> own_addresses(const config::Settings& settings) {
                  [](const IpAddress& ip) { return !ip.is_loopback(); });
   }
   return own;
+}
+
+Result<void> add_open(const std::vector<std::string>& open, Rules& rules) {
+  for (const std::string& text : open) {
+    const std::string match = port_match(text);
+    if (match.empty()) {
+      return Error{"--open " + text + " is no port; give one such as tcp/22 or udp/60000-61000"};
+    }
+    rules.add(match + " accept");
+  }
+  return {};
 }
 
 std::string table(const std::string& name, const std::string& about, const std::string& body) {

@@ -20,6 +20,9 @@ inline constexpr const char* kErrors =
     "    icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } "
     "accept\n";
 
+// What a host has its IPv6 addresses and routes from.
+inline constexpr const char* kDhcpv6 = "ip6 daddr fe80::/10 udp dport 546 accept";
+
 /// "ip daddr 192.0.2.10 "
 std::string at(const char* direction, const IpAddress& ip);
 /// "36000-36011", or "36000"
@@ -46,6 +49,9 @@ std::string media_ports(const config::Settings& settings);
 /// Of all interfaces, without loopback.
 std::vector<IpAddress> own_addresses(const config::Settings& settings);
 
+/// What is open ("tcp/22") to everybody.
+Result<void> add_open(const std::vector<std::string>& open, Rules& rules);
+
 /// A file that makes the table anew.
 std::string table(const std::string& name, const std::string& about, const std::string& body);
 std::string counter(const std::string& name, const std::string& meaning);
@@ -68,12 +74,15 @@ struct Inside {
   std::string has_edge;  ///< of the networks one that an edge lies in; empty: none
 };
 
+/// `comment`: a line for the head of the file, or empty.
 Result<std::string> edge_rules(const config::Settings& settings, const Surroundings& surroundings,
-                               const AddressSets& cores, const AddressSets& trusted);
+                               const AddressSets& cores, const AddressSets& trusted,
+                               const std::string& comment);
 Result<std::string> firewall_rules(const config::Settings& settings,
                                    const Surroundings& surroundings, const AddressSets& cores,
                                    Inside inside);
 Result<std::string> core_rules(const config::Settings& settings, const Surroundings& surroundings,
-                               const Inside& inside);
+                               const Inside& inside, const AddressSets& trusted,
+                               const std::string& comment);
 
 }  // namespace turnpike::firewall

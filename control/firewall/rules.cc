@@ -73,6 +73,22 @@ std::optional<Place> place_of(const std::string& name) {
   return std::nullopt;
 }
 
+std::string session_warning(const config::Settings& settings, Place place,
+                            const Surroundings& surroundings) {
+  if (place == Place::kFirewall) return {};
+  if (!surroundings.session) {
+    return "No SSH session was found: whoever came by one gets in again by --open or --trusted "
+           "only.";
+  }
+  if (place == Place::kEdge) return {};
+  for (const ZonePorts& ports : zone_ports(settings)) {
+    if (ports.listen.ip == surroundings.session->client) {
+      return "This SSH session comes from an edge, which begins nothing here: come another way.";
+    }
+  }
+  return {};
+}
+
 Result<std::string> rules(const config::Settings& settings, Place place,
                           const Surroundings& surroundings) {
   if (settings.zones.empty()) {
@@ -90,9 +106,13 @@ Result<std::string> rules(const config::Settings& settings, Place place,
                    " is no name of an interface; give one that `ip link` shows"};
     }
   }
-  if (place == Place::kEdge) return edge_rules(settings, surroundings, cores, trusted);
+  std::string comment = session_warning(settings, place, surroundings);
+  if (!comment.empty()) comment = "# " + comment + "\n";
+  if (place == Place::kEdge) return edge_rules(settings, surroundings, cores, trusted, comment);
   const Inside inside = inside_of(settings, surroundings);
-  if (place == Place::kCore) return core_rules(settings, surroundings, inside);
+  if (place == Place::kCore) {
+    return core_rules(settings, surroundings, inside, trusted, comment);
+  }
   return firewall_rules(settings, surroundings, cores, inside);
 }
 

@@ -22,4 +22,9 @@ std::optional<Place> place_of(const std::string& name);
 Result<std::string> rules(const config::Settings& settings, Place place,
                           const Surroundings& surroundings);
 
+/// Why the operator may not come in by SSH again once the rules are loaded; empty: he may. The
+/// rules say it as a comment.
+std::string session_warning(const config::Settings& settings, Place place,
+                            const Surroundings& surroundings);
+
 }  // namespace turnpike::firewall

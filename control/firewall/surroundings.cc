@@ -1,10 +1,10 @@
 #include "control/firewall/surroundings.h"
 
 #include <algorithm>
-#include <charconv>
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <set>
 #include <sstream>
 
 #include <ifaddrs.h>
@@ -54,21 +54,55 @@ std::map<IpAddress, std::string> interface_names() {
   return names;
 }
 
-/// The interfaces of `sources`; none when one of them has a configured address as well: by that one
-/// the inside may come too.
+/// The words of each line of a table of the kernel.
+std::vector<std::vector<std::string>> rows_of(const char* path) {
+  std::ifstream file(path);
+  std::vector<std::vector<std::string>> rows;
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    rows.emplace_back(std::istream_iterator<std::string>(words),
+                      std::istream_iterator<std::string>());
+  }
+  return rows;
+}
+
+/// The interfaces that lead wherever no other route leads to.
+std::set<std::string> default_interfaces() {
+  std::set<std::string> names;
+  for (const auto& row : rows_of("/proc/net/route")) {
+    if (row.size() > 7 && row[1] == "00000000" && row[7] == "00000000") names.insert(row[0]);
+  }
+  for (const auto& row : rows_of("/proc/net/ipv6_route")) {
+    if (row.size() > 9 && row[0] == std::string(32, '0') && row[1] == "00") names.insert(row[9]);
+  }
+  return names;
+}
+
+/// The interfaces by which others than edges may come.
+std::set<std::string> shared_interfaces(const config::Settings& settings,
+                                        const std::optional<SshSession>& session,
+                                        const std::map<IpAddress, std::string>& names) {
+  std::set<std::string> shared = default_interfaces();
+  const auto add = [&](const IpAddress& ip) {
+    if (const auto name = names.find(ip); name != names.end()) shared.insert(name->second);
+  };
+  for (const config::InterfaceSection& interface : settings.interfaces) {
+    for (const IpAddress& ip : interface.addresses) add(ip);
+  }
+  if (session) add(session->local);
+  return shared;
+}
+
+/// The interfaces of `sources`; none when others may come by one of them too.
 std::vector<std::string> interfaces_of(const std::vector<IpAddress>& sources,
-                                       const config::Settings& settings) {
+                                       const config::Settings& settings,
+                                       const std::optional<SshSession>& session) {
   const auto names = interface_names();
+  const std::set<std::string> shared = shared_interfaces(settings, session, names);
   std::vector<std::string> found;
   for (const IpAddress& source : sources) {
     const auto name = names.find(source);
-    if (name == names.end() || name->second == "lo") return {};
-    for (const config::InterfaceSection& interface : settings.interfaces) {
-      for (const IpAddress& ip : interface.addresses) {
-        const auto own = names.find(ip);
-        if (own != names.end() && own->second == name->second) return {};
-      }
-    }
+    if (name == names.end() || name->second == "lo" || shared.count(name->second) != 0) return {};
     if (std::find(found.begin(), found.end(), name->second) == found.end()) {
       found.push_back(name->second);
     }
@@ -117,21 +151,10 @@ void look_around(const config::Settings& settings, Place place, Surroundings& su
     for (const IpAddress& ip : sources) surroundings.cores.push_back(to_string(ip));
   }
   if (place == Place::kCore && surroundings.edge_interfaces.empty()) {
-    surroundings.edge_interfaces = interfaces_of(sources, settings);
+    surroundings.edge_interfaces = interfaces_of(sources, settings, surroundings.session);
   }
   surroundings.connected = connected_networks(settings, edges);
   read_reply_ports(surroundings);
-}
-
-std::uint16_t port_of_ssh_session(const char* ssh_connection) {
-  if (ssh_connection == nullptr) return 0;
-  std::istringstream words{std::string(ssh_connection)};
-  const std::vector<std::string> fields{std::istream_iterator<std::string>(words), {}};
-  if (fields.size() != 4) return 0;
-  const std::string& text = fields[3];
-  std::uint16_t port = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  return error == std::errc{} && end == text.data() + text.size() ? port : std::uint16_t{0};
 }
 
 }  // namespace turnpike::firewall

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "control/config/settings.h"
+#include "control/firewall/session.h"
 
 namespace turnpike::firewall {
 
@@ -23,8 +25,11 @@ struct Surroundings {
   std::vector<std::string> trusted{};
   /// Of firewall or core: the network interfaces that lead to edges, and to nobody inside.
   std::vector<std::string> edge_interfaces{};
-  /// What else an edge offers to everybody: "tcp/22", "udp/60000-61000".
-  std::vector<std::string> open{"tcp/22"};
+  /// What else edge or core offers to everybody, but a core not to an edge that the configuration
+  /// names: "tcp/22", "udp/60000-61000". Empty: of an edge tcp/22, of a core nothing.
+  std::vector<std::string> open{};
+  /// Of the operator who loads the rules on edge or core, and is to come in again.
+  std::optional<SshSession> session{};
   /// Where a core's interfaces are connected to, without networks that an edge lies in.
   std::vector<std::string> connected{};
   /// From which a core dials.
@@ -33,12 +38,9 @@ struct Surroundings {
 };
 
 /// What is not told, as far as this host's kernel knows it. Of a core: `cores` from its routes to
-/// its edges, for its own place `edge_interfaces` when they lead to edges only, `connected` and the
-/// reply ports. Of other nodes nothing. Sends no packet.
+/// its edges, for its own place `edge_interfaces` when they lead to edges only (not to `session`
+/// either, nor anywhere by default), `connected` and the reply ports. Of other nodes nothing. Sends
+/// no packet.
 void look_around(const config::Settings& settings, Place place, Surroundings& surroundings);
-
-/// The port at this host of the SSH session that `ssh_connection` (of the environment; may be
-/// nullptr) is about; 0: none.
-std::uint16_t port_of_ssh_session(const char* ssh_connection);
 
 }  // namespace turnpike::firewall

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import socket
+import struct
 import subprocess
 
 from lib.case import case, eventually, expect, note, run
@@ -33,11 +34,15 @@ def _packets(place, table, counter):
     return next(one["counter"]["packets"] for one in listed["nftables"] if "counter" in one)
 
 
-def _generated(place, config, where, *words):
+def _generated(place, config, where, *words, before=()):
+    """Rules as the place's own turnpiked gives them; `before`: a command that runs it."""
     done = subprocess.run(
-        ["ip", "netns", "exec", place, executable(), "--config", config, "--print-firewall", where,
-         *words], capture_output=True, text=True, check=False)
+        ["ip", "netns", "exec", place, *before, executable(), "--config", config,
+         "--print-firewall", where, *words], capture_output=True, text=True, check=False,
+        stdin=subprocess.DEVNULL)
     expect(done.returncode == 0, f"no rules: {done.stderr}")
+    said, commented = ("No SSH session was found" in text for text in (done.stderr, done.stdout))
+    expect(said == commented, f"warned in one place only: {done.stderr}{done.stdout}")
     return done.stdout
 
 
@@ -47,7 +52,8 @@ def _load_generated(pair):
     _nft(None, "-f", "-", rules="chain inet firewall forward { policy accept; }")
     edge, core = pair.edge.config_path, pair.core.config_path
     rules = {None: _generated("tp-core", core, "firewall"),
-             "tp-edge": _generated("tp-edge", edge, "edge", "--cores", CORE, "--open", "tcp/2222"),
+             "tp-edge": _generated("tp-edge", edge, "edge", "--cores", CORE, "--open", "tcp/2222",
+                                   "--trusted", "10.99.0.0/24"),
              "tp-core": _generated("tp-core", core, "core", "--trusted", INSIDE)}
     for place, text in rules.items():
         for words in (["-c", "-f", "-"], ["-f", "-"], ["-f", "-"]):
@@ -257,6 +263,128 @@ def neighbours_on_one_link_find_each_other(scratch):
     expect(_packets("tp-six-c", "turnpike_core", "from_edge_new") == 0, "counted as an attack")
     expect(_packets("tp-six-e", "turnpike_edge", "to_core_new") == 0, "counted as an attack")
     expect(_stopped(_try("tp-six-e", V6_CORE, 22)), "the edge reaches the core")
+
+
+DMZ_CORE, DMZ_EDGE, DMZ_STRANGER = "10.50.0.2", "10.50.0.1", "10.50.0.9"
+FAR_OPERATOR, FAR_NETWORK = "10.70.0.5", "10.70.0.0/16"
+LAN_CORE, LAN_NETWORK, LAN_FORGED = "10.60.0.2", "10.60.0.0/24", "10.60.0.5"
+
+
+def _core_with_two_links(scratch):
+    """tp-op-c: `lan`, and `dmz` to tp-op-e, where an edge, a stranger and an operator are. Gives
+    the core's configuration file."""
+    for name in ("tp-op-c", "tp-op-e"):
+        subprocess.run(["ip", "netns", "add", name], check=True)
+        scratch.on_exit(subprocess.run, ["ip", "netns", "del", name])
+    for link in ("dmz", "lan"):
+        subprocess.run(["ip", "link", "add", link, "netns", "tp-op-c", "type", "veth", "peer",
+                        "name", link, "netns", "tp-op-e"], check=True)
+    for name in ("tp-op-c", "tp-op-e"):
+        for link in ("lo", "dmz", "lan"):
+            subprocess.run(["ip", "-n", name, "link", "set", link, "up"], check=True)
+    _address("tp-op-c", "dmz", DMZ_CORE + "/24")
+    _address("tp-op-c", "lan", LAN_CORE + "/24")
+    for address in (DMZ_EDGE, DMZ_STRANGER):
+        _address("tp-op-e", "dmz", address + "/24")
+    for address in (FAR_OPERATOR, LAN_FORGED):
+        _address("tp-op-e", "lo", address + "/32")
+    for name, network, via in (("tp-op-c", FAR_NETWORK, DMZ_STRANGER),
+                               ("tp-op-e", LAN_CORE, DMZ_CORE)):
+        subprocess.run(["ip", "-n", name, "route", "add", network, "via", via], check=True)
+    config = scratch.folder / "core.toml"
+    config.write_text(V6_TOML.format(role="core", own=LAN_CORE, folder=scratch.folder,
+                                     interface="inside", listen="",
+                                     dial=f'address = "{DMZ_EDGE}:{ZONE_PORT}"'))
+    return config
+
+
+def _expect_let_in(port, let_in):
+    for source in (DMZ_EDGE, DMZ_STRANGER, FAR_OPERATOR, LAN_FORGED):
+        answer = _try("tp-op-e", DMZ_CORE, port, source)
+        kind = ConnectionRefusedError if source in let_in else TimeoutError
+        expect(answer is not None and issubclass(answer, kind), f"{source} to {port}: {answer}")
+
+
+@case
+def the_operator_comes_in_by_the_edges_interface(scratch):
+    config = _core_with_two_links(scratch)
+
+    def loaded(*words, before=()):
+        text = _generated("tp-op-c", config, "core", *words, before=before)
+        _nft("tp-op-c", "-f", "-", rules=text)
+        return text
+
+    without = ("env", "-u", "SSH_CONNECTION", "-u", "SUDO_USER")
+    by_edges = 'iifname { "dmz" } counter'
+    expect(by_edges in loaded(before=without), "the interface of the edges alone is not found")
+    _expect_let_in(22, ())
+    loaded("--trusted", f"{FAR_NETWORK},{LAN_NETWORK}", before=without)
+    _expect_let_in(22, (FAR_OPERATOR,))
+    loaded("--open", "tcp/2200", before=without)
+    _expect_let_in(22, ())
+    _expect_let_in(2200, (DMZ_STRANGER, FAR_OPERATOR, LAN_FORGED))
+    session = f"SSH_CONNECTION={DMZ_STRANGER} 50000 {DMZ_CORE} 2222"
+    sudo = ("env", session, "bash", "-c",
+            'env -u SSH_CONNECTION SUDO_USER=ann "$@"; exit $?', "sudo")
+    for before in (("env", session), sudo):
+        expect(by_edges not in loaded(before=before), "the session's interface is the edges' alone")
+        expect(by_edges in loaded("--edge-interfaces", "dmz", before=before), "not as told")
+    _expect_let_in(2222, (DMZ_STRANGER,))
+    _expect_let_in(22, ())
+    subprocess.run(["ip", "-n", "tp-op-c", "route", "add", "default", "via", DMZ_STRANGER],
+                   check=True)
+    expect(by_edges not in loaded(before=without), "the way to everybody is the edges' alone")
+
+
+@case
+def a_core_hears_the_routers_of_its_edges_link(scratch):
+    config = _core_with_two_links(scratch)
+    _nft("tp-op-c", "-f", "-", rules=_generated("tp-op-c", config, "core", "--edge-interfaces",
+                                                "dmz"))
+    with netns.inside("tp-op-c"):
+        index = socket.if_nametoindex("dmz")
+        client = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        client.bind(("::", 546))
+        icmp = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+        icmp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP,
+                        socket.inet_pton(socket.AF_INET6, "ff02::1") + struct.pack("@I", index))
+        listed = json.loads(subprocess.run(["ip", "-j", "-6", "address", "show", "dmz"],
+                                           capture_output=True, check=True).stdout)
+        own = listed[0]["addr_info"][0]["local"]
+
+    def heard(of, what):
+        of.settimeout(0.2)
+        try:
+            while True:
+                if of.recv(256).startswith(what):
+                    return True
+        except TimeoutError:
+            return False
+
+    with client, icmp, netns.inside("tp-op-e"):
+        scope = socket.if_nametoindex("dmz")
+        server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        router = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+        router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        with server, router:
+            def sent(link, data, place):
+                try:
+                    link.sendto(data, place)
+                except OSError:  # the link has no address of its own yet
+                    return False
+                return True
+
+            def arrives(link, data, place, of):
+                return lambda: sent(link, data, place) and heard(of, data[:1])
+
+            eventually(arrives(server, b"advertise", (own, 546, 0, scope), client),
+                       "an answer of DHCPv6 comes in")
+            for kind, about in ((134, "a router's word"), (130, "a query of MLD")):
+                eventually(arrives(router, bytes([kind]) + bytes(23), ("ff02::1", 0, 0, scope),
+                                   icmp), f"{about} comes in")
+            expect(not arrives(server, b"else", (own, 547, 0, scope), client)(), "other ports")
+            before = _packets("tp-op-c", "turnpike_core", "from_edge_new")
+            expect(before > 0, "what else comes by the link is not dropped")
 
 
 run()
