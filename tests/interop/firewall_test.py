@@ -142,7 +142,9 @@ def without_a_rule_the_zone_stays_down(scratch):
         expect(len(kept) == len(lines) - 1, f"one rule for TCP {ZONE_PORT}: {rules[place]}")
         _nft(place, "-f", "-", rules="\n".join(kept) + "\n")
         pair.core.start()
-        eventually(lambda: _packets(place, table, counter) > 0, f"{table} stops the core")
+        eventually(lambda: _packets(place, table, counter) > 0,
+                   lambda: f"{table} stops the core: {_nft(place, 'list', 'counters')}"
+                           f"{pair.core.log()[-800:]}")
         expect(not pair.core.is_up() and not pair.edge.is_up(), "up without the rule")
         _nft(place, "-f", "-", rules=rules[place])
         pair.wait_up()
