@@ -52,6 +52,9 @@ constexpr std::int64_t kZoneConnectionsMax = 64;
 /// How often an edge asks its cores whether they live.
 constexpr std::int64_t kCoreKeepaliveSeconds = 1;
 
+/// Answers to one INVITE that it rings, of all the devices that do; further ones are dropped.
+constexpr std::int64_t kProvisionalMax = 100;
+
 /// Of one user, at a registrar.
 constexpr std::int64_t kContactsMax = 10;
 
@@ -97,7 +100,8 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
   text += define("FLAG_OUTSIDE", 1) + define("FLAG_PEER", 2) + define("FLAG_OWN", 3) +
           define("BRANCH_OUTSIDE", 1) + define("BRANCH_PEER", 2);
   if (is_of_pair(config)) text += define("FLAG_ZONE", 4) + define("BRANCH_ZONE", 3);
-  text += define("MESSAGE_BYTES_MAX", 16000) + define("CALL_ID_BYTES_MAX", 512);
+  text += define("MESSAGE_BYTES_MAX", 16000) + define("CALL_ID_BYTES_MAX", 512) +
+          define("TAG_BYTES_MAX", 128) + define("PROVISIONAL_MAX", kProvisionalMax);
   text += define("WINDOW_REQUESTS_MAX", window_requests_max(config));
   text += define("CALLS_PER_MINUTE_MAX", config.calls_per_minute_max);
   text += define("PEER_CALLS_PER_MINUTE_MAX", config.peer_calls_per_minute_max);
