@@ -254,6 +254,7 @@ std::string transactions() {
 
 std::string zone_tables() {
   return parameter("htable", "htable", "lost=>size=4;autoexpire=0;") +
+         parameter("htable", "htable", "heard=>size=4;autoexpire=0;") +
          parameter("htable", "htable", "sharing=>size=4;autoexpire=0;") +
          parameter("htable", "htable",
                    "ringing=>size=12;autoexpire=" + std::to_string(kRingingSeconds) + ";") +

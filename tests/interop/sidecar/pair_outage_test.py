@@ -3,6 +3,7 @@
 # time limit: 120 s
 
 import os
+import re
 import signal
 import time
 
@@ -97,14 +98,20 @@ def a_hangup_into_silence_is_told_later(scratch):
     pair = Pair(scratch)
     alice, desk = pair.client("alice"), pair.desk()
     caller, called = established(pair, alice, desk)
-    # Nothing is said of the outage until the zone's keep-alive has failed.
-    os.kill(pair.core.process.pid, signal.SIGSTOP)
+    # The zone is up, so nothing is said of the outage.
+    for pid in pair.processes_of(pair.core):
+        os.kill(pid, signal.SIGSTOP)
     caller.request("BYE")
     expect(alice.final(timeout=8, method="BYE").status in (408, 480), "not before that")
     eventually(lambda: not pair.offers("edge"), "the edge gives its ports back")
-    pair.core.kill_daemon()
+    # It waits for a sign of life: every second there is a chance to send it into the silence.
+    until = time.monotonic() + 2.5
+    while time.monotonic() < until:
+        kept = re.search(r"name: hangups\s.*?all: (\d+)", pair.edge.sip("htable.stats"), re.S)
+        expect(kept and kept.group(1) == "1", "sent where nobody hears it")
+    pair.core.kill_kamailio()
     _core_is_lost(pair)
-    pair.core.start_daemon()
+    pair.core.start_kamailio()
     asked = desk.expect("BYE")
     expect(asked.first("call-id") == called.call_id, asked.start)
     sip.reply(desk, asked, 200, "OK")

@@ -133,6 +133,14 @@ def a_core_that_says_nothing_is_followed_by_the_next(scratch):
     expect(len(pair.of("edge", "delete")) >= 1, "what was for the first core is given back")
     sip.acknowledge(alice, sent, challenge)
     expect(not [message for message in desk.received if message.method == "INVITE"], "it rang")
+    # Where all are silent, each has been asked once.
+    for pid in pair.processes_of(pair.pair.cores[1]):
+        os.kill(pid, signal.SIGSTOP)
+    known = len(offers)
+    sip.request(alice, "INVITE", uri(NUMBER), uri("alice"), user="alice", body=edges.outside_sdp())
+    expect(alice.final(timeout=12, method="INVITE").status == 503, "no core answers")
+    offers = [offer["direction"][1] for offer in pair.of("edge", "offer")[known:]]
+    expect(offers and len(set(offers)) == len(offers), f"asked twice: {offers}")
 
 
 @case.case
