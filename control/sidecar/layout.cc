@@ -62,7 +62,9 @@ std::vector<ServerSet> server_sets(const SipConfig& config) {
 }
 
 std::string identity_name(const ServerSet& set) {
-  return set.identity == TlsIdentity{} ? "" : "set" + std::to_string(set.number);
+  // Not by number: while a changed file is taken, names of before and after are in use at once.
+  if (set.identity == TlsIdentity{}) return "";
+  return (set.outside ? "peer-" : "servers-") + set.name;
 }
 
 int set_number(const std::vector<ServerSet>& sets, const std::string& name, bool outside) {
