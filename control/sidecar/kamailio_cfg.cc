@@ -55,6 +55,11 @@ constexpr std::int64_t kCoreKeepaliveSeconds = 1;
 /// Answers to one INVITE that it rings, of all the devices that do; further ones are dropped.
 constexpr std::int64_t kProvisionalMax = 100;
 
+/// Wrong passwords of one user over one edge within five minutes, from whatever networks it says.
+constexpr std::int64_t kEdgeFailuresMax = 100;
+/// Of the last minute, each a source and a reason that is remembered and said once.
+constexpr std::int64_t kRefusalsMax = 1000;
+
 /// Of one user, at a registrar.
 constexpr std::int64_t kContactsMax = 10;
 
@@ -72,7 +77,8 @@ std::string pair_defines(const SipConfig& config) {
   std::string text;
   if (config.role == NodeRole::kEdge) text += define("WITH_EDGE");
   if (config.role == NodeRole::kCore) {
-    text += define("WITH_CORE") + define("CONTACTS_MAX", kContactsMax);
+    text += define("WITH_CORE") + define("CONTACTS_MAX", kContactsMax) +
+            define("EDGE_FAILURES_MAX", kEdgeFailuresMax);
   }
   if (!is_of_pair(config)) return text;
   text += define("WITH_ZONE") + define("ZONE_ANSWER_MS", kZoneAnswerMs) +
@@ -101,7 +107,8 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
           define("BRANCH_OUTSIDE", 1) + define("BRANCH_PEER", 2);
   if (is_of_pair(config)) text += define("FLAG_ZONE", 4) + define("BRANCH_ZONE", 3);
   text += define("MESSAGE_BYTES_MAX", 16000) + define("CALL_ID_BYTES_MAX", 512) +
-          define("TAG_BYTES_MAX", 128) + define("PROVISIONAL_MAX", kProvisionalMax);
+          define("TAG_BYTES_MAX", 128) + define("PROVISIONAL_MAX", kProvisionalMax) +
+          define("REFUSALS_MAX", kRefusalsMax);
   text += define("WINDOW_REQUESTS_MAX", window_requests_max(config));
   text += define("CALLS_PER_MINUTE_MAX", config.calls_per_minute_max);
   text += define("PEER_CALLS_PER_MINUTE_MAX", config.peer_calls_per_minute_max);

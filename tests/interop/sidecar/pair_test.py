@@ -322,6 +322,13 @@ def an_edge_in_other_hands_cannot_do_without_passwords(scratch):
     pair.invite(edge, "alice", uri(NUMBER), edges.outside_sdp())
     answer = edge.final(method="INVITE")
     expect(answer.status == 403, f"of a connection that never registered: {answer.start}")
+    # Nor guess them: whatever networks it names, this edge has so many tries for a user.
+    statuses = []
+    for number in range(104):
+        client = [("P-Turnpike-Client", f"{FORGED}/192.0.2.{number}/s")]
+        answer = edges.register(edge, "bob", "guessed", domain=DOMAIN, more=client)
+        statuses.append(answer.status)
+    expect(statuses[:100] == [401] * 100 and statuses[-1] == 403, f"guessed: {statuses}")
 
 
 @case.case
