@@ -261,7 +261,7 @@ def acknowledge(agent: Agent, sent: Message, answer: Message, to: tuple = None) 
 
 
 def reply(agent: Agent, asked: Message, status: int, reason: str, user: str = "", body: str = "",
-          to_tag: str = "") -> None:
+          to_tag: str = "", extra: list = None) -> None:
     to = asked.first("to")
     if ";tag=" not in to and status > 100:
         to += f";tag={to_tag or secrets.token_hex(6)}"
@@ -271,7 +271,8 @@ def reply(agent: Agent, asked: Message, status: int, reason: str, user: str = ""
                 ("CSeq", asked.first("cseq"))]
     if user:
         headers.append(("Contact", agent.contact(user)))
-    agent.send(build(f"SIP/2.0 {status} {reason}", headers, body), getattr(asked, "source", None))
+    data = build(f"SIP/2.0 {status} {reason}", headers + (extra or []), body)
+    agent.send(data, getattr(asked, "source", None))
 
 
 def sdp(address: str, port: int, protocol: str = "RTP/AVP", crypto: bool = None,

@@ -369,7 +369,7 @@ def a_tls_server_is_called_over_its_verified_connection(scratch):
                 return message
         return None
     for _ in range(20):
-        edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+        sent = edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
         alice_wait(alice)
         if ring():
             break
@@ -378,7 +378,24 @@ def a_tls_server_is_called_over_its_verified_connection(scratch):
     server.answer(asked, 200, "OK", user="6001", body=inside_sdp(), to_tag="pbx")
     answer = alice.expect(lambda m: m.status == 200 and m.cseq_method == "INVITE")
     expect("RTP/SAVP" in answer.body, answer.body)
+    server.received.clear()
+    caller = edges.caller_side(alice, "alice", sent, answer)
+    caller.request("ACK", cseq=caller.cseq)
+    again = caller.request("INVITE", outside_sdp(direction="sendonly"))
+    # It goes on elsewhere: where nobody has shown a certificate, and where it would be another's.
+    server.answer(case.eventually(ring, "held"), 200, "OK", body=inside_sdp(),
+                  extra=[("Contact", f"<sip:6001@{network.INSIDE.v4}:5072;transport=tls>")])
+    answer = alice.expect(lambda m: m.status == 200 and m.cseq_method == "INVITE")
     expect(server.connections == 1, "one connection carries OPTIONS and calls")
+    elsewhere = TlsServer(scratch, edge, "other-address", port=5072)
+    caller.target = answer.contact_uri()
+    expect(":5072" in caller.target, answer.headers)
+    caller.request("ACK", cseq=int(again.first("cseq").split()[0]))
+    caller.request("INVITE", outside_sdp())
+    expect(alice.final(method="INVITE").status >= 400, "resumed")
+    caller.request("BYE")
+    expect(alice.final(method="BYE").status >= 400, "hung up")
+    expect(not elsewhere.connections and not elsewhere.failures, "a connection was opened")
 
 
 @case.case
