@@ -337,6 +337,17 @@ class Judge {
     names_servers("emergency_servers", config_.emergency_servers);
   }
 
+  /// Calls to cores, edges and TLS servers never open a connection.
+  bool needs_open_connections() const {
+    if (!has_inside(config_)) return false;  // an edge asks its cores every second
+    const auto sets = server_sets(config_);
+    return std::any_of(sets.begin(), sets.end(), [](const ServerSet& set) {
+      return std::any_of(set.targets.begin(), set.targets.end(), [&set](const Target& target) {
+        return !set.sockets.empty() || target.transport == Transport::kTls;
+      });
+    });
+  }
+
   void process() {
     const std::string& ng = config_.ng_endpoint;
     if (ng.starts_with("unix:")) {
@@ -351,7 +362,9 @@ class Judge {
     between("requests_per_second_max", config_.requests_per_second_max, 1, 100000);
     between("keepalive_failures_max", config_.keepalive_failures_max, 1, 100);
     between("worker_processes", config_.worker_processes, 1, 64);
-    between("keepalive_seconds", config_.keepalive_interval.count(), 1, 3600);
+    // Connections that say nothing for two minutes are closed; nothing else opens these again.
+    const std::int64_t seconds_max = needs_open_connections() ? 60 : 3600;
+    between("keepalive_seconds", config_.keepalive_interval.count(), 1, seconds_max);
     between("registration_seconds_max", config_.registration_max.count(), 60, 86400);
     if (!is_word(config_.run_user)) mistake("run_user", "must be an account name");
     if (!is_word(config_.relay_user)) mistake("relay_user", "must be an account name");

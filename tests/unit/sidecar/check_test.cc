@@ -270,6 +270,21 @@ TEST(Check, messages_never_hold_a_hash) {
   }
 }
 
+TEST(Check, what_keeps_connections_open_comes_before_they_are_closed) {
+  SipConfig config = core_example();
+  config.keepalive_interval = std::chrono::seconds(60);
+  EXPECT_EQ(keys(config), "");
+  config.keepalive_interval = std::chrono::seconds(61);
+  EXPECT_EQ(keys(config), "keepalive_seconds");
+  config = example();
+  config.keepalive_interval = std::chrono::seconds(61);
+  EXPECT_EQ(keys(config), "keepalive_seconds") << "TLS servers";
+  config.peers.clear();
+  config.mtls_port = 0;
+  for (auto& group : config.servers) group.uris = {"sip:10.0.0.10:5060"};
+  EXPECT_EQ(keys(config), "") << "over UDP nothing is kept open";
+}
+
 TEST(Check, ng_endpoint_is_local) {
   for (const char* bad : {"udp:192.0.2.1:2223", "udp:127.0.0.1", "tcp:127.0.0.1:2223", "unix:ng"}) {
     EXPECT_EQ(keys_with([bad](auto& c) { c.ng_endpoint = bad; }), "ng_endpoint") << bad;
