@@ -566,28 +566,6 @@ def damaged_messages_change_nothing(scratch):
 
 
 @case.case
-def what_ringing_phones_name_themselves_fills_no_memory(scratch):
-    edge = Edge(scratch)
-    pbx, alice = edge.inside_server(), edge.client("alice")
-    sent = sip.request(pbx, "INVITE", f"sip:alice@{DOMAIN}", f"sip:6001@{DOMAIN}", user="6001",
-                       body=edges.inside_sdp())
-    asked = alice.expect("INVITE")
-    before = edge.remembered("media")
-    for number in range(120):
-        sip.reply(alice, asked, 183, "Session Progress", "alice", outside_sdp(),
-                  to_tag=f"t{number}")
-    sip.reply(alice, asked, 200, "OK", "alice", outside_sdp(), to_tag="x" * 200)
-    answer = pbx.final(method="INVITE")
-    expect(answer.status == 200 and "m=" not in answer.body, f"a long tag: {answer.body}")
-    # Of the connection; nothing of the parties that only rang.
-    expect(edge.remembered("media") <= before + 1, "each tag is remembered")
-    ringing = [one for one in pbx.received if one.status == 183]
-    expect(50 < len(ringing) <= 100, f"{len(ringing)} answers passed")
-    expect(len(edge.ng.of("delete")) == 1 and edge.remembered("hops") == 0,
-           "the ports that nobody can give back are given back")
-
-
-@case.case
 def tags_are_words(scratch):
     edge = Edge(scratch)
     with edge.connect() as stranger:

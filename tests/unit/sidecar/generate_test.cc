@@ -111,8 +111,9 @@ TEST(Tls, a_server_has_an_identity_and_a_trust_of_its_own) {
   EXPECT_THAT(of_server, HasSubstr("ca_list = /etc/pbx-ca.pem\n"));
   EXPECT_THAT(text.substr(general, server - general), HasSubstr("ca_list = /etc/turnpike/ca.pem"));
   const std::string choice = file_of(config, "site.cfg");
-  EXPECT_THAT(choice,
-              HasSubstr("\"[fd00::10]:5061\") {\n        tls_set_connect_server_id(\"servers-pbx\")"));
+  EXPECT_THAT(
+      choice,
+      HasSubstr("\"[fd00::10]:5061\") {\n        tls_set_connect_server_id(\"servers-pbx\")"));
   EXPECT_THAT(choice, HasSubstr("\"sip.partner.example:5062\") {\n        tls_set_connect_"));
   // A reload after another entry has come must not give one name to another identity.
   config.servers.insert(config.servers.begin(), {"new", {"sip:10.0.0.11:5060"}, {}});
