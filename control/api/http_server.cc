@@ -382,6 +382,10 @@ int HttpServer::State::serve(lws* connection, lws_callback_reasons reason, const
       return on_writable(connection);
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+    // What is no HTTP (CONNECT makes it so) would stay open without any limit of time.
+    case LWS_CALLBACK_RAW_ADOPT:
+    case LWS_CALLBACK_RAW_RX:
+    case LWS_CALLBACK_RAW_WRITEABLE:
       ++counters.refused;
       return -1;
     default:

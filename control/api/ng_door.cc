@@ -36,6 +36,8 @@ struct Client {
   IpAddress address;
   std::string message;  // as far as it has come
   // HTTP: the answer.
+  bool taken = false;        // the message is whole and in work
+  bool close_after = false;  // something came behind it
   bool answered = false;
   bool headers_sent = false;
   unsigned status = 0;
@@ -49,6 +51,13 @@ struct Client {
   std::deque<Frame> frames;
   std::size_t frame_bytes = 0;
 };
+
+std::shared_ptr<Client> client_of(lws* connection, const IpAddress& address) {
+  auto client = std::make_shared<Client>();
+  client->connection = connection;
+  client->address = address;
+  return client;
+}
 
 std::string_view status_line(ng::Refusal refusal) {
   switch (refusal) {
@@ -194,10 +203,7 @@ int NgDoor::State::on_request(lws* connection, std::string_view path) {
   const bool is_post = lws_hdr_total_length(connection, WSI_TOKEN_POST_URI) > 0;
   if (!is_post || path != kPath) return refuse(connection, ng::Refusal::kProtocol);
   // A Client for each request: a late reply to one before finds nobody.
-  auto client = std::make_shared<Client>();
-  client->connection = connection;
-  client->address = found->second->address;
-  found->second = std::move(client);
+  found->second = client_of(connection, found->second->address);
   return 0;
 }
 
@@ -205,6 +211,10 @@ int NgDoor::State::on_body(lws* connection, std::string_view bytes) {
   const auto found = clients.find(connection);
   if (found == clients.end()) return -1;
   Client& client = *found->second;
+  if (client.taken) {
+    client.close_after = true;
+    return 0;
+  }
   if (client.message.size() + bytes.size() > options.message_bytes_max) {
     return refuse(connection, ng::Refusal::kTooLong);
   }
@@ -216,11 +226,17 @@ int NgDoor::State::on_whole_body(lws* connection) {
   const auto found = clients.find(connection);
   if (found == clients.end()) return -1;
   const std::shared_ptr<Client> client = found->second;
+  // The library tells this again when anything comes behind the body before the reply has gone;
+  // where the next request would begin is lost then.
+  if (std::exchange(client->taken, true)) {
+    client->close_after = true;
+    return 0;
+  }
   lws_set_timeout(connection, PENDING_TIMEOUT_HTTP_CONTENT, kRequestSeconds);
   gate.handle(client->address, client->message,
               [weak = std::weak_ptr(client)](ng::Gate::Outcome outcome, std::string text) {
                 const auto current = weak.lock();
-                if (!current) return;
+                if (!current || current->answered) return;
                 current->answered = true;
                 current->status = status_of(outcome);
                 current->body = std::move(text);
@@ -238,7 +254,7 @@ int NgDoor::State::on_writable(lws* connection) {
     if (!write_headers(connection, client.status, content_type(client.body), client.body.size())) {
       return -1;
     }
-  } else {
+  } else if (client.sent < client.body.size()) {
     const std::size_t size = std::min(kChunkBytes, client.body.size() - client.sent);
     std::array<unsigned char, LWS_PRE + kChunkBytes> buffer{};
     std::memcpy(buffer.data() + LWS_PRE, client.body.data() + client.sent, size);
@@ -253,7 +269,8 @@ int NgDoor::State::on_writable(lws* connection) {
     lws_callback_on_writable(connection);
     return 0;
   }
-  client.answered = false;
+  if (client.close_after) return -1;
+  found->second = client_of(connection, client.address);  // for the request to come
   return lws_http_transaction_completed(connection) != 0 ? -1 : 0;
 }
 
@@ -336,6 +353,12 @@ int NgDoor::State::serve(lws* connection, lws_callback_reasons reason, const voi
       return on_frame(connection, bytes);
     case LWS_CALLBACK_SERVER_WRITEABLE:
       return on_frame_writable(connection);
+    // What is no HTTP (CONNECT makes it so) would stay open without any limit of time.
+    case LWS_CALLBACK_RAW_ADOPT:
+    case LWS_CALLBACK_RAW_RX:
+    case LWS_CALLBACK_RAW_WRITEABLE:
+      gate.count(ng::Refusal::kProtocol);
+      return -1;
     default:
       return 0;
   }

@@ -19,6 +19,7 @@ namespace {
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::StartsWith;
 
 class HttpServerTest : public testing::Test {
@@ -75,7 +76,12 @@ class HttpServerTest : public testing::Test {
   /// Runs the loop until the peer has closed or `enough` is in what arrived.
   std::string receive(int fd, const std::string& enough = "") {
     std::string received;
+    const Instant deadline = loop::EventLoop::now() + Seconds{10};
     for (;;) {
+      if (loop::EventLoop::now() > deadline) {
+        ADD_FAILURE() << "neither closed nor enough after ten seconds";
+        return received;
+      }
       char bytes[65536];
       const ssize_t got = read(fd, bytes, sizeof bytes);
       if (got == 0 || (got < 0 && errno != EAGAIN)) return received;
@@ -301,7 +307,21 @@ TEST_F(HttpServerTest, upgrades_are_refused) {
           "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n",
           "\x01");
-  EXPECT_THAT(answer, testing::Not(HasSubstr(" 101 ")));
+  EXPECT_THAT(answer, Not(HasSubstr(" 101 ")));
+}
+
+TEST_F(HttpServerTest, connect_is_closed_at_every_door) {
+  const std::string request = "CONNECT /x HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  for (int i = 0; i < 70; ++i) {
+    for (const int fd : {connect_tcp(), connect_to(server_->api_address()), connect_unix()}) {
+      EXPECT_THAT(ask(fd, request, ""), Not(HasSubstr("200")));
+      close(fd);
+      ASSERT_FALSE(HasFailure());
+    }
+  }
+  EXPECT_EQ(handled_, 0);
+  EXPECT_GE(server_->counters().refused, 210u);
+  EXPECT_EQ(server_->counters().connections_refused, 0u);
 }
 
 TEST_F(HttpServerTest, garbage_and_floods_leave_it_serving) {

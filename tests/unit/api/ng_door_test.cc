@@ -193,6 +193,61 @@ TEST_F(NgDoorTest, T19_token_host_and_origin_are_asked_for_before_anything_else)
   EXPECT_THAT(ask(post("Host: NG.example.com:1\r\n" + token, kPing), kPong), EndsWith(kPong));
 }
 
+TEST_F(NgDoorTest, connect_is_closed) {
+  open();
+  for (int i = 0; i < 70; ++i) {
+    const int fd = connect_tcp();
+    send_all(fd, "CONNECT /ng HTTP/1.1\r\n" + kAuthorized + "\r\n");
+    EXPECT_EQ(receive(fd), "");
+    ASSERT_FALSE(HasFailure());
+  }
+  EXPECT_GE(refused(Refusal::kProtocol), 70u);
+  EXPECT_EQ(refused(Refusal::kConnections), 0u);
+}
+
+TEST_F(NgDoorTest, what_follows_a_message_is_no_second_one) {
+  calls_.hold = true;
+  open();
+  const std::string query = R"({"command":"query","call-id":"c"})";
+  for (const std::string& behind : {post(kAuthorized, query), std::string("\r\n")}) {
+    calls_.seen.clear();
+    const int fd = connect_tcp();
+    send_all(fd, post(kAuthorized, query) + behind);
+    ng::run_until(loop_, [&] { return !calls_.held.empty(); });
+    for (int turn = 0; turn < 50; ++turn) {
+      loop_.post([] {});
+      loop_.run_once();
+    }
+    EXPECT_EQ(calls_.held.size(), 1u);
+    calls_.release_all();
+    const std::string answer = receive(fd);
+    EXPECT_THAT(answer, EndsWith(R"({"result":"ok","sdp":"late"})"));
+    EXPECT_EQ(answer.find("HTTP/1.1", 1), std::string::npos) << answer;
+  }
+}
+
+TEST_F(NgDoorTest, a_refusal_of_what_follows_leaves_the_reply_whole) {
+  calls_.answer_with = {{"result", "ok"}, {"sdp", std::string(3000000, 's') + "end"}};
+  open({.requests_per_second_max = 1});
+  const int fd = connect_tcp();
+  send_all(fd, post(kAuthorized, R"({"command":"query","call-id":"c"})"));
+  ng::run_until(loop_, [&] { return calls_.seen.size() == 1; });
+  std::string begin(1000, '\0');
+  ng::run_until(loop_, [&] { return read(fd, begin.data(), begin.size()) > 0; });
+  for (int i = 0; i < 3; ++i) {
+    send_all(fd, "\r\n");
+    for (int turn = 0; turn < 20; ++turn) {
+      loop_.post([] {});
+      loop_.run_once();
+    }
+  }
+  const std::string rest = receive(fd, "end\"}");
+  EXPECT_EQ(begin.find("Too many"), std::string::npos);
+  EXPECT_GT(rest.size(), 2999000u);
+  EXPECT_THAT(rest, EndsWith("end\"}"));
+  EXPECT_EQ(rest.find("Too many"), std::string::npos);
+}
+
 TEST_F(NgDoorTest, only_post_to_ng) {
   open();
   EXPECT_THAT(ask("GET /ng HTTP/1.1\r\n" + kAuthorized + "\r\n"), StartsWith("HTTP/1.1 404 "));
