@@ -321,8 +321,9 @@ void Endpoints::session(const Request& request, const Respond& respond) {
   const std::uint64_t token = next_token_++;
   waiting_by_token_[token] = {context_.clock() + kPatience, found->first, found->second, respond};
   if (!context_.relay.query_session(id, token)) {
+    // It is one of a call that is up: nothing but room for the question is missing.
     waiting_by_token_.erase(token);
-    respond(failure(404, "there is no such session (any more)"));
+    respond(failure(503, "the relay has no room for the question; ask again"));
   }
 }
 

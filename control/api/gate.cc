@@ -65,15 +65,17 @@ std::optional<Response> Gate::judge(Request& request, std::optional<Scope> scope
   if (request.door == Door::kUnix) request.asker = "unix socket";
   if (request.door != Door::kApi || !scope) return std::nullopt;
   Scope granted = Scope::kRead;
-  if (entries_.empty() && !request.certificate_name.empty()) {
-    request.asker = "certificate " + request.certificate_name;
+  if (entries_.empty() && request.has_certificate) {
+    const std::string& name = request.certificate_name;
+    request.asker = name.empty() ? "certificate without a name" : "certificate " + name;
+  } else if (const Entry* entry = find(authorization); entry != nullptr) {
+    // Before the pause: who guesses behind an address that others share must not lock them out.
+    granted = entry->scope;
+    request.asker = entry->name;
   } else if (is_paused(request.source)) {
     return refuse(Refusal::kTooManyAttempts, request, "");
   } else if (token_of(authorization).empty()) {
     return refuse(Refusal::kNoToken, request, "");
-  } else if (const Entry* entry = find(authorization); entry != nullptr) {
-    granted = entry->scope;
-    request.asker = entry->name;
   } else {
     note_wrong(request.source);
     return refuse(Refusal::kWrongToken, request, "");

@@ -1,5 +1,6 @@
-// Who may ask for what through the kApi door: tokens, client certificates, and a pause for whoever
-// guesses. Hides: comparing tokens, and who has guessed. Is not: Origin and Host (http_server.h).
+// Who may ask for what through the kApi door: tokens, client certificates, and a pause for the
+// wrong tokens of whoever guesses. Hides: comparing tokens, and who has guessed. Is not: Origin and
+// Host (http_server.h).
 //
 // Tokens are kept as tags under a random key: to compare them takes the same time wherever two
 // differ, and their text does not stay in this object.

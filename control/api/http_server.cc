@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include <libwebsockets.h>
@@ -21,6 +22,7 @@ namespace turnpike::api {
 namespace {
 
 constexpr std::size_t kConnectionsOfDoorMax = 64;
+constexpr std::size_t kConnectionsOfSourceMax = 16;
 constexpr std::size_t kDoors = 3;
 constexpr std::size_t kChunkBytes = 16384;
 constexpr std::size_t kHeaderBytes = 2048;
@@ -49,19 +51,29 @@ std::string header(lws* connection, lws_token_indexes token) {
   return value;
 }
 
-/// The query of the request line, at most kQueryNamesMax names of it.
-std::map<std::string, std::string> query_of(lws* connection) {
+/// The query of the request line; unset when a part of it is too long or there are too many.
+std::optional<std::map<std::string, std::string>> query_of(lws* connection) {
   std::map<std::string, std::string> query;
   std::array<char, 1024> part{};
-  for (int i = 0; i < static_cast<int>(kQueryNamesMax); ++i) {
+  for (int i = 0;; ++i) {
     const int length = lws_hdr_copy_fragment(connection, part.data(), static_cast<int>(part.size()),
                                              WSI_TOKEN_HTTP_URI_ARGS, i);
-    if (length < 0) break;
+    if (length < 0) {
+      if (lws_hdr_fragment_length(connection, WSI_TOKEN_HTTP_URI_ARGS, i) > 0) return std::nullopt;
+      break;
+    }
+    if (i == static_cast<int>(kQueryNamesMax)) return std::nullopt;
     const std::string text(part.data(), static_cast<std::size_t>(length));
     const std::size_t equals = std::min(text.find('='), text.size());
     query.emplace(text.substr(0, equals), text.substr(std::min(equals + 1, text.size())));
   }
   return query;
+}
+
+bool has_certificate(lws* connection) {
+  lws_tls_cert_info_results result{};
+  return lws_tls_peer_cert_info(connection, LWS_TLS_CERT_INFO_VERIFIED, &result, 0) == 0 &&
+         result.verified != 0;
 }
 
 /// Common name of the client's certificate, which TLS has verified; "" without one.
@@ -93,6 +105,12 @@ Ends ends_of(int fd) {
     ends.remote = loop::from_sockaddr(loop::as_sockaddr(address));
   }
   return ends;
+}
+
+/// An IPv6 network of one subscriber has 2^64 addresses: it counts as one source.
+bool is_same_source(const IpAddress& one, const IpAddress& other) {
+  if (!one.is_v6() || !other.is_v6()) return one == other;
+  return std::equal(one.bytes.begin(), one.bytes.begin() + 8, other.bytes.begin());
 }
 
 std::string lower(std::string text) {
@@ -128,6 +146,7 @@ struct HttpServer::State {
   Result<void> listen();
   lws_vhost* make_vhost(const std::string& name, const HttpTls& tls);
   Result<void> make_api_vhost();
+  bool has_room(Door door, const IpAddress& source) const;
   void adopt(Door door, int fd);
   bool admitted(lws* connection, const Connection& accepted) const;
   void ask(lws* connection, const char* path, const Respond& respond, Exchange& exchange);
@@ -228,17 +247,28 @@ Result<void> HttpServer::State::listen() {
   return {};
 }
 
+/// A budget for each door: clients of an open one never keep the operator out of another. On TCP
+/// one for each source too, but for those of this host.
+bool HttpServer::State::has_room(Door door, const IpAddress& source) const {
+  const bool counts_source = door != Door::kUnix && !source.is_loopback();
+  std::size_t of_door = 0;
+  std::size_t of_source = 0;
+  for (const auto& [connection, open] : connections) {
+    if (open.door != door) continue;
+    ++of_door;
+    if (counts_source && is_same_source(open.ends.remote.ip, source)) ++of_source;
+  }
+  return of_door < kConnectionsOfDoorMax && of_source < kConnectionsOfSourceMax;
+}
+
 void HttpServer::State::adopt(Door door, int fd) {
   if (fd < 0) return;
-  // A budget for each: clients of the open door never keep the operator out of the other.
-  const auto open_here = std::count_if(connections.begin(), connections.end(),
-                                       [door](const auto& one) { return one.second.door == door; });
-  if (static_cast<std::size_t>(open_here) >= kConnectionsOfDoorMax) {
+  const Ends ends = door == Door::kUnix ? Ends{} : ends_of(fd);
+  if (!has_room(door, ends.remote.ip)) {
     ++counters.connections_refused;
     ::close(fd);
     return;
   }
-  const Ends ends = door == Door::kUnix ? Ends{} : ends_of(fd);
   lws_sock_file_fd_type descriptor{};
   descriptor.sockfd = fd;
   const bool is_api = door == Door::kApi;
@@ -289,7 +319,10 @@ void HttpServer::State::ask(lws* connection, const char* path, const Respond& re
   const Connection& accepted = connections.at(connection);
   const bool post = lws_hdr_total_length(connection, WSI_TOKEN_POST_URI) > 0;
   exchange.head_only = lws_hdr_total_length(connection, WSI_TOKEN_HEAD_URI) > 0;
-  exchange.close_after = post;  // a body that we did not read may follow
+  // A body that we do not read may follow, a byte now and then.
+  exchange.close_after = post ||
+                         lws_hdr_total_length(connection, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0 ||
+                         lws_hdr_total_length(connection, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
   const bool readable =
       exchange.head_only || lws_hdr_total_length(connection, WSI_TOKEN_GET_URI) > 0;
   if (!admitted(connection, accepted)) {
@@ -301,11 +334,17 @@ void HttpServer::State::ask(lws* connection, const char* path, const Respond& re
     exchange.close_after = true;
     return respond({405, "text/plain; charset=utf-8", "only GET and HEAD\n"});
   }
-  Request request{accepted.door, path, post ? Method::kPost : Method::kGet, query_of(connection)};
+  auto query = query_of(connection);
+  if (!query) {
+    ++counters.refused;
+    return respond({400, "text/plain; charset=utf-8", "the query is too long\n"});
+  }
+  Request request{accepted.door, path, post ? Method::kPost : Method::kGet, std::move(*query)};
   request.source = accepted.ends.remote.ip;
   if (accepted.door == Door::kApi) {
     request.authorization = header(connection, WSI_TOKEN_HTTP_AUTHORIZATION);
     if (!options.tls.client_trust_file.empty()) {
+      request.has_certificate = has_certificate(connection);
       request.certificate_name = certificate_name_of(connection);
     }
   }

@@ -35,8 +35,9 @@ struct Request {
   std::map<std::string, std::string> query{};  ///< decoded; of a name given twice the first
   IpAddress source{};                          ///< unset on the unix socket
   std::string authorization{};                 ///< the header's value; a secret
-  std::string certificate_name{};  ///< common name of a client certificate that TLS has verified
-  std::string asker{};             ///< who asks, for logs; set by whoever admits the request
+  bool has_certificate = false;                ///< of the client; TLS has verified it
+  std::string certificate_name{};              ///< its common name, which it may lack
+  std::string asker{};  ///< who asks, for logs; set by whoever admits the request
 };
 
 struct Response {
@@ -71,8 +72,9 @@ struct HttpServerOptions {
 
 class HttpServer {
  public:
-  /// `loop` outlives the server. Connections are limited to 64 on each door; more are
-  /// closed at once. Only the kApi door and the unix socket take POST.
+  /// `loop` outlives the server. Connections are limited to 64 on each door, and on TCP to 16 of a
+  /// source other than this host; more are closed at once. Only the kApi door and the unix socket
+  /// take POST.
   static Result<std::unique_ptr<HttpServer>> start(loop::EventLoop& loop,
                                                    const HttpServerOptions& options,
                                                    Handler handler);
@@ -88,8 +90,8 @@ class HttpServer {
 
   struct Counters {
     std::uint64_t requests = 0;
-    std::uint64_t refused = 0;              ///< 403 and 405
-    std::uint64_t connections_refused = 0;  ///< because a door had its 64 already
+    std::uint64_t refused = 0;              ///< 400, 403, 405, upgrades and what is no HTTP
+    std::uint64_t connections_refused = 0;  ///< a door, or a source, had its number
   };
   const Counters& counters() const;
 

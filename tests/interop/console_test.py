@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -213,7 +214,8 @@ def refuse_strangers(daemon, authority):
     stranger = Door(authority, STRANGER)
     for _ in range(10):
         expect(stranger.ask("/v1/status", "wrong-token")[0] == 401, "a wrong token")
-    expect(stranger.ask("/v1/status", READER)[0] == 429, "whoever guesses goes on guessing")
+    expect(stranger.ask("/v1/status", "wrong-token")[0] == 429, "whoever guesses goes on guessing")
+    expect(stranger.ask("/v1/status", READER)[0] == 200, "guesses lock out who shares the address")
     door = Door(authority)
     expect(door.ask("/v1/status", READER)[0] == 200, "others wait too")
     for headers in ({"host": "evil.example"}, {"Origin": "https://evil.example"},
@@ -221,6 +223,12 @@ def refuse_strangers(daemon, authority):
         expect(door.ask("/v1/status", READER, **headers)[0] == 403, f"{headers} gets in")
     own = f"https://{OUTSIDE.host_v4}:{PORT}"
     expect(door.ask("/v1/status", READER, Origin=own)[0] == 200, "our own page is refused")
+    with contextlib.ExitStack() as held:
+        with STRANGER.sockets():
+            crowd = [held.enter_context(socket.create_connection((OUTSIDE.host_v4, PORT), 10))
+                     for _ in range(17)]
+        expect(crowd[16].recv(1) == b"", "a seventeenth connection of a source stays open")
+        expect(door.ask("/readyz")[0] == 200, "one source keeps others out")
     for reason, least in (("no_token", 7), ("wrong_token", 10), ("too_many_attempts", 1),
                           ("scope", 1)):
         counted = daemon.total("turnpike_http_unauthorized_total", reason=reason)

@@ -296,6 +296,13 @@ TEST_F(EndpointsTest, unanswered_questions_are_limited) {
   EXPECT_EQ(relay_.tokens.size(), 64u);
 }
 
+TEST_F(EndpointsTest, a_full_relay_is_no_missing_session) {
+  relay_.session.slot = 99;  // refuses the question about what calls_ knows
+  const Response answer = get("/v1/sessions/0-7-3");
+  EXPECT_EQ(answer.status, 503u);
+  EXPECT_THAT(answer.body, testing::HasSubstr("ask again"));
+}
+
 TEST_F(EndpointsTest, unknown_sessions_and_broken_ids) {
   EXPECT_EQ(get("/v1/sessions/0-7-4").status, 404u);
   EXPECT_EQ(get("/v1/sessions/1-7-3").status, 404u);

@@ -252,6 +252,31 @@ TEST_F(HttpServerTest, the_api_door_hears_query_and_authorization) {
   EXPECT_LE(last_.query.size(), 2u);
 }
 
+TEST_F(HttpServerTest, a_query_is_taken_whole_or_refused) {
+  std::string names = "n0=0";
+  for (int i = 1; i < 16; ++i) names += "&n" + std::to_string(i) + "=" + std::to_string(i);
+  ask_api("GET /a?" + names + " HTTP/1.1\r\nHost: API\r\n", "path");
+  EXPECT_EQ(last_.query.size(), 16u);
+  handled_ = 0;
+  for (const std::string& query : {names + "&limit=1", "search=" + std::string(1100, 'x'),
+                                   "a=1&search=" + std::string(1100, 'x') + "&limit=1"}) {
+    EXPECT_THAT(ask_api("GET /a?" + query + " HTTP/1.1\r\nHost: API\r\n", "too long\n"),
+                StartsWith("HTTP/1.1 400 "));
+  }
+  EXPECT_EQ(handled_, 0);
+}
+
+TEST_F(HttpServerTest, a_body_that_trickles_holds_no_connection) {
+  for (const char* body : {"Content-Length: 1000\r\n", "Transfer-Encoding: chunked\r\n"}) {
+    const int fd = connect_to(server_->api_address());
+    const std::string answer =
+        ask(fd, "GET /a HTTP/1.1\r\nHost: localhost\r\n" + std::string(body) + "\r\n", "");
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 ")) << "and is closed";
+    EXPECT_THAT(answer, HasSubstr("connection: close\r\n"));
+    close(fd);
+  }
+}
+
 TEST_F(HttpServerTest, the_api_door_takes_post_without_reading_a_body) {
   EXPECT_THAT(ask_api("POST /v1/drain HTTP/1.1\r\nHost: API\r\nContent-Length: 0\r\n", "path="),
               StartsWith("HTTP/1.1 200 "));
