@@ -4,8 +4,6 @@
 #include <chrono>
 #include <sstream>
 
-#include <sys/stat.h>
-
 #include "control/config/read_file.h"
 
 namespace turnpike::config {
@@ -55,10 +53,8 @@ std::string take_line(const std::string& line, std::vector<api::Token>& tokens) 
 Result<std::vector<api::Token>> read_tokens_file(const std::string& path) {
   std::string text;
   UnreadableFile why;
-  if (!read_regular_file(path, kFileBytesMax, text, why)) return Error{path + ": " + why.reason};
-  struct stat status {};
-  if (::stat(path.c_str(), &status) == 0 && (status.st_mode & S_IROTH) != 0) {
-    return Error{path + ": every account of this host may read these tokens; chmod 0640"};
+  if (!read_private_file(path, kFileBytesMax, "these tokens", text, why)) {
+    return Error{path + ": " + why.reason};
   }
   std::vector<api::Token> tokens;
   std::istringstream lines(text);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 
 namespace turnpike::config {
 
@@ -16,5 +17,10 @@ struct UnreadableFile {
 /// `unreadable` tells why and the text is empty.
 bool read_regular_file(const std::string& path, std::size_t bytes_max, std::string& text,
                        UnreadableFile& unreadable);
+
+/// As above; a file that every account of this host may read or write is refused too. `what` is in
+/// it: "these tokens".
+bool read_private_file(const std::string& path, std::size_t bytes_max, std::string_view what,
+                       std::string& text, UnreadableFile& unreadable);
 
 }  // namespace turnpike::config

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include <sys/stat.h>
-
 #include "control/config/read_file.h"
 
 namespace turnpike::config {
@@ -18,10 +16,8 @@ constexpr std::size_t kSecretBytesMax = 1024;
 Result<Secret> read_secret_file(const std::string& path) {
   std::string text;
   UnreadableFile why;
-  if (!read_regular_file(path, kFileBytesMax, text, why)) return Error{path + ": " + why.reason};
-  struct stat status {};
-  if (::stat(path.c_str(), &status) == 0 && (status.st_mode & S_IROTH) != 0) {
-    return Error{path + ": every account of this host may read this secret; chmod 0640"};
+  if (!read_private_file(path, kFileBytesMax, "this secret", text, why)) {
+    return Error{path + ": " + why.reason};
   }
   const std::size_t size = std::min(text.find_first_of("\r\n"), text.size());
   const bool more = text.find_first_not_of("\r\n", size) != std::string::npos;

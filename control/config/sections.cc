@@ -204,7 +204,7 @@ Section api_section() {
                       "\"\": none. See [api.md](api.md).")
       .path("tokens_file", &ApiSection::tokens_file, "",
             "Tokens that admit to `listen`, one a line: `NAME SCOPE TOKEN`, SCOPE `read` or "
-            "`operate`. Not readable by everybody. SIGHUP reads it anew.")
+            "`operate`. Neither readable nor writable by everybody. SIGHUP reads it anew.")
       .path("certificate_file", &ApiSection::certificate_file, "",
             "Certificate of `listen` with its chain, PEM. \"\": no TLS.")
       .path("private_key_file", &ApiSection::private_key_file, "",

@@ -70,7 +70,8 @@ TEST_F(ApiTokens, T10_one_broken_line_refuses_the_file_and_tells_no_token) {
     EXPECT_THAT(trouble(text),
                 AllOf(HasSubstr(complaint), Not(HasSubstr("0123")), Not(HasSubstr("xxx"))));
   }
-  EXPECT_THAT(trouble(good, 0644), HasSubstr("every account of this host may read"));
+  EXPECT_THAT(trouble(good, 0644), HasSubstr("every account of this host may read these tokens"));
+  EXPECT_THAT(trouble(good, 0602), HasSubstr("every account of this host may write these tokens"));
   EXPECT_THAT(read_tokens_file("/nonexistent").error().message, HasSubstr("/nonexistent: "));
   EXPECT_THAT(read_tokens_file("/dev/zero").error().message, HasSubstr("/dev/zero: "));
   std::string many;

@@ -272,7 +272,8 @@ TEST_F(SecretFile, is_refused_without_being_shown) {
        {std::tuple{"hunter2\n", 0600U, "the secret has 7 characters"},
         std::tuple{"", 0600U, "the secret has 0 characters"},
         std::tuple{"correct horse battery\nstaple\n", 0600U, "has more than one line"},
-        std::tuple{"correct horse battery\n", 0644U, "every account of this host may read"}}) {
+        std::tuple{"correct horse battery\n", 0644U, "every account of this host may read"},
+        std::tuple{"correct horse battery\n", 0602U, "every account of this host may write"}}) {
     const auto secret = read_secret_file(write(text, mode));
     ASSERT_FALSE(secret);
     EXPECT_THAT(secret.error().message, HasSubstr(why));
