@@ -59,6 +59,10 @@ void reload_certificates(const config::ApiSection& section, api::HttpServer& ser
 void reload_api(const config::ApiSection& section, api::Gate& gate, api::HttpServer& server,
                 log::Log& log) {
   if (!section.listen.is_set()) return;
+  if (!server.api_address().is_set()) {
+    return log.warning("api_closed", {{"listen", to_string(section.listen)},
+                                      {"hint", "a file had a fault at start; restart"}});
+  }
   reload_tokens(section, gate, log);
   reload_certificates(section, server, log);
 }

@@ -15,6 +15,7 @@ namespace turnpike {
 Result<std::unique_ptr<api::Gate>> make_gate(const config::ApiSection& section, log::Log& log);
 
 /// Reads tokens and certificates anew; when a file has a fault, what was read before stays in use.
+/// A door that was closed at start stays closed.
 void reload_api(const config::ApiSection& section, api::Gate& gate, api::HttpServer& server,
                 log::Log& log);
 

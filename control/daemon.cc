@@ -76,6 +76,7 @@ class Daemon {
     hold_stop_signals(false);
     loop_.run();
     hold_stop_signals(true);
+    ng_door_.reset();  // turns the loop, which may still ask for any part
   }
 
  private:
@@ -115,9 +116,9 @@ class Daemon {
   std::unique_ptr<Relay> relay_;
   std::unique_ptr<call::CallService> calls_;
   call::CallAdoption call_adoption_;
+  std::unique_ptr<Pairing> pairing_;  // requests ask it for flows: it outlives every door
   std::unique_ptr<ng::Server> ng_;
   std::unique_ptr<api::NgDoor> ng_door_;
-  std::unique_ptr<Pairing> pairing_;
   std::unique_ptr<api::Endpoints> endpoints_;
   std::unique_ptr<api::Gate> gate_;
   std::unique_ptr<api::HttpServer> http_;
@@ -302,10 +303,19 @@ Result<void> Daemon::start_api() {
           },
       .drain = [this](bool drain,
                       const auto& request) { return on_drain_request(drain, request); }});
+  api::HttpServerOptions options = config::api_config(settings_);
   auto gate = make_gate(settings_.api, log_);
-  if (!gate) return gate.error();
+  if (!gate) {
+    // Calls matter more than who watches them.
+    log_.error("api_closed", {{"listen", to_string(settings_.api.listen)},
+                              {"reason", gate.error().message},
+                              {"hint", "going on without this door; mend it and restart"}});
+    options.api = {};
+    options.tls = {};
+    gate = make_gate({}, log_);
+  }
   gate_ = std::move(*gate);
-  auto server = api::HttpServer::start(loop_, config::api_config(settings_),
+  auto server = api::HttpServer::start(loop_, options,
                                        [this](const api::Request& asked, api::Respond respond) {
                                          api::Request request = asked;
                                          const auto scope = api::Endpoints::needs(request);

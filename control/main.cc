@@ -38,6 +38,12 @@ void print(std::FILE* to, const std::vector<std::string>& lines, const char* pre
   for (const std::string& line : lines) std::fprintf(to, "%s%s\n", prefix, line.c_str());
 }
 
+/// What a start with these mistakes means: this account may see less than the daemon's.
+std::vector<std::string> closing_the_api(std::vector<std::string> mistakes) {
+  for (std::string& mistake : mistakes) mistake += "; api.listen would stay closed";
+  return mistakes;
+}
+
 /// Mistakes and warnings to standard error, one line for each.
 int check(const std::string& path) {
   config::Loaded loaded = config::load_file(path);
@@ -55,10 +61,11 @@ int check(const std::string& path) {
   const pki::Judgement files = judge_sidecar_files(loaded.settings);
   const pki::Judgement zone_files = config::judge_zone_files(loaded.settings);
   const pki::Judgement api_files = config::judge_api_files(loaded.settings.api);
+  const std::vector<std::string> api_closed = closing_the_api(api_files.mistakes);
   const std::vector<std::string> ng_token = config::judge_ng_token(loaded.settings);
   std::size_t count = 0;
   for (const auto* lines :
-       {&warnings, &api_files.mistakes, &api_files.warnings, &files.mistakes, &files.warnings,
+       {&warnings, &api_closed, &api_files.warnings, &files.mistakes, &files.warnings,
         &users.mistakes, &zone_files.mistakes, &zone_files.warnings, &ng_token}) {
     print(stderr, *lines, "warning: ");
     count += lines->size();

@@ -242,6 +242,28 @@ TEST_F(Turnpiked, check_judges_the_users_file) {
   EXPECT_THAT(folder.err, HasSubstr(users + " cannot be read (it is a directory)"));
 }
 
+TEST_F(Turnpiked, a_fault_in_the_files_of_the_api_closes_that_door_alone) {
+  const std::string tokens = folder_ + "/tokens";
+  std::ofstream(tokens) << "a read 0123456789abcdef01234567\n";
+  std::filesystem::permissions(tokens, std::filesystem::perms{0644});
+  const std::string path = write_config(good_config(
+      "metrics = \"\"\nlisten = \"127.0.0.1:9465\"\ntokens_file = \"" + tokens + "\"\n"));
+  const Outcome checked = run({"--check", "--config", path});
+  EXPECT_EQ(checked.code, 0);
+  EXPECT_THAT(checked.err, HasSubstr("every account of this host may read these tokens; chmod "
+                                     "0640; api.listen would stay closed"));
+  start({"--config", path});
+  ASSERT_TRUE(wait_for("event=ready")) << read("out");
+  EXPECT_THAT(read("out"), AllOf(HasSubstr("event=api_closed listen=127.0.0.1:9465"),
+                                 HasSubstr("may read these tokens")));
+  std::filesystem::permissions(tokens, std::filesystem::perms{0600});
+  kill(pid_, SIGHUP);
+  EXPECT_TRUE(wait_for("event=reload"));
+  EXPECT_THAT(read("out"), HasSubstr("a file had a fault at start; restart"));
+  kill(pid_, SIGTERM);
+  EXPECT_EQ(finish().code, 0);
+}
+
 TEST_F(Turnpiked, ends_though_nobody_reads_its_log) {
   int ends[2];
   ASSERT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
