@@ -29,6 +29,8 @@ constexpr std::size_t kHeaderBytes = 2048;
 constexpr std::size_t kQueryNamesMax = 16;
 constexpr int kRequestSeconds = 10;  // for the headers to arrive, and for an answer to be read
 constexpr int kIdleSeconds = 30;     // between requests of one connection
+// The present one, the one before, and one that is being made.
+constexpr std::array<const char*, 3> kApiVhosts{"api-0", "api-1", "api-2"};
 constexpr int kClosingTurns = 10;
 
 /// One request on its way to an answer.
@@ -134,7 +136,7 @@ struct HttpServer::State {
   lws_vhost* vhost = nullptr;      // of the unix socket and of kTcp
   lws_vhost* api_vhost = nullptr;  // of kApi
   lws_vhost* old_vhost = nullptr;  // of kApi before the last renewal
-  int renewals = 0;
+  std::size_t renewals = 0;
   loop::TcpListener tcp{};
   loop::TcpListener api{};
   loop::UnixListener unix_socket{};
@@ -144,7 +146,7 @@ struct HttpServer::State {
 
   Result<void> open();
   Result<void> listen();
-  lws_vhost* make_vhost(const std::string& name, const HttpTls& tls);
+  lws_vhost* make_vhost(const char* name, const HttpTls& tls);
   Result<void> make_api_vhost();
   bool has_room(Door door, const IpAddress& source) const;
   void adopt(Door door, int fd);
@@ -186,7 +188,7 @@ Result<void> HttpServer::State::open() {
 }
 
 Result<void> HttpServer::State::make_api_vhost() {
-  lws_vhost* const made = make_vhost("api" + std::to_string(renewals), options.tls);
+  lws_vhost* const made = make_vhost(kApiVhosts[renewals % kApiVhosts.size()], options.tls);
   if (made == nullptr) {
     return Error{"the HTTP library cannot use " + options.tls.certificate_file + ", its key or " +
                  "the trusted authorities"};
@@ -198,14 +200,14 @@ Result<void> HttpServer::State::make_api_vhost() {
   return {};
 }
 
-lws_vhost* HttpServer::State::make_vhost(const std::string& name, const HttpTls& tls) {
+lws_vhost* HttpServer::State::make_vhost(const char* name, const HttpTls& tls) {
   static const std::array<lws_protocols, 2> protocols{{
       {"http", on_callback, 0, 0, 0, nullptr, 0},
       {nullptr, nullptr, 0, 0, 0, nullptr, 0},
   }};
   lws_context_creation_info info{};
   info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
-  info.vhost_name = name.c_str();
+  info.vhost_name = name;  // which the library keeps
   info.protocols = protocols.data();
   info.keepalive_timeout = kIdleSeconds;
   info.timeout_secs = kRequestSeconds;
