@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "control/api/lws.h"
 #include "control/loop/socket_address.h"
 #include "control/loop/tcp_listener.h"
 #include "control/loop/unix_socket.h"
@@ -25,13 +26,11 @@ constexpr std::size_t kConnectionsOfDoorMax = 64;
 constexpr std::size_t kConnectionsOfSourceMax = 16;
 constexpr std::size_t kDoors = 3;
 constexpr std::size_t kChunkBytes = 16384;
-constexpr std::size_t kHeaderBytes = 2048;
 constexpr std::size_t kQueryNamesMax = 16;
 constexpr int kRequestSeconds = 10;  // for the headers to arrive, and for an answer to be read
 constexpr int kIdleSeconds = 30;     // between requests of one connection
 // The present one, the one before, and one that is being made.
 constexpr std::array<const char*, 3> kApiVhosts{"api-0", "api-1", "api-2"};
-constexpr int kClosingTurns = 10;
 
 /// One request on its way to an answer.
 struct Exchange {
@@ -43,15 +42,6 @@ struct Exchange {
   Response response;
   std::size_t sent = 0;
 };
-
-std::string header(lws* connection, lws_token_indexes token) {
-  const int length = lws_hdr_total_length(connection, token);
-  if (length <= 0) return {};
-  std::string value(static_cast<std::size_t>(length) + 1, '\0');
-  const int copied = lws_hdr_copy(connection, value.data(), length + 1, token);
-  value.resize(copied > 0 ? static_cast<std::size_t>(copied) : 0);
-  return value;
-}
 
 /// The query of the request line; unset when a part of it is too long or there are too many.
 std::optional<std::map<std::string, std::string>> query_of(lws* connection) {
@@ -162,23 +152,10 @@ struct HttpServer::State {
 };
 
 Result<void> HttpServer::State::open() {
-  lws_set_log_level(0, nullptr);  // it would log per connection; failures show in what we return
-  lws_context_creation_info info{};
-  std::array<void*, 1> loops{loop.native()};
-  info.foreign_loops = loops.data();
-  info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
-  if (!options.tls.certificate_file.empty()) info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-  info.port = CONTEXT_PORT_NO_LISTEN;
-  // Otherwise tables as large as RLIMIT_NOFILE.
-  info.fd_limit_per_thread = kDoors * kConnectionsOfDoorMax + 16;
-  info.user = this;
-  info.timeout_secs = kRequestSeconds;
-  context = lws_create_context(&info);
-  if (context == nullptr) {
-    return Error{
-        "the HTTP library cannot start on the event loop; is the package "
-        "libwebsockets-evlib-uv installed?"};
-  }
+  auto library = make_context(loop, this, kDoors * kConnectionsOfDoorMax + 16, kRequestSeconds,
+                              !options.tls.certificate_file.empty());
+  if (!library) return library.error();
+  context = *library;
   vhost = make_vhost("plain", {});
   if (vhost == nullptr) return Error{"the HTTP library cannot make a listener"};
   if (options.api.ip.is_set()) {
@@ -354,29 +331,12 @@ void HttpServer::State::ask(lws* connection, const char* path, const Respond& re
 }
 
 bool HttpServer::State::write_headers(Exchange& exchange) {
-  std::array<unsigned char, LWS_PRE + kHeaderBytes> buffer{};
-  unsigned char* const start = buffer.data() + LWS_PRE;
-  unsigned char* at = start;
-  unsigned char* const end = buffer.data() + buffer.size() - 1;
   const Response& response = exchange.response;
-  const auto add = [&](const char* name, const char* value) {
-    const auto* text = static_cast<const unsigned char*>(static_cast<const void*>(value));
-    const auto* key = static_cast<const unsigned char*>(static_cast<const void*>(name));
-    return lws_add_http_header_by_name(exchange.connection, key, text,
-                                       static_cast<int>(std::strlen(value)), &at, end) == 0;
-  };
   exchange.headers_sent = true;
-  const auto add_further = [&] {
-    return std::all_of(response.headers.begin(), response.headers.end(), [&](const auto& one) {
-      return add((one.first + ":").c_str(), one.second.c_str());
-    });
-  };
-  return lws_add_http_common_headers(exchange.connection, response.status,
-                                     response.content_type.c_str(), response.body.size(), &at,
-                                     end) == 0 &&
-         (!exchange.close_after || add("connection:", "close")) &&
-         add("cache-control:", "no-store") && add("x-content-type-options:", "nosniff") &&
-         add_further() && lws_finalize_write_http_header(exchange.connection, start, &at, end) == 0;
+  auto further = response.headers;
+  if (exchange.close_after) further.emplace_back("connection", "close");
+  return api::write_headers(exchange.connection, response.status, response.content_type,
+                            response.body.size(), further);
 }
 
 bool HttpServer::State::write_body(Exchange& exchange) {
@@ -450,14 +410,7 @@ HttpServer::~HttpServer() {
   state.tcp = {};
   state.api = {};
   state.unix_socket = {};
-  if (state.context == nullptr) return;
-  // The first call closes what is open, which takes turns of the loop; the second one frees.
-  lws_context_destroy(state.context);
-  for (int turn = 0; turn < kClosingTurns; ++turn) {
-    state.loop.post([] {});
-    state.loop.run_once();
-  }
-  lws_context_destroy(state.context);
+  end_context(state.loop, state.context);
 }
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(loop::EventLoop& loop,

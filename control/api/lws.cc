@@ -1,12 +1,13 @@
 #include "control/api/lws.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
 namespace turnpike::api {
 namespace {
 
-constexpr std::size_t kHeaderBytes = 1024;
+constexpr std::size_t kHeaderBytes = 2048;
 constexpr int kClosingTurns = 10;
 
 }  // namespace
@@ -53,7 +54,8 @@ std::string header(lws* connection, lws_token_indexes token) {
 }
 
 bool write_headers(lws* connection, unsigned status, const std::string& content_type,
-                   std::size_t body_bytes) {
+                   std::size_t body_bytes,
+                   const std::vector<std::pair<std::string, std::string>>& further) {
   std::array<unsigned char, LWS_PRE + kHeaderBytes> buffer{};
   unsigned char* const start = buffer.data() + LWS_PRE;
   unsigned char* at = start;
@@ -67,6 +69,9 @@ bool write_headers(lws* connection, unsigned status, const std::string& content_
   return lws_add_http_common_headers(connection, status, content_type.c_str(), body_bytes, &at,
                                      end) == 0 &&
          add("cache-control:", "no-store") && add("x-content-type-options:", "nosniff") &&
+         std::all_of(
+             further.begin(), further.end(),
+             [&](const auto& one) { return add((one.first + ":").c_str(), one.second.c_str()); }) &&
          lws_finalize_write_http_header(connection, start, &at, end) == 0;
 }
 

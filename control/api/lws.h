@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <libwebsockets.h>
 
@@ -22,8 +24,9 @@ void end_context(loop::EventLoop& loop, lws_context* context);
 /// The value of a field of the request; empty when it is not there.
 std::string header(lws* connection, lws_token_indexes token);
 
-/// Writes status line and fields; false when that failed.
+/// Writes status line and fields; false when that failed. Names of `further` are in lower case.
 bool write_headers(lws* connection, unsigned status, const std::string& content_type,
-                   std::size_t body_bytes);
+                   std::size_t body_bytes,
+                   const std::vector<std::pair<std::string, std::string>>& further = {});
 
 }  // namespace turnpike::api

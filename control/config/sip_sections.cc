@@ -81,9 +81,11 @@ void add_limits(Builder& section) {
                {1, 100000}, "Calls of one peer; more are refused.")
       .integer("requests_per_second_max", of(&SipConfig::requests_per_second_max), 50, {1, 100000},
                "SIP requests of one outside address; more are ignored.")
-      .integer("keepalive_seconds", of(&SipConfig::keepalive_interval), 10, {1, 3600},
-               "How often inside servers and peers are asked whether they live (OPTIONS). An edge "
-               "asks its cores every second.")
+      .integer(
+          "keepalive_seconds", of(&SipConfig::keepalive_interval), 10, {1, 3600},
+          "How often inside servers and peers are asked whether they live (OPTIONS); at most 60 "
+          "on a core and where there are TLS servers or peers with a `uri`. An edge "
+          "asks its cores every second.")
       .integer("keepalive_failures_max", of(&SipConfig::keepalive_failures_max), 2, {1, 100},
                "Unanswered ones in a row after which a server counts as down.")
       .texts("emergency_numbers", of(&SipConfig::emergency_numbers),
