@@ -80,6 +80,7 @@ void Shard::note_load(Instant now) {
 void Shard::run() {
   if (setup_.cpu >= 0) static_cast<void>(pin_to_core(setup_.cpu));
   make_pauses_exact();
+  ask_for_short_turns();
   if (mux_ != nullptr) {
     mux_->on_fate([this](const Send& send, SendResult result) { account(send, result); });
   }

@@ -22,6 +22,8 @@ Nanoseconds cpu_time_of(pthread_t thread);
 
 /// The calling thread gets the core only when no shard wants it much (a nice value for it alone).
 void yield_to_media();
+/// The calling thread gets the core sooner when it wakes, for as long as it uses it only briefly.
+void ask_for_short_turns();
 /// Lets the calling thread's pauses end when they should, not up to 50 us later.
 void make_pauses_exact();
 /// Gives the core away for that long; a signal may end it early.
