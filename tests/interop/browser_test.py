@@ -6,12 +6,11 @@ against another browser. The browser's own statistics, and tones at both ends, a
 import json
 import re
 import signal
-import socket
 import subprocess
 import time
 
 from lib.case import case, eventually, expect, note, run
-from lib.network import HOME, INSIDE, OUTSIDE, home, topology
+from lib.network import INSIDE, OUTSIDE, topology
 from lib.turnpiked import Holder, Turnpiked
 from lib.web_phone import FROM_BROWSER_HZ, FROM_INSIDE_HZ, InsidePhone, Page, VideoPhone
 
@@ -97,53 +96,6 @@ def a_plain_phone_inside_calls_a_browser(scratch):
     page.connects("callee")
     phone.hears_tone(FROM_BROWSER_HZ)
     page.hears_tone("callee", FROM_INSIDE_HZ)
-
-
-def is_reached(place, address):
-    """Whether somebody there says that the port is closed."""
-    with place.sockets():
-        probe = socket.socket()
-    with probe:
-        probe.settimeout(0.5)
-        try:
-            probe.connect((address, 9))
-        except ConnectionRefusedError:
-            return True
-        except OSError:
-            return False
-    return True
-
-
-@case
-def a_browser_behind_a_nat_has_ten_calls_in_a_row(scratch):
-    scratch.enter(topology())
-    scratch.enter(home())
-    daemon = Turnpiked(scratch)
-    page, phone = Page(scratch, place=HOME), InsidePhone(scratch)
-    expect(is_reached(HOME, OUTSIDE.host_v4), "the browser's host reaches us")
-    expect(not is_reached(HOME, INSIDE.v4), "the browser's host reaches the phone inside")
-    for i in range(10):
-        # A tone of its own for each call: the phone writes on where it was.
-        name, hz, call = f"call-{i}", 600 + 100 * i, BrowserCall(daemon, f"row-{i}")
-        if i % 2 == 0:
-            phone.side.hears(call.offer(page.offer(name, hz), (OUTSIDE, INSIDE), **INWARDS))
-            page.hears_answer(name, call.answer(phone.side.sdp(), INSIDE))
-        else:
-            offer = call.offer(phone.side.sdp(), (INSIDE, OUTSIDE), **OUTWARDS)
-            phone.side.hears(call.answer(page.answer(name, hz, offer), OUTSIDE))
-        if i == 0:
-            phone.talks()
-        page.connects(name)
-        phone.hears_tone(hz)
-        page.hears_tone(name, FROM_INSIDE_HZ)
-        transport = page.statistics(name)["transport"]
-        expect(transport["dtlsState"] == "connected" and "GCM" in transport["srtpCipher"],
-               f"{transport}")
-        expect(page.selected(name) == OUTSIDE.host_v4, f"it sends to {page.selected(name)}")
-        page.hangs_up(name)
-        call.delete()
-    expect(handshakes(daemon) == 10, f"{handshakes(daemon)} handshakes")
-    eventually(lambda: daemon.sessions() == 0, "the ports are given back")
 
 
 @case

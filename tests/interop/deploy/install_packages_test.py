@@ -112,6 +112,12 @@ class InstallPackages(unittest.TestCase):
         self.assertEqual(done.stdout, "fresh-daemon\n")
         self.assertEqual(self.read("apt"), "")
 
+    def test_a_package_for_a_command_is_missing_where_the_command_is(self):
+        (self.state / "list").write_text("fresh-one?bash fresh-two?no-such-command there-one?no\n")
+        done = subprocess.run([SCRIPT, "--missing", self.state / "list"], env=self.environment(),
+                              capture_output=True, text=True, check=True)
+        self.assertEqual(done.stdout, "fresh-two\n")
+
     def test_missing_package_is_installed_with_services_held_back(self):
         code, output = self.run_script()
         self.assertEqual(code, 0, output)

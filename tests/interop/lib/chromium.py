@@ -29,8 +29,8 @@ class Browser:
 
     def __init__(self, scratch, place, switches=()):
         self.place = place
-        profile = scratch.folder / "chromium"
-        log = open(scratch.folder / "chromedriver.log", "w")
+        profile = scratch.folder / f"chromium-{place.name}"
+        log = open(scratch.folder / f"chromedriver-{place.name}.log", "w")
         scratch.on_exit(log.close)
         scratch.spawn(*place.command("chromedriver", f"--port={DRIVER_PORT}"),
                       stdout=log, stderr=log)

@@ -103,13 +103,13 @@ class Edge:
             phone.wait_registered(15)
         return phone
 
-    def phone_inside(self, answer="auto", **options):
-        """On plain RTP, reached by NUMBER."""
+    def phone_inside(self, answer="auto", account=None, **options):
+        """On plain RTP, reached by NUMBER. `account`: more of baresip.Account's fields."""
         phone = baresip.Baresip(
             NUMBER, self.scratch.folder / "inside",
             baresip.Account(NUMBER, DOMAIN, transport="udp",
                             outbound=f"{INSIDE.host_v4}:{INSIDE_SIP_PORT}", answer=answer,
-                            registration_seconds=0),
+                            registration_seconds=0, **(account or {})),
             address=INSIDE.v4, sip_port=INSIDE_SIP_PORT, namespace=INSIDE.name,
             tone_hz=INSIDE_TONE_HZ, **options)
         self.scratch.enter(phone)

@@ -44,11 +44,15 @@ window.videoTrack = () => {
   return canvas.captureStream(25).getVideoTracks()[0];
 };
 window.newPeer = (name, hz, video) => {
-  const peer = peers[name] = new RTCPeerConnection(window.configuration);
+  const peer = new RTCPeerConnection(window.configuration);
   peer.addTrack(toneTrack(hz));
   if (video) peer.addTrack(videoTrack());
-  peer.heard = {};
-  peer.ontrack = ({track}) => {
+  return listenTo(name, peer);
+};
+// Keeps it by its name, and plays and analyses what it will receive.
+window.listenTo = (name, peer) => {
+  peers[name] = peer;
+  peer.addEventListener('track', ({track}) => {
     const stream = new MediaStream([track]);
     // Chromium decodes only what some element plays.
     const element = document.createElement(track.kind);
@@ -57,7 +61,7 @@ window.newPeer = (name, hz, video) => {
     const analyser = new AnalyserNode(audio, {fftSize: 8192});
     audio.createMediaStreamSource(stream).connect(analyser);
     peer.analyser = analyser;
-  };
+  });
   return peer;
 };
 window.gathered = (peer) => new Promise(done => {
@@ -121,9 +125,9 @@ return reports.find(report => report.id == pair.remoteCandidateId).address;
 class Page:
     """A browser's window with the functions above."""
 
-    def __init__(self, scratch, url="", place=OUTSIDE):
+    def __init__(self, scratch, url="", place=OUTSIDE, switches=()):
         """`url`: the page whose origin it has; "": none."""
-        self.browser = Browser(scratch, place)
+        self.browser = Browser(scratch, place, switches)
         if url:
             self.browser.open(url)
         self.browser.run(PAGE)
