@@ -64,6 +64,7 @@ constexpr std::int64_t kRefusalsMax = 1000;
 constexpr std::int64_t kContactsMax = 10;
 
 constexpr std::int64_t kCallSecondsMax = 43200;  ///< what is remembered of a call and its peers
+constexpr std::int64_t kOverSeconds = 64;        ///< that a call is over
 constexpr std::int64_t kCurlTimedOut = 28;       ///< CURLE_OPERATION_TIMEDOUT
 
 std::string define(std::string_view name, std::string_view value = "") {
@@ -279,6 +280,8 @@ std::string tables(const SipConfig& config) {
                 "answered=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
       parameter("htable", "htable",
                 "media=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
+      parameter("htable", "htable",
+                "over=>size=12;autoexpire=" + std::to_string(kOverSeconds) + ";") +
       parameter("htable", "htable", "tls_names=>size=8;autoexpire=86400;") +
       parameter("htable", "htable",
                 "requests=>size=12;autoexpire=" + std::to_string(kWindowSeconds) +

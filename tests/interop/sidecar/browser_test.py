@@ -167,6 +167,7 @@ def who_does_dtls_or_ice_over_tls_is_offered_it_again(scratch):
             expect(answer.status == 486, "busy")
             # Else it comes again, and is taken for the answer to what is asked next.
             sip.acknowledge(pbx, sent, answer)
+            agent.expect("ACK")
             expect_flags(edge.ng.of("offer")[0], ["inside", "outside"], expected)
     expect(edge.remembered("media") == 1, "of the calls nothing, of the client what it did last")
 

@@ -240,6 +240,28 @@ def an_answer_that_crosses_the_cancel_is_hung_up(scratch):
 
 
 @case.case
+def what_comes_after_the_end_of_a_call_is_not_remembered(scratch):
+    """An ACK that a BYE has overtaken, and the repetition of an answer."""
+    edge = Edge(scratch)
+    pbx, alice = edge.inside_server(), edge.client("alice")
+    sent = edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+    asked = pbx.expect("INVITE")
+    sip.reply(pbx, asked, 200, "OK", "6001", inside_sdp(), to_tag="pbx")
+    caller = edges.caller_side(alice, "alice", sent, alice.final(method="INVITE"))
+    hang_up(caller, edges.called_side(pbx, "6001", asked, "pbx"), edge)
+    caller.request("ACK", cseq=int(sent.first("cseq").split(" ")[0]))
+    pbx.expect("ACK")
+    expect(edge.remembered("hops") == 0, "the ACK is remembered")
+    sip.reply(pbx, asked, 200, "OK", "6001", inside_sdp(), to_tag="pbx")
+    late = alice.final(method="INVITE")
+    expect("m=audio" not in late.body, f"no media comes of it: {late.body}")
+    for table in ("hops", "answered", "media"):
+        left = edge.remembered(table)
+        # Of the client what it did last, by its connection.
+        expect(left == (1 if table == "media" else 0), f"{left} entries of {table}")
+
+
+@case.case
 def two_branches_of_a_proxy_are_two_calls_to_the_relay(scratch):
     """Each may be repeated; what refuses one deletes that one."""
     edge = Edge(scratch)
