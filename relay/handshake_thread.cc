@@ -56,12 +56,13 @@ class HandshakeThread::ToShards final : public HandshakeSink {
     secure_wipe(&result_, sizeof result_);
   }
 
-  void changed(const LegKey& leg, std::uint32_t association, DtlsState state,
-               DtlsFailure failure) override {
+  void changed(const LegKey& leg, std::uint32_t association, DtlsState state, DtlsFailure failure,
+               const DtlsFlights& flights) override {
     HandshakeResult& result = begin(HandshakeAnswer::kChanged, leg);
     result.association = association;
     result.state = state;
     result.failure = failure;
+    result.flights = flights;
     deliver(leg.shard);
   }
 

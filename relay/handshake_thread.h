@@ -44,6 +44,7 @@ struct HandshakeResult {
   SrtpKeying send;
   DtlsState state = DtlsState::kOff;  ///< kChanged
   DtlsFailure failure = DtlsFailure::kNone;
+  DtlsFlights flights;
   std::uint32_t length = 0;  ///< bytes of `data`
   /// kDatagram: what to send; kGoodbyes: an array of Goodbye, see goodbyes_of().
   std::array<std::uint8_t, kDtlsDatagramBytesMax> data;

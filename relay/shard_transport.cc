@@ -196,6 +196,7 @@ void ShardTransport::report(const SocketTag& session, SessionStats& stats) const
     name_local_candidates(tag, report);
     report.dtls = leg->dtls;
     report.dtls_failure = leg->failure;
+    report.dtls_flights = leg->flights;
   }
 }
 
@@ -285,7 +286,7 @@ void ShardTransport::take_result(const HandshakeResult& result) {
       if (is_present) take_keys(*leg, *state, result);
       break;
     case HandshakeAnswer::kChanged:
-      if (is_present) set_dtls_state(*leg, result.state, result.failure);
+      if (is_present) set_dtls_state(*leg, result.state, result.failure, result.flights);
       break;
     case HandshakeAnswer::kGoodbyes:
       leg->goodbyes = goodbyes_of(result);
@@ -318,16 +319,21 @@ void ShardTransport::take_keys(const Leg& leg, const media::LegState& state,
   if (!state.config.ice && !held) media_.set_destination(leg.tag, result.address);
 }
 
-void ShardTransport::set_dtls_state(Leg& leg, DtlsState state, DtlsFailure failure) {
+void ShardTransport::set_dtls_state(Leg& leg, DtlsState state, DtlsFailure failure,
+                                    const DtlsFlights& flights) {
   leg.dtls = state;
   if (state == DtlsState::kClosed) media_.close_leg(leg.tag);
-  if (failure != DtlsFailure::kNone) leg.failure = failure;
+  if (failure != DtlsFailure::kNone) {
+    leg.failure = failure;
+    leg.flights = flights;
+  }
   event_ = Event{};
   event_.kind = EventKind::kDtlsState;
   event_.session = {leg.tag.slot, leg.tag.generation, shard_};
   event_.side = leg.tag.side;
   event_.dtls = state;
   event_.dtls_failure = failure;
+  event_.dtls_flights = flights;
   publish_(event_);
 }
 

@@ -56,6 +56,7 @@ class ShardTransport final : private ice::Sink {
     IceState ice = IceState::kOff;
     DtlsState dtls = DtlsState::kOff;
     DtlsFailure failure = DtlsFailure::kNone;
+    DtlsFlights flights;            // of `failure`
     std::vector<Goodbye> goodbyes;  // not said yet
     // The budget of DTLS datagrams, for the address that signalling or ICE names and for others:
     // those cannot use up what is the client's.
@@ -84,7 +85,7 @@ class ShardTransport final : private ice::Sink {
   void handle_dtls(Leg& leg, const Packet& packet, Instant now);
   void take_result(const HandshakeResult& result);
   void take_keys(const Leg& leg, const media::LegState& state, const HandshakeResult& result);
-  void set_dtls_state(Leg& leg, DtlsState state, DtlsFailure failure);
+  void set_dtls_state(Leg& leg, DtlsState state, DtlsFailure failure, const DtlsFlights& flights);
 
   std::uint16_t shard_;
   media::Engine& media_;

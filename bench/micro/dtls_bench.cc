@@ -37,7 +37,7 @@ class End final : public HandshakeSink {
                    const SrtpKeying&) override {
     ++completed;
   }
-  void changed(const LegKey&, std::uint32_t, DtlsState, DtlsFailure) override {}
+  void changed(const LegKey&, std::uint32_t, DtlsState, DtlsFailure, const DtlsFlights&) override {}
   void goodbyes(const LegKey&, std::span<const Goodbye>) override {}
 
   void open(const LegKey& leg, const SocketAddress& peer) {

@@ -92,7 +92,8 @@ Json dtls_json(const TransportReport& transport) {
   Json json{{"state", name_of(transport.dtls)}, {"last_failure", nullptr}};
   if (transport.dtls_failure == DtlsFailure::kNone) return json;
   const DtlsFailureInfo& failure = info_of(transport.dtls_failure);
-  json["last_failure"] = {{"reason", failure.label}, {"meaning", failure.text}};
+  json["last_failure"] = {{"reason", failure.label},
+                          {"meaning", describe(transport.dtls_failure, transport.dtls_flights)}};
   return json;
 }
 

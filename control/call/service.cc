@@ -393,7 +393,7 @@ void Service::on_transport_state(const Event& event) {
   if (closed) {
     what += ": its remote end has left, and is sent nothing more";
   } else if (!ice) {
-    what += ": " + std::string(info_of(event.dtls_failure).text);
+    what += ": " + describe(event.dtls_failure, event.dtls_flights);
   }
   log(call_by_id_.at(index->second), what);
 }

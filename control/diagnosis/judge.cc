@@ -71,8 +71,8 @@ Found transport_trouble(const View& view) {
   std::string text = "DTLS is " + std::string(turnpike::name_of(transport.dtls));
   if (transport.dtls_failure != DtlsFailure::kNone) {
     const DtlsFailureInfo& failure = turnpike::info_of(transport.dtls_failure);
-    text +=
-        "; last failure: " + std::string(failure.text) + " (" + std::string(failure.label) + ")";
+    text += "; last failure: " + describe(transport.dtls_failure, transport.dtls_flights) + " (" +
+            std::string(failure.label) + ")";
   }
   return Verdict{Finding::kDtlsNotDone, std::move(text)};
 }

@@ -36,6 +36,7 @@ struct Event {
   IceState ice = IceState::kOff;
   DtlsState dtls = DtlsState::kOff;
   DtlsFailure dtls_failure = DtlsFailure::kNone;
+  DtlsFlights dtls_flights;
   SessionStats stats;
 };
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "turnpike/address.h"
@@ -189,6 +190,18 @@ constexpr const DtlsFailureInfo& info_of(DtlsFailure failure) {
   return kDtlsFailures[static_cast<std::size_t>(failure)];
 }
 
+/// How far a handshake came: flights by their number (RFC 6347 section 4.2.4, figure 1: odd ones
+/// are the client's), 0 = none.
+struct DtlsFlights {
+  std::uint8_t sent = 0;   ///< our last one
+  std::uint8_t heard = 0;  ///< the remote end's last one of which anything came
+  bool operator==(const DtlsFlights&) const = default;
+};
+
+/// Why a handshake failed, for people: "timeout at flight 4: we sent ServerHello to
+/// ServerHelloDone and heard ClientHello only". `flights` as in TransportReport.
+std::string describe(DtlsFailure failure, const DtlsFlights& flights);
+
 // ---- Both
 
 /// Everything about ICE and DTLS that signalling knows of one leg.
@@ -227,6 +240,7 @@ struct TransportReport {
   Instant consent_until{};  ///< of RTP's pair; Instant{} = there is none
   DtlsState dtls = DtlsState::kOff;
   DtlsFailure dtls_failure = DtlsFailure::kNone;  ///< the last one, also after a later success
+  DtlsFlights dtls_flights;                       ///< of it, where it is that nothing came any more
   SrtpSuite suite = SrtpSuite::kNone;             ///< in use, whatever it was agreed by
 };
 

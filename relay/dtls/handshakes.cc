@@ -115,7 +115,7 @@ void Handshakes::update(const LegKey& leg, const DtlsConfig& config, const Socke
     if (at == table_->entries.end()) return;
     const Report before = at->second.leg.report();
     close(leg, sink);
-    sink.changed(leg, config.association, DtlsState::kOff, before.last_failure);
+    sink.changed(leg, config.association, DtlsState::kOff, before.last_failure, before.flights);
     return;
   }
   if (at == table_->entries.end()) {

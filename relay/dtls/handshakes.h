@@ -56,9 +56,9 @@ class HandshakeSink {
   /// what comes from it, `association` as configured. Comes before changed(kEstablished).
   virtual void established(const LegKey& leg, std::uint32_t association, const SocketAddress& peer,
                            const SrtpKeying& receive, const SrtpKeying& send) = 0;
-  /// The state, or the last failure, is another one now.
+  /// The state, or the last failure, is another one now. `flights`: as in TransportReport.
   virtual void changed(const LegKey& leg, std::uint32_t association, DtlsState state,
-                       DtlsFailure last_failure) = 0;
+                       DtlsFailure last_failure, const DtlsFlights& flights) = 0;
   /// Replaces what it said before: what is to be sent when the leg ends. Whoever ends it has the
   /// leg's socket and the engine has not.
   virtual void goodbyes(const LegKey& leg, std::span<const Goodbye> all) = 0;
@@ -132,6 +132,8 @@ class Handshakes {
   struct Report {
     DtlsState state = DtlsState::kOff;
     DtlsFailure last_failure = DtlsFailure::kNone;
+    DtlsFlights flights;  ///< of the last failure, where nothing came any more
+    bool operator==(const Report&) const = default;
   };
   /// Unknown legs are kOff.
   Report report(const LegKey& leg) const;

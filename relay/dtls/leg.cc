@@ -38,7 +38,10 @@ void HandshakeLeg::Out::datagram(std::span<const std::uint8_t> bytes) {
   DtlsRecord record;
   const bool is_alert =
       take_record(rest, record) && judge(record, DtlsRole::kUndecided) == RecordVerdict::kAlert;
-  if (to_.is_set() && (is_last_ || !is_alert)) sink_.send(key_, to_, bytes);
+  if (!to_.is_set() || (is_alert && !is_last_)) return;
+  std::uint8_t& sent = candidate_.flights.sent;
+  sent = std::max(sent, flight_of(record, candidate_.active));
+  sink_.send(key_, to_, bytes);
 }
 
 bool HandshakeLeg::is_for(const Candidate& candidate, const SocketAddress& source,
@@ -60,10 +63,10 @@ SocketAddress HandshakeLeg::address_of(const Candidate& candidate) const {
   return candidate.active ? peer_ : candidate.source;
 }
 
-HandshakeLeg::Out HandshakeLeg::out_of(const Candidate& candidate, HandshakeSink& sink) const {
+HandshakeLeg::Out HandshakeLeg::out_of(Candidate& candidate, HandshakeSink& sink) const {
   const bool is_last =
       candidates_.size() <= 1 && !has_present_keys() && (!is_active() || attempts_ >= kAttemptsMax);
-  return {key_, address_of(candidate), is_last, sink};
+  return {key_, address_of(candidate), is_last, candidate, sink};
 }
 
 // ---- What signalling says
@@ -130,8 +133,7 @@ void HandshakeLeg::begin_anew(const DtlsConfig& before, Instant now, HandshakeSi
     fail(DtlsFailure::kNoIdentity, sink);
     return;
   }
-  note(candidates_.empty() ? DtlsState::kWaiting : DtlsState::kHandshaking, report_.last_failure,
-       sink);
+  note(candidates_.empty() ? DtlsState::kWaiting : DtlsState::kHandshaking, sink);
   if (is_active()) start_active(now, sink);
 }
 
@@ -143,6 +145,7 @@ void HandshakeLeg::expect_hello(Instant now) {
     hello_due_ = Instant::max();
   } else if (hello_due_ == Instant::max()) {
     hello_due_ = now + Handshakes::kPatience;
+    has_asked_for_cookie_ = false;
   }
 }
 
@@ -162,7 +165,7 @@ void HandshakeLeg::start_active(Instant now, HandshakeSink& sink) {
   if (shared_.half_open >= shared_.limits.half_open_max) {
     shared_.counters.failed[static_cast<std::size_t>(DtlsFailure::kBusy)].add();
     retry_at_ = now + kRetryAfter;
-    note(report_.state, DtlsFailure::kBusy, sink);
+    note({report_.state, DtlsFailure::kBusy, {}}, sink);
     return;
   }
   if (attempts_++ == 0) {
@@ -176,7 +179,7 @@ void HandshakeLeg::start_active(Instant now, HandshakeSink& sink) {
   candidate->gives_up = first_attempt_ + Handshakes::kPatience;
   candidates_.push_back(std::move(candidate));
   ++shared_.half_open;
-  note(DtlsState::kHandshaking, report_.last_failure, sink);
+  note(DtlsState::kHandshaking, sink);
   Out out = out_of(*candidates_.back(), sink);
   candidates_.back()->association->start(now, out);
 }
@@ -257,7 +260,7 @@ void HandshakeLeg::handle_hello(const DtlsRecord& record, const HelloStart& hell
   candidate->ice_validated = ice_validated;
   candidate->random = hello.random;
   if (proven) candidate->association->expect_cookie(hello.cookie, record.sequence, now);
-  if (!has_present_keys()) note(DtlsState::kHandshaking, report_.last_failure, sink);
+  if (!has_present_keys()) note(DtlsState::kHandshaking, sink);
   feed(candidates_.size() - 1, datagram, now, sink);
 }
 
@@ -277,6 +280,7 @@ void HandshakeLeg::ask_for_cookie(const DtlsRecord& record, const HelloStart& he
     return;
   }
   shared_.counters.cookies_sent.add();
+  has_asked_for_cookie_ = true;
   sink.send(key_, source, std::span(reply).first(bytes));
 }
 
@@ -287,7 +291,7 @@ HandshakeLeg::Candidate* HandshakeLeg::add_passive(const SocketAddress& source, 
   hello_due_ = Instant::max();
   if (shared_.half_open >= shared_.limits.half_open_max) {
     shared_.counters.failed[static_cast<std::size_t>(DtlsFailure::kBusy)].add();
-    note(report_.state, DtlsFailure::kBusy, sink);
+    note({report_.state, DtlsFailure::kBusy, {}}, sink);
     return nullptr;
   }
   if (candidates_.empty()) has_alert_ = false;
@@ -323,12 +327,15 @@ bool HandshakeLeg::make_room(const SocketAddress& source, Instant now) {
 
 HandshakeLeg::Fate HandshakeLeg::feed(std::size_t index, std::span<const std::uint8_t> datagram,
                                       Instant now, HandshakeSink& sink) {
-  DtlsAssociation& association = *candidates_[index]->association;
-  Out out = out_of(*candidates_[index], sink);
+  Candidate& candidate = *candidates_[index];
+  DtlsAssociation& association = *candidate.association;
+  Out out = out_of(candidate, sink);
   DtlsRecord record;
   while (take_record(datagram, record)) {
     switch (judge(record, config_.role)) {
       case RecordVerdict::kPass:
+        candidate.flights.heard =
+            std::max(candidate.flights.heard, flight_of(record, !candidate.active));
         association.handle(record.whole, now, out);
         break;
       case RecordVerdict::kAlert:
@@ -386,14 +393,14 @@ void HandshakeLeg::end(std::size_t index, DtlsFailure failure, Instant now, Hand
     earlier_failure_ = failure;
     return;
   }
-  fail(failure, sink);
+  fail(failure, sink, failure == DtlsFailure::kTimeout ? ended->flights : DtlsFlights{});
 }
 
 /// Those that lost to another do not count.
-void HandshakeLeg::fail(DtlsFailure failure, HandshakeSink& sink) {
+void HandshakeLeg::fail(DtlsFailure failure, HandshakeSink& sink, const DtlsFlights& flights) {
   if (has_present_keys()) return;
   shared_.counters.failed[static_cast<std::size_t>(failure)].add();
-  if (candidates_.empty()) note(DtlsState::kFailed, failure, sink);
+  if (candidates_.empty()) note({DtlsState::kFailed, failure, flights}, sink);
 }
 
 HandshakeLeg::CandidatePtr HandshakeLeg::take_candidate(std::size_t index) {
@@ -415,10 +422,14 @@ DtlsFailure HandshakeLeg::why_it_timed_out() const {
   return alert_ == kAlertProtocolVersion ? DtlsFailure::kVersion : DtlsFailure::kAlert;
 }
 
-void HandshakeLeg::note(DtlsState state, DtlsFailure failure, HandshakeSink& sink) {
-  if (state == report_.state && failure == report_.last_failure) return;
-  report_ = {state, failure};
-  sink.changed(key_, config_.association, state, failure);
+void HandshakeLeg::note(DtlsState state, HandshakeSink& sink) {
+  note({state, report_.last_failure, report_.flights}, sink);
+}
+
+void HandshakeLeg::note(const Handshakes::Report& report, HandshakeSink& sink) {
+  if (report == report_) return;
+  report_ = report;
+  sink.changed(key_, config_.association, report.state, report.last_failure, report.flights);
 }
 
 // ---- Time
@@ -436,7 +447,8 @@ void HandshakeLeg::on_deadline(Instant now, HandshakeSink& sink) {
   if (retry_at_ <= now) start_active(now, sink);
   if (hello_due_ <= now) {
     hello_due_ = Instant::max();
-    fail(DtlsFailure::kNoClientHello, sink);
+    const DtlsFlights asked{2, 1};
+    fail(DtlsFailure::kNoClientHello, sink, has_asked_for_cookie_ ? asked : DtlsFlights{});
   }
   for (std::size_t i = 0; i < candidates_.size();) {
     Candidate& candidate = *candidates_[i];

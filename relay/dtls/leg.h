@@ -69,6 +69,7 @@ class HandshakeLeg {
     Instant started{};
     Instant completed{};
     Instant gives_up{};
+    DtlsFlights flights;
     bool had_keys = false;
     std::uint64_t session = 0;  ///< DtlsConfig::session for which it had them
     Goodbye goodbye;            ///< once it is complete and until it is said
@@ -79,14 +80,16 @@ class HandshakeLeg {
   /// alerts to itself: they would end the remote end's part in another one.
   class Out final : public DatagramOut {
    public:
-    Out(const LegKey& key, const SocketAddress& to, bool is_last, HandshakeSink& sink)
-        : key_(key), to_(to), is_last_(is_last), sink_(sink) {}
+    Out(const LegKey& key, const SocketAddress& to, bool is_last, Candidate& candidate,
+        HandshakeSink& sink)
+        : key_(key), to_(to), is_last_(is_last), candidate_(candidate), sink_(sink) {}
     void datagram(std::span<const std::uint8_t> bytes) override;
 
    private:
     const LegKey& key_;
     SocketAddress to_;
     bool is_last_;
+    Candidate& candidate_;
     HandshakeSink& sink_;
   };
 
@@ -96,7 +99,7 @@ class HandshakeLeg {
   bool is_for(const Candidate& candidate, const SocketAddress& source, bool ice_validated) const;
   bool is_taken(const SocketAddress& source) const;
   SocketAddress address_of(const Candidate& candidate) const;
-  Out out_of(const Candidate& candidate, HandshakeSink& sink) const;
+  Out out_of(Candidate& candidate, HandshakeSink& sink) const;
 
   void begin_anew(const DtlsConfig& before, Instant now, HandshakeSink& sink);
   void go_on(bool peer_moved, Instant now, HandshakeSink& sink);
@@ -128,7 +131,7 @@ class HandshakeLeg {
   void count(const Candidate& winner);
   void release_losers(Instant now, HandshakeSink& sink);
   void end(std::size_t index, DtlsFailure failure, Instant now, HandshakeSink& sink);
-  void fail(DtlsFailure failure, HandshakeSink& sink);
+  void fail(DtlsFailure failure, HandshakeSink& sink, const DtlsFlights& flights = {});
   CandidatePtr take_candidate(std::size_t index);
   void drop_candidates();
   void part_with_candidates(HandshakeSink& sink);
@@ -143,7 +146,8 @@ class HandshakeLeg {
   void settle_lingering();
   void note_end(HandshakeSink& sink);
   DtlsFailure why_it_timed_out() const;
-  void note(DtlsState state, DtlsFailure failure, HandshakeSink& sink);
+  void note(DtlsState state, HandshakeSink& sink);
+  void note(const Handshakes::Report& report, HandshakeSink& sink);
   void drop_datagram() { shared_.counters.datagrams_dropped.add(); }
 
   LegKey key_;
@@ -160,6 +164,7 @@ class HandshakeLeg {
   bool goodbyes_changed_ = false;
   Instant lingers_since_ = Instant::max();
   Instant hello_due_ = Instant::max();  // passive: everything is known, only it has not come
+  bool has_asked_for_cookie_ = false;   // since then
 
   unsigned attempts_ = 0;  // active
   Instant first_attempt_{};

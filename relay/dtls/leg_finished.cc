@@ -43,7 +43,7 @@ void HandshakeLeg::win(CandidatePtr winner, Instant now, HandshakeSink& sink) {
   sink.established(key_, config_.association, address_of(*established_), receive, send);
   secure_wipe(&receive, sizeof receive);
   secure_wipe(&send, sizeof send);
-  note(DtlsState::kEstablished, report_.last_failure, sink);
+  note(DtlsState::kEstablished, sink);
 }
 
 /// The end whose association has keys has another one now (RFC 6347 section 4.2.8).
@@ -145,7 +145,7 @@ bool HandshakeLeg::handle_finished(const SocketAddress& source, bool ice_validat
 void HandshakeLeg::feed_finished(Candidate& candidate, const SocketAddress& source,
                                  std::span<const std::uint8_t> datagram, Instant now,
                                  HandshakeSink& sink) {
-  Out out(key_, candidate.active ? peer_ : source, true, sink);
+  Out out(key_, candidate.active ? peer_ : source, true, candidate, sink);
   DtlsRecord record;
   while (take_record(datagram, record)) {
     if (record.epoch == 1) candidate.association->handle(record.whole, now, out);
@@ -172,7 +172,11 @@ void HandshakeLeg::note_end(HandshakeSink& sink) {
   settle_lingering();
   if (!has_present_keys()) return;
   shared_.counters.closed.add();
-  note(DtlsState::kClosed, by_alert ? DtlsFailure::kAlert : report_.last_failure, sink);
+  if (by_alert) {
+    note({DtlsState::kClosed, DtlsFailure::kAlert, {}}, sink);
+  } else {
+    note(DtlsState::kClosed, sink);
+  }
 }
 
 // ---- How they end
@@ -268,8 +272,7 @@ void HandshakeLeg::renew(std::uint32_t association, Instant now, HandshakeSink& 
   settle_lingering();
   attempts_ = 0;
   earlier_failure_ = DtlsFailure::kNone;
-  note(candidates_.empty() ? DtlsState::kWaiting : DtlsState::kHandshaking, report_.last_failure,
-       sink);
+  note(candidates_.empty() ? DtlsState::kWaiting : DtlsState::kHandshaking, sink);
   if (is_active() && candidates_.empty()) start_active(now, sink);
   expect_hello(now);
 }

@@ -130,6 +130,22 @@ bool parse_hello(const DtlsRecord& record, HelloStart& hello) {
   return true;
 }
 
+std::uint8_t flight_of(const DtlsRecord& record, bool from_client) {
+  const std::uint8_t last = from_client ? 5 : 6;
+  if (record.payload.empty() || record.type == kAlert || record.type == kApplicationData) return 0;
+  if (record.epoch != 0 || record.type == kChangeCipherSpec) return last;
+  HelloStart hello;
+  if (parse_hello(record, hello)) return hello.cookie.empty() ? 1 : 3;
+  switch (record.payload[0]) {
+    case kClientHello:
+      return 1;
+    case kHelloVerifyRequest:
+      return 2;
+    default:
+      return from_client ? 5 : 4;
+  }
+}
+
 RecordVerdict judge(const DtlsRecord& record, DtlsRole role) {
   // There is one key change and no other.
   if (record.epoch != 0) return record.epoch == 1 ? RecordVerdict::kPass : RecordVerdict::kDrop;

@@ -33,6 +33,9 @@ struct HelloStart {
 /// False when the record does not begin with a ClientHello's beginning.
 bool parse_hello(const DtlsRecord& record, HelloStart& hello);
 
+/// Of which flight of a handshake a record is (RFC 6347 section 4.2.4, figure 1); 0: of none.
+std::uint8_t flight_of(const DtlsRecord& record, bool from_client);
+
 enum class RecordVerdict : std::uint8_t {
   kPass,
   kDrop,

@@ -43,7 +43,7 @@ struct End final : HandshakeSink {
     receive.push_back(receive_keys);
     sending.push_back(send_keys);
   }
-  void changed(const LegKey&, std::uint32_t, DtlsState, DtlsFailure) override {}
+  void changed(const LegKey&, std::uint32_t, DtlsState, DtlsFailure, const DtlsFlights&) override {}
   void goodbyes(const LegKey&, std::span<const Goodbye>) override {}
 
   void reset() {

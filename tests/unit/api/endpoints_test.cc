@@ -248,7 +248,8 @@ TEST_F(EndpointsTest, a_session_tells_how_ice_and_dtls_stand) {
                      true,
                      {IpAddress::v4(192, 0, 2, 1), 36100}};
   report.dtls = DtlsState::kFailed;
-  report.dtls_failure = DtlsFailure::kFingerprint;
+  report.dtls_failure = DtlsFailure::kTimeout;
+  report.dtls_flights = {1, 0};
   report.suite = SrtpSuite::kAeadAes256Gcm;
   endpoints_.on_event(event);
   const json session = json::parse(answer.body);
@@ -263,7 +264,9 @@ TEST_F(EndpointsTest, a_session_tells_how_ice_and_dtls_stand) {
   EXPECT_EQ(leg["ice"]["pairs"][0]["type"], "prflx");
   EXPECT_EQ(leg["ice"]["pairs"][0]["state"], "succeeded");
   EXPECT_EQ(leg["dtls"]["state"], "failed");
-  EXPECT_EQ(leg["dtls"]["last_failure"]["reason"], "fingerprint_mismatch");
+  EXPECT_EQ(leg["dtls"]["last_failure"]["reason"], "timeout");
+  EXPECT_EQ(leg["dtls"]["last_failure"]["meaning"],
+            "timeout at flight 1: we sent ClientHello and heard nothing");
   EXPECT_TRUE(session["legs"]["b"]["ice"].is_null());
   EXPECT_TRUE(session["legs"]["b"]["dtls"].is_null());
 }

@@ -166,6 +166,11 @@ TEST_F(Judge, dtls_and_ice) {
   EXPECT_EQ(from_a(), "dtls_not_done");
   EXPECT_THAT(evidence(), HasSubstr("fingerprint_mismatch"));
   EXPECT_EQ(to_a(), "dtls_not_done") << "nor can anything be sent";
+  a.transport.dtls_failure = DtlsFailure::kTimeout;
+  a.transport.dtls_flights = {4, 1};
+  EXPECT_EQ(from_a(), "dtls_not_done");
+  EXPECT_THAT(evidence(), HasSubstr("timeout at flight 4: we sent ServerHello to ServerHelloDone "
+                                    "and heard ClientHello only (timeout)"));
   a.transport.dtls = DtlsState::kClosed;
   EXPECT_EQ(from_a(), "dtls_closed");
   signalled.legs[0].ice = true;

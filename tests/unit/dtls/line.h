@@ -38,6 +38,7 @@ class Recorder final : public HandshakeSink {
     DtlsState state;
     DtlsFailure failure;
     std::uint32_t association = 0;
+    DtlsFlights flights{};
   };
 
   void send(const LegKey& leg, const SocketAddress& to,
@@ -48,9 +49,9 @@ class Recorder final : public HandshakeSink {
                    const SrtpKeying& receive, const SrtpKeying& send_keys) override {
     keys.push_back({leg, peer, receive, send_keys, association});
   }
-  void changed(const LegKey& leg, std::uint32_t association, DtlsState state,
-               DtlsFailure failure) override {
-    changes.push_back({leg, state, failure, association});
+  void changed(const LegKey& leg, std::uint32_t association, DtlsState state, DtlsFailure failure,
+               const DtlsFlights& flights) override {
+    changes.push_back({leg, state, failure, association, flights});
   }
   void goodbyes(const LegKey& leg, std::span<const Goodbye> all) override {
     unsaid[leg].assign(all.begin(), all.end());
@@ -100,6 +101,7 @@ struct Engine {
   }
   DtlsState state() const { return handshakes.report(kLeg).state; }
   DtlsFailure failure() const { return handshakes.report(kLeg).last_failure; }
+  DtlsFlights flights() const { return handshakes.report(kLeg).flights; }
   std::uint64_t failed(DtlsFailure failure) const {
     return handshakes.counters().failed[static_cast<std::size_t>(failure)].value();
   }

@@ -69,7 +69,8 @@ class Client final : public HandshakeSink {
     keys = {receive, sending};
     complete = true;
   }
-  void changed(const LegKey&, std::uint32_t, DtlsState state, DtlsFailure) override {
+  void changed(const LegKey&, std::uint32_t, DtlsState state, DtlsFailure,
+               const DtlsFlights&) override {
     is_closed = state == DtlsState::kClosed;
   }
   void goodbyes(const LegKey&, std::span<const Goodbye>) override {}
