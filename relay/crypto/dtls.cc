@@ -69,6 +69,17 @@ SrtpSuite suite_of(unsigned long profile) {
   }
 }
 
+/// What a record has at least once there is a key: explicit nonce and tag (RFC 5288 section 3,
+/// RFC 7905 section 2). Anybody can send a shorter one, and OpenSSL 3.0 takes it for trouble of its
+/// own: it ends the association, and tells the remote end so.
+std::size_t sealed_bytes_min(const SSL* ssl) {
+  const SSL_CIPHER* cipher = SSL_get_current_cipher(ssl);
+  if (cipher == nullptr) cipher = SSL_get_pending_cipher(ssl);
+  const bool without_nonce =
+      cipher != nullptr && SSL_CIPHER_get_cipher_nid(cipher) == NID_chacha20_poly1305;
+  return without_nonce ? 16 : 8 + 16;
+}
+
 unsigned int retransmit_after(SSL*, unsigned int previous_us) {
   using Microseconds = std::chrono::duration<unsigned int, std::micro>;
   constexpr Microseconds kFirst = DtlsAssociation::kRetransmitFirst;
@@ -166,6 +177,9 @@ void DtlsAssociation::handle(std::span<const std::uint8_t> record, Instant now, 
   if (phase_ == Phase::kFailed || phase_ == Phase::kClosed || deaf_) return;
   if (record.size() < kRecordHeaderBytes) return;
   const bool ciphertext = read_be16(record.data() + 3) != 0;
+  if (ciphertext && record.size() < kRecordHeaderBytes + sealed_bytes_min(library_->ssl.get())) {
+    return;
+  }
   if (ciphertext && !reads_ciphertext() && early_records_++ >= kEarlyRecordsMax) return;
   const Scope scope(*library_, record, now, &out);
   advance(now);

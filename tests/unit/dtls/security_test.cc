@@ -247,6 +247,55 @@ TEST(Security, M4_bad_records_change_nothing_once_established) {
   EXPECT_EQ(engine->state(), DtlsState::kClosed);
 }
 
+/// Records that claim to be encrypted, of every type, with so many bytes.
+std::vector<Bytes> sealed_records(std::size_t bytes) {
+  std::vector<Bytes> all;
+  for (std::uint8_t type = 20; type <= 23; ++type) {
+    all.push_back(plain_record(type, Bytes(bytes, 1)));
+    all.back()[4] = 1;  // epoch
+  }
+  return all;
+}
+
+TEST(Security, M4_records_too_short_to_be_encrypted_end_no_association) {
+  for (const char* cipher : {"ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"}) {
+    for (std::size_t bytes = 1; bytes <= 64; ++bytes) {
+      SCOPED_TRACE(::testing::Message() << cipher << ", " << bytes << " bytes");
+      PlainPeer peer({.ciphers = cipher});
+      const auto engine = engine_for(peer, true);
+      peer.start(engine->now);
+      exchange(*engine, {{kClient, &peer}});
+      engine->recorder.take_sent();
+      for (const Bytes& record : sealed_records(bytes)) engine->deliver(record, kClient);
+      EXPECT_TRUE(engine->recorder.sent.empty());
+      expect_untouched(*engine, peer);
+      peer.close(engine->now);
+      exchange(*engine, {{kClient, &peer}});
+      EXPECT_EQ(engine->state(), DtlsState::kClosed);
+    }
+  }
+}
+
+TEST(Security, M4_records_too_short_to_be_encrypted_end_no_handshake) {
+  for (const DtlsRole role : {DtlsRole::kPassive, DtlsRole::kActive}) {
+    for (std::size_t bytes = 1; bytes <= 32; ++bytes) {
+      SCOPED_TRACE(::testing::Message() << bytes << " bytes, role " << static_cast<int>(role));
+      PlainPeer peer({.server = role == DtlsRole::kActive});
+      Engine engine;
+      engine.config.role = role;
+      engine.config.remote = peer.fingerprint(FingerprintHash::kSha256);
+      engine.configure(kClient);
+      if (role == DtlsRole::kPassive) engine.deliver(hello_of(peer, engine.now), kClient);
+      // One comes when flights have been exchanged but the last.
+      const std::vector<Bytes> forged = sealed_records(bytes);
+      engine.deliver(forged[bytes % forged.size()], kClient);
+      Line(engine, peer).run();
+      EXPECT_EQ(engine.failure(), DtlsFailure::kNone);
+      expect_untouched(engine, peer);
+    }
+  }
+}
+
 TEST(Security, M4_forged_server_hello_does_not_end_our_handshake) {
   PlainPeer peer({.server = true});
   Engine engine;
