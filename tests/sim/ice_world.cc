@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "relay/wire/classify.h"
+
 namespace turnpike::sim {
 namespace {
 
@@ -11,6 +13,10 @@ constexpr int kSendsToSilenceMax = 7 * 4;
 const SocketAddress kServer{IpAddress::v4(192, 0, 2, 99), 3478};
 const SocketAddress kAttacker{IpAddress::v4(192, 0, 2, 66), 6666};
 const SocketAddress kAttacker6{*parse_ip("2001:db8::66"), 6666};
+
+bool is_dtls(const std::vector<std::uint8_t>& bytes) {
+  return classify(bytes.data(), bytes.size()) == PacketKind::kDtls;
+}
 
 }  // namespace
 
@@ -52,6 +58,9 @@ struct IceWorld::End : ice::Sink {
   }
   void selected(const SocketTag& tag, const SocketAddress& to) override {
     destination[index_of(tag.component)] = to;
+    if (world.rider_ != nullptr && tag.component == Component::kRtp) {
+      world.rider_->selected(world.ends_[0].get() == this ? 0 : 1, to, world.now_);
+    }
     if (to.is_set() && !allowed.contains(to)) world.fail("selects what nobody named");
     if ((to == kAttacker || to == kAttacker6) && config.mode == IceMode::kFull)
       world.fail("selects the attacker");
@@ -75,8 +84,8 @@ struct IceWorld::End : ice::Sink {
   std::uint32_t restarts = 0;
 };
 
-IceWorld::IceWorld(std::uint64_t seed, const IceScenario& scenario)
-    : random_(seed), scenario_(scenario) {
+IceWorld::IceWorld(std::uint64_t seed, const IceScenario& scenario, Rider* rider)
+    : random_(seed), scenario_(scenario), rider_(rider) {
   for (std::size_t i = 0; i < 2; ++i) {
     ends_[i] = std::make_unique<End>(*this, i, scenario.nat[i]);
     ends_[i]->config.mode = scenario.mode[i];
@@ -103,6 +112,25 @@ bool IceWorld::path_exists(NatKind a, NatKind b) {
   if (a == NatKind::kSymmetric) return b < NatKind::kPortRestricted;
   if (b == NatKind::kSymmetric) return a < NatKind::kPortRestricted;
   return true;
+}
+
+void IceWorld::send(std::size_t side, const SocketAddress& to, std::vector<std::uint8_t> bytes) {
+  const SocketAddress& from = ends_[side]->socket_towards(to, 0);
+  if (recorded_ridden_.size() < 50) recorded_ridden_.push_back({seen(side, to), to, bytes});
+  launch(from, to, std::move(bytes));
+}
+
+bool IceWorld::has_heard(std::size_t side, const SocketAddress& from) const {
+  return ends_[side]->heard.contains(from);
+}
+
+SocketAddress IceWorld::socket(std::size_t side) const {
+  return ends_[side]->socket[0];
+}
+
+SocketAddress IceWorld::seen(std::size_t side, const SocketAddress& to) {
+  const SocketAddress& from = ends_[side]->socket_towards(to, 0);
+  return from.ip.is_v4() ? ends_[side]->nat.leave(from, to) : from;
 }
 
 void IceWorld::fail(const std::string& what) {
@@ -147,6 +175,14 @@ void IceWorld::deliver(const Flight& flight) {
 }
 
 void IceWorld::receive(End& end, unsigned component, const Flight& flight) {
+  if (rider_ != nullptr && is_dtls(flight.bytes)) {
+    SocketTag tag = kLeg;
+    tag.component = static_cast<Component>(component);
+    const bool validated = end.engine.is_validated(tag, flight.from);
+    const std::size_t side = ends_[0].get() == &end ? 0 : 1;
+    if (component == 0) rider_->receive(side, flight.from, validated, flight.bytes, now_);
+    return;
+  }
   std::vector<std::uint8_t> copy = flight.bytes;
   Packet packet;
   packet.data = copy.data();
@@ -261,10 +297,18 @@ void IceWorld::restart() {
 }
 
 void IceWorld::attack() {
-  if (recorded_.empty()) return;
-  Flight copy = recorded_[pick(static_cast<std::uint32_t>(recorded_.size()))];
+  const bool ridden = !recorded_ridden_.empty() && pick(2) == 0;
+  const std::vector<Flight>& seen = ridden ? recorded_ridden_ : recorded_;
+  if (seen.empty()) return;
+  Flight copy = seen[pick(static_cast<std::uint32_t>(seen.size()))];
+  const SocketAddress original = copy.from;
   if (pick(3) != 0) copy.from = copy.to.ip.is_v6() ? kAttacker6 : kAttacker;
-  if (pick(2) == 0) copy.bytes[pick(static_cast<std::uint32_t>(copy.bytes.size()))] ^= 1;
+  if (ridden && pick(3) == 0) ++copy.from.port;  // somebody behind the same NAT
+  // Whoever forges handshake messages in plaintext from the address of their end can break it.
+  const bool breaks = ridden && copy.from == original;
+  if (pick(2) == 0 && !breaks) {
+    copy.bytes[pick(static_cast<std::uint32_t>(copy.bytes.size()))] ^= 1;
+  }
   deliver(copy);
 }
 
@@ -288,6 +332,7 @@ void IceWorld::run(Milliseconds duration) {
     if (!in_flight_.empty()) due = std::min(due, in_flight_.begin()->first);
     if (!plans_.empty()) due = std::min(due, plans_.begin()->first);
     if (scenario_.attacker) due = std::min(due, next_attack_);
+    if (rider_ != nullptr) due = std::min(due, rider_->next_deadline());
     if (due > end) break;
     now_ = std::max(now_, due);
     if (!plans_.empty() && plans_.begin()->first <= now_) {
@@ -299,6 +344,7 @@ void IceWorld::run(Milliseconds duration) {
       attack();
     } else {
       for (const auto& side : ends_) side->engine.on_deadline(now_, *side);
+      if (rider_ != nullptr) rider_->on_deadline(now_);
     }
     judge();
   }
@@ -308,6 +354,11 @@ void IceWorld::run(Milliseconds duration) {
 bool IceWorld::connected() const {
   return std::all_of(ends_.begin(), ends_.end(),
                      [](const auto& end) { return end->state == IceState::kConnected; });
+}
+
+bool IceWorld::has_lost_consent() const {
+  return std::all_of(ends_.begin(), ends_.end(),
+                     [](const auto& end) { return end->state == IceState::kLost; });
 }
 
 bool IceWorld::silent() const {

@@ -32,9 +32,24 @@ struct IceScenario {
   bool attacker = false;
 };
 
+/// What else travels over the paths that ICE finds: datagrams of DTLS, by their first byte.
+class Rider {
+ public:
+  /// At the RTP socket of a side; `validated`: a check has come from there.
+  virtual void receive(std::size_t side, const SocketAddress& from, bool validated,
+                       const std::vector<std::uint8_t>& bytes, Instant now) = 0;
+  /// Where the media of a side goes from now on; unset: nowhere.
+  virtual void selected(std::size_t side, const SocketAddress& to, Instant now) = 0;
+  virtual Instant next_deadline() const = 0;
+  virtual void on_deadline(Instant now) = 0;
+
+ protected:
+  ~Rider() = default;
+};
+
 class IceWorld {
  public:
-  IceWorld(std::uint64_t seed, const IceScenario& scenario);
+  IceWorld(std::uint64_t seed, const IceScenario& scenario, Rider* rider = nullptr);
   ~IceWorld();
   void run(Milliseconds duration);
   /// NATs let packets through without help of a third host.
@@ -54,7 +69,18 @@ class IceWorld {
   /// with both families): such ends agree, but not at every moment.
   void send_attacker_away() { scenario_.attacker = false; }
 
+  /// From the rider, by the RTP socket of a side.
+  void send(std::size_t side, const SocketAddress& to, std::vector<std::uint8_t> bytes);
+  /// Whether anything that ICE takes has ever come from there.
+  bool has_heard(std::size_t side, const SocketAddress& from) const;
+  /// The RTP socket of a side, and where others see it when it speaks to `to`.
+  SocketAddress socket(std::size_t side) const;
+  SocketAddress seen(std::size_t side, const SocketAddress& to);
+  Instant now() const { return now_; }
+
   bool connected() const;
+  /// Both sides had a path, and may not use it any more (RFC 7675 section 5.1).
+  bool has_lost_consent() const;
   /// Neither side has a destination.
   bool silent() const;
   /// Each side's destination is where the other side's packets come from.
@@ -84,12 +110,14 @@ class IceWorld {
 
   std::mt19937_64 random_;
   IceScenario scenario_;
+  Rider* rider_;
   Instant now_{Seconds(100)};
   Instant next_attack_{};
   std::array<std::unique_ptr<End>, 2> ends_;
   std::multimap<Instant, Flight> in_flight_;
   std::multimap<Instant, std::function<void()>> plans_;  // of signalling
   std::vector<Flight> recorded_;
+  std::vector<Flight> recorded_ridden_;
   std::string violation_;
 };
 
