@@ -253,7 +253,7 @@ def a_device_that_answers_too_late_ends_nothing(scratch):
     two.expect("ACK")
     site.sessions(1)
     take(one, late, "bob", site.outside(), "one")
-    eventually(lambda: "the relay refused the SDP in the 200" in site.edge.log(), "it is read")
+    eventually(lambda: site.edge.counter("refused_media") == 1, "it is read")
     site.hear(Pair(a, b))
     site.sessions(1)
     hang_up(caller, two)
