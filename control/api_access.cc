@@ -32,16 +32,25 @@ Result<std::unique_ptr<api::Gate>> make_gate(const config::ApiSection& section, 
 
 namespace {
 
-void reload_tokens(const config::ApiSection& section, api::Gate& gate, log::Log& log) {
-  if (section.tokens_file.empty()) return;
+/// "", or why the tokens read before stay in use.
+std::string reload_tokens(const config::ApiSection& section, api::Gate& gate, log::Log& log) {
+  if (section.tokens_file.empty()) {
+    gate.replace({});
+    return {};
+  }
   const auto tokens = config::read_tokens_file(section.tokens_file);
-  if (tokens) return gate.replace(*tokens);
+  if (tokens) {
+    gate.replace(*tokens);
+    return {};
+  }
   log.warning("tokens_kept", {{"reason", tokens.error().message},
                               {"hint", "the tokens read before go on to admit"}});
+  return tokens.error().message;
 }
 
-void reload_certificates(const config::ApiSection& section, api::HttpServer& server,
-                         log::Log& log) {
+/// "", or why the files read before stay in use.
+std::string reload_certificates(const config::ApiSection& section, api::HttpServer& server,
+                                log::Log& log) {
   const pki::Judgement files = config::judge_api_files(section);
   Result<void> renewed;
   if (!files.mistakes.empty()) {
@@ -49,22 +58,27 @@ void reload_certificates(const config::ApiSection& section, api::HttpServer& ser
   } else {
     renewed = server.renew_certificates();
   }
-  if (renewed) return;
+  if (renewed) return {};
   log.warning("api_certificate_kept",
               {{"reason", renewed.error().message}, {"hint", "the files read before stay in use"}});
+  return renewed.error().message;
 }
 
 }  // namespace
 
-void reload_api(const config::ApiSection& section, api::Gate& gate, api::HttpServer& server,
-                log::Log& log) {
-  if (!section.listen.is_set()) return;
+std::vector<std::string> reload_api(const config::ApiSection& section, api::Gate& gate,
+                                    api::HttpServer& server, log::Log& log) {
+  if (!section.listen.is_set()) return {};
   if (!server.api_address().is_set()) {
-    return log.warning("api_closed", {{"listen", to_string(section.listen)},
-                                      {"hint", "a file had a fault at start; restart"}});
+    log.warning("api_closed", {{"listen", to_string(section.listen)},
+                               {"hint", "a file had a fault at start; restart"}});
+    return {"api.listen is closed: a file had a fault at start; restart"};
   }
-  reload_tokens(section, gate, log);
-  reload_certificates(section, server, log);
+  std::vector<std::string> kept;
+  kept.push_back(reload_tokens(section, gate, log));
+  kept.push_back(reload_certificates(section, server, log));
+  std::erase(kept, "");
+  return kept;
 }
 
 }  // namespace turnpike

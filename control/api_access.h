@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "control/api/gate.h"
 #include "control/api/http_server.h"
@@ -15,8 +17,8 @@ namespace turnpike {
 Result<std::unique_ptr<api::Gate>> make_gate(const config::ApiSection& section, log::Log& log);
 
 /// Reads tokens and certificates anew; when a file has a fault, what was read before stays in use.
-/// A door that was closed at start stays closed.
-void reload_api(const config::ApiSection& section, api::Gate& gate, api::HttpServer& server,
-                log::Log& log);
+/// A door that was closed at start stays closed. Logs and gives what could not be used.
+std::vector<std::string> reload_api(const config::ApiSection& section, api::Gate& gate,
+                                    api::HttpServer& server, log::Log& log);
 
 }  // namespace turnpike

@@ -17,6 +17,8 @@
 #include "control/api/ng_door.h"
 #include "control/api_access.h"
 #include "control/call/call_service.h"
+#include "control/call_log.h"
+#include "control/call_records.h"
 #include "control/config/host.h"
 #include "control/config/products.h"
 #include "control/loop/event_loop.h"
@@ -25,7 +27,7 @@
 #include "control/ng/server.h"
 #include "control/pairing.h"
 #include "control/process.h"
-#include "control/provision.h"
+#include "control/reload.h"
 #include "control/run_lock.h"
 #include "turnpike/host.h"
 #include "turnpike/relay.h"
@@ -40,36 +42,16 @@ constexpr std::uint64_t kDescriptorsOfTheDaemon = 40;  // log, loops, doors, loc
 constexpr std::uint64_t kDescriptorsOfAShard = 12;
 constexpr Seconds kShortagePause{60};  // between two lines of the log about the same shortage
 
-/// One leg's figures over all sessions of a call, for its last line in the log.
-struct LegTotals {
-  std::uint64_t received = 0;
-  std::uint64_t sent = 0;
-  std::uint64_t lost = 0;
-  std::array<std::uint64_t, kDropReasonCount> drops{};
-
-  void add(const LegStats& leg) {
-    received += leg.packets_received;
-    sent += leg.packets_sent;
-    for (std::size_t i = 0; i < leg.stream_count; ++i) lost += leg.streams.at(i).packets_lost;
-    for (std::size_t i = 0; i < drops.size(); ++i) drops[i] += leg.drops[i];
-  }
-
-  /// "auth_failed:3,wrong_source:1"; "none".
-  std::string drops_text() const {
-    std::string text;
-    for (std::size_t i = 0; i < drops.size(); ++i) {
-      if (drops[i] == 0) continue;
-      if (!text.empty()) text += ',';
-      text += std::string(kDropReasons[i].label) + ':' + std::to_string(drops[i]);
-    }
-    return text.empty() ? "none" : text;
-  }
-};
-
 class Daemon {
  public:
-  Daemon(const config::Settings& settings, log::Log& log)
-      : settings_(settings), host_(config::Host::read(settings)), log_(log) {}
+  Daemon(config::Loaded& loaded, std::string config_path, log::Log& log)
+      : loaded_(loaded),
+        config_path_(std::move(config_path)),
+        settings_(loaded.settings),
+        host_(config::Host::read(settings_)),
+        log_(log),
+        call_log_(log),
+        records_(settings_.node.name, log) {}
 
   Result<void> start();
   void run() {
@@ -89,7 +71,11 @@ class Daemon {
   Result<void> start_ng();
   Result<void> start_pairing();
   Result<void> start_api();
+  void log_operation(const char* what, const std::string& object, const api::Request& request);
   bool on_drain_request(bool drain, const api::Request& request);
+  api::ReloadReport on_reload(bool check, const api::Request& request);
+  std::string on_log_level(const std::string& level, const api::Request& request);
+  bool on_end_call(const std::string& call_id, const api::Request& request);
   Result<void> watch();
   metrics::Figures figures() const;
   void on_events();
@@ -98,19 +84,16 @@ class Daemon {
   void look_at_shortages();
   void on_stop_signal(const char* name);
   void on_hand_over_signal();
-  void on_reload_signal();
   void on_drain_tick();
-  void log_call(log::Level level, const call::CallSummary& call, const std::string& what);
-  void log_end(const call::CallSummary& call, const std::string& why,
-               const std::vector<SessionStats>& stats,
-               const std::array<diagnosis::Verdict, 2>& verdicts);
-  void log_silence(const call::CallSummary& call, const call::SessionSummary& session, Side side,
-                   const diagnosis::Verdict& verdict);
   std::string status() const;
 
-  const config::Settings& settings_;
-  const config::Host host_;  // as it was at start
+  config::Loaded& loaded_;
+  const std::string config_path_;
+  const config::Settings& settings_;  // of loaded_: another one after a reload
+  const config::Host host_;           // as it was at start
   log::Log& log_;
+  CallLog call_log_;
+  CallRecords records_;
   std::optional<RunLock> lock_;
   loop::EventLoop loop_;
   std::unique_ptr<Relay> relay_;
@@ -122,6 +105,7 @@ class Daemon {
   std::unique_ptr<api::Endpoints> endpoints_;
   std::unique_ptr<api::Gate> gate_;
   std::unique_ptr<api::HttpServer> http_;
+  std::optional<Reloader> reloader_;
   loop::FdWatcher events_;
   loop::BeforeWait flush_;
   loop::Timer tick_;
@@ -224,21 +208,27 @@ void Daemon::start_calls() {
   environment.clock = [] { return loop::EventLoop::now(); };
   environment.random_bytes = random_bytes;
   environment.log = [this](const auto& call, const auto& what) {
-    log_call(log::Level::kInfo, call, what);
+    call_log_.what(log::Level::kInfo, call, what);
   };
   environment.log_detail = [this](const auto& call, const auto& what) {
-    log_call(log::Level::kDebug, call, what);
+    call_log_.what(log::Level::kDebug, call, what);
   };
   environment.ended = [this](const auto& call, const auto& why, const auto& stats,
-                             const auto& verdicts) { log_end(call, why, stats, verdicts); };
+                             const auto& verdicts) {
+    call_log_.end(call, why, stats, verdicts);
+    records_.end(call, why, stats, verdicts);
+  };
   environment.silent = [this](const auto& call, const auto& session, Side side,
-                              const auto& verdict) { log_silence(call, session, side, verdict); };
+                              const auto& verdict) {
+    call_log_.silence(call, session, side, verdict);
+  };
   environment.flow_to = [this](const std::string& peer, std::uint16_t shard) {
     return pairing_ ? pairing_->flow_to(peer, shard) : std::uint16_t{0};
   };
   environment.has_flow = [this](const std::string& peer, int shard) {
     return pairing_ && pairing_->has_flow(peer, shard);
   };
+  records_.set(config::live_settings(settings_, host_).records);
   call::CallServiceConfig calls = config::call_config(settings_, host_);
   for (const KeptSetting& setting : relay_->adoption().kept_settings) {
     const auto port = static_cast<std::uint16_t>(setting.kept);
@@ -301,8 +291,16 @@ Result<void> Daemon::start_api() {
           [this] {
             return api::Response{200, metrics::kContentType, metrics::render(figures())};
           },
-      .drain = [this](bool drain,
-                      const auto& request) { return on_drain_request(drain, request); }});
+      .drain = [this](bool drain, const auto& request) { return on_drain_request(drain, request); },
+      .reload = [this](bool check, const auto& request) { return on_reload(check, request); },
+      .configuration =
+          [this] {
+            return api::ConfigurationState{reloader_->last_refused(), reloader_->waiting()};
+          },
+      .log_level = [this](const auto& level,
+                          const auto& request) { return on_log_level(level, request); },
+      .end_call = [this](const auto& call_id,
+                         const auto& request) { return on_end_call(call_id, request); }});
   api::HttpServerOptions options = config::api_config(settings_);
   auto gate = make_gate(settings_.api, log_);
   if (!gate) {
@@ -325,17 +323,55 @@ Result<void> Daemon::start_api() {
                                        });
   if (!server) return server.error();
   http_ = std::move(*server);
+  reloader_.emplace(loaded_, config_path_,
+                    Reloader::Parts{.host = host_,
+                                    .log = log_,
+                                    .records = records_,
+                                    .relay = *relay_,
+                                    .calls = *calls_,
+                                    .ng = *ng_,
+                                    .ng_door = ng_door_.get(),
+                                    .endpoints = *endpoints_,
+                                    .gate = *gate_,
+                                    .http = *http_,
+                                    .pairing = pairing_.get()});
   return {};
+}
+
+void Daemon::log_operation(const char* what, const std::string& object,
+                           const api::Request& request) {
+  log_.info("api_operate", {{"what", what},
+                            {"object", object},
+                            {"by", request.asker},
+                            {"address", request.source.is_set() ? to_string(request.source) : ""},
+                            {"calls", calls_->call_count()}});
 }
 
 bool Daemon::on_drain_request(bool drain, const api::Request& request) {
   if (draining_) return false;
   paused_ = drain;
   calls_->set_draining(drain);
-  log_.info("api_operate", {{"what", drain ? "drain" : "resume"},
-                            {"by", request.asker},
-                            {"address", request.source.is_set() ? to_string(request.source) : ""},
-                            {"calls", calls_->call_count()}});
+  log_operation(drain ? "drain" : "resume", "", request);
+  return true;
+}
+
+api::ReloadReport Daemon::on_reload(bool check, const api::Request& request) {
+  return check ? reloader_->check() : reloader_->reload(request.asker);
+}
+
+std::string Daemon::on_log_level(const std::string& level, const api::Request& request) {
+  if (!level.empty()) {
+    const auto wanted = log::parse_level(level);
+    if (!wanted) return {};
+    log_operation("log_level", level, request);
+    log_.set_level(*wanted);
+  }
+  return std::string(log::name_of(log_.level()));
+}
+
+bool Daemon::on_end_call(const std::string& call_id, const api::Request& request) {
+  if (!calls_->end_call(call_id)) return false;
+  log_operation("end_call", call_id, request);
   return true;
 }
 
@@ -357,6 +393,9 @@ metrics::Figures Daemon::figures() const {
   for (const auto& entry : ng_->ignored().entries()) figures.ng_ignored += entry.count;
   figures.ng_cached_replies = ng_->cached_replies();
   figures.log = log_.counters();
+  figures.records = records_.counters();
+  figures.last_reload_refused = reloader_->last_refused();
+  figures.keys_waiting_for_restart = reloader_->waiting().size();
   figures.http_requests = http_->counters().requests;
   figures.http_refused = http_->counters().refused;
   figures.http_connections_refused = http_->counters().connections_refused;
@@ -395,7 +434,7 @@ Result<void> Daemon::watch() {
       {SIGTERM, [this] { on_stop_signal("SIGTERM"); }},
       {SIGINT, [this] { on_stop_signal("SIGINT"); }},
       {SIGUSR1, [this] { on_hand_over_signal(); }},
-      {SIGHUP, [this] { on_reload_signal(); }},
+      {SIGHUP, [this] { reloader_->reload("SIGHUP"); }},
   };
   for (const auto& [number, handler] : handlers) {
     auto watcher = loop::SignalWatcher::watch(loop_, number, handler);
@@ -421,6 +460,7 @@ void Daemon::on_tick() {
   calls_->on_tick();
   if (pairing_) pairing_->on_tick(loop::EventLoop::now());
   endpoints_->on_tick();
+  records_.on_tick();
   look_at_holder();
   look_at_shortages();
   notify_service_manager("WATCHDOG=1\nSTATUS=" + status());
@@ -503,67 +543,10 @@ void Daemon::on_drain_tick() {
   loop_.stop();
 }
 
-// What a certificate's renewal needs; everything else of the configuration waits for a restart.
-void Daemon::on_reload_signal() {
-  if (pairing_) pairing_->reload();
-  reload_api(settings_.api, *gate_, *http_, log_);
-  log_.info("reload",
-            {{"zones", settings_.zones.size()},
-             {"hint",
-              "certificates and trust of zones and the API, passwords of zones and tokens of the "
-              "API are read anew; the configuration itself is read at start: check it with "
-              "--check and restart"}});
-}
-
-void Daemon::log_call(log::Level level, const call::CallSummary& call, const std::string& what) {
-  log_.write(level, "call",
-             {{"what", what},
-              {"call_id", call.call_id},
-              {"from_tag", call.from_tag},
-              {"to_tag", call.to_tag}});
-}
-
-void Daemon::log_end(const call::CallSummary& call, const std::string& why,
-                     const std::vector<SessionStats>& stats,
-                     const std::array<diagnosis::Verdict, 2>& verdicts) {
-  const auto seconds = std::chrono::duration_cast<Seconds>(loop::EventLoop::now() - call.created);
-  std::array<LegTotals, 2> legs;
-  for (const SessionStats& session : stats) {
-    for (std::size_t i = 0; i < legs.size(); ++i) legs[i].add(session.legs[i]);
-  }
-  log_.info("call_end", {{"call_id", call.call_id},
-                         {"from_tag", call.from_tag},
-                         {"to_tag", call.to_tag},
-                         {"why", why},
-                         {"answered", call.answered},
-                         {"seconds", seconds.count()},
-                         {"a_received", legs[0].received},
-                         {"a_lost", legs[0].lost},
-                         {"a_sent", legs[0].sent},
-                         {"a_drops", legs[0].drops_text()},
-                         {"b_received", legs[1].received},
-                         {"b_lost", legs[1].lost},
-                         {"b_sent", legs[1].sent},
-                         {"b_drops", legs[1].drops_text()},
-                         {"verdict_a", std::string(verdicts[0].info().id)},
-                         {"verdict_b", std::string(verdicts[1].info().id)}});
-}
-
-void Daemon::log_silence(const call::CallSummary& call, const call::SessionSummary& session,
-                         Side side, const diagnosis::Verdict& verdict) {
-  log_.warning("no_media", {{"call_id", call.call_id},
-                            {"session", api::to_string(session.id)},
-                            {"kind", session.kind},
-                            {"from_leg", side == Side::kA ? "a" : "b"},
-                            {"seconds", kSilenceTold.count()},
-                            {"verdict", std::string(verdict.info().id)},
-                            {"evidence", verdict.evidence},
-                            {"hint", std::string(verdict.info().remedy)}});
-}
-
 }  // namespace
 
-int run_daemon(const config::Settings& settings, log::Log& log) {
+int run_daemon(config::Loaded& loaded, const std::string& config_path, log::Log& log) {
+  const config::Settings& settings = loaded.settings;
   const auto failed = [&log](const std::string& reason) {
     log.error("start_failed", {{"reason", reason}});
     return kExitFailed;
@@ -578,7 +561,7 @@ int run_daemon(const config::Settings& settings, log::Log& log) {
   }
   std::optional<Daemon> daemon;
   try {
-    daemon.emplace(settings, log);
+    daemon.emplace(loaded, config_path, log);
     if (const Result<void> started = daemon->start(); !started) {
       return failed(started.error().message);
     }

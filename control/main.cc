@@ -16,6 +16,7 @@
 #include "control/ng/reference.h"
 #include "control/process.h"
 #include "control/provision.h"
+#include "control/reload.h"
 #include "turnpike/standard_descriptors.h"
 
 namespace {
@@ -107,9 +108,7 @@ int print_firewall(const CommandLine& options) {
 
 log::Options log_options(const config::LogSection& section) {
   log::Options options;
-  if (section.level == "debug") options.level = log::Level::kDebug;
-  if (section.level == "warning") options.level = log::Level::kWarning;
-  if (section.level == "error") options.level = log::Level::kError;
+  options.level = level_of(section);
   if (section.target == "journal") options.target = log::Target::kJournal;
   return options;
 }
@@ -128,7 +127,7 @@ int run(const std::string& path) {
   for (const std::string& warning : loaded.findings.warnings()) {
     log.warning("configuration", {{"warning", warning}});
   }
-  return run_daemon(loaded.settings, log);
+  return run_daemon(loaded, path, log);
 }
 
 void add_firewall_options(CLI::App& app, CommandLine& options) {

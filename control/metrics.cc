@@ -283,7 +283,13 @@ void add_calls(const Figures& figures, Families& families) {
       .gauge("turnpike_calls_max", "Calls that may be up at a time.")
       .add(figures.calls_max)
       .gauge("turnpike_draining", "1 while the daemon waits for its last calls before it ends.")
-      .add(figures.draining ? 1.0 : 0.0);
+      .add(figures.draining ? 1.0 : 0.0)
+      .gauge("turnpike_config_last_reload_successful",
+             "0 when the configuration file was refused at the last reload and the old one holds.")
+      .add(figures.last_reload_refused ? 0.0 : 1.0)
+      .gauge("turnpike_config_keys_waiting_for_restart",
+             "Keys of the file whose new value a reload could not put into force.")
+      .add(figures.keys_waiting_for_restart);
 }
 
 void add_ng_commands(const ng::ServerCounters& counters, Families& families) {
@@ -350,6 +356,11 @@ void add_process(const Figures& figures, Families& families) {
       .add(figures.log.lines, "outcome", "written")
       .add(figures.log.suppressed, "outcome", "suppressed")
       .add(figures.log.lost, "outcome", "lost")
+      .counter("turnpike_call_records_total", "Records of ended calls by what became of them.")
+      .add(figures.records.written, "outcome", "written")
+      .add(figures.records.lost, "outcome", "lost")
+      .counter("turnpike_call_record_rotations_total", "Files of call records that were full.")
+      .add(figures.records.rotations)
       .counter("turnpike_http_requests_total", "Requests for metrics, health and the API.")
       .add(figures.http_requests)
       .counter("turnpike_http_refused_total",

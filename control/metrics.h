@@ -9,6 +9,7 @@
 #include "control/api/gate.h"
 #include "control/call/call_service.h"
 #include "control/log/log.h"
+#include "control/log/record_file.h"
 #include "control/ng/server.h"
 #include "control/zone/report.h"
 #include "turnpike/handshake_stats.h"
@@ -40,10 +41,13 @@ struct Figures {
   std::uint64_t calls_max = 0;
   std::uint64_t ice_candidates_skipped = 0;
   bool draining = false;
+  bool last_reload_refused = false;
+  std::uint64_t keys_waiting_for_restart = 0;
   const ng::ServerCounters* ng = nullptr;
   std::uint64_t ng_ignored = 0;  ///< keys, flags and values without effect
   std::uint64_t ng_cached_replies = 0;
   log::Log::Counters log;
+  log::RecordFile::Counters records;
   std::uint64_t http_requests = 0;
   std::uint64_t http_refused = 0;
   std::uint64_t http_connections_refused = 0;

@@ -1,6 +1,7 @@
 // Commands of control that did not fit into a shard's mailbox, in order. Bounded: a leg's newer
 // configuration takes the place of the one that still waits, so besides what full() refuses there
-// are at most two updates of each leg and one close of each session. Keys are wiped when they go.
+// are at most two updates of each leg, one close of each session and one set of limits. Keys are
+// wiped when they go.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +42,13 @@ class PendingCommands {
           return;
         }
         known->second = next_;
+      }
+    }
+    if (command.kind == CommandKind::kSetLimits) {
+      for (Command& older : waiting_) {
+        if (older.kind != CommandKind::kSetLimits) continue;
+        older = command;
+        return;
       }
     }
     waiting_.push_back(command);

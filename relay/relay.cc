@@ -103,12 +103,7 @@ Result<void> RelayImpl::start_shards() {
     setup.index = static_cast<std::uint16_t>(i);
     setup.cpu = config_.pin_shards ? cores_[i % cores_.size()] : -1;
     setup.tick = config_.tick;
-    setup.limits.srtp_library = config_.srtp_library;
-    setup.limits.streams_per_leg_max = config_.streams_per_leg_max;
-    setup.limits.media_timeout = config_.media_timeout;
-    setup.limits.keepalive_interval = config_.keepalive_interval;
-    setup.limits.silence_told = kSilenceTold;
-    setup.limits.quality_interval = kQualityInterval;
+    setup.limits = media_limits();
     setup.pair_role = config_.pair_role;
     setup.edge_flows = edge_flows_.get();
     setup.flow_fds = (*flow_fds)[i];
@@ -123,6 +118,17 @@ Result<void> RelayImpl::start_shards() {
   adopt_commands_.clear();
   flush();
   return {};
+}
+
+media::EngineLimits RelayImpl::media_limits() const {
+  media::EngineLimits limits;
+  limits.srtp_library = config_.srtp_library;
+  limits.streams_per_leg_max = config_.streams_per_leg_max;
+  limits.media_timeout = config_.media_timeout;
+  limits.keepalive_interval = config_.keepalive_interval;
+  limits.silence_told = kSilenceTold;
+  limits.quality_interval = kQualityInterval;
+  return limits;
 }
 
 void RelayImpl::send(std::size_t shard, const Command& command) {
@@ -335,6 +341,19 @@ bool RelayImpl::query_session(SessionId id, std::uint64_t token) {
   command.token = token;
   send(id.shard, command);
   return true;
+}
+
+void RelayImpl::retune(const RelayTuning& tuning) {
+  config_.interfaces = tuning.interfaces;
+  config_.busy_max_percent = tuning.busy_max_percent;
+  config_.streams_per_leg_max = tuning.streams_per_leg_max;
+  config_.media_timeout = tuning.media_timeout;
+  config_.keepalive_interval = tuning.keepalive_interval;
+  Command command;
+  command.kind = CommandKind::kSetLimits;
+  command.limits = media_limits();
+  for (std::size_t shard = 0; shard < shards_.size(); ++shard) send(shard, command);
+  flush();
 }
 
 void RelayImpl::release(std::size_t shard, std::uint32_t index) {

@@ -85,6 +85,7 @@ class RelayImpl final : public Relay, private Flows {
   Flows* flows() override { return config_.pair_role == PairRole::kNone ? nullptr : this; }
   void close_session(SessionId id, std::uint64_t token) override;
   bool query_session(SessionId id, std::uint64_t token) override;
+  void retune(const RelayTuning& tuning) override;
   void flush() override;
   int event_fd() const override { return event_fd_; }
   void poll_events(const std::function<void(const Event&)>& sink) override;
@@ -122,6 +123,7 @@ class RelayImpl final : public Relay, private Flows {
   void adopt_session(std::size_t shard, std::uint32_t slot);
   bool claim_pairs(const media::SessionState& session, SessionPairs& pairs);
   Result<void> start_shards();
+  media::EngineLimits media_limits() const;
   Result<std::vector<std::vector<int>>> open_flow_ports();
   Result<void> keep_memory(HolderClient& holder);
   void mind_holder(Instant now);

@@ -148,6 +148,9 @@ void Shard::apply(const Command& command, Instant now) {
     case CommandKind::kSetFlow:
       set_flow(command, now);
       break;
+    case CommandKind::kSetLimits:
+      engine_.set_limits(command.limits);
+      break;
     case CommandKind::kNone:
       break;
   }

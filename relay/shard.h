@@ -32,7 +32,8 @@ enum class CommandKind : std::uint8_t {
   kUpdateTransport,
   kQuery,
   kClose,
-  kSetFlow
+  kSetFlow,
+  kSetLimits
 };
 
 /// The sockets of a session, by side and component; -1: none.
@@ -53,6 +54,7 @@ struct Command {
   LegConfig leg;                                              ///< kUpdateLeg
   TransportConfig transport;                                  ///< kUpdateTransport
   CoreFlow flow;                                              ///< kSetFlow, with sockets.fd[0][0]
+  media::EngineLimits limits;                                 ///< kSetLimits
 };
 
 struct ShardSetup {

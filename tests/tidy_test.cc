@@ -165,7 +165,7 @@ const std::vector<BannedName>& banned_names() {
       {R"(\bstd::(?:j?thread|async)\b(?!::id))",
        {"include", "relay", "control"},
        {"relay/shard.", "relay/relay.", "relay/handshake_thread.", "control/loop",
-        "control/main.cc", "control/log/log.cc"},
+        "control/main.cc", "control/log/log.cc", "control/log/record_file.cc"},
        "threads belong to the shards"},
       {R"(\bstd::(?:mutex|shared_mutex|lock_guard|unique_lock|scoped_lock|condition_variable)\b)",
        {"include", "relay"},

@@ -196,6 +196,9 @@ const std::vector<Endpoints::Route>& Endpoints::routes() {
       {Method::kGet, "/v1/openapi.json", &Endpoints::openapi},
       {Method::kPost, "/v1/drain", &Endpoints::drain},
       {Method::kPost, "/v1/resume", &Endpoints::drain},
+      {Method::kPost, "/v1/reload", &Endpoints::reload},
+      {Method::kPost, "/v1/log-level", &Endpoints::log_level},
+      {Method::kPost, "/v1/calls/end", &Endpoints::end_call},
       {Method::kGet, "/metrics", &Endpoints::metrics},
       {Method::kGet, "/healthz", &Endpoints::health},
       {Method::kGet, "/readyz", &Endpoints::ready},
@@ -264,6 +267,10 @@ void Endpoints::ready(const Request&, const Respond& respond) {
 void Endpoints::status(const Request&, const Respond& respond) {
   const RelayUsage usage = context_.relay.usage();
   const AdoptionReport& adoption = context_.relay.adoption();
+  const ConfigurationState state =
+      context_.configuration ? context_.configuration() : ConfigurationState{};
+  Json configuration{{"last_reload_refused", state.last_reload_refused},
+                     {"waiting_for_restart", state.waiting_for_restart}};
   Json shards = Json::array();
   std::array<std::uint64_t, kDropReasonCount> drops{};
   for (std::size_t i = 0; i < context_.relay.shard_count(); ++i) {
@@ -294,6 +301,7 @@ void Endpoints::status(const Request&, const Respond& respond) {
                                {{"connected", adoption.holder_connected},
                                 {"sessions_adopted", adoption.sessions_adopted},
                                 {"refused", adoption.refused}}},
+                              {"configuration", std::move(configuration)},
                               {"shards", std::move(shards)},
                               {"drops", drops_of(drops, [](std::uint64_t n) { return n; })}}));
 }

@@ -22,6 +22,26 @@
 
 namespace turnpike::api {
 
+/// What a reload did or would do.
+struct ReloadReport {
+  struct Change {
+    std::string key;
+    std::string effect;  ///< "hot": in force now; "restart", "sidecar": what has to be restarted
+    std::string from;
+    std::string to;
+  };
+  bool applied = false;
+  std::vector<Change> changes;
+  std::vector<std::string> mistakes;  ///< some: nothing has changed
+  std::vector<std::string> warnings;
+};
+
+/// How the configuration in force stands to the file.
+struct ConfigurationState {
+  bool last_reload_refused = false;
+  std::vector<std::string> waiting_for_restart;  ///< keys that the last reload could not change
+};
+
 struct EndpointsContext {
   Relay& relay;
   call::CallService& calls;
@@ -34,6 +54,13 @@ struct EndpointsContext {
   std::function<Response()> metrics;
   /// Refuses new calls from now on, or takes them again; false when it cannot any more.
   std::function<bool(bool drain, const Request&)> drain{};
+  /// Reads the configuration anew, or only tells what that would do.
+  std::function<ReloadReport(bool check, const Request&)> reload{};
+  std::function<ConfigurationState()> configuration{};
+  /// Another level, or none: "debug". Gives the level that holds now, or "" for an unknown one.
+  std::function<std::string(const std::string& level, const Request&)> log_level{};
+  /// Ends a call (CallService::end_call).
+  std::function<bool(const std::string& call_id, const Request&)> end_call{};
 };
 
 /// The tokens under which sessions are asked for figures here; other askers use smaller ones.
@@ -53,6 +80,8 @@ class Endpoints {
   static const std::vector<Route>& routes();
   /// What a token must allow for the request; unset: it needs none.
   static std::optional<Scope> needs(const Request& request);
+
+  void set_calls_max(std::uint64_t calls_max) { context_.calls_max = calls_max; }
 
   /// GET /metrics, /healthz, /readyz through every door; what begins with /v1/ through the unix
   /// socket and kApi; the console through kApi.
@@ -79,6 +108,9 @@ class Endpoints {
   void tls_connections(const Request& request, const Respond& respond);
   void openapi(const Request& request, const Respond& respond);
   void drain(const Request& request, const Respond& respond);
+  void reload(const Request& request, const Respond& respond);
+  void log_level(const Request& request, const Respond& respond);
+  void end_call(const Request& request, const Respond& respond);
   void metrics(const Request& request, const Respond& respond);
   void health(const Request& request, const Respond& respond);
   void ready(const Request& request, const Respond& respond);

@@ -432,6 +432,10 @@ SocketAddress HttpServer::api_address() const {
   return state_->api.local_address();
 }
 
+void HttpServer::set_host_names(std::vector<std::string> names) {
+  state_->options.host_names = std::move(names);
+}
+
 Result<void> HttpServer::renew_certificates() {
   if (state_->options.tls.certificate_file.empty()) return {};
   return state_->make_api_vhost();

@@ -84,6 +84,9 @@ class HttpServer {
   SocketAddress tcp_address() const;
   SocketAddress api_address() const;
 
+  /// As HttpServerOptions::host_names, for requests from now on.
+  void set_host_names(std::vector<std::string> names);
+
   /// Reads the kApi door's files anew, for connections to come; those that are up stay, but those
   /// from before the last renewal but one are closed. When a file cannot be used, nothing changes.
   Result<void> renew_certificates();

@@ -387,6 +387,10 @@ Result<std::unique_ptr<NgDoor>> NgDoor::open(loop::EventLoop& loop, const NgDoor
   return door;
 }
 
+void NgDoor::set_host_names(std::vector<std::string> names) {
+  state_->options.host_names = std::move(names);
+}
+
 SocketAddress NgDoor::tcp_address() const {
   return state_->listener.local_address();
 }

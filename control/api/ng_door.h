@@ -34,6 +34,8 @@ class NgDoor {
   ~NgDoor();
 
   SocketAddress tcp_address() const;
+  /// As NgDoorOptions::host_names, for requests from now on.
+  void set_host_names(std::vector<std::string> names);
 
  private:
   struct State;

@@ -201,6 +201,7 @@ struct Call {
   std::vector<CallMedia> carriers;
   std::array<std::optional<Offer>, 2> offers;  ///< by offerer
   Totals past;                                 ///< of sessions that it has no longer
+  Instant answered_at{};                       ///< the first answer
 
   CallSide& side(Side which) { return sides[index_of(which)]; }
   const CallSide& side(Side which) const { return sides[index_of(which)]; }

@@ -100,6 +100,7 @@ struct CallServiceConfig {
   Seconds hold_timeout{3600};  ///< of an answered call that expects no media; 0 = never
   std::uint32_t sdp_bytes_max = 32768;
   std::uint32_t media_max = 16;  ///< m-lines of one call
+  bool operator==(const CallServiceConfig&) const = default;
 
   bool is_zone_peer(std::uint16_t interface_index) const {
     return interface_index + zone_peers >= interfaces.size();
@@ -133,6 +134,7 @@ struct CallSummary {
   Instant created{};
   bool answered = false;
   std::vector<SessionSummary> sessions;
+  Instant answered_at{};  ///< of the first answer
 };
 
 /// What became of the calls of the process before.
@@ -160,7 +162,7 @@ class CallService {
     /// `verdicts`: by side, the one that weighs most of its audio sessions that were agreed on;
     /// where there is none, of what else was agreed on, or was not.
     std::function<void(const CallSummary&, const std::string& why,
-                       const std::vector<SessionStats>& stats,
+                       const std::map<SessionId, SessionStats>& stats,
                        const std::array<diagnosis::Verdict, 2>& verdicts)>
         ended{};
     /// In an answered call nothing has come from that side for kSilenceTold, though it should, or
@@ -187,6 +189,17 @@ class CallService {
   virtual void on_tick() = 0;
   /// Flows to this node of the pair ("ZONE/PEER") are other ones now.
   virtual void on_flows_changed(const std::string& peer) { static_cast<void>(peer); }
+  /// Other rules for what is asked from now on, and for the times after which calls end. Interfaces
+  /// keep their names, order and local addresses.
+  virtual void reconfigure(CallServiceConfig config) { static_cast<void>(config); }
+  /// First and last media port as configured.
+  virtual std::pair<std::uint16_t, std::uint16_t> media_ports() const { return {}; }
+  /// Ends a call at once; the SIP server is told nothing. `call_id` is the whole of it, or what
+  /// stands before a comma: then every pass of that call ends. False: there is no such call.
+  virtual bool end_call(const std::string& call_id) {
+    static_cast<void>(call_id);
+    return false;
+  }
   /// While draining, offers for new calls are refused with "load limit" (or the limit's text).
   virtual void set_draining(bool draining) = 0;
 

@@ -11,6 +11,7 @@ namespace turnpike::call {
 struct Network {
   IpAddress address;
   unsigned bits = 0;  ///< of `address` that count; at most 32 or 128
+  bool operator==(const Network&) const = default;
 
   /// False for addresses of the other family.
   bool contains(const IpAddress& ip) const;

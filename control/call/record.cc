@@ -236,6 +236,7 @@ void visit(V& v, T& x) {
   v.field(x.carriers);
   v.field(x.offers);
   v.field(x.past);
+  v.field(x.answered_at);
 }
 
 }  // namespace fields

@@ -270,6 +270,7 @@ void Service::keep(Call next, const std::vector<SessionId>& to_close) {
   next.last_signal = moment.monotonic;
   next.last_signal_unix_us = moment.unix_us;
   next.delete_at = Instant{};
+  if (next.answered && next.answered_at == Instant{}) next.answered_at = moment.monotonic;
   Call& call = call_by_id_[next.id];
   for (const SessionId id : sessions_of(call)) call_id_by_session_.erase(id);
   for (const SessionId id : sessions_of(next)) call_id_by_session_[id] = next.id;
@@ -344,14 +345,22 @@ void Service::end(const std::string& call_id, const char* why, Gatherer::Done do
                  done = std::move(done)](const StatsBySession& stats) {
     done(stats);
     if (!environment_.ended) return;
-    std::vector<SessionStats> figures;
-    for (const auto& [id, figure] : stats) figures.push_back(figure);
-    environment_.ended(summary, why, figures, verdicts_at_end(summary, stats, said_goodbye));
+    environment_.ended(summary, why, stats, verdicts_at_end(summary, stats, said_goodbye));
   };
   relay_.erase_record(known->second.record_key);
   for (const SessionId id : sessions) call_id_by_session_.erase(id);
   call_by_id_.erase(known);
   gatherer_.close(sessions, environment_.clock(), std::move(finish));
+}
+
+bool Service::end_call(const std::string& call_id) {
+  std::vector<std::string> found;
+  for (const auto& [id, call] : call_by_id_) {
+    // A pass of a call through one SIP server: its Call-ID, a comma and what tells it apart.
+    if (id == call_id || id.starts_with(call_id + ",")) found.push_back(id);
+  }
+  for (const std::string& id : found) end(id, "ended by the operator", [](const auto&) {});
+  return !found.empty();
 }
 
 void Service::query(const CallRequest& request, ReplyFunction reply) {

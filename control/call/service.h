@@ -27,6 +27,11 @@ class Service final : public CallService {
   void on_event(const Event& event) override;
   void on_tick() override;
   void on_flows_changed(const std::string& peer) override;
+  void reconfigure(CallServiceConfig config) override { config_ = std::move(config); }
+  std::pair<std::uint16_t, std::uint16_t> media_ports() const override {
+    return {config_.media_port_min, config_.media_port_max};
+  }
+  bool end_call(const std::string& call_id) override;
   void set_draining(bool draining) override { draining_ = draining; }
   std::size_t call_count() const override { return call_by_id_.size(); }
   std::uint64_t ice_candidates_skipped() const override { return ice_candidates_skipped_; }
@@ -64,7 +69,7 @@ class Service final : public CallService {
   void look_for_silence(const Call& call);
   void end_if_silent(const std::string& call_id, const StatsBySession& stats);
 
-  const CallServiceConfig config_;
+  CallServiceConfig config_;
   Relay& relay_;
   const Environment environment_;
   Gatherer gatherer_;

@@ -8,8 +8,9 @@
 namespace turnpike::call {
 
 CallSummary Service::summary_of(const Call& call) const {
-  CallSummary summary{call.id,      call.side(Side::kA).tag, call.side(Side::kB).tag,
-                      call.created, call.answered,           {}};
+  CallSummary summary{call.id,         call.side(Side::kA).tag, call.side(Side::kB).tag,
+                      call.created,    call.answered,           {},
+                      call.answered_at};
   const auto add = [&](const CallMedia& media, const std::string& kind) {
     if (!media.has_session()) return;
     SessionSummary session{media.session, kind, {}, signalling_of(call, media)};

@@ -49,20 +49,6 @@ bool matches(std::string_view pattern, std::string_view path, std::string_view& 
   return true;
 }
 
-/// The section declared for a table at `path`; "interface.outside" is found under "interface.*".
-const Section* find_section(const std::string& path, std::string& name) {
-  const Section* found = nullptr;
-  std::string_view rest;
-  std::string_view named;
-  for (const Section& section : sections()) {
-    if (!matches(section.path, path, rest, named) || !rest.empty()) continue;
-    if (found != nullptr && section.path != path) continue;  // a literal name comes first
-    found = &section;
-    name = named;
-  }
-  return found;
-}
-
 /// Names of the sections directly below `path`; `any` tells that every name will do.
 std::vector<std::string_view> subsections(const std::string& path, bool& any) {
   std::vector<std::string_view> names;
@@ -201,6 +187,12 @@ void keep_flow_ports(Settings& settings) {
   }
 }
 
+void validate(Loaded& loaded) {
+  Validator(loaded.settings, loaded.findings, ValueContext{loaded.folder}).run(loaded.document);
+  keep_flow_ports(loaded.settings);
+  check(loaded.settings, loaded.findings);
+}
+
 /// Other processes, in other folders, are told the paths that start there.
 std::string absolute(const std::string& folder) {
   if (folder.starts_with('/')) return folder;
@@ -210,19 +202,36 @@ std::string absolute(const std::string& folder) {
 
 }  // namespace
 
+const Section* find_section(const std::string& path, std::string& name) {
+  const Section* found = nullptr;
+  std::string_view rest;
+  std::string_view named;
+  for (const Section& section : sections()) {
+    if (!matches(section.path, path, rest, named) || !rest.empty()) continue;
+    if (found != nullptr && section.path != path) continue;  // a literal name comes first
+    found = &section;
+    name = named;
+  }
+  return found;
+}
+
+Loaded load_document(Node document, const std::string& name, const std::string& folder) {
+  Loaded loaded{Settings{}, Findings(name), std::move(document), folder};
+  validate(loaded);
+  return loaded;
+}
+
 Loaded load_text(std::string_view text, const std::string& name, const std::string& folder) {
-  Loaded loaded{Settings{}, Findings(name)};
-  const Node root = parse_document(text, loaded.findings);
+  Loaded loaded{Settings{}, Findings(name), {}, folder};
+  loaded.document = parse_document(text, loaded.findings);
   // After a broken section header nothing is known about the rest.
-  if (loaded.findings.has_mistakes() && root.members.empty()) return loaded;
-  Validator(loaded.settings, loaded.findings, ValueContext{folder}).run(root);
-  keep_flow_ports(loaded.settings);
-  check(loaded.settings, loaded.findings);
+  if (loaded.findings.has_mistakes() && loaded.document.members.empty()) return loaded;
+  validate(loaded);
   return loaded;
 }
 
 Loaded load_file(const std::string& path) {
-  Loaded failed{Settings{}, Findings(path)};
+  Loaded failed{Settings{}, Findings(path), {}, {}};
   std::string text;
   if (UnreadableFile why; !read_regular_file(path, kFileBytesMax, text, why)) {
     failed.findings.mistake_at(1, "the file cannot be read (" + why.reason +

@@ -114,6 +114,47 @@ api::HttpServerOptions api_config(const Settings& settings) {
                   settings.api.client_trust_file}};
 }
 
+namespace {
+
+LiveSettings::Ng live_ng(const NgSection& section) {
+  return {section.token_file, section.clients, section.host_names, section.client_requests_max,
+          section.client_requests_per_second_max};
+}
+
+}  // namespace
+
+LiveSettings live_settings(const Settings& settings, const Host& host) {
+  const MediaSection& media = settings.media;
+  LiveSettings live;
+  live.drain_timeout = settings.node.drain_timeout;
+  live.log_level = settings.log.level;
+  live.relay = {interfaces(settings), media.streams_per_leg_max, media.media_timeout,
+                media.keepalive, media.busy_max_percent};
+  live.calls = call_config(settings, host);
+  live.ng = live_ng(settings.ng);
+  live.api = {settings.api.host_names, settings.api.tokens_file};
+  live.records = {settings.records.file, settings.records.file_bytes_max,
+                  settings.records.files_max};
+  return live;
+}
+
+ng::GateRules gate_rules(const LiveSettings::Ng& section) {
+  ng::GateRules rules;
+  rules.requests_in_work_max = section.client_requests_max;
+  rules.requests_per_second_max = section.client_requests_per_second_max;
+  std::vector<call::Network> clients;
+  for (const std::string& text : section.clients) {
+    if (const auto network = call::parse_network(text)) clients.push_back(*network);
+  }
+  if (!clients.empty()) {
+    rules.is_client = [clients](const IpAddress& ip) {
+      return std::any_of(clients.begin(), clients.end(),
+                         [&ip](const call::Network& network) { return network.contains(ip); });
+    };
+  }
+  return rules;
+}
+
 Result<ng::ServerConfig> ng_config(const Settings& settings) {
   const NgSection& section = settings.ng;
   ng::ServerConfig config;
@@ -121,18 +162,7 @@ Result<ng::ServerConfig> ng_config(const Settings& settings) {
   config.unix_group = section.unix_group;
   if (section.udp.is_set()) config.udp = {section.udp};
   if (section.tcp.is_set()) config.tcp = {section.tcp};
-  config.gate.requests_in_work_max = section.client_requests_max;
-  config.gate.requests_per_second_max = section.client_requests_per_second_max;
-  std::vector<call::Network> clients;
-  for (const std::string& text : section.clients) {
-    if (const auto network = call::parse_network(text)) clients.push_back(*network);
-  }
-  if (!clients.empty()) {
-    config.gate.is_client = [clients](const IpAddress& ip) {
-      return std::any_of(clients.begin(), clients.end(),
-                         [&ip](const call::Network& network) { return network.contains(ip); });
-    };
-  }
+  config.gate = gate_rules(live_ng(section));
   if (!section.token_file.empty()) {
     const auto token = read_secret_file(section.token_file);
     if (!token) return Error{"ng.token_file: " + token.error().message};

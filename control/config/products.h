@@ -6,6 +6,7 @@
 #include "control/call/call_service.h"
 #include "control/config/host.h"
 #include "control/config/settings.h"
+#include "control/log/record_file.h"
 #include "control/ng/server.h"
 #include "control/pair/flows.h"
 #include "control/sidecar/sip_config.h"
@@ -14,11 +15,40 @@
 
 namespace turnpike::config {
 
+/// What a reload hands to the parts of the daemon: everything that a kHot key decides.
+struct LiveSettings {
+  struct Ng {
+    std::string token_file;
+    std::vector<std::string> clients;
+    std::vector<std::string> host_names;
+    std::uint32_t client_requests_max = 0;
+    std::uint32_t client_requests_per_second_max = 0;
+    bool operator==(const Ng&) const = default;
+  };
+  struct Api {
+    std::vector<std::string> host_names;
+    std::string tokens_file;
+    bool operator==(const Api&) const = default;
+  };
+  Seconds drain_timeout{};
+  std::string log_level;
+  RelayTuning relay;
+  call::CallServiceConfig calls;
+  Ng ng;
+  Api api;
+  log::RecordFileOptions records;
+  bool operator==(const LiveSettings&) const = default;
+};
+
+LiveSettings live_settings(const Settings& settings, const Host& host);
+
 RelayConfig relay_config(const Settings& settings);
 call::CallServiceConfig call_config(const Settings& settings, const Host& host);
 api::HttpServerOptions api_config(const Settings& settings);
 /// Reads the token file, if one is named; fails when that is not possible.
 Result<ng::ServerConfig> ng_config(const Settings& settings);
+/// The same of what may change; without the token.
+ng::GateRules gate_rules(const LiveSettings::Ng& section);
 api::NgDoorOptions ng_door_options(const Settings& settings);
 
 /// Whether the file asks for a SIP sidecar.

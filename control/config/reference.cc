@@ -36,10 +36,10 @@ std::string reference() {
   std::ostringstream out;
   for (const Section& section : sections()) {
     out << "### [" << title_of(section.path) << "]\n\n" << section.meaning << "\n";
-    out << "\n| key | value | default | meaning |\n|---|---|---|---|\n";
+    out << "\n| key | value | default | change | meaning |\n|---|---|---|---|---|\n";
     for (const Key& key : section.keys) {
       out << "| `" << key.name << "` | " << key.type << " | " << initial_of(key) << " | "
-          << key.meaning << " |\n";
+          << name_of(key.effect) << " | " << key.meaning << " |\n";
     }
     out << "\n";
   }

@@ -31,6 +31,16 @@ struct ValueContext {
 /// Takes a value into the field; gives "" or what is wrong as "is …; give …".
 using Taker = std::function<std::string(void* section, const Node&, const ValueContext&)>;
 
+/// When a changed value holds. Whoever reads a key only at start must not call it kHot.
+enum class Effect : std::uint8_t {
+  kRestart,  ///< at the next start of turnpiked
+  kHot,      ///< at a reload, with calls up
+  kSidecar   ///< when the SIP sidecar's files are written anew and it is restarted
+};
+
+/// "restart", "hot", "sidecar".
+std::string_view name_of(Effect effect);
+
 struct Key {
   std::string name;
   std::string type;          ///< for the reference: "integer 1-16", "text", "list of addresses"
@@ -40,6 +50,7 @@ struct Key {
   std::string initial_rule;  ///< for the reference, when place() sets the default by name
   bool required = false;
   bool secret = false;  ///< the value never appears in a message
+  Effect effect = Effect::kRestart;
   Taker take;
 };
 
@@ -229,6 +240,12 @@ class SectionOf {
     return *this;
   }
 
+  /// A reload puts the key declared last into force.
+  SectionOf& hot() {
+    section_.keys.back().effect = Effect::kHot;
+    return *this;
+  }
+
   Section done() { return std::move(section_); }
 
  private:
@@ -257,5 +274,9 @@ std::vector<Section> zone_sections();
 
 /// Every section of the file, in the order of the reference.
 const std::vector<Section>& sections();
+
+/// The section declared for a table at `path`: "interface.outside" is found under "interface.*",
+/// and `name` is then what stands from the first "*" on. Null: there is none.
+const Section* find_section(const std::string& path, std::string& name);
 
 }  // namespace turnpike::config

@@ -26,6 +26,7 @@ Section node_section() {
       .integer("drain_timeout_seconds", &NodeSection::drain_timeout, 30, kDay,
                "How long a stopping daemon waits for its calls to end. New calls are refused "
                "meanwhile; a second signal ends the wait.")
+      .hot()
       .done();
 }
 
@@ -52,9 +53,11 @@ Section interface_section() {
       .addresses("advertised", &InterfaceSection::advertised,
                  "What remote ends are told instead, one for each of `addresses`: the public "
                  "addresses of a 1:1 NAT in front of this host. Empty: the addresses themselves.")
+      .hot()
       .word("srtp", &InterfaceSection::srtp, "", {"required", "optional"},
             "\"required\": media of this side must be SRTP, a call that would carry plain RTP "
             "here is refused. \"optional\": as the SIP server asks.")
+      .hot()
       .initial_by_name("`\"required\"` for `outside`, else `\"optional\"`")
       .texts(
           "networks", &InterfaceSection::networks,
@@ -62,6 +65,7 @@ Section interface_section() {
           "connected to and, for `inside`, those of `sip.inside_networks`. On other sides with "
           "`srtp = \"required\"` nothing is sent there because a client names it as its address, "
           "only once authentic packets come from there.")
+      .hot()
       .done();
 }
 
@@ -71,11 +75,39 @@ SectionOf<MediaSection>& add_network_keys(SectionOf<MediaSection>& section) {
       .word("ice_prefer", &MediaSection::ice_prefer, "ipv6", {"ipv6", "ipv4"},
             "With ICE, an interface that has addresses of both families offers both; this one is "
             "tried first.")
+      .hot()
       .integer("dscp_audio", &MediaSection::dscp_audio, 46, kDscp,
                "DSCP of audio packets (46 is EF).")
+      .hot()
       .integer("dscp_video", &MediaSection::dscp_video, 34, kDscp,
                "DSCP of video packets (34 is AF41).")
-      .integer("dscp_other", &MediaSection::dscp_other, 0, kDscp, "DSCP of other media.");
+      .hot()
+      .integer("dscp_other", &MediaSection::dscp_other, 0, kDscp, "DSCP of other media.")
+      .hot();
+}
+
+/// How long calls and their media may be silent.
+SectionOf<MediaSection>& add_time_keys(SectionOf<MediaSection>& section) {
+  return section
+      .integer("media_timeout_seconds", &MediaSection::media_timeout, 60, kDay,
+               "A call ends after this much silence on every leg that should send. Held and "
+               "one-way legs may be silent. 0: never.")
+      .hot()
+      .integer("offer_timeout_seconds", &MediaSection::offer_timeout, 180, kDay,
+               "A call that nobody answered ends this long after its last offer. Longer than the "
+               "SIP server lets a call ring. 0: never.")
+      .hot()
+      .integer("hold_timeout_seconds", &MediaSection::hold_timeout, 3600, kDay,
+               "An answered call without any leg that should send (held, inactive) ends this long "
+               "after its last offer or answer. 0: never.")
+      .hot()
+      .integer("keepalive_seconds", &MediaSection::keepalive, 15, {0, 3600},
+               "A remote end that was sent nothing for this long is sent a keep-alive, so that "
+               "NATs and firewalls stay open. 0: never.")
+      .hot()
+      .integer("delete_delay_seconds", &MediaSection::delete_delay, 0, {0, 3600},
+               "How long media still flows after the SIP server has deleted a call.")
+      .hot();
 }
 
 Section media_section() {
@@ -97,24 +129,13 @@ Section media_section() {
                "to eight.")
       .integer("calls_max", &MediaSection::calls_max, 4000, {1, 1000000},
                "Calls at a time; more are refused.")
+      .hot()
       .integer("streams_per_leg_max", &MediaSection::streams_per_leg_max, 8,
                {1, static_cast<std::int64_t>(kStreamsPerLegMax)},
                "RTP streams (SSRCs) that one remote end may send in one session; packets of "
                "further ones are dropped.")
-      .integer("media_timeout_seconds", &MediaSection::media_timeout, 60, kDay,
-               "A call ends after this much silence on every leg that should send. Held and "
-               "one-way legs may be silent. 0: never.")
-      .integer("offer_timeout_seconds", &MediaSection::offer_timeout, 180, kDay,
-               "A call that nobody answered ends this long after its last offer. Longer than the "
-               "SIP server lets a call ring. 0: never.")
-      .integer("hold_timeout_seconds", &MediaSection::hold_timeout, 3600, kDay,
-               "An answered call without any leg that should send (held, inactive) ends this long "
-               "after its last offer or answer. 0: never.")
-      .integer("keepalive_seconds", &MediaSection::keepalive, 15, {0, 3600},
-               "A remote end that was sent nothing for this long is sent a keep-alive, so that "
-               "NATs and firewalls stay open. 0: never.")
-      .integer("delete_delay_seconds", &MediaSection::delete_delay, 0, {0, 3600},
-               "How long media still flows after the SIP server has deleted a call.")
+      .hot();
+  add_time_keys(section)
       .integer("socket_buffer_bytes", &MediaSection::socket_buffer_bytes, 0, {0, 16777216},
                "Send and receive buffer of each media socket. 0: the kernel's default.")
       .integer("tick_us", &MediaSection::tick_us, 500, {0, 5000},
@@ -124,6 +145,7 @@ Section media_section() {
       .integer("busy_max_percent", &MediaSection::busy_max_percent, 90, {10, 100},
                "New calls are refused while every shard uses this share of its core or more, so "
                "that those that are up stay undisturbed. 100: never.")
+      .hot()
       .integer("connect_after_packets", &MediaSection::connect_after, 100, {0, 1000000},
                "After so many packets in a row from a port to one address, a second socket on the "
                "port that is connected to it sends them: cheaper for each, and one more file "
@@ -142,7 +164,8 @@ Section media_section() {
             "signalled address decides the port. \"asymmetric\": any port of the signalled "
             "address, media still goes to the signalled one. \"latch-any\": the first packet from "
             "anywhere decides, which lets strangers take over media. SRTP legs trust keys, not "
-            "addresses, and ignore this.");
+            "addresses, and ignore this.")
+      .hot();
   return add_network_keys(section).done();
 }
 
@@ -167,18 +190,23 @@ Section ng_section() {
                       "\"\": none.")
       .path("token_file", &NgSection::token_file, "",
             "File with the token of `tcp` and `http`: one line of 16 characters or more, not "
-            "readable by others. It is read at start.")
+            "readable by others. A reload reads it anew.")
+      .hot()
       .texts("clients", &NgSection::clients,
              "Networks whose addresses may use `tcp` and `http`. None: all of this host.")
+      .hot()
       .texts("host_names", &NgSection::host_names,
              "Names under which `http` may be asked, besides its address and localhost; other "
              "Host headers are refused.")
+      .hot()
       .integer("client_requests_max", &NgSection::client_requests_max, 64, {1, 4096},
                "Requests of one client address over `tcp` and `http` that may be in work.")
+      .hot()
       .integer("client_requests_per_second_max", &NgSection::client_requests_per_second_max, 500,
                {1, 100000},
                "Requests a second of one client address over `tcp` and `http`; as many may come "
                "at once.")
+      .hot()
       .done();
 }
 
@@ -198,13 +226,15 @@ Section api_section() {
       .texts("host_names", &ApiSection::host_names,
              "Names under which the TCP listeners may be asked, besides their addresses and "
              "localhost; other Host headers are refused.")
+      .hot()
       .socket_address("listen", &ApiSection::listen, "",
                       "TCP listener for the whole API and the console. Needs `tokens_file` or "
                       "`client_trust_file`, and a certificate unless it is a loopback address. "
                       "\"\": none. See [api.md](api.md).")
       .path("tokens_file", &ApiSection::tokens_file, "",
             "Tokens that admit to `listen`, one a line: `NAME SCOPE TOKEN`, SCOPE `read` or "
-            "`operate`. Neither readable nor writable by everybody. SIGHUP reads it anew.")
+            "`operate`. Neither readable nor writable by everybody. A reload reads it anew.")
+      .hot()
       .path("certificate_file", &ApiSection::certificate_file, "",
             "Certificate of `listen` with its chain, PEM. \"\": no TLS.")
       .path("private_key_file", &ApiSection::private_key_file, "",
@@ -220,8 +250,28 @@ Section log_section() {
                                single(&Settings::log))
       .word("level", &LogSection::level, "info", {"debug", "info", "warning", "error"},
             "The least important lines that are written.")
+      .hot()
       .word("target", &LogSection::target, "stdout", {"stdout", "journal"},
             "Where lines go: standard output, or the systemd journal with its priorities.")
+      .done();
+}
+
+Section records_section() {
+  return SectionOf<RecordsSection>("records",
+                                   "A record of each call that has ended, for billing and quality: "
+                                   "[records.md](records.md).",
+                                   single(&Settings::records))
+      .path("file", &RecordsSection::file, "",
+            "File of the records, one line of JSON each, mode 0640; its folder must be there and "
+            "turnpiked's to write to. \"\": no records.")
+      .hot()
+      .integer("file_bytes_max", &RecordsSection::file_bytes_max, 67108864,
+               {4096, std::int64_t{1} << 40},
+               "A larger file is renamed to `file`.1, the one before to `file`.2, and so on.")
+      .hot()
+      .integer("files_max", &RecordsSection::files_max, 10, {1, 1000},
+               "Files in all; the oldest is removed.")
+      .hot()
       .done();
 }
 
@@ -239,10 +289,13 @@ Section holder_section() {
 const std::vector<Section>& sections() {
   static const std::vector<Section> all = [] {
     std::vector<Section> list = {
-        node_section(), interface_section(), media_section(),  ng_section(),
-        api_section(),  log_section(),       holder_section(),
+        node_section(), interface_section(), media_section(),   ng_section(),
+        api_section(),  log_section(),       records_section(), holder_section(),
     };
-    for (Section& section : sip_sections()) list.push_back(std::move(section));
+    for (Section& section : sip_sections()) {
+      for (Key& key : section.keys) key.effect = Effect::kSidecar;
+      list.push_back(std::move(section));
+    }
     for (Section& section : zone_sections()) list.push_back(std::move(section));
     return list;
   }();

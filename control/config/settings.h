@@ -93,6 +93,12 @@ struct LogSection {
   std::string target;
 };
 
+struct RecordsSection {
+  std::string file;  ///< empty: none
+  std::uint64_t file_bytes_max = 0;
+  std::uint32_t files_max = 0;
+};
+
 struct HolderSection {
   std::string unix_path;  ///< empty: no holder
 };
@@ -142,6 +148,7 @@ struct Settings {
   NgSection ng;
   ApiSection api;
   LogSection log;
+  RecordsSection records;
   HolderSection holder;
   SipSection sip;
   std::vector<ZoneSection> zones;  ///< in the order of their names

@@ -60,6 +60,23 @@ Result<Answer> request(const std::string& socket_path, const std::string& path, 
 
 }  // namespace
 
+std::string escaped(std::string_view value) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  constexpr std::string_view kMarks = "-._~";
+  std::string text;
+  for (const char c : value) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                       kMarks.find(c) != std::string_view::npos;
+    if (plain) {
+      text += c;
+    } else {
+      text += {'%', kHex[byte >> 4], kHex[byte & 15]};
+    }
+  }
+  return text;
+}
+
 Result<Answer> ask(const std::string& socket_path, const std::string& path) {
   return request(socket_path, path, false);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "turnpike/result.h"
 
@@ -11,6 +12,9 @@ struct Answer {
   long status = 0;  ///< of HTTP
   std::string body;
 };
+
+/// A value for a query: everything but letters, digits and a few marks as %XX (RFC 3986).
+std::string escaped(std::string_view value);
 
 /// GET `path`. Fails, with words for the operator, when the daemon cannot be asked.
 Result<Answer> ask(const std::string& socket_path, const std::string& path);

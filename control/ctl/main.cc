@@ -2,10 +2,14 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <iostream>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
+#include <poll.h>
+#include <unistd.h>
 
 #include "control/ctl/client.h"
 #include "control/ctl/print.h"
@@ -50,6 +54,46 @@ int show(const Options& options, const Result<std::string>& body,
   return kDone;
 }
 
+/// POST, and what it did; with --json the body of a refusal too.
+int tell(const Options& options, const std::string& path,
+         const std::function<Result<std::string>(const std::string&)>& print) {
+  const Result<ctl::Answer> answer = ctl::tell(options.socket_path, path);
+  if (!answer) return fail(answer.error().message);
+  const bool done = answer->status == 200;
+  // A reload that is refused answers with every mistake.
+  const bool has_report = done || answer->status == 409;
+  const Result<std::string> text = options.json ? answer->body : print(answer->body);
+  if (!has_report || !text) return fail(ctl::print_failure(answer->body));
+  std::fputs(text->c_str(), done || options.json ? stdout : stderr);
+  return done ? kDone : kFailed;
+}
+
+struct ListOptions {
+  std::string search;
+  std::string sort;
+  std::uint32_t limit = 0;
+  double watch_seconds = 0;
+};
+
+int list_sessions(const Options& options, const ListOptions& list) {
+  std::string path = "/v1/sessions?search=" + ctl::escaped(list.search);
+  if (!list.sort.empty()) path += "&sort=" + list.sort;
+  if (list.limit != 0) path += "&limit=" + std::to_string(list.limit);
+  return show(options, fetch(options, path), ctl::print_sessions);
+}
+
+/// Shows anew every so many seconds, on a screen that is cleared before; 0: once.
+int repeat(double seconds, const std::function<int()>& once) {
+  if (seconds <= 0) return once();
+  const bool is_screen = isatty(STDOUT_FILENO) != 0;
+  for (;;) {
+    if (is_screen) std::fputs("\033[H\033[2J", stdout);
+    const int code = once();
+    if (code != kDone || std::fflush(stdout) != 0) return code;
+    static_cast<void>(::poll(nullptr, 0, static_cast<int>(seconds * 1000)));
+  }
+}
+
 /// `name` is the ID of a session, or a call-id: then all sessions of that call are shown.
 int show_sessions(const Options& options, const std::string& name) {
   if (name.find_first_not_of("0123456789-") == std::string::npos) {
@@ -90,60 +134,133 @@ int finish(int code) {
               (errno == 0 ? "write error" : std::strerror(errno)) + ")");
 }
 
+/// The command line: each subcommand with what it does. Values live as long as this.
+class CommandLine {
+ public:
+  CommandLine() {
+    socket_ =
+        app_.add_option("--socket,--api", options_.socket_path, "unix socket of the daemon's API")
+            ->capture_default_str();
+    app_.add_flag("--json", options_.json, "print the API's answer as it is");
+    app_.set_version_flag("--version", "turnpikectl " TURNPIKE_VERSION);
+    app_.require_subcommand(1);
+    app_.fallthrough();
+    add_views();
+    add_sessions();
+    add_operations();
+    add_doctor();
+  }
+
+  int run(int argc, char** argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      return app_.exit(error) == 0 ? kDone : kWrongUse;
+    }
+    for (const Command& command : commands_) {
+      if (command.app->parsed()) return command.run();
+    }
+    return kWrongUse;
+  }
+
+ private:
+  struct Command {
+    CLI::App* app = nullptr;
+    std::function<int()> run;
+  };
+  using Print = Result<std::string> (*)(const std::string&);
+
+  CLI::App* add(CLI::App& parent, const char* name, const char* about, std::function<int()> run) {
+    CLI::App* const app = parent.add_subcommand(name, about);
+    commands_.push_back({app, std::move(run)});
+    return app;
+  }
+
+  void add_view(CLI::App& parent, const char* name, const char* about, const char* path,
+                Print print) {
+    add(parent, name, about,
+        [this, path, print] { return show(options_, fetch(options_, path), print); });
+  }
+
+  void add_views() {
+    add_view(app_, "status", "calls, sessions, ports, drops", "/v1/status", ctl::print_status);
+    add_view(app_, "zone", "zones, peers, certificates, last errors", "/v1/zones",
+             ctl::print_zones);
+    CLI::App* const tls = app_.add_subcommand("tls", "what is encrypted, and how");
+    tls->require_subcommand(1);
+    add_view(*tls, "connections",
+             "every TLS connection of turnpiked: peer, cipher, how it was verified",
+             "/v1/tls/connections", ctl::print_tls_connections);
+  }
+
+  void add_sessions() {
+    CLI::App* const sessions = add(app_, "sessions", "one line for each session", [this] {
+      return repeat(list_.watch_seconds, [this] { return list_sessions(options_, list_); });
+    });
+    sessions->add_option("--search", list_.search,
+                         "only those with this in call-id, tag, address, interface or kind");
+    sessions->add_option("--sort", list_.sort, "by age or call-id")
+        ->check(CLI::IsMember({"newest", "oldest", "call_id"}));
+    sessions->add_option("--limit", list_.limit, "at most so many")->check(CLI::PositiveNumber);
+    sessions
+        ->add_option("--watch", list_.watch_seconds, "again every so many seconds, until Ctrl-C")
+        ->check(CLI::Range(0.1, 3600.0));
+    CLI::App* const session = add(app_, "session", "figures of one session, by leg and stream",
+                                  [this] { return show_sessions(options_, name_); });
+    session->add_option("ID", name_, "as `turnpikectl sessions` shows it, or a call-id")
+        ->required();
+  }
+
+  void add_operations() {
+    const auto print = [](Print of) { return [of](const std::string& body) { return of(body); }; };
+    add(app_, "drain", "refuse new calls until `resume`",
+        [this, print] { return tell(options_, "/v1/drain", print(ctl::print_status)); });
+    add(app_, "resume", "take new calls again",
+        [this, print] { return tell(options_, "/v1/resume", print(ctl::print_status)); });
+    CLI::App* const reload =
+        add(app_, "reload", "put the changed configuration into force, calls stay up", [this] {
+          return tell(options_, std::string("/v1/reload?check=") + (check_ ? "true" : "false"),
+                      [this](const std::string& body) { return ctl::print_reload(body, check_); });
+        });
+    reload->add_flag("--check", check_, "only tell what would change, and what needs a restart");
+    CLI::App* const level = add(app_, "log-level", "show or set how much is logged", [this, print] {
+      return tell(options_, "/v1/log-level" + (level_.empty() ? "" : "?level=" + level_),
+                  print(ctl::print_log_level));
+    });
+    level->add_option("LEVEL", level_, "until the next reload or restart")
+        ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
+    CLI::App* const end = add(app_, "end", "end a call", [this, print] {
+      return tell(options_, "/v1/calls/end?call_id=" + ctl::escaped(name_), print(ctl::print_end));
+    });
+    end->add_option("CALL-ID", name_, "media stops at once; the SIP server is told nothing")
+        ->required();
+  }
+
+  void add_doctor() {
+    CLI::App* const doctor =
+        add(app_, "doctor", "what is wrong with this node and its zone, and how to mend it",
+            [this] { return examine(options_, what_, socket_->count() > 0); });
+    what_.config_path = "/etc/turnpike/turnpike.toml";
+    doctor->add_option("--config", what_.config_path, "configuration file of this node")
+        ->capture_default_str();
+    doctor->add_option("--account", what_.account,
+                       "account that turnpiked runs under (default: as it runs, or as configured)");
+  }
+
+  CLI::App app_{"Shows what turnpiked is doing, and tells it what to do.", "turnpikectl"};
+  const CLI::Option* socket_ = nullptr;
+  std::vector<Command> commands_;
+  Options options_;
+  ListOptions list_;
+  std::string name_;
+  std::string level_;
+  bool check_ = false;
+  doctor::ExamineOptions what_;
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
   open_standard_descriptors();
-  Options options;
-  std::string name;
-  CLI::App app{"Shows what turnpiked is doing, and tells it to take calls or not.", "turnpikectl"};
-  const CLI::Option* socket =
-      app.add_option("--socket,--api", options.socket_path, "unix socket of the daemon's API")
-          ->capture_default_str();
-  app.add_flag("--json", options.json, "print the API's answer as it is");
-  app.set_version_flag("--version", "turnpikectl " TURNPIKE_VERSION);
-  app.require_subcommand(1);
-  app.fallthrough();
-  const CLI::App* status = app.add_subcommand("status", "calls, sessions, ports, drops");
-  const CLI::App* sessions = app.add_subcommand("sessions", "one line for each session");
-  const CLI::App* drain = app.add_subcommand("drain", "refuse new calls until `resume`");
-  const CLI::App* resume = app.add_subcommand("resume", "take new calls again");
-  const CLI::App* zone = app.add_subcommand("zone", "zones, peers, certificates, last errors");
-  CLI::App* session = app.add_subcommand("session", "figures of one session, by leg and stream");
-  session->add_option("ID", name, "as `turnpikectl sessions` shows it, or a call-id")->required();
-  CLI::App* tls = app.add_subcommand("tls", "what is encrypted, and how");
-  tls->require_subcommand(1);
-  const CLI::App* tls_connections = tls->add_subcommand(
-      "connections", "every TLS connection of turnpiked: peer, cipher, how it was verified");
-  doctor::ExamineOptions what;
-  what.config_path = "/etc/turnpike/turnpike.toml";
-  CLI::App* doctor =
-      app.add_subcommand("doctor", "what is wrong with this node and its zone, and how to mend it");
-  doctor->add_option("--config", what.config_path, "configuration file of this node")
-      ->capture_default_str();
-  doctor->add_option("--account", what.account,
-                     "account that turnpiked runs under (default: as it runs, or as configured)");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return finish(app.exit(error) == 0 ? kDone : kWrongUse);
-  }
-  if (status->parsed()) {
-    return finish(show(options, fetch(options, "/v1/status"), ctl::print_status));
-  }
-  if (sessions->parsed()) {
-    return finish(show(options, fetch(options, "/v1/sessions"), ctl::print_sessions));
-  }
-  if (drain->parsed() || resume->parsed()) {
-    const std::string path = drain->parsed() ? "/v1/drain" : "/v1/resume";
-    return finish(show(options, body_of(ctl::tell(options.socket_path, path)), ctl::print_status));
-  }
-  if (zone->parsed()) {
-    return finish(show(options, fetch(options, "/v1/zones"), ctl::print_zones));
-  }
-  if (tls_connections->parsed()) {
-    return finish(show(options, fetch(options, "/v1/tls/connections"), ctl::print_tls_connections));
-  }
-  if (doctor->parsed()) return finish(examine(options, what, socket->count() > 0));
-  return finish(show_sessions(options, name));
+  return finish(CommandLine().run(argc, argv));
 }

@@ -19,6 +19,10 @@ Result<std::string> print_tls_connections(const std::string& body);
 /// names each pass of a call "CALL-ID,PASS"; the Call-ID alone means all of them.
 Result<std::vector<std::string>> sessions_of_call(const std::string& body,
                                                   const std::string& call_id);
+/// What POST /v1/reload did or, with `check`, would do; also of one that was refused.
+Result<std::string> print_reload(const std::string& body, bool check);
+Result<std::string> print_log_level(const std::string& body);
+Result<std::string> print_end(const std::string& body);
 /// The reason in an answer that is no success.
 std::string print_failure(const std::string& body);
 

@@ -83,6 +83,16 @@ struct Repetition {
 
 }  // namespace
 
+std::string_view name_of(Level level) {
+  return kLevelNames[static_cast<std::size_t>(level)];
+}
+
+std::optional<Level> parse_level(std::string_view name) {
+  const auto found = std::find(kLevelNames.begin(), kLevelNames.end(), name);
+  if (found == kLevelNames.end()) return std::nullopt;
+  return static_cast<Level>(found - kLevelNames.begin());
+}
+
 std::string logfmt(std::string_view event, Fields fields) {
   std::string line = "event=";
   append_value(line, event);
@@ -167,12 +177,11 @@ void Log::write(Level level, std::string_view event, Fields fields) {
   if (level < state.options.level) return;
   std::uint64_t suppressed = 0;
   if (!state.admit(level, event, suppressed)) return;
-  const auto index = static_cast<std::size_t>(level);
   std::string line;
   // The journal keeps time and priority itself.
   if (state.options.target == Target::kStdout) line = "ts=" + timestamp() + " ";
   line += "level=";
-  line += kLevelNames[index];
+  line += name_of(level);
   line += ' ' + logfmt(event, fields);
   if (suppressed > 0) line += " suppressed=" + std::to_string(suppressed);
   ++state.counters.lines;
@@ -180,8 +189,16 @@ void Log::write(Level level, std::string_view event, Fields fields) {
     state.options.capture(level, line);
   } else {
     // The line is an argument, never a format string: it holds bytes from outside.
-    state.logger->log(kSpdlogLevels[index], "{}", line);
+    state.logger->log(kSpdlogLevels[static_cast<std::size_t>(level)], "{}", line);
   }
+}
+
+void Log::set_level(Level level) {
+  state_->options.level = level;
+}
+
+Level Log::level() const {
+  return state_->options.level;
 }
 
 Log::Counters Log::counters() const {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -45,6 +46,11 @@ class Field {
 };
 using Fields = std::initializer_list<Field>;
 
+/// "debug", "info", "warning", "error".
+std::string_view name_of(Level level);
+/// Unset: there is no such level.
+std::optional<Level> parse_level(std::string_view name);
+
 constexpr std::size_t kValueBytesMax = 512;
 
 /// "event=call_end call_id=abc@host reason=\"no media\"": control bytes and anything that is not
@@ -77,6 +83,9 @@ class Log {
   }
   void error(std::string_view event, Fields fields = {}) { write(Level::kError, event, fields); }
   void write(Level level, std::string_view event, Fields fields);
+
+  void set_level(Level level);
+  Level level() const;
 
   struct Counters {
     std::uint64_t lines = 0;       ///< handed to the writer

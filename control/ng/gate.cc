@@ -70,20 +70,26 @@ struct Gate::Clients : std::enable_shared_from_this<Gate::Clients> {
 };
 
 Gate::Gate(GateRules rules, MessageLimits limits, Dispatcher& dispatcher)
-    : is_client_(std::move(rules.is_client)),
-      has_token_(!rules.token.empty()),
-      limits_(limits),
-      dispatcher_(dispatcher),
-      clients_(std::make_shared<Clients>()) {
+    : limits_(limits), dispatcher_(dispatcher), clients_(std::make_shared<Clients>()) {
   if (::getrandom(digest_key_.data(), digest_key_.size(), 0) !=
       static_cast<ssize_t>(digest_key_.size())) {
     std::abort();  // never with 256 bytes or less, says getrandom(2)
   }
-  if (has_token_) token_digest_ = digest_of(rules.token);
-  explicit_bzero(rules.token.data(), rules.token.size());
+  set_token(std::move(rules.token));
+  set_rules(std::move(rules));
+}
+
+void Gate::set_rules(GateRules rules) {
+  is_client_ = std::move(rules.is_client);
   clients_->in_work_max = rules.requests_in_work_max;
   clients_->clients_max = rules.clients_max;
   clients_->per_request = Nanoseconds{Seconds{1}} / std::max(1U, rules.requests_per_second_max);
+}
+
+void Gate::set_token(std::string token) {
+  has_token_ = !token.empty();
+  if (has_token_) token_digest_ = digest_of(token);
+  explicit_bzero(token.data(), token.size());
 }
 
 Gate::Digest Gate::digest_of(std::string_view token) const {

@@ -48,6 +48,11 @@ class Gate {
   /// `dispatcher` outlives this.
   Gate(GateRules rules, MessageLimits limits, Dispatcher& dispatcher);
 
+  /// Other rules for what comes from now on; the token stays.
+  void set_rules(GateRules rules);
+  /// Another token, whose text is wiped. Connections that were let in stay.
+  void set_token(std::string token);
+
   /// Whether the address may connect. A refusal is counted.
   bool admits(const IpAddress& client);
   /// Whether this is "Bearer" (in any case), a space and the token, compared in constant time.

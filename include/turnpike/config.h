@@ -16,6 +16,7 @@ namespace turnpike {
 struct InterfaceAddress {
   IpAddress local;
   IpAddress advertised;  ///< equals `local` unless there is a NAT in front of us
+  bool operator==(const InterfaceAddress&) const = default;
 };
 
 /// A named network side: "outside", "inside", more. Several addresses of one family extend the
@@ -23,6 +24,7 @@ struct InterfaceAddress {
 struct Interface {
   std::string name;
   std::vector<InterfaceAddress> addresses;
+  bool operator==(const Interface&) const = default;
 };
 
 /// Port pairs that are kept bound ahead of need, for each local address.
@@ -63,6 +65,16 @@ struct RelayConfig {
 
   /// Unix socket of the holder that keeps sockets and state over a restart; empty = none.
   std::string holder_socket;
+};
+
+/// What of RelayConfig may change while sessions are up.
+struct RelayTuning {
+  std::vector<Interface> interfaces;  ///< as at start but for what is advertised
+  std::uint32_t streams_per_leg_max = 8;
+  Seconds media_timeout{60};
+  Seconds keepalive_interval{15};
+  unsigned busy_max_percent = 90;
+  bool operator==(const RelayTuning&) const = default;
 };
 
 }  // namespace turnpike

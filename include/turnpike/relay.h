@@ -121,6 +121,10 @@ class Relay {
   /// session is unknown or its shard does not keep up: no event will come.
   virtual bool query_session(SessionId id, std::uint64_t token) = 0;
 
+  /// Puts other values into force: advertised addresses and the number of streams for what comes,
+  /// timeouts for sessions that are up as well, from their next check on (kQualityInterval).
+  virtual void retune(const RelayTuning& tuning) { static_cast<void>(tuning); }
+
   /// What was asked for above reaches the shards at the latest when this is called: once for all
   /// that came in together, before waiting for more. poll_events and on_tick do it too.
   virtual void flush() {}

@@ -64,6 +64,8 @@ class Engine {
   Engine(Arena& arena, const EngineLimits& limits, ShardCounters& counters);
 
   // Commands, in the order in which control gave them.
+  /// Everything but the library of the ciphers, which stays.
+  void set_limits(const EngineLimits& limits) { limits_ = limits; }
   void open(const SocketTag& id, MediaKind kind,
             const std::array<std::array<SocketAddress, 2>, 2>& local, Instant now,
             const std::array<std::array<SocketAddress, 2>, 2>& other_local = {});

@@ -34,7 +34,17 @@ class EndpointsTest : public testing::Test {
                         [this](bool drain, const Request&) {
                           draining_ = drain;
                           return !ends_;
-                        }}) {
+                        },
+                    .reload =
+                        [this](bool check, const Request&) {
+                          checks_ += check ? 1 : 0;
+                          return report_;
+                        },
+                    .log_level = [](const std::string& level, const Request&) -> std::string {
+                      return level.empty() || level == "debug" ? "debug" : "";
+                    },
+                    .end_call = [](const std::string& call_id,
+                                   const Request&) { return call_id == "known"; }}) {
     call::CallSummary call;
     call.call_id = "abc\xff\x01@host";
     call.from_tag = "from";
@@ -50,6 +60,13 @@ class EndpointsTest : public testing::Test {
   Response get(const std::string& path, Door door = Door::kUnix) {
     Response answer{0, "", ""};
     endpoints_.handle({door, path}, [&answer](Response response) { answer = std::move(response); });
+    return answer;
+  }
+
+  Response post(const std::string& path, std::map<std::string, std::string> query) {
+    Response answer{0, "", ""};
+    endpoints_.handle({Door::kUnix, path, Method::kPost, std::move(query)},
+                      [&answer](Response response) { answer = std::move(response); });
     return answer;
   }
 
@@ -74,6 +91,8 @@ class EndpointsTest : public testing::Test {
   Instant now_{Seconds{1000}};
   bool draining_ = false;
   bool ends_ = false;
+  int checks_ = 0;
+  ReloadReport report_;
   FakeRelay relay_;
   FakeCalls calls_;
   Endpoints endpoints_;
@@ -86,6 +105,35 @@ TEST_F(EndpointsTest, zones_are_served_through_the_unix_socket_only) {
   EXPECT_EQ(json::parse(got.body).at("zones").size(), 0U);
   endpoints_.handle({Door::kTcp, "/v1/zones"}, [&got](Response response) { got = response; });
   EXPECT_EQ(got.status, 403U);
+}
+
+TEST_F(EndpointsTest, a_reload_answers_with_changes_or_mistakes) {
+  report_.applied = true;
+  report_.changes = {{"media.calls_max", "hot", "5", "7"}};
+  const Response done = post("/v1/reload", {});
+  EXPECT_EQ(done.status, 200u);
+  const json change = json::parse(done.body).at("changes").at(0);
+  EXPECT_EQ(change,
+            (json{{"key", "media.calls_max"}, {"effect", "hot"}, {"from", "5"}, {"to", "7"}}));
+  EXPECT_EQ(checks_, 0);
+  report_ = {};
+  report_.mistakes = {"f:3: no"};
+  const Response refused = post("/v1/reload", {{"check", "true"}});
+  EXPECT_EQ(refused.status, 409u);
+  EXPECT_EQ(json::parse(refused.body).at("mistakes").at(0), "f:3: no");
+  EXPECT_EQ(checks_, 1);
+  EXPECT_EQ(post("/v1/reload", {{"check", "perhaps"}}).status, 400u);
+  EXPECT_EQ(post("/v1/reload", {{"chekc", "true"}}).status, 400u) << "a typing error applies it";
+}
+
+TEST_F(EndpointsTest, log_level_and_end_of_a_call_are_asked_for_in_the_query) {
+  EXPECT_EQ(json::parse(post("/v1/log-level", {}).body).at("level"), "debug");
+  EXPECT_EQ(post("/v1/log-level", {{"level", "debug"}}).status, 200u);
+  EXPECT_EQ(post("/v1/log-level", {{"level", "loud"}}).status, 400u);
+  EXPECT_EQ(post("/v1/calls/end", {{"call_id", "known"}}).status, 200u);
+  EXPECT_EQ(post("/v1/calls/end", {{"call_id", "other"}}).status, 404u);
+  EXPECT_EQ(post("/v1/calls/end", {}).status, 400u);
+  EXPECT_EQ(get("/v1/calls/end").status, 404u) << "GET changes nothing";
 }
 
 TEST_F(EndpointsTest, health_and_readiness) {

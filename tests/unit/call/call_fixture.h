@@ -88,10 +88,12 @@ class CallTest : public testing::Test {
       log_.push_back(summary.call_id + ": " + what);
     };
     environment.ended = [this](const CallSummary& summary, const std::string& why,
-                               const std::vector<SessionStats>& stats, const auto& verdicts) {
+                               const std::map<SessionId, SessionStats>& stats,
+                               const auto& verdicts) {
       log_.push_back(summary.call_id + ": ended: " + why);
       ended_.push_back(summary);
-      ended_stats_ = stats;
+      ended_stats_.clear();
+      for (const auto& [id, figures] : stats) ended_stats_.push_back(figures);
       ended_verdicts_ = verdicts;
     };
     environment.silent = [this](const CallSummary&, const SessionSummary& session, Side side,

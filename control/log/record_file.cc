@@ -1,0 +1,226 @@
+#include "control/log/record_file.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace turnpike::log {
+namespace {
+
+constexpr std::chrono::seconds kLastWordsMax{1};
+constexpr mode_t kMode = 0640;  // who was called when is nobody else's business
+
+/// The file itself, on the writer's thread.
+class Writer {
+ public:
+  ~Writer() { close(); }
+
+  void set(RecordFileOptions options) {
+    close();
+    options_ = std::move(options);
+  }
+
+  /// "" or why the line is not in the file.
+  std::string add(const std::string& line, std::uint64_t& rotations) {
+    if (fd_ < 0) {
+      if (std::string why = open(); !why.empty()) return why;
+    }
+    if (bytes_ != 0 && bytes_ + line.size() > options_.file_bytes_max) {
+      if (std::string why = rotate(); !why.empty()) return why;
+      ++rotations;
+      if (std::string why = open(); !why.empty()) return why;
+    }
+    const ssize_t written = ::write(fd_, line.data(), line.size());
+    if (written == static_cast<ssize_t>(line.size())) {
+      bytes_ += line.size();
+      return {};
+    }
+    std::string why = reason("write", written < 0 ? errno : ENOSPC);
+    if (written > 0 && ::ftruncate(fd_, static_cast<off_t>(bytes_)) != 0) close();
+    return why;
+  }
+
+ private:
+  std::string reason(const char* what, int error) const {
+    return std::string("cannot ") + what + " " + options_.path + ": " + std::strerror(error);
+  }
+
+  void close() {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = -1;
+  }
+
+  std::string open() {
+    constexpr int kFlags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
+    fd_ = ::open(options_.path.c_str(), kFlags);
+    if (fd_ < 0 && errno == ENOENT) {
+      fd_ = ::open(options_.path.c_str(), kFlags | O_CREAT | O_EXCL, 0600);
+      if (fd_ >= 0) static_cast<void>(::fchmod(fd_, kMode));  // whatever the umask is
+    }
+    if (fd_ < 0) return reason("open", errno);
+    struct stat status {};
+    if (::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
+      close();
+      return options_.path + " is no file";
+    }
+    bytes_ = static_cast<std::uint64_t>(status.st_size);
+    return cut_half_a_line();
+  }
+
+  std::string cut_half_a_line() {
+    std::uint64_t whole = bytes_;
+    std::array<char, 4096> tail{};
+    while (whole > 0) {
+      const std::uint64_t begin = whole - std::min<std::uint64_t>(whole, tail.size());
+      const ssize_t got = ::pread(fd_, tail.data(), whole - begin, static_cast<off_t>(begin));
+      if (got != static_cast<ssize_t>(whole - begin)) break;
+      const auto* const end =
+          static_cast<const char*>(::memrchr(tail.data(), '\n', static_cast<std::size_t>(got)));
+      whole = end == nullptr ? begin : begin + static_cast<std::uint64_t>(end - tail.data()) + 1;
+      if (end != nullptr) break;
+    }
+    if (whole == bytes_) return {};
+    if (::ftruncate(fd_, static_cast<off_t>(whole)) != 0) {
+      const int error = errno;
+      close();
+      return reason("cut half a line off", error);
+    }
+    bytes_ = whole;
+    return {};
+  }
+
+  /// The oldest file goes, each other one is one older. Without room for a second one the file
+  /// begins anew.
+  std::string rotate() {
+    close();
+    const auto name = [this](std::uint32_t n) {
+      return n == 0 ? options_.path : options_.path + "." + std::to_string(n);
+    };
+    if (options_.files_max <= 1) {
+      return ::unlink(options_.path.c_str()) == 0 ? "" : reason("remove", errno);
+    }
+    for (std::uint32_t n = options_.files_max - 1; n > 0; --n) {
+      if (::rename(name(n - 1).c_str(), name(n).c_str()) != 0 && errno != ENOENT) {
+        return reason("rotate", errno);
+      }
+    }
+    return {};
+  }
+
+  RecordFileOptions options_;
+  int fd_ = -1;
+  std::uint64_t bytes_ = 0;
+};
+
+}  // namespace
+
+struct RecordFile::State {
+  struct Item {
+    std::string line;
+    std::optional<RecordFileOptions> options{};
+  };
+
+  mutable std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<Item> queue;
+  bool ending = false;
+  bool ended = false;
+  Counters counters;
+  std::string trouble;
+
+  void push(Item item) {
+    {
+      const std::lock_guard lock(mutex);
+      queue.push_back(std::move(item));
+    }
+    changed.notify_all();
+  }
+
+  void run() {
+    Writer writer;
+    std::unique_lock lock(mutex);
+    for (;;) {
+      changed.wait(lock, [this] { return ending || !queue.empty(); });
+      if (queue.empty()) break;
+      Item item = std::move(queue.front());
+      queue.pop_front();
+      lock.unlock();
+      std::uint64_t rotations = 0;
+      std::string why;
+      if (item.options) {
+        writer.set(std::move(*item.options));
+      } else {
+        why = writer.add(item.line, rotations);
+      }
+      lock.lock();
+      counters.rotations += rotations;
+      if (item.options) continue;
+      ++(why.empty() ? counters.written : counters.lost);
+      trouble = std::move(why);
+    }
+    ended = true;
+    changed.notify_all();
+  }
+};
+
+RecordFile::RecordFile(RecordFileOptions options) : state_(std::make_shared<State>()) {
+  reopen(std::move(options));
+  std::thread([state = state_] {
+    // Past RLIMIT_FSIZE write(2) gives EFBIG only to whom the signal does not kill.
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    state->run();
+  }).detach();
+}
+
+RecordFile::~RecordFile() {
+  std::unique_lock lock(state_->mutex);
+  state_->ending = true;
+  state_->changed.notify_all();
+  state_->changed.wait_for(lock, kLastWordsMax, [this] { return state_->ended; });
+}
+
+void RecordFile::write(std::string line) {
+  line += '\n';
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->queue.size() >= kQueueLines) {
+      ++state_->counters.lost;
+      state_->trouble = "the disk does not keep up";
+      return;
+    }
+  }
+  state_->push({std::move(line), std::nullopt});
+}
+
+void RecordFile::reopen(RecordFileOptions options) {
+  state_->push({{}, std::move(options)});
+}
+
+RecordFile::Counters RecordFile::counters() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->counters;
+}
+
+std::string RecordFile::trouble() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->trouble;
+}
+
+}  // namespace turnpike::log

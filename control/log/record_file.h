@@ -1,0 +1,54 @@
+// A file of lines that grows by whole lines only, with rotation by size and a bounded number of
+// files, written by a thread of its own. Is not: what a line says.
+//
+// The file is PATH, older ones are PATH.1 (the newest of them), PATH.2, … A line that cannot be
+// written whole is taken back, lost and counted; the next one is tried anew. What a process that
+// was killed left half written is cut off when the file is opened again.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace turnpike::log {
+
+struct RecordFileOptions {
+  std::string path;  ///< empty: nothing is written
+  std::uint64_t file_bytes_max = std::uint64_t{64} << 20;
+  std::uint32_t files_max = 10;  ///< with the one that is written; 1: older lines are thrown away
+  bool operator==(const RecordFileOptions&) const = default;
+};
+
+class RecordFile {
+ public:
+  /// Lines that wait for the disk; more are lost.
+  static constexpr std::size_t kQueueLines = 16384;
+
+  /// Starts the thread; the file is opened by it.
+  explicit RecordFile(RecordFileOptions options);
+  ~RecordFile();  ///< writes what is queued, for a second at most
+  RecordFile(const RecordFile&) = delete;
+  RecordFile& operator=(const RecordFile&) = delete;
+
+  /// Queues a line without its end; never waits for the disk.
+  void write(std::string line);
+  /// Closes the file and opens the one that `options` names, after what is queued so far: for a
+  /// reload, and when somebody else has moved the file away.
+  void reopen(RecordFileOptions options);
+
+  struct Counters {
+    std::uint64_t written = 0;    ///< lines
+    std::uint64_t lost = 0;       ///< lines: no room on the disk or in the queue
+    std::uint64_t rotations = 0;  ///< files that were full
+  };
+  Counters counters() const;
+  /// Why the last line could not be written, "" when it could.
+  std::string trouble() const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;  // the thread's too: it may be left behind, stuck in the disk
+};
+
+}  // namespace turnpike::log

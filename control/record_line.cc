@@ -1,0 +1,152 @@
+#include "control/record_line.h"
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "control/api/endpoints.h"
+
+namespace turnpike {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double rounded(double value) {
+  return std::round(value * 1000) / 1000;
+}
+
+/// RFC 3339, UTC, milliseconds; null when it never was.
+Json date_of(Instant when, const CallEnd& end) {
+  if (when == Instant{}) return nullptr;
+  const auto ago = std::chrono::duration_cast<std::chrono::milliseconds>(end.now - when);
+  const auto date = end.date - ago;
+  const auto since =
+      std::chrono::duration_cast<std::chrono::milliseconds>(date.time_since_epoch()).count();
+  const std::time_t seconds = since / 1000;
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
+                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
+                     since % 1000);
+}
+
+Json address_of(const SocketAddress& address) {
+  return address.is_set() ? Json(to_string(address)) : Json();
+}
+
+double seconds_since(Instant when, Instant now) {
+  if (when == Instant{}) return 0;
+  const auto milliseconds = std::chrono::duration_cast<Milliseconds>(now - when).count();
+  return static_cast<double>(milliseconds) / 1000;
+}
+
+/// Lowest and highest are of the samples with the lowest and the highest MOS.
+Json range(const StreamQuality& quality, double (*read)(const QualitySample&)) {
+  return {{"average", rounded(read(quality.average))},
+          {"at_lowest_mos", rounded(read(quality.lowest))},
+          {"at_highest_mos", rounded(read(quality.highest))}};
+}
+
+Json quality_of(const StreamQuality& quality) {
+  if (quality.samples == 0) return nullptr;
+  const auto mos = [](const QualitySample& one) { return one.mos_hundredths / 100.0; };
+  Json json{{"samples", quality.samples},
+            {"mos",
+             {{"average", rounded(mos(quality.average))},
+              {"lowest", rounded(mos(quality.lowest))},
+              {"highest", rounded(mos(quality.highest))}}}};
+  json["loss_percent"] =
+      range(quality, [](const QualitySample& one) { return one.loss_hundredths / 100.0; });
+  json["jitter_ms"] =
+      range(quality, [](const QualitySample& one) { return one.jitter_us / 1000.0; });
+  json["round_trip_ms"] = nullptr;
+  if (quality.average.round_trip_us != 0) {
+    json["round_trip_ms"] =
+        range(quality, [](const QualitySample& one) { return one.round_trip_us / 1000.0; });
+  }
+  return json;
+}
+
+Json streams_of(const LegStats& leg) {
+  Json streams = Json::array();
+  const std::size_t count = std::min<std::size_t>(leg.stream_count, leg.streams.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    const StreamStats& stream = leg.streams[i];
+    const double rate = leg.clock_rate_hz == 0 ? 8000.0 : leg.clock_rate_hz;
+    streams.push_back({{"ssrc", stream.ssrc},
+                       {"payload_type", stream.payload_type},
+                       {"packets", stream.packets},
+                       {"bytes", stream.bytes},
+                       {"packets_lost", stream.packets_lost},
+                       {"jitter_ms", rounded(stream.jitter * 1000.0 / rate)},
+                       {"quality", quality_of(stream.quality)}});
+  }
+  return streams;
+}
+
+Json leg_of(const call::LegSummary& summary, const LegStats& leg) {
+  const SrtpSuite suite =
+      leg.transport.suite != SrtpSuite::kNone ? leg.transport.suite : summary.suite;
+  const bool selected = leg.transport.pair_count != 0 && leg.transport.pairs[0].selected;
+  Json drops = Json::object();
+  for (std::size_t i = 0; i < leg.drops.size(); ++i) {
+    if (leg.drops[i] != 0) drops[kDropReasons[i].label] = leg.drops[i];
+  }
+  return {{"interface", summary.interface},
+          {"local", address_of(summary.local)},
+          {"remote", address_of(selected ? leg.transport.pairs[0].remote : summary.remote)},
+          {"keying", summary.keying},
+          {"suite", info_of(suite).name},
+          {"packets_received", leg.packets_received},
+          {"bytes_received", leg.bytes_received},
+          {"rtcp_received", leg.rtcp_received},
+          {"packets_sent", leg.packets_sent},
+          {"bytes_sent", leg.bytes_sent},
+          {"rtcp_sent", leg.rtcp_sent},
+          {"source_moves", leg.source_moves},
+          {"round_trip_ms",
+           leg.round_trip_us == 0 ? Json() : Json(rounded(leg.round_trip_us / 1000.0))},
+          {"drops", std::move(drops)},
+          {"streams", streams_of(leg)}};
+}
+
+Json sessions_of(const CallEnd& end) {
+  Json sessions = Json::array();
+  for (const call::SessionSummary& session : end.call.sessions) {
+    Json json{{"id", api::to_string(session.id)}, {"kind", session.kind}, {"legs", nullptr}};
+    if (const auto found = end.stats.find(session.id); found != end.stats.end()) {
+      const auto& legs = found->second.legs;
+      json["legs"] = {{"a", leg_of(session.legs[0], legs[0])},
+                      {"b", leg_of(session.legs[1], legs[1])}};
+    }
+    sessions.push_back(std::move(json));
+  }
+  return sessions;
+}
+
+}  // namespace
+
+std::string call_record(const CallEnd& end) {
+  const call::CallSummary& call = end.call;
+  const Json record{{"version", kCallRecordVersion},
+                    {"node", end.node},
+                    {"call_id", call.call_id},
+                    {"from_tag", call.from_tag},
+                    {"to_tag", call.to_tag},
+                    {"started", date_of(call.created, end)},
+                    {"answered", date_of(call.answered_at, end)},
+                    {"ended", date_of(end.now, end)},
+                    {"seconds", seconds_since(call.created, end.now)},
+                    {"answered_seconds", seconds_since(call.answered_at, end.now)},
+                    {"why", end.why},
+                    {"verdict_a", end.verdicts[0].info().id},
+                    {"verdict_b", end.verdicts[1].info().id},
+                    {"sessions", sessions_of(end)}};
+  // What a remote end named may be no UTF-8: replaced, never thrown.
+  return record.dump(-1, ' ', true, Json::error_handler_t::replace);
+}
+
+}  // namespace turnpike

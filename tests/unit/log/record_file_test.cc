@@ -1,0 +1,165 @@
+// The file of records: whole lines, rotation, a full disk, somebody who moves the file away.
+#include "control/log/record_file.h"
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace turnpike::log {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class Records : public testing::Test {
+ protected:
+  Records() { std::filesystem::create_directory(folder_); }
+  ~Records() override { std::filesystem::remove_all(folder_); }
+
+  std::string path(int n = 0) const {
+    return folder_ + "/calls" + (n == 0 ? "" : "." + std::to_string(n));
+  }
+  RecordFileOptions options(std::uint64_t bytes = 1 << 20, std::uint32_t files = 3) const {
+    return {path(), bytes, files};
+  }
+  static std::vector<std::string> lines(const std::string& path) {
+    std::ifstream file(path);
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(file, line);) lines.push_back(line);
+    return lines;
+  }
+  static bool settled(const RecordFile& file, std::uint64_t lines) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (std::chrono::steady_clock::now() < deadline) {
+      const auto counters = file.counters();
+      if (counters.written + counters.lost == lines) return true;
+      std::this_thread::yield();
+    }
+    return false;
+  }
+
+  const std::string folder_ = testing::TempDir() + "records_" + std::to_string(::getpid()) + "_" +
+                              testing::UnitTest::GetInstance()->current_test_info()->name();
+};
+
+TEST_F(Records, lines_are_appended_and_the_end_waits_for_them) {
+  std::ofstream(path()) << "before\n";
+  {
+    RecordFile file(options());
+    file.write("one");
+    file.write("two");
+  }
+  EXPECT_THAT(lines(path()), ElementsAre("before", "one", "two"));
+}
+
+TEST_F(Records, a_new_file_is_its_groups_to_read_whatever_the_umask) {
+  for (const mode_t mask : {mode_t{0}, mode_t{077}}) {
+    const mode_t before = umask(mask);
+    { RecordFile(options()).write("one"); }
+    umask(before);
+    EXPECT_EQ(std::filesystem::status(path()).permissions(), std::filesystem::perms{0640});
+    std::filesystem::remove(path());
+  }
+}
+
+TEST_F(Records, a_full_file_is_rotated_and_the_oldest_goes) {
+  {
+    RecordFile file(options(10, 3));
+    for (const char* line : {"aaaa", "bbbb", "cccc", "dddd", "eeee", "ffff", "gggg"}) {
+      file.write(line);
+    }
+    ASSERT_TRUE(settled(file, 7));
+    EXPECT_EQ(file.counters().rotations, 3u);
+    EXPECT_EQ(file.counters().lost, 0u);
+  }
+  EXPECT_THAT(lines(path()), ElementsAre("gggg"));
+  EXPECT_THAT(lines(path(1)), ElementsAre("eeee", "ffff"));
+  EXPECT_THAT(lines(path(2)), ElementsAre("cccc", "dddd"));
+  EXPECT_FALSE(std::filesystem::exists(path(3)));
+}
+
+TEST_F(Records, one_file_alone_begins_anew) {
+  {
+    RecordFile file(options(10, 1));
+    for (const char* line : {"aaaa", "bbbb", "cccc"}) file.write(line);
+  }
+  EXPECT_THAT(lines(path()), ElementsAre("cccc"));
+  EXPECT_FALSE(std::filesystem::exists(path(1)));
+}
+
+TEST_F(Records, half_a_line_of_a_killed_process_is_cut_off) {
+  std::ofstream(path()) << "whole\n" << std::string(10000, 'x');
+  { RecordFile(options()).write("next"); }
+  EXPECT_THAT(lines(path()), ElementsAre("whole", "next"));
+  std::ofstream(path()) << std::string(10000, 'x');
+  { RecordFile(options()).write("only"); }
+  EXPECT_THAT(lines(path()), ElementsAre("only"));
+}
+
+TEST_F(Records, a_full_disk_loses_whole_lines_and_says_why) {
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  RecordFile file(options());
+  file.write("first");
+  ASSERT_TRUE(settled(file, 1));
+  rlimit small{10, before.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &small);
+  file.write("much too long for what is left");
+  ASSERT_TRUE(settled(file, 2));
+  setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_EQ(file.counters().lost, 1u);
+  EXPECT_THAT(file.trouble(), HasSubstr("cannot write " + path()));
+  EXPECT_THAT(lines(path()), ElementsAre("first")) << "no half a line stays";
+  file.write("there is room again");
+  ASSERT_TRUE(settled(file, 3));
+  EXPECT_EQ(file.trouble(), "");
+  EXPECT_THAT(lines(path()), ElementsAre("first", "there is room again"));
+}
+
+TEST_F(Records, what_is_no_file_or_has_no_folder_is_told_and_tried_anew) {
+  RecordFile file({folder_ + "/none/calls", 1 << 20, 3});
+  file.write("lost");
+  ASSERT_TRUE(settled(file, 1));
+  EXPECT_THAT(file.trouble(), HasSubstr("No such file"));
+  std::filesystem::create_directory(folder_ + "/none");
+  file.write("written");
+  ASSERT_TRUE(settled(file, 2));
+  EXPECT_EQ(file.trouble(), "");
+  file.reopen({"/dev/null", 1 << 20, 3});
+  file.write("lost");
+  ASSERT_TRUE(settled(file, 3));
+  EXPECT_EQ(file.trouble(), "/dev/null is no file");
+}
+
+TEST_F(Records, a_file_that_was_moved_away_is_opened_anew) {
+  RecordFile file(options());
+  file.write("old");
+  ASSERT_TRUE(settled(file, 1));
+  std::filesystem::rename(path(), path(9));
+  file.write("follows it");
+  file.reopen(options());
+  file.write("new");
+  ASSERT_TRUE(settled(file, 3));
+  EXPECT_THAT(lines(path(9)), ElementsAre("old", "follows it"));
+  EXPECT_THAT(lines(path()), ElementsAre("new"));
+}
+
+TEST_F(Records, the_queue_is_bounded_and_nobody_waits) {
+  ASSERT_EQ(mkfifo(path().c_str(), 0600), 0);
+  RecordFile file(options());  // opening a pipe without a reader would wait; it is no file
+  for (std::size_t i = 0; i < RecordFile::kQueueLines + 100; ++i) file.write("line");
+  ASSERT_TRUE(settled(file, RecordFile::kQueueLines + 100));
+  EXPECT_EQ(file.counters().written, 0u);
+}
+
+}  // namespace
+}  // namespace turnpike::log
