@@ -1,0 +1,212 @@
+// TURN and STUN (RFC 8656, RFC 8489) as control sees it: what the server may do, for whom, and what
+// it has done. Plain values; control makes them from the configuration.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "turnpike/address.h"
+#include "turnpike/stats.h"
+#include "turnpike/time.h"
+
+namespace turnpike::turn {
+
+/// A prefix of addresses. `length`: 0-32 of IPv4, 0-128 of IPv6.
+struct Prefix {
+  IpAddress ip;
+  std::uint8_t length = 0;
+};
+
+/// Which peers a client may be relayed to (docs/security.md, T1-T9). Special-purpose addresses and
+/// our own are refused unless `allowed` names them; loopback, unspecified and multicast always are.
+struct PeerRules {
+  std::vector<Prefix> allowed;    ///< opened although special-purpose
+  std::vector<Prefix> denied;     ///< closed although public; wins over `allowed`
+  bool only_allowed = false;      ///< allow-list mode: nothing but `allowed`
+  std::uint16_t port_min = 1024;  ///< lower peer ports are refused
+};
+
+/// What one user, and one allocation, may take. 0 = no limit of ours.
+struct Quotas {
+  std::uint32_t allocations_per_user = 10;
+  std::uint32_t allocations = 0;            ///< of the whole realm
+  std::uint32_t new_peers_per_minute = 60;  ///< permissions to new addresses, per allocation
+  std::uint64_t bytes_per_second = 0;       ///< per allocation and direction
+};
+
+/// Long-term keys of one user (RFC 8489 section 9.2.2, 18.5.1). Secret.
+struct UserKeys {
+  std::array<std::uint8_t, 16> md5{};
+  std::array<std::uint8_t, 32> sha256{};
+};
+
+/// A secret shared with who hands out time-limited credentials: the username is
+/// "EXPIRY[:anything]" in Unix seconds, the password base64(HMAC(secret, username)).
+struct SharedSecret {
+  std::string id;       ///< for people and metrics; not secret
+  std::string secret;   ///< 16-256 bytes
+  bool sha256 = false;  ///< HMAC-SHA-256 instead of HMAC-SHA1
+};
+
+/// One tenant: who may ask, for what.
+struct Realm {
+  std::string name;  ///< 1-127 bytes of UTF-8 (RFC 8489 section 14.9)
+  std::unordered_map<std::string, UserKeys> users;
+  std::vector<SharedSecret> secrets;  ///< any of them; the first is the newest
+  PeerRules peers;
+  Quotas quotas;
+};
+
+/// Immutable once given to the relay; a reload gives another one.
+struct Settings {
+  std::vector<Realm> realms;  ///< the first is that of clients that name none
+  Seconds lifetime_default{600};
+  Seconds lifetime_max{3600};
+  Seconds allocation_age_max{0};  ///< Refresh beyond it is refused; 0 = never
+  Seconds nonce_lifetime{1800};
+  bool strict_expiry = false;  ///< an allocation ends with its time-limited credential
+  bool draining = false;       ///< new Allocates are answered 300 or 486; live ones go on
+  SocketAddress alternate;     ///< ALTERNATE-SERVER while draining; unset: none
+  std::string software;        ///< in success responses; empty: no SOFTWARE
+};
+
+/// A local address at which relayed transport addresses are made, and what peers see instead.
+struct RelayAddress {
+  IpAddress local;
+  IpAddress advertised;
+};
+
+enum class ListenerTransport : std::uint8_t { kUdp, kTcp, kTls, kDtls };
+
+struct Listener {
+  ListenerTransport transport = ListenerTransport::kUdp;
+  SocketAddress local;
+};
+
+/// What does not change while the relay runs. No listeners: no TURN.
+struct Config {
+  std::vector<Listener> listeners;
+  std::vector<RelayAddress> relay_addresses;
+  std::uint16_t port_min = 24000;
+  std::uint16_t port_max = 29999;
+  Seconds port_quarantine{5};
+  std::uint32_t allocations_max = 4000;  ///< of the whole relay
+  std::uint32_t permissions_max = 32;    ///< of one allocation; channels count as well
+};
+
+// name, metric label, meaning: why a request was refused, with the error code that says so
+#define TURNPIKE_TURN_REFUSALS(X)                                                              \
+  X(kUnauthenticated, "unauthenticated", "no credentials: 401 with realm and nonce")           \
+  X(kBadCredentials, "bad_credentials", "unknown user, or MESSAGE-INTEGRITY is wrong: 401")    \
+  X(kExpiredCredentials, "expired_credentials", "time-limited username is over: 401")          \
+  X(kStaleNonce, "stale_nonce", "nonce is old, or of another address: 438")                    \
+  X(kBidDown, "bid_down", "password algorithms were tampered with: 400")                       \
+  X(kBadRequest, "bad_request", "an attribute is missing or malformed: 400")                   \
+  X(kUnknownAttribute, "unknown_attribute", "an attribute must be understood and is not: 420") \
+  X(kWrongCredentials, "wrong_credentials", "allocation belongs to another user: 441")         \
+  X(kMismatch, "allocation_mismatch", "5-tuple has an allocation, or has none: 437")           \
+  X(kUnsupportedTransport, "unsupported_transport", "REQUESTED-TRANSPORT is not ours: 442")    \
+  X(kFamily, "address_family", "address family not supported: 440")                            \
+  X(kFamilyMismatch, "family_mismatch", "peer is of another address family: 443")              \
+  X(kPeerDenied, "peer_denied", "peer address is forbidden: 403")                              \
+  X(kPeerRate, "peer_rate", "too many new peers: 486")                                         \
+  X(kQuota, "quota", "the user or the realm has its maximum of allocations: 486")              \
+  X(kCapacity, "capacity", "no relayed address, slot or permission is left: 508")              \
+  X(kDraining, "draining", "server drains: 300 or 486")                                        \
+  X(kSourceRate, "source_rate", "too many unauthenticated requests of one source: no answer")
+
+enum class Refusal : std::uint8_t {
+#define X(name, label, help) name,
+  TURNPIKE_TURN_REFUSALS(X)
+#undef X
+      kCount
+};
+constexpr std::size_t kRefusalCount = static_cast<std::size_t>(Refusal::kCount);
+
+// name, metric label, meaning: why data was not relayed
+#define TURNPIKE_TURN_DROPS(X)                                                            \
+  X(kMalformed, "malformed", "no STUN message and no ChannelData")                        \
+  X(kNoAllocation, "no_allocation", "data or indication on a 5-tuple without allocation") \
+  X(kNoPermission, "no_permission", "peer without permission, in either direction")       \
+  X(kNoChannel, "no_channel", "channel number that is not bound")                         \
+  X(kPeerForbidden, "peer_forbidden", "peer address that the rules forbid")               \
+  X(kRate, "rate", "allocation is over its byte rate")                                    \
+  X(kTooLong, "too_long", "does not fit a datagram with its header")                      \
+  X(kBlocked, "send_blocked", "socket buffer full")                                       \
+  X(kFailed, "send_failed", "kernel refused the send")                                    \
+  X(kUnknownMessage, "unknown_message", "STUN class or method that a server does not take")
+
+enum class Drop : std::uint8_t {
+#define X(name, label, help) name,
+  TURNPIKE_TURN_DROPS(X)
+#undef X
+      kCount
+};
+constexpr std::size_t kDropCount = static_cast<std::size_t>(Drop::kCount);
+
+struct ReasonInfo {
+  std::string_view label;
+  std::string_view help;
+};
+constexpr std::array<ReasonInfo, kRefusalCount> kRefusals = {{
+#define X(name, label, help) {label, help},
+    TURNPIKE_TURN_REFUSALS(X)
+#undef X
+}};
+constexpr std::array<ReasonInfo, kDropCount> kDrops = {{
+#define X(name, label, help) {label, help},
+    TURNPIKE_TURN_DROPS(X)
+#undef X
+}};
+
+/// What the TURN part of one shard has done since it started. Read from any thread.
+struct Counters {
+  Counter bindings;  ///< Binding requests answered
+  Counter allocations_opened;
+  Counter allocations_closed;
+  Counter allocations_expired;  ///< of these
+  Counter refreshes;
+  Counter permissions;
+  Counter channel_binds;
+  Counter packets_to_peers;
+  Counter bytes_to_peers;  ///< application data
+  Counter packets_to_clients;
+  Counter bytes_to_clients;
+  std::array<Counter, kRefusalCount> refusals;
+  std::array<Counter, kDropCount> drops;
+};
+
+/// Names an allocation while it lives.
+struct AllocationId {
+  std::uint16_t shard = 0;
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;
+  auto operator<=>(const AllocationId&) const = default;
+};
+
+/// One allocation as operators see it.
+struct AllocationReport {
+  AllocationId id;
+  ListenerTransport transport = ListenerTransport::kUdp;
+  SocketAddress client;
+  SocketAddress server;
+  std::array<SocketAddress, 2> relayed{};  ///< advertised; the second of a dual allocation
+  std::string realm;
+  std::string user;
+  Instant created{};
+  Instant expires{};
+  std::uint32_t permissions = 0;
+  std::uint32_t channels = 0;
+  std::uint64_t packets_to_peers = 0;
+  std::uint64_t bytes_to_peers = 0;
+  std::uint64_t packets_to_clients = 0;
+  std::uint64_t bytes_to_clients = 0;
+};
+
+}  // namespace turnpike::turn

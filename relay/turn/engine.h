@@ -1,0 +1,101 @@
+// A TURN and STUN server without I/O (RFC 8656, RFC 8489): requests and data in, responses and
+// relayed data out. Hides: authentication, nonces, allocations, permissions, channels, the peer
+// policy. Is not: sockets; whoever drives it says by tag where a packet came from, and opens
+// relayed transport addresses when asked.
+//
+//   client 5-tuple --- Allocate, ChannelData ---> engine --- UDP ---> peer
+//
+// A 5-tuple is the tag of the listener (or of the client's own stream) and the client's address.
+// One engine a shard: the kernel brings all packets of a 5-tuple to the same one.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "relay/core/packet.h"
+#include "turnpike/time.h"
+#include "turnpike/turn.h"
+
+namespace turnpike::turn {
+
+/// The relayed transport addresses of an engine: the seam to the sockets.
+class RelayedPorts {
+ public:
+  virtual ~RelayedPorts() = default;
+
+  /// EVEN-PORT (RFC 8656 section 18.4).
+  enum class Parity : std::uint8_t { kAny, kEven, kEvenAndReserveNext };
+  struct Opened {
+    SocketAddress advertised;  ///< as XOR-RELAYED-ADDRESS tells it
+    /// Of kEvenAndReserveNext: names the next higher port, kept until it is taken or let go.
+    std::uint32_t reservation = 0;
+  };
+
+  /// Binds a random port of the family; its datagrams come with `tag`, and what is sent with `tag`
+  /// leaves from it. Nothing when none is left.
+  virtual std::optional<Opened> open(const SocketTag& tag, AddressFamily family, Parity parity) = 0;
+  /// Binds nothing new: gives a reserved port to `tag`.
+  virtual std::optional<Opened> take(const SocketTag& tag, std::uint32_t reservation) = 0;
+  virtual void release(std::uint32_t reservation) = 0;
+  /// Into quarantine.
+  virtual void close(const SocketTag& tag) = 0;
+};
+
+struct EngineSetup {
+  std::uint16_t shard = 0;
+  std::uint32_t allocations_max = 4000;  ///< of this engine
+  std::uint32_t permissions_max = 32;    ///< of one allocation
+  bool ipv4 = true;                      ///< there are relay addresses of the family
+  bool ipv6 = false;
+  /// Of every shard alike: nonces are good on each. Random, never logged.
+  std::array<std::uint8_t, 32> nonce_key{};
+  /// Bytes that nobody can guess (tokens, hash keys).
+  std::function<void(void*, std::size_t)> random;
+  /// Addresses that are ours: never a peer (T6, T8), but for relayed transport addresses.
+  std::vector<IpAddress> own_addresses;
+};
+
+/// An allocation's sockets: side A is its first relayed address, side B that of the other family.
+constexpr SocketTag relayed_tag(std::uint32_t slot, std::uint32_t generation, Side side) {
+  return {slot, generation, side, Component::kRtp};
+}
+
+class Engine {
+ public:
+  Engine(const EngineSetup& setup, RelayedPorts& ports, Counters& counters);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// From now on; ends allocations of users and realms that are no more.
+  void configure(std::shared_ptr<const Settings> settings, Instant now);
+
+  /// One datagram or stream message of a client: STUN or ChannelData. `listener` says by which
+  /// transport and at which local address; `wall` is Unix time, for credentials. Data that is
+  /// relayed is sent from the packet's own memory, moved within it: up to kHeadroomBytes in front.
+  void from_client(Packet& packet, const Listener& listener, Instant now, Seconds wall,
+                   Outbox& out);
+  /// One datagram that came to a relayed transport address.
+  void from_peer(Packet& packet, Instant now, Outbox& out);
+  /// What the outbox held could not be sent.
+  void send_failed(const Send& send, Drop reason);
+  /// The client's stream is gone, and its allocation with it.
+  void stream_closed(const SocketTag& stream, Instant now);
+
+  Instant next_deadline() const;
+  void on_deadline(Instant now, Outbox& out);
+
+  /// Allocations in use, for reports; `sink` is called for each.
+  void list(const std::function<void(const AllocationReport&)>& sink) const;
+  /// Ends one; false when there is none of that name.
+  bool end(const AllocationId& id, Instant now);
+  std::uint32_t allocations() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace turnpike::turn
