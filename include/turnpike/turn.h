@@ -93,6 +93,8 @@ struct Listener {
 struct Config {
   std::vector<Listener> listeners;
   std::vector<RelayAddress> relay_addresses;
+  /// Of this host, and what stands for them outside: no peer may have one, but for relayed ports.
+  std::vector<IpAddress> own_addresses;
   std::uint16_t port_min = 24000;
   std::uint16_t port_max = 29999;
   Seconds port_quarantine{5};

@@ -55,6 +55,9 @@ struct EngineSetup {
   std::function<void(void*, std::size_t)> random;
   /// Addresses that are ours: never a peer (T6, T8), but for relayed transport addresses.
   std::vector<IpAddress> own_addresses;
+  /// The ports of relayed transport addresses, at those addresses.
+  std::uint16_t relay_port_min = 0;
+  std::uint16_t relay_port_max = 0;
 };
 
 /// An allocation's sockets: side A is its first relayed address, side B that of the other family.
