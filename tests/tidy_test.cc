@@ -62,6 +62,7 @@ const std::map<std::string, std::vector<std::string>> kArrows = {
     {"relay/dtls", {"relay/core", "relay/wire", "relay/crypto"}},
     {"relay/ice", {"relay/core", "relay/wire", "relay/crypto"}},
     {"relay/mux", {"relay/core", "relay/wire", "relay/crypto"}},
+    {"relay/turn", {"relay/core", "relay/wire", "relay/crypto"}},
     {"relay", {"relay"}},
     {"control", {"control"}},
 };

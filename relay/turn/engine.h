@@ -5,7 +5,8 @@
 //
 //   client 5-tuple --- Allocate, ChannelData ---> engine --- UDP ---> peer
 //
-// A 5-tuple is the tag of the listener (or of the client's own stream) and the client's address.
+// A 5-tuple is the tag of the listener and the client's address; other than with UDP, it is the tag
+// of the client's own stream or DTLS association.
 // One engine a shard: the kernel brings all packets of a 5-tuple to the same one.
 #pragma once
 
@@ -15,6 +16,7 @@
 #include <optional>
 
 #include "relay/core/packet.h"
+#include "relay/turn/source_limits.h"
 #include "turnpike/time.h"
 #include "turnpike/turn.h"
 
@@ -36,12 +38,15 @@ class RelayedPorts {
   /// Binds a random port of the family; its datagrams come with `tag`, and what is sent with `tag`
   /// leaves from it. Nothing when none is left.
   virtual std::optional<Opened> open(const SocketTag& tag, AddressFamily family, Parity parity) = 0;
-  /// Binds nothing new: gives a reserved port to `tag`.
+  /// Binds nothing new: gives a reserved port to `tag`. The shard that asks may be another than the
+  /// one that reserved it.
   virtual std::optional<Opened> take(const SocketTag& tag, std::uint32_t reservation) = 0;
   virtual void release(std::uint32_t reservation) = 0;
   /// Into quarantine.
   virtual void close(const SocketTag& tag) = 0;
 };
+
+struct Shared;
 
 struct EngineSetup {
   std::uint16_t shard = 0;
@@ -58,6 +63,12 @@ struct EngineSetup {
   /// The ports of relayed transport addresses, at those addresses.
   std::uint16_t relay_port_min = 0;
   std::uint16_t relay_port_max = 0;
+  /// Of every shard alike (relay/turn/shared.h); none: the engine is the only one.
+  std::shared_ptr<Shared> shared;
+  /// Of a source that has not shown credentials: Binding requests, challenges (401, 438), requests
+  /// with credentials that are wrong. What is over a limit gets no answer.
+  std::array<SourceLimit, SourceLimits::kKinds> source_limits = {
+      SourceLimit{100, 500}, SourceLimit{20, 200}, SourceLimit{5, 50}};
 };
 
 /// An allocation's sockets: side A is its first relayed address, side B that of the other family.
@@ -91,7 +102,7 @@ class Engine {
   void on_deadline(Instant now, Outbox& out);
 
   /// Allocations in use, for reports; `sink` is called for each.
-  void list(const std::function<void(const AllocationReport&)>& sink) const;
+  void list(const std::function<void(const AllocationReport&)>& sink, Instant now) const;
   /// Ends one; false when there is none of that name.
   bool end(const AllocationId& id, Instant now);
   std::uint32_t allocations() const;

@@ -83,9 +83,13 @@ bool Message::walk() {
   for (std::size_t at = kHeaderBytes; at < datagram_.size();) {
     const std::size_t begin = at;
     if (fingerprint_ || !next(at, field)) return false;
-    if (field.type == kMessageIntegrity && integrity_at_ == 0) {
+    if (field.type == kMessageIntegrity && !has_integrity()) {
       integrity_at_ = begin;
       seen_end_ = begin;
+    }
+    if (field.type == kMessageIntegritySha256 && integrity_sha256_at_ == 0) {
+      integrity_sha256_at_ = begin;
+      seen_end_ = std::min(seen_end_, begin);
     }
     if (field.type == kFingerprint) {
       if (field.value.size() != kFingerprintBytes) return false;
@@ -107,20 +111,28 @@ std::optional<Bytes> Message::find(std::uint16_t type) const {
   return std::nullopt;
 }
 
-std::optional<Integrity> Message::integrity() const {
+std::optional<Bytes> Message::find_next(std::uint16_t type, std::size_t& at) const {
   Field field;
-  std::size_t at = integrity_at_;
-  if (at == 0 || !next(at, field) || field.value.size() != kIntegrityBytes) return std::nullopt;
+  for (at = std::max(at, kHeaderBytes); at < seen_end_ && next(at, field);) {
+    if (field.type == type) return field.value;
+  }
+  return std::nullopt;
+}
+
+std::optional<Integrity> Message::integrity_at(std::size_t at, std::size_t code_bytes) const {
+  const std::size_t begin = at;
+  Field field;
+  if (at == 0 || !next(at, field) || field.value.size() != code_bytes) return std::nullopt;
   Integrity integrity;
   std::copy_n(datagram_.begin(), kHeaderBytes, integrity.header.begin());
   write_be16(integrity.header.data() + 2, static_cast<std::uint16_t>(at - kHeaderBytes));
-  integrity.attributes = datagram_.subspan(kHeaderBytes, integrity_at_ - kHeaderBytes);
+  integrity.attributes = datagram_.subspan(kHeaderBytes, begin - kHeaderBytes);
   integrity.code = field.value;
   return integrity;
 }
 
-std::optional<std::string_view> Message::username() const {
-  const std::optional<Bytes> value = find(kUsername);
+std::optional<std::string_view> Message::text(std::uint16_t type) const {
+  const std::optional<Bytes> value = find(type);
   if (!value) return std::nullopt;
   // The bytes of a datagram are chars: aliasing is allowed, and no other cast does it.
   return std::string_view(static_cast<const char*>(static_cast<const void*>(value->data())),
@@ -141,16 +153,20 @@ std::optional<std::uint64_t> Message::u64(std::uint16_t type) const {
 
 std::optional<SocketAddress> Message::xor_address(std::uint16_t type) const {
   const std::optional<Bytes> value = find(type);
-  if (!value || value->size() < 8) return std::nullopt;
-  const bool v4 = (*value)[1] == kFamilyIpv4;
+  return value ? xor_address_in(*value) : std::nullopt;
+}
+
+std::optional<SocketAddress> Message::xor_address_in(Bytes value) const {
+  if (value.size() < 8) return std::nullopt;
+  const bool v4 = value[1] == kFamilyIpv4;
   const std::size_t ip_bytes = v4 ? 4 : 16;
-  if ((!v4 && (*value)[1] != kFamilyIpv6) || value->size() != 4 + ip_bytes) return std::nullopt;
+  if ((!v4 && value[1] != kFamilyIpv6) || value.size() != 4 + ip_bytes) return std::nullopt;
   const std::array<std::uint8_t, 16> mask = xor_mask(transaction_.data());
   SocketAddress address;
-  address.port = static_cast<std::uint16_t>(read_be16(value->data() + 2) ^ (kMagicCookie >> 16));
+  address.port = static_cast<std::uint16_t>(read_be16(value.data() + 2) ^ (kMagicCookie >> 16));
   address.ip.family = v4 ? AddressFamily::kIpv4 : AddressFamily::kIpv6;
   for (std::size_t i = 0; i < ip_bytes; ++i) {
-    address.ip.bytes[i] = static_cast<std::uint8_t>((*value)[4 + i] ^ mask[i]);
+    address.ip.bytes[i] = static_cast<std::uint8_t>(value[4 + i] ^ mask[i]);
   }
   return address;
 }
@@ -228,16 +244,31 @@ void Writer::add_u64(std::uint16_t type, std::uint64_t value) {
   write_be32(at + 4, static_cast<std::uint32_t>(value));
 }
 
+std::size_t write_xor_address(std::uint8_t* value, const SocketAddress& address,
+                              const std::uint8_t* transaction) {
+  const std::size_t ip_bytes = address.ip.is_v4() ? 4 : 16;
+  const std::array<std::uint8_t, 16> mask = xor_mask(transaction);
+  value[0] = 0;
+  value[1] = address.ip.is_v4() ? kFamilyIpv4 : kFamilyIpv6;
+  write_be16(value + 2, static_cast<std::uint16_t>(address.port ^ (kMagicCookie >> 16)));
+  for (std::size_t i = 0; i < ip_bytes; ++i) {
+    value[4 + i] = static_cast<std::uint8_t>(address.ip.bytes[i] ^ mask[i]);
+  }
+  return 4 + ip_bytes;
+}
+
 void Writer::add_xor_address(std::uint16_t type, const SocketAddress& address) {
+  std::uint8_t* const at = append(type, address.ip.is_v4() ? 8 : 20);
+  if (at != nullptr) write_xor_address(at, address, buffer_.data() + 8);
+}
+
+void Writer::add_address(std::uint16_t type, const SocketAddress& address) {
   const std::size_t ip_bytes = address.ip.is_v4() ? 4 : 16;
   std::uint8_t* const at = append(type, 4 + ip_bytes);
   if (at == nullptr) return;
-  const std::array<std::uint8_t, 16> mask = xor_mask(buffer_.data() + 8);
   at[1] = address.ip.is_v4() ? kFamilyIpv4 : kFamilyIpv6;
-  write_be16(at + 2, static_cast<std::uint16_t>(address.port ^ (kMagicCookie >> 16)));
-  for (std::size_t i = 0; i < ip_bytes; ++i) {
-    at[4 + i] = static_cast<std::uint8_t>(address.ip.bytes[i] ^ mask[i]);
-  }
+  write_be16(at + 2, address.port);
+  std::copy_n(address.ip.bytes.begin(), ip_bytes, at + 4);
 }
 
 void Writer::add_error_code(std::uint16_t code) {

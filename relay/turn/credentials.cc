@@ -1,0 +1,252 @@
+#include "relay/turn/credentials.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "relay/core/bytes.h"
+#include "relay/crypto/digest.h"
+
+namespace turnpike::turn {
+namespace {
+
+constexpr std::size_t kUsernameBytesMax = 508;  // RFC 8489 section 14.3
+constexpr std::uint16_t kMd5 = 1;               // RFC 8489 section 18.5
+constexpr std::uint16_t kSha256 = 2;
+
+std::span<const std::uint8_t> bytes_of(std::string_view text) {
+  return {static_cast<const std::uint8_t*>(static_cast<const void*>(text.data())), text.size()};
+}
+
+std::string_view text_of(std::span<const std::uint8_t> bytes) {
+  return {static_cast<const char*>(static_cast<const void*>(bytes.data())), bytes.size()};
+}
+
+// "EXPIRY[:anything]" in Unix seconds; nothing when it is no such name.
+std::optional<Seconds> expiry_of(std::string_view user) {
+  std::int64_t seconds = 0;
+  const auto [end, error] = std::from_chars(user.data(), user.data() + user.size(), seconds);
+  const bool whole = end == user.data() + user.size() || *end == ':';
+  if (error != std::errc() || !whole || seconds <= 0) return std::nullopt;
+  return Seconds(seconds);
+}
+
+}  // namespace
+
+SealKey::SealKey(std::span<const std::uint8_t> key, bool sha256) : sha256_(sha256) {
+  if (sha256_) {
+    sha256_key_ = make_hmac_sha256_key(key);
+  } else {
+    sha1_key_ = make_hmac_sha1_key(key);
+  }
+}
+
+bool SealKey::verifies(const stun::Message& message) const {
+  const auto found = sha256_ ? message.integrity_sha256() : message.integrity();
+  if (!found) return false;
+  std::array<std::uint8_t, kSha256Bytes> code{};
+  if (sha256_) {
+    hmac_sha256(sha256_key_, found->header, found->attributes, code.data());
+  } else {
+    hmac_sha1(sha1_key_, found->header, found->attributes, code.data());
+  }
+  return equal_constant_time(code.data(), found->code.data(), found->code.size());
+}
+
+void SealKey::seal(stun::Writer& writer) const {
+  if (sha256_) {
+    writer.add_integrity_sha256([this](stun::Bytes message, std::uint8_t* code) {
+      hmac_sha256(sha256_key_, message, {}, code);
+    });
+  } else {
+    writer.add_integrity([this](stun::Bytes message, std::uint8_t* code) {
+      hmac_sha1(sha1_key_, message, {}, code);
+    });
+  }
+}
+
+// What a request says of its sender.
+struct Credentials::Claim {
+  std::uint32_t realm = 0;
+  std::string_view user;
+  bool sha256_password = false;
+  bool sha256_code = false;
+};
+
+Credentials::Credentials(std::shared_ptr<const Settings> settings, const SipHashKey& key)
+    : settings_(std::move(settings)), key_(key) {
+  if (settings_->realms.empty()) {  // nobody may do anything, and everybody is told so
+    auto nobody = std::make_shared<Settings>(*settings_);
+    nobody->realms.emplace_back();
+    settings_ = std::move(nobody);
+  }
+  for (const Realm& realm : settings_->realms) {
+    PreparedRealm& prepared = realms_.emplace_back();
+    for (const SharedSecret& secret : realm.secrets) {
+      const auto bytes = bytes_of(secret.secret);
+      prepared.secrets.push_back({secret.sha256, make_hmac_sha1_key(bytes),
+                                  make_hmac_sha256_key(bytes), hash({"secret", secret.secret})});
+    }
+    for (const auto& [user, keys] : realm.users) {
+      const auto userhash = sha256({user, ":", realm.name});
+      prepared.user_by_hash.emplace(text_of(userhash), user);
+    }
+    // Whose name holds a time cannot be found by a hash of it.
+    prepared.features = kPasswordAlgorithmsFeature;
+    if (realm.secrets.empty()) prepared.features |= kUsernameAnonymityFeature;
+  }
+}
+
+std::uint64_t Credentials::hash(std::initializer_list<std::string_view> parts) const {
+  std::string message;
+  for (const std::string_view part : parts) {
+    message += std::to_string(part.size());
+    message += ':';
+    message += part;
+  }
+  const std::uint64_t result = siphash_2_4(key_, bytes_of(message));
+  secure_wipe(message.data(), message.size());
+  return result;
+}
+
+std::uint64_t Credentials::credential_of(const UserKeys& keys) const {
+  return hash({"user", text_of(keys.md5), text_of(keys.sha256)});
+}
+
+std::uint64_t Credentials::owner_of(std::string_view realm, std::string_view user) const {
+  return hash({realm, user});
+}
+
+std::optional<std::uint32_t> Credentials::realm_of(std::string_view name) const {
+  const auto& realms = settings_->realms;
+  const auto found = std::find_if(realms.begin(), realms.end(),
+                                  [name](const Realm& realm) { return realm.name == name; });
+  if (found == realms.end()) return std::nullopt;
+  return static_cast<std::uint32_t>(found - realms.begin());
+}
+
+bool Credentials::vouches(std::uint32_t realm, std::string_view user,
+                          std::uint64_t credential) const {
+  const auto& users = settings_->realms[realm].users;
+  const auto found = users.find(std::string(user));
+  if (found != users.end() && credential_of(found->second) == credential) return true;
+  const auto& secrets = realms_[realm].secrets;
+  return std::any_of(secrets.begin(), secrets.end(), [credential](const Secret& secret) {
+    return secret.credential == credential;
+  });
+}
+
+// RFC 8489 section 9.2.4: the bid-down check. Every nonce of ours promises password algorithms.
+bool Credentials::claims_right_algorithms(const stun::Message& request, Claim& claim) const {
+  const auto list = request.find(stun::kPasswordAlgorithms);
+  const auto chosen = request.find(stun::kPasswordAlgorithm);
+  if (!list && !chosen) return true;  // as if MD5
+  if (!list || !chosen || chosen->size() < 4) return false;
+  if (!std::equal(list->begin(), list->end(), kPasswordAlgorithmsValue.begin(),
+                  kPasswordAlgorithmsValue.end())) {
+    return false;
+  }
+  const std::uint16_t algorithm = read_be16(chosen->data());
+  const std::uint16_t parameter_bytes = read_be16(chosen->data() + 2);
+  claim.sha256_password = algorithm == kSha256;
+  return (algorithm == kSha256 || algorithm == kMd5) && parameter_bytes == 0 && chosen->size() == 4;
+}
+
+// RFC 8489 section 9.2.4, with the nonce before the user: what is stale costs no more than that.
+Credentials::Outcome Credentials::authenticate(const stun::Message& request,
+                                               const SocketAddress& client, const Nonces& nonces,
+                                               Instant now, Seconds wall) const {
+  const auto realm_name = request.text(stun::kRealm);
+  const auto known_realm = realm_name ? realm_of(*realm_name) : std::nullopt;
+  Claim claim;
+  claim.realm = known_realm.value_or(0);
+  const auto refused = [&claim](Refusal refusal) { return Outcome{nullptr, refusal, claim.realm}; };
+  // 1. No code at all: a challenge.
+  if (!request.has_integrity()) return refused(Refusal::kUnauthenticated);
+  // 2. All that belongs to a code.
+  const auto nonce = request.text(stun::kNonce);
+  const auto user = request.username();
+  const auto userhash = request.find(stun::kUserhash);
+  claim.sha256_code = request.integrity_sha256().has_value();
+  if (!nonce || !realm_name || (!user && !userhash) ||
+      (!claim.sha256_code && !request.integrity())) {
+    return refused(Refusal::kBadRequest);
+  }
+  // 3. Nobody has taken the better password algorithm away between us and the client.
+  if (!claims_right_algorithms(request, claim)) return refused(Refusal::kBidDown);
+  // 4. The nonce is of this address, and not old.
+  const Seconds lifetime = std::min(settings_->nonce_lifetime, Nonces::kLifetimeMax);
+  if (!known_realm) return refused(Refusal::kBadCredentials);
+  if (!nonces.is_good(*nonce, client, features(claim.realm), now, lifetime)) {
+    return refused(Refusal::kStaleNonce);
+  }
+  // 5. The user is known, and the code is right.
+  if (user) {
+    claim.user = *user;
+  } else {
+    const auto& by_hash = realms_[claim.realm].user_by_hash;
+    const auto found = by_hash.find(std::string(text_of(*userhash)));
+    if (found != by_hash.end()) claim.user = found->second;
+  }
+  return verify(request, claim, wall);
+}
+
+Credentials::Outcome Credentials::verify(const stun::Message& request, const Claim& claim,
+                                         Seconds wall) const {
+  Outcome outcome{nullptr, Refusal::kBadCredentials, claim.realm};
+  if (claim.user.size() > kUsernameBytesMax) return outcome;
+  const Realm& realm = settings_->realms[claim.realm];
+  const auto known = realm.users.find(std::string(claim.user));
+  // Somebody unknown takes as long to refuse as a wrong code.
+  outcome.identity =
+      verify_user(request, claim, known != realm.users.end() ? known->second : UserKeys{});
+  if (known == realm.users.end()) outcome.identity = nullptr;
+  if (outcome.identity != nullptr) return outcome;
+  const auto expiry = expiry_of(claim.user);
+  for (const Secret& secret : realms_[claim.realm].secrets) {
+    if (!expiry || outcome.identity != nullptr) break;
+    outcome.identity = verify_secret(request, claim, secret);
+  }
+  if (outcome.identity == nullptr) return outcome;
+  outcome.identity->good_until = *expiry;
+  outcome.identity->expired = wall >= *expiry;
+  return outcome;
+}
+
+std::unique_ptr<Identity> Credentials::verify_user(const stun::Message& request, const Claim& claim,
+                                                   const UserKeys& keys) const {
+  const SealKey key(claim.sha256_password ? std::span<const std::uint8_t>(keys.sha256)
+                                          : std::span<const std::uint8_t>(keys.md5),
+                    claim.sha256_code);
+  if (!key.verifies(request)) return nullptr;
+  return std::make_unique<Identity>(
+      Identity{claim.realm, std::string(claim.user), credential_of(keys), Seconds(0), false, key});
+}
+
+std::unique_ptr<Identity> Credentials::verify_secret(const stun::Message& request,
+                                                     const Claim& claim,
+                                                     const Secret& secret) const {
+  std::array<std::uint8_t, kSha256Bytes> code{};
+  const auto user = bytes_of(claim.user);
+  if (secret.sha256) {
+    hmac_sha256(secret.sha256_key, user, {}, code.data());
+  } else {
+    hmac_sha1(secret.sha1_key, user, {}, code.data());
+  }
+  std::string password =
+      base64({code.data(), secret.sha256 ? kSha256Bytes : std::size_t{kSha1Bytes}});
+  const std::string_view realm = settings_->realms[claim.realm].name;
+  UserKeys keys;
+  if (claim.sha256_password) {
+    keys.sha256 = sha256({claim.user, ":", realm, ":", password});
+  } else {
+    keys.md5 = md5({claim.user, ":", realm, ":", password});
+  }
+  auto identity = verify_user(request, claim, keys);
+  if (identity != nullptr) identity->credential = secret.credential;
+  secure_wipe(password.data(), password.size());
+  secure_wipe(code.data(), code.size());
+  secure_wipe(&keys, sizeof keys);
+  return identity;
+}
+
+}  // namespace turnpike::turn

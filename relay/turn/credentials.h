@@ -1,0 +1,102 @@
+// Long-term credentials (RFC 8489 section 9.2): who sent a request. Users with keys, and usernames
+// with a time, whose password is a code of a shared secret. Hides: keys, secrets, the order of the
+// checks. Is not: what a user may do.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "relay/crypto/hmac_sha1.h"
+#include "relay/crypto/hmac_sha256.h"
+#include "relay/crypto/siphash.h"
+#include "relay/turn/nonce.h"
+#include "relay/wire/stun.h"
+#include "turnpike/turn.h"
+
+namespace turnpike::turn {
+
+/// What a response is sealed with: the key and kind of code of the request.
+class SealKey {
+ public:
+  SealKey(std::span<const std::uint8_t> key, bool sha256);
+  /// Whether the message carries the code of this kind, and it is right; in constant time.
+  bool verifies(const stun::Message& message) const;
+  void seal(stun::Writer& writer) const;
+
+ private:
+  bool sha256_;
+  HmacSha1Key sha1_key_;
+  HmacSha256Key sha256_key_;
+};
+
+/// Who sent an authentic request.
+struct Identity {
+  std::uint32_t realm = 0;  ///< index in Settings::realms
+  std::string user;
+  std::uint64_t credential = 0;  ///< keyed hash of the key or secret that vouches
+  Seconds good_until{0};         ///< Unix time; 0: for ever
+  bool expired = false;          ///< good_until is over
+  SealKey key;
+};
+
+/// PASSWORD-ALGORITHMS as we send it: SHA-256, then MD5 (RFC 8489 section 18.5).
+inline constexpr std::array<std::uint8_t, 8> kPasswordAlgorithmsValue = {0, 2, 0, 0, 0, 1, 0, 0};
+
+class Credentials {
+ public:
+  /// `key`: secret, of all shards alike.
+  Credentials(std::shared_ptr<const Settings> settings, const SipHashKey& key);
+
+  const Settings& settings() const { return *settings_; }
+  const Realm& realm(std::uint32_t index) const { return settings_->realms[index]; }
+  std::uint8_t features(std::uint32_t realm) const { return realms_[realm].features; }
+
+  struct Outcome {
+    std::unique_ptr<Identity> identity;  ///< null: refused
+    Refusal refusal = Refusal::kUnauthenticated;
+    std::uint32_t realm = 0;  ///< that a challenge names
+  };
+  Outcome authenticate(const stun::Message& request, const SocketAddress& client,
+                       const Nonces& nonces, Instant now, Seconds wall) const;
+
+  /// Whether a credential that was good still is in these settings: the user, or the secret.
+  bool vouches(std::uint32_t realm, std::string_view user, std::uint64_t credential) const;
+  /// Keyed hash of a user of a realm; of the realm as a whole when `user` is empty.
+  std::uint64_t owner_of(std::string_view realm, std::string_view user) const;
+  /// The realm of that name.
+  std::optional<std::uint32_t> realm_of(std::string_view name) const;
+
+ private:
+  struct Secret {
+    bool sha256 = false;
+    HmacSha1Key sha1_key;
+    HmacSha256Key sha256_key;
+    std::uint64_t credential = 0;
+  };
+  struct PreparedRealm {
+    std::vector<Secret> secrets;
+    std::unordered_map<std::string, std::string_view> user_by_hash;  // USERHASH to username
+    std::uint8_t features = 0;
+  };
+  struct Claim;
+
+  std::uint64_t credential_of(const UserKeys& keys) const;
+  std::uint64_t hash(std::initializer_list<std::string_view> parts) const;
+  bool claims_right_algorithms(const stun::Message& request, Claim& claim) const;
+  Outcome verify(const stun::Message& request, const Claim& claim, Seconds wall) const;
+  std::unique_ptr<Identity> verify_user(const stun::Message& request, const Claim& claim,
+                                        const UserKeys& keys) const;
+  std::unique_ptr<Identity> verify_secret(const stun::Message& request, const Claim& claim,
+                                          const Secret& secret) const;
+
+  std::shared_ptr<const Settings> settings_;
+  SipHashKey key_;
+  std::vector<PreparedRealm> realms_;
+};
+
+}  // namespace turnpike::turn

@@ -1,0 +1,237 @@
+#include "relay/turn/engine.h"
+
+#include <algorithm>
+
+#include "relay/core/bytes.h"
+#include "relay/turn/engine_state.h"
+#include "relay/wire/channel_data.h"
+
+namespace turnpike::turn {
+namespace {
+
+template <std::size_t kBytes>
+std::array<std::uint8_t, kBytes> random_bytes(const EngineSetup& setup) {
+  std::array<std::uint8_t, kBytes> bytes;
+  setup.random(bytes.data(), bytes.size());
+  return bytes;
+}
+
+// A key of all shards alike, that tells nothing of the nonces'.
+SipHashKey derive_owner_key(const EngineSetup& setup) {
+  static constexpr std::array<std::uint8_t, 6> kLabel = {'o', 'w', 'n', 'e', 'r', 's'};
+  std::array<std::uint8_t, kSha256Bytes> code;
+  hmac_sha256(make_hmac_sha256_key(setup.nonce_key), kLabel, {}, code.data());
+  SipHashKey key;
+  std::copy_n(code.begin(), key.size(), key.begin());
+  return key;
+}
+
+Side side_of(const Allocation& allocation, AddressFamily family) {
+  return allocation.relayed[0].ip.family == family ? Side::kA : Side::kB;
+}
+
+// The longest header in front of data to a client: STUN, XOR-PEER-ADDRESS of IPv6, DATA.
+constexpr std::size_t kIndicationBytesMax =
+    stun::kHeaderBytes + stun::kAttributeHeaderBytes + 20 + stun::kAttributeHeaderBytes;
+static_assert(kIndicationBytesMax <= kHeadroomBytes);
+constexpr std::uint32_t kPaddingMax = 3;
+static_assert(kPaddingMax <= kTailroomBytes);
+
+// What a bucket of bytes holds at once: a second's worth, and never less than a few datagrams.
+constexpr std::uint64_t kBurstBytesMin = 4 * kSlotBytes;
+
+}  // namespace
+
+Engine::State::State(const EngineSetup& given, RelayedPorts& relayed_ports,
+                     Counters& shard_counters)
+    : setup(given),
+      ports(relayed_ports),
+      counters(shard_counters),
+      shared(given.shared != nullptr ? given.shared : std::make_shared<Shared>()),
+      owner_key(derive_owner_key(given)),
+      transaction_key(random_bytes<16>(given)),
+      nonces(given.nonce_key),
+      limits(random_bytes<16>(given), given.source_limits),
+      allocations(given.allocations_max, given.permissions_max, random_bytes<16>(given)),
+      timers(given.allocations_max + kReservationsMax) {
+  credentials = std::make_unique<Credentials>(std::make_shared<Settings>(), owner_key);
+}
+
+std::uint64_t Engine::State::random_u64() const {
+  std::uint64_t value = 0;
+  setup.random(&value, sizeof value);
+  return value;
+}
+
+// Unpredictable to who does not hold the key, without asking the system for each packet.
+stun::TransactionId Engine::State::next_transaction() {
+  stun::TransactionId id;
+  std::array<std::uint8_t, 9> message{};
+  ++transactions;
+  write_be32(message.data(), static_cast<std::uint32_t>(transactions >> 32));
+  write_be32(message.data() + 4, static_cast<std::uint32_t>(transactions));
+  const std::uint64_t first = siphash_2_4(transaction_key, message);
+  message[8] = 1;
+  const std::uint64_t second = siphash_2_4(transaction_key, message);
+  write_be32(id.data(), static_cast<std::uint32_t>(first >> 32));
+  write_be32(id.data() + 4, static_cast<std::uint32_t>(first));
+  write_be32(id.data() + 8, static_cast<std::uint32_t>(second));
+  return id;
+}
+
+bool Engine::State::within_rate(const Allocation& allocation, Traffic& traffic, std::size_t bytes,
+                                Instant now) {
+  const std::uint64_t rate = credentials->realm(allocation.realm).quotas.bytes_per_second;
+  if (rate == 0) return true;
+  const auto time_of = [rate](std::uint64_t count) {
+    return Nanoseconds(static_cast<std::int64_t>(count * 1'000'000'000 / rate));
+  };
+  const std::uint64_t burst = std::clamp<std::uint64_t>(rate, kBurstBytesMin, 1ULL << 33);
+  return traffic.rate.take(now, time_of(bytes), time_of(burst));
+}
+
+void Engine::State::to_peer(Allocation& allocation, const Peer& peer, std::uint16_t port,
+                            stun::Bytes data, Instant now, Outbox& out) {
+  const Side side = side_of(allocation, peer.ip.family);
+  if (tick_of(now) >= peer.permitted_until ||
+      allocation.relayed[index_of(side)].ip.family != peer.ip.family) {
+    return drop(Drop::kNoPermission);
+  }
+  if (port < peer.port_min || port > peer.port_max) return drop(Drop::kPeerForbidden);
+  if (!within_rate(allocation, allocation.to_peers, data.size(), now)) return drop(Drop::kRate);
+  const Send send{.data = data.data(),
+                  .length = static_cast<std::uint32_t>(data.size()),
+                  .tag = relayed_tag(allocation.slot, allocation.serial, side),
+                  .destination = {peer.ip, port},
+                  .line = allocation.slot};
+  if (!out.push(send)) return drop(Drop::kBlocked);
+  ++allocation.to_peers.packets;
+  allocation.to_peers.bytes += data.size();
+  counters.packets_to_peers.add();
+  counters.bytes_to_peers.add(data.size());
+}
+
+void Engine::State::on_channel_data(Packet& packet, const Allocations::Tuple& tuple, Instant now,
+                                    Outbox& out) {
+  const stun::Bytes message(packet.data, packet.length);
+  const auto header = read_channel_data(message);
+  if (!header) return drop(Drop::kMalformed);
+  Allocation* const allocation = find(tuple, now);
+  if (allocation == nullptr) return drop(Drop::kNoAllocation);
+  const Channel* const channel = allocations.find_channel(*allocation, header->channel);
+  if (channel == nullptr || tick_of(now) >= channel->until) return drop(Drop::kNoChannel);
+  to_peer(*allocation, allocations.peers(*allocation)[channel->peer], channel->port,
+          message.subspan(kChannelHeaderBytes, header->length), now, out);
+}
+
+// RFC 8656 section 11.2.
+void Engine::State::on_send(const stun::Message& message, const Allocations::Tuple& tuple,
+                            Instant now, Outbox& out) {
+  static constexpr std::uint16_t kKnown[] = {stun::kXorPeerAddress, stun::kDataValue,
+                                             stun::kDontFragment};
+  std::array<std::uint16_t, 1> unknown;
+  const auto address = message.xor_address(stun::kXorPeerAddress);
+  const auto data = message.find(stun::kDataValue);
+  if (!address || !data || message.unknown_required(kKnown, unknown) != 0) {
+    return drop(Drop::kMalformed);
+  }
+  Allocation* const allocation = find(tuple, now);
+  if (allocation == nullptr) return drop(Drop::kNoAllocation);
+  const Peer* const peer = allocations.find_peer(*allocation, address->ip);
+  if (peer == nullptr) return drop(Drop::kNoPermission);
+  to_peer(*allocation, *peer, address->port, *data, now, out);
+}
+
+// RFC 8656 sections 11.3 and 12.7: in front of the data, within the packet's own memory.
+void Engine::State::to_client(Allocation& allocation, Packet& packet, Channel* channel,
+                              Outbox& out) {
+  const std::uint32_t data_bytes = packet.length;
+  const std::uint32_t padding = (4 - data_bytes % 4) % 4;
+  std::uint32_t header_bytes = kChannelHeaderBytes;
+  std::uint8_t* at = packet.data - header_bytes;
+  bool padded = allocation.transport == ListenerTransport::kTcp ||
+                allocation.transport == ListenerTransport::kTls;
+  if (channel != nullptr) {
+    write_channel_header(at, {channel->number, static_cast<std::uint16_t>(data_bytes)});
+  } else {
+    const std::uint32_t address_bytes = packet.source.ip.is_v4() ? 8 : 20;
+    header_bytes = stun::kHeaderBytes + 2 * stun::kAttributeHeaderBytes + address_bytes;
+    at = packet.data - header_bytes;
+    stun::Writer writer({at, stun::kHeaderBytes + stun::kAttributeHeaderBytes + address_bytes},
+                        stun::Class::kIndication, stun::kData, next_transaction());
+    writer.add_xor_address(stun::kXorPeerAddress, packet.source);
+    write_be16(packet.data - 4, stun::kDataValue);
+    write_be16(packet.data - 2, static_cast<std::uint16_t>(data_bytes));
+    write_be16(at + 2, static_cast<std::uint16_t>(header_bytes - stun::kHeaderBytes + data_bytes +
+                                                  padding));
+    padded = true;
+  }
+  if (padded) std::fill_n(packet.data + data_bytes, padding, std::uint8_t{0});
+  const Send send{.data = at,
+                  .length = header_bytes + data_bytes + (padded ? padding : 0),
+                  .tag = allocation.client_tag,
+                  .destination = allocation.client,
+                  .line = allocation.slot};
+  if (!out.push(send)) return drop(Drop::kBlocked);
+  ++allocation.to_clients.packets;
+  allocation.to_clients.bytes += data_bytes;
+  counters.packets_to_clients.add();
+  counters.bytes_to_clients.add(data_bytes);
+}
+
+Engine::Engine(const EngineSetup& setup, RelayedPorts& ports, Counters& counters)
+    : state_(std::make_unique<State>(setup, ports, counters)) {}
+
+Engine::~Engine() = default;
+
+void Engine::from_client(Packet& packet, const Listener& listener, Instant now, Seconds wall,
+                         Outbox& out) {
+  State& state = *state_;
+  if (packet.length > kPayloadBytesMax) return state.drop(Drop::kTooLong);
+  if (packet.length == 0) return state.drop(Drop::kMalformed);
+  const Allocations::Tuple tuple{listener.transport, packet.tag, packet.source};
+  if (is_channel_data(packet.data[0])) return state.on_channel_data(packet, tuple, now, out);
+  const auto message = stun::Message::parse({packet.data, packet.length});
+  if (!message) return state.drop(Drop::kMalformed);
+  switch (message->message_class()) {
+    case stun::Class::kRequest:
+      return state.on_request(packet, *message, tuple, listener, now, wall, out);
+    case stun::Class::kIndication:
+      if (message->method() == stun::kSend) return state.on_send(*message, tuple, now, out);
+      if (message->method() == stun::kBinding) return;  // a keep-alive: nothing to do
+      return state.drop(Drop::kUnknownMessage);
+    default:
+      return state.drop(Drop::kUnknownMessage);
+  }
+}
+
+void Engine::from_peer(Packet& packet, Instant now, Outbox& out) {
+  State& state = *state_;
+  Allocation* const allocation = state.allocations.at(packet.tag.slot, packet.tag.generation);
+  if (allocation == nullptr || now >= allocation->expires) return state.drop(Drop::kNoAllocation);
+  if (packet.length > kPayloadBytesMax) return state.drop(Drop::kTooLong);
+  Peer* const peer = state.allocations.find_peer(*allocation, packet.source.ip);
+  if (peer == nullptr || tick_of(now) >= peer->permitted_until) {
+    return state.drop(Drop::kNoPermission);
+  }
+  if (!state.within_rate(*allocation, allocation->to_clients, packet.length, now)) {
+    return state.drop(Drop::kRate);
+  }
+  Channel* channel = state.allocations.channel_to(*allocation, *peer, packet.source.port);
+  if (channel != nullptr && tick_of(now) >= channel->until) channel = nullptr;
+  state.to_client(*allocation, packet, channel, out);
+}
+
+void Engine::send_failed(const Send&, Drop reason) {
+  state_->drop(reason);
+}
+
+Instant Engine::next_deadline() const {
+  return state_->timers.next_deadline();
+}
+
+std::uint32_t Engine::allocations() const {
+  return state_->allocations.size();
+}
+
+}  // namespace turnpike::turn

@@ -1,0 +1,126 @@
+// The inside of the TURN engine, for the files that make it up: engine.cc (clients and peers,
+// data), requests.cc (authentication, responses), allocate.cc and bindings.cc (what requests do),
+// lifetime.cc (ends and settings).
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "relay/core/timer_wheel.h"
+#include "relay/turn/allocations.h"
+#include "relay/turn/credentials.h"
+#include "relay/turn/engine.h"
+#include "relay/turn/nonce.h"
+#include "relay/turn/peer_policy.h"
+#include "relay/turn/shared.h"
+#include "relay/turn/source_limits.h"
+#include "relay/wire/stun.h"
+
+namespace turnpike::turn {
+
+constexpr Seconds kReservationLifetime{30};  ///< RFC 8656 section 7.2
+constexpr std::uint32_t kReservationsMax = 64;
+
+/// One request on its way through the engine.
+struct Request {
+  const stun::Message& message;
+  Allocations::Tuple tuple;
+  SocketAddress server;
+  Instant now{};
+  Seconds wall{0};
+  const Identity* identity = nullptr;  ///< null before authentication, and for Binding
+};
+
+/// Nothing: done, and the response is written. Otherwise why not.
+using Refused = std::optional<Refusal>;
+
+struct Engine::State {
+  State(const EngineSetup& given, RelayedPorts& relayed_ports, Counters& shard_counters);
+
+  // engine.cc: data.
+  void on_channel_data(Packet& packet, const Allocations::Tuple& tuple, Instant now, Outbox& out);
+  void on_send(const stun::Message& message, const Allocations::Tuple& tuple, Instant now,
+               Outbox& out);
+  void to_peer(Allocation& allocation, const Peer& peer, std::uint16_t port, stun::Bytes data,
+               Instant now, Outbox& out);
+  void to_client(Allocation& allocation, Packet& packet, Channel* channel, Outbox& out);
+  bool within_rate(const Allocation& allocation, Traffic& traffic, std::size_t bytes, Instant now);
+  void drop(Drop reason) { counters.drops[static_cast<std::size_t>(reason)].add(); }
+  stun::TransactionId next_transaction();
+
+  // requests.cc.
+  void on_request(Packet& packet, const stun::Message& message, const Allocations::Tuple& tuple,
+                  const Listener& listener, Instant now, Seconds wall, Outbox& out);
+  Refused bind(const Request& request, stun::Writer& response);
+  Refused dispatch(Request& request, stun::Writer& response);
+  Refused on_allocation(const Request& request, stun::Writer& response);
+  bool may_challenge(Refusal refusal, const IpAddress& source, Instant now);
+  void count(Refusal refusal) { counters.refusals[static_cast<std::size_t>(refusal)].add(); }
+  void write_refusal(const Request& request, Refusal refusal, std::uint32_t realm,
+                     stun::Writer& response);
+
+  // allocate.cc: RFC 8656 section 7.
+  struct Wish;
+  Refused allocate(const Request& request, stun::Writer& response);
+  Refused read_wish(const Request& request, Wish& wish) const;
+  bool open_ports(const Wish& wish, Allocation& allocation);
+  Allocation* open_allocation(const Request& request, const Wish& wish);
+  std::optional<SocketAddress> open_port(Allocation& allocation, Side side, const Wish& wish);
+  void write_allocated(const Request& request, const Allocation& allocation,
+                       stun::Writer& response);
+  bool count_owner(const Owner& owner, const Quotas& quotas);
+  void uncount_owner(const Owner& owner);
+  std::optional<std::uint32_t> take_reservation(std::uint64_t token, const Owner& owner);
+  void reserve(Allocation& allocation, std::uint32_t reservation);
+
+  // bindings.cc: RFC 8656 sections 8, 10, 12.
+  Refused refresh(const Request& request, Allocation& allocation, stun::Writer& response);
+  Refused create_permission(const Request& request, Allocation& allocation);
+  Refused channel_bind(const Request& request, Allocation& allocation);
+  Refused judge_peer(const Allocation& allocation, const IpAddress& ip) const;
+  /// Permits all of `ips` or none.
+  Refused permit(Allocation& allocation, std::span<const IpAddress> ips, Instant now);
+
+  // lifetime.cc.
+  /// What is granted for LIFETIME, or its absence; 0: nothing any more.
+  Seconds lifetime(const Request& request, const Allocation& allocation) const;
+  void close(Allocation& allocation);
+  void close_side(Allocation& allocation, Side side);
+  /// The one of this 5-tuple, unless its time is over.
+  Allocation* find(const Allocations::Tuple& tuple, Instant now);
+  void set_timer(const Allocation& allocation) { timers.set(allocation.slot, allocation.expires); }
+  void end_reservation(std::uint32_t index);
+  void adapt(std::shared_ptr<const Settings> settings);
+  void apply_rules(const Allocation& allocation);
+
+  const PeerRules& rules(const Allocation& allocation) const {
+    return credentials->realm(allocation.realm).peers;
+  }
+  OwnAddresses own() const {
+    return {setup.own_addresses, setup.relay_port_min, setup.relay_port_max};
+  }
+  std::uint64_t random_u64() const;
+
+  struct Reserved {
+    std::uint64_t token = 0;  // 0: none
+    Owner owner;
+  };
+
+  EngineSetup setup;
+  RelayedPorts& ports;
+  Counters& counters;
+  std::shared_ptr<Shared> shared;
+  SipHashKey owner_key;        // of all shards alike
+  SipHashKey transaction_key;  // of this engine
+  std::uint64_t transactions = 0;
+  Nonces nonces;
+  SourceLimits limits;
+  Allocations allocations;
+  TimerWheel timers;  // allocations by slot, then reservations
+  std::array<Reserved, kReservationsMax> reserved{};
+  std::unique_ptr<Credentials> credentials;
+};
+
+}  // namespace turnpike::turn

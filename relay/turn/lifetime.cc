@@ -1,0 +1,155 @@
+// How allocations end: in time, by request, with their client's stream, with their user.
+#include <algorithm>
+
+#include "relay/turn/engine_state.h"
+
+namespace turnpike::turn {
+
+Allocation* Engine::State::find(const Allocations::Tuple& tuple, Instant now) {
+  Allocation* const found = allocations.find(tuple);
+  if (found == nullptr || now < found->expires) return found;
+  counters.allocations_expired.add();  // the timer is not exact
+  close(*found);
+  return nullptr;
+}
+
+// RFC 8656 section 7.2: not shorter than the default, not longer than the maximum.
+Seconds Engine::State::lifetime(const Request& request, const Allocation& allocation) const {
+  const Settings& settings = credentials->settings();
+  Seconds granted = settings.lifetime_default;
+  if (const auto wanted = request.message.u32(stun::kLifetime)) {
+    granted = std::max(granted, std::min(Seconds(*wanted), settings.lifetime_max));
+  }
+  const auto limit = [&granted, &request](Instant end) {
+    if (end == Instant::max()) return;
+    const Seconds left = std::chrono::floor<Seconds>(end - request.now);
+    granted = std::clamp(left, Seconds(0), granted);
+  };
+  limit(allocation.expires_max);
+  if (settings.allocation_age_max != Seconds(0)) {
+    limit(allocation.created + settings.allocation_age_max);
+  }
+  return granted;
+}
+
+void Engine::State::close(Allocation& allocation) {
+  for (const Side side : {Side::kA, Side::kB}) {
+    if (!allocation.relayed[index_of(side)].is_set()) continue;
+    ports.close(relayed_tag(allocation.slot, allocation.serial, side));
+  }
+  uncount_owner(allocation.owner);
+  timers.cancel(allocation.slot);
+  if (allocation.expires != Instant{}) counters.allocations_closed.add();
+  allocations.close(allocation);
+}
+
+void Engine::State::close_side(Allocation& allocation, Side side) {
+  SocketAddress& relayed = allocation.relayed[index_of(side)];
+  ports.close(relayed_tag(allocation.slot, allocation.serial, side));
+  for (Peer& peer : allocations.peers(allocation)) {
+    if (peer.ip.family == relayed.ip.family) allocations.remove_peer(allocation, peer);
+  }
+  relayed = {};
+}
+
+// Nobody came with its token.
+void Engine::State::end_reservation(std::uint32_t index) {
+  Reserved& place = reserved[index];
+  if (const auto entry = shared->reservations.take(place.token, place.owner.user)) {
+    ports.release(entry->reservation);
+    uncount_owner(place.owner);
+  }
+  place = {};
+}
+
+// New rules for permissions that there are.
+void Engine::State::apply_rules(const Allocation& allocation) {
+  const PeerRules& now_rules = rules(allocation);
+  for (Peer& peer : allocations.peers(allocation)) {
+    if (!peer.ip.is_set()) continue;
+    if (!may_be_peer(peer.ip, now_rules, own())) {
+      allocations.remove_peer(allocation, peer);
+      continue;
+    }
+    const PeerPorts bounds = peer_ports(peer.ip, now_rules, own());
+    peer.port_min = bounds.min;
+    peer.port_max = bounds.max;
+  }
+}
+
+void Engine::State::adapt(std::shared_ptr<const Settings> settings) {
+  const auto before = std::move(credentials);
+  credentials = std::make_unique<Credentials>(std::move(settings), owner_key);
+  allocations.for_each([this, &before](Allocation& allocation) {
+    const auto realm = credentials->realm_of(before->realm(allocation.realm).name);
+    const std::string& user = allocations.user(allocation);
+    if (!realm || !credentials->vouches(*realm, user, allocation.credential)) {
+      return close(allocation);
+    }
+    allocation.realm = *realm;
+    apply_rules(allocation);
+  });
+}
+
+void Engine::configure(std::shared_ptr<const Settings> settings, Instant) {
+  state_->adapt(std::move(settings));
+}
+
+void Engine::stream_closed(const SocketTag& stream, Instant) {
+  // Without its transport: whichever it is, only the tag counts.
+  Allocation* const found =
+      state_->allocations.find({ListenerTransport::kTcp, stream, SocketAddress{}});
+  if (found != nullptr) state_->close(*found);
+}
+
+void Engine::on_deadline(Instant now, Outbox&) {
+  State& state = *state_;
+  for (std::uint32_t item = 0; state.timers.pop_due(now, item);) {
+    if (item >= state.allocations.capacity()) {
+      state.end_reservation(item - state.allocations.capacity());
+      continue;
+    }
+    Allocation* const allocation = state.allocations.at_slot(item);
+    if (allocation == nullptr) continue;
+    if (now < allocation->expires) {
+      state.set_timer(*allocation);
+      continue;
+    }
+    state.counters.allocations_expired.add();
+    state.close(*allocation);
+  }
+}
+
+bool Engine::end(const AllocationId& id, Instant) {
+  if (id.shard != state_->setup.shard) return false;
+  Allocation* const allocation = state_->allocations.at(id.slot, id.generation);
+  if (allocation == nullptr) return false;
+  state_->close(*allocation);
+  return true;
+}
+
+void Engine::list(const std::function<void(const AllocationReport&)>& sink, Instant now) const {
+  const State& state = *state_;
+  state.allocations.for_each([&](const Allocation& allocation) {
+    AllocationReport report;
+    report.id = {state.setup.shard, allocation.slot, allocation.serial};
+    report.transport = allocation.transport;
+    report.client = allocation.client;
+    report.server = allocation.server;
+    report.relayed = allocation.relayed;
+    report.realm = state.credentials->realm(allocation.realm).name;
+    report.user = state.allocations.user(allocation);
+    report.created = allocation.created;
+    report.expires = allocation.expires;
+    const Allocations::Counts counts = state.allocations.counts(allocation, tick_of(now));
+    report.permissions = counts.permissions;
+    report.channels = counts.channels;
+    report.packets_to_peers = allocation.to_peers.packets;
+    report.bytes_to_peers = allocation.to_peers.bytes;
+    report.packets_to_clients = allocation.to_clients.packets;
+    report.bytes_to_clients = allocation.to_clients.bytes;
+    sink(report);
+  });
+}
+
+}  // namespace turnpike::turn

@@ -1,0 +1,44 @@
+// Nonces that need no memory (RFC 8489 section 9.2): the time, and a code over it and the client's
+// address. Whoever answers with one has received it there, not long ago.
+//
+//   "obMatJos2" | security features, 4 characters | time and code, 11 characters of base64
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "relay/crypto/hmac_sha256.h"
+#include "turnpike/address.h"
+#include "turnpike/time.h"
+
+namespace turnpike::turn {
+
+/// RFC 8489 section 18.1: bits that a nonce promises.
+enum SecurityFeature : std::uint8_t {
+  kPasswordAlgorithmsFeature = 0x80,
+  kUsernameAnonymityFeature = 0x40,
+};
+
+constexpr std::size_t kNonceChars = 24;
+using NonceText = std::array<char, kNonceChars>;
+
+class Nonces {
+ public:
+  explicit Nonces(std::span<const std::uint8_t> key) : key_(make_hmac_sha256_key(key)) {}
+
+  NonceText make(const SocketAddress& client, std::uint8_t features, Instant now) const;
+  /// Whether it was made for that client with these features, not longer ago than `lifetime`, which
+  /// is at most kLifetimeMax.
+  bool is_good(std::string_view nonce, const SocketAddress& client, std::uint8_t features,
+               Instant now, Seconds lifetime) const;
+
+  static constexpr Seconds kLifetimeMax{0xffff};
+
+ private:
+  NonceText write(const SocketAddress& client, std::uint8_t features, std::uint64_t second) const;
+  HmacSha256Key key_;
+};
+
+}  // namespace turnpike::turn

@@ -1,0 +1,222 @@
+// Requests: who asks, may he, and the response (RFC 8489 sections 6.3, 9.2.4; RFC 8656 section 5).
+#include <algorithm>
+
+#include "relay/turn/engine_state.h"
+
+namespace turnpike::turn {
+namespace {
+
+constexpr std::size_t kResponseBytesMax = 1024;
+static_assert(kResponseBytesMax <= kPayloadBytesMax);
+constexpr std::size_t kSoftwareBytesMax = 128;
+constexpr std::size_t kUnknownNamedMax = 8;
+
+// What requests may hold and we understand; everything else below 0x8000 is refused with 420.
+constexpr std::uint16_t kKnownInBinding[] = {
+    stun::kUsername,         stun::kRealm,    stun::kNonce,
+    stun::kMessageIntegrity, stun::kUserhash, stun::kMessageIntegritySha256,
+    stun::kPasswordAlgorithm};
+constexpr std::uint16_t kKnown[] = {stun::kUsername,
+                                    stun::kRealm,
+                                    stun::kNonce,
+                                    stun::kMessageIntegrity,
+                                    stun::kMessageIntegritySha256,
+                                    stun::kUserhash,
+                                    stun::kPasswordAlgorithm,
+                                    stun::kChannelNumber,
+                                    stun::kLifetime,
+                                    stun::kXorPeerAddress,
+                                    stun::kRequestedAddressFamily,
+                                    stun::kEvenPort,
+                                    stun::kRequestedTransport,
+                                    stun::kDontFragment,
+                                    stun::kReservationToken};
+
+std::span<const std::uint16_t> known_in(std::uint16_t method) {
+  return method == stun::kBinding ? std::span<const std::uint16_t>(kKnownInBinding)
+                                  : std::span<const std::uint16_t>(kKnown);
+}
+
+bool is_ours(std::uint16_t method) {
+  return method == stun::kBinding || method == stun::kAllocate || method == stun::kRefresh ||
+         method == stun::kCreatePermission || method == stun::kChannelBind;
+}
+
+bool has_unknown(const stun::Message& message) {
+  std::array<std::uint16_t, 1> unknown;
+  return message.unknown_required(known_in(message.method()), unknown) != 0;
+}
+
+std::uint16_t code_of(Refusal refusal, bool has_alternate) {
+  switch (refusal) {
+    case Refusal::kBidDown:
+    case Refusal::kBadRequest:
+      return 400;
+    case Refusal::kUnauthenticated:
+    case Refusal::kBadCredentials:
+    case Refusal::kExpiredCredentials:
+      return 401;
+    case Refusal::kPeerDenied:
+      return 403;
+    case Refusal::kUnknownAttribute:
+      return 420;
+    case Refusal::kMismatch:
+      return 437;
+    case Refusal::kStaleNonce:
+      return 438;
+    case Refusal::kFamily:
+      return 440;
+    case Refusal::kWrongCredentials:
+      return 441;
+    case Refusal::kUnsupportedTransport:
+      return 442;
+    case Refusal::kFamilyMismatch:
+      return 443;
+    case Refusal::kDraining:
+      return has_alternate ? 300 : 486;
+    case Refusal::kPeerRate:
+    case Refusal::kQuota:
+      return 486;
+    case Refusal::kCapacity:
+    case Refusal::kSourceRate:
+    case Refusal::kCount:
+      break;
+  }
+  return 508;
+}
+
+bool is_challenge(Refusal refusal) {
+  return refusal == Refusal::kUnauthenticated || refusal == Refusal::kBadCredentials ||
+         refusal == Refusal::kExpiredCredentials || refusal == Refusal::kStaleNonce;
+}
+
+bool is_failure(Refusal refusal) {
+  return refusal == Refusal::kBadCredentials || refusal == Refusal::kExpiredCredentials ||
+         refusal == Refusal::kBidDown;
+}
+
+}  // namespace
+
+// RFC 8489 section 2: what a server does for everybody.
+Refused Engine::State::bind(const Request& request, stun::Writer& response) {
+  if (has_unknown(request.message)) return Refusal::kUnknownAttribute;
+  response.add_xor_address(stun::kXorMappedAddress, request.tuple.client);
+  counters.bindings.add();
+  return std::nullopt;
+}
+
+bool Engine::State::may_challenge(Refusal refusal, const IpAddress& source, Instant now) {
+  const auto kind =
+      is_failure(refusal) ? SourceLimits::Kind::kFailure : SourceLimits::Kind::kChallenge;
+  return limits.take(kind, source, now);
+}
+
+void Engine::State::write_refusal(const Request& request, Refusal refusal, std::uint32_t realm,
+                                  stun::Writer& response) {
+  const SocketAddress& alternate = credentials->settings().alternate;
+  const bool has_alternate =
+      alternate.is_set() && alternate.ip.family == request.tuple.client.ip.family;
+  const std::uint16_t code = code_of(refusal, has_alternate);
+  response.add_error_code(code);
+  if (code == 300) response.add_address(stun::kAlternateServer, alternate);
+  if (refusal == Refusal::kUnknownAttribute) {
+    std::array<std::uint16_t, kUnknownNamedMax> unknown;
+    const std::size_t count =
+        request.message.unknown_required(known_in(request.message.method()), unknown);
+    response.add_unknown_attributes(std::span(unknown).first(count));
+  }
+  // Nothing more than needed: a challenge goes to whoever the source address names (T11).
+  if (request.identity == nullptr && is_challenge(refusal)) {
+    const std::uint8_t features = credentials->features(realm);
+    const NonceText nonce = nonces.make(request.tuple.client, features, request.now);
+    response.add_text(stun::kRealm, credentials->realm(realm).name);
+    response.add_text(stun::kNonce, {nonce.data(), nonce.size()});
+    response.add(stun::kPasswordAlgorithms, kPasswordAlgorithmsValue);
+  }
+}
+
+// An authentic request that holds nothing unknown, on its 5-tuple.
+Refused Engine::State::on_allocation(const Request& request, stun::Writer& response) {
+  Allocation* const allocation = find(request.tuple, request.now);
+  if (allocation == nullptr) return Refusal::kMismatch;
+  const Identity& identity = *request.identity;
+  // Which user it is, by name: the hash is only for counting.
+  if (allocation->realm != identity.realm || allocations.user(*allocation) != identity.user) {
+    return Refusal::kWrongCredentials;
+  }
+  if (identity.expired && credentials->settings().strict_expiry) {
+    return Refusal::kExpiredCredentials;
+  }
+  switch (request.message.method()) {
+    case stun::kRefresh:
+      return refresh(request, *allocation, response);
+    case stun::kCreatePermission:
+      return create_permission(request, *allocation);
+    default:
+      return channel_bind(request, *allocation);
+  }
+}
+
+Refused Engine::State::dispatch(Request& request, stun::Writer& response) {
+  if (has_unknown(request.message)) return Refusal::kUnknownAttribute;
+  Refused refused = request.message.method() == stun::kAllocate ? allocate(request, response)
+                                                                : on_allocation(request, response);
+  if (!refused && request.message.method() == stun::kAllocate) {
+    const std::string& software = credentials->settings().software;
+    if (!software.empty() && software.size() <= kSoftwareBytesMax) {
+      response.add_text(stun::kSoftware, software);
+    }
+  }
+  return refused;
+}
+
+void Engine::State::on_request(Packet& packet, const stun::Message& message,
+                               const Allocations::Tuple& tuple, const Listener& listener,
+                               Instant now, Seconds wall, Outbox& out) {
+  const std::uint16_t method = message.method();
+  if (!is_ours(method)) return drop(Drop::kUnknownMessage);
+  const IpAddress& source = tuple.client.ip;
+  Request request{message, tuple, listener.local, now, wall};
+  std::array<std::uint8_t, kResponseBytesMax> buffer;
+  stun::Writer response(buffer, stun::Class::kSuccess, method, message.transaction());
+  Credentials::Outcome outcome;
+  Refused refused;
+  if (method == stun::kBinding) {
+    if (!limits.take(SourceLimits::Kind::kBinding, source, now)) return count(Refusal::kSourceRate);
+    refused = bind(request, response);
+  } else {
+    // A source that has guessed too often is not even checked, unless it has an allocation.
+    if (message.has_integrity() && !limits.has(SourceLimits::Kind::kFailure, source, now) &&
+        find(tuple, now) == nullptr) {
+      return count(Refusal::kSourceRate);
+    }
+    outcome = credentials->authenticate(message, tuple.client, nonces, now, wall);
+    if (outcome.identity == nullptr) {
+      refused = outcome.refusal;
+      if (!may_challenge(*refused, source, now)) return count(Refusal::kSourceRate);
+    } else {
+      request.identity = outcome.identity.get();
+      refused = dispatch(request, response);
+      // Its time is over: it is nobody's any more, and gets a challenge.
+      if (refused == Refusal::kExpiredCredentials) request.identity = nullptr;
+    }
+  }
+  if (refused) {
+    count(*refused);
+    response = stun::Writer(buffer, stun::Class::kError, method, message.transaction());
+    write_refusal(request, *refused, outcome.realm, response);
+  }
+  if (request.identity != nullptr) request.identity->key.seal(response);
+  if (message.has_fingerprint()) response.add_fingerprint();
+  const stun::Bytes bytes = response.finish();
+  // The request has been read: its memory takes the response.
+  std::copy(bytes.begin(), bytes.end(), packet.data);
+  packet.length = static_cast<std::uint32_t>(bytes.size());
+  const Send send{.data = packet.data,
+                  .length = packet.length,
+                  .tag = packet.tag,
+                  .destination = packet.source};
+  if (!out.push(send)) drop(Drop::kBlocked);
+}
+
+}  // namespace turnpike::turn

@@ -1,0 +1,66 @@
+// What all shards of a TURN server have in common: how much each user has, and which ports are
+// reserved. Lock-free and of fixed size. Hides: atomics. Is not: allocations; those belong to one
+// shard each.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "turnpike/time.h"
+
+namespace turnpike::turn {
+
+/// How many things each of many owners has, without a place for each owner: two rows of counters,
+/// the smaller of an owner's two counts. Too high when others share both counters, never too low.
+class OwnerCounts {
+ public:
+  /// `owner`: a keyed hash that nobody outside can aim.
+  /// Counts one more, unless `max` is reached. 0: no maximum.
+  bool add(std::uint64_t owner, std::uint32_t max);
+  void remove(std::uint64_t owner);
+  std::uint32_t count(std::uint64_t owner) const;
+
+ private:
+  static constexpr std::size_t kColumns = 1U << 15;
+  using Row = std::array<std::atomic<std::uint32_t>, kColumns>;
+  std::atomic<std::uint32_t>& cell(unsigned row, std::uint64_t owner);
+  const std::atomic<std::uint32_t>& cell(unsigned row, std::uint64_t owner) const;
+
+  std::unique_ptr<std::array<Row, 2>> rows_ = std::make_unique<std::array<Row, 2>>();
+};
+
+/// Ports that wait for an Allocate with their RESERVATION-TOKEN (RFC 8656 section 18.9).
+class Reservations {
+ public:
+  static constexpr std::size_t kMax = 256;
+
+  struct Entry {
+    std::uint64_t token = 0;  ///< 0: none
+    std::uint32_t reservation = 0;
+    std::uint64_t owner = 0;
+  };
+
+  /// False when all places are taken.
+  bool add(const Entry& entry);
+  /// Ends it; nothing unless `token` names one of that owner.
+  std::optional<Entry> take(std::uint64_t token, std::uint64_t owner);
+
+ private:
+  enum State : std::uint32_t { kFree, kBusy, kReady };
+  struct Place {
+    std::atomic<std::uint32_t> state{kFree};
+    std::atomic<std::uint64_t> token{0};
+    Entry entry;  // of who has set `state` to kBusy
+  };
+  std::array<Place, kMax> places_;
+};
+
+struct Shared {
+  OwnerCounts counts;
+  Reservations reservations;
+};
+
+}  // namespace turnpike::turn
