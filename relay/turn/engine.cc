@@ -179,6 +179,10 @@ void Engine::State::to_client(Allocation& allocation, Packet& packet, Channel* c
   counters.bytes_to_clients.add(data_bytes);
 }
 
+std::size_t allocation_bytes(std::uint32_t permissions_max) {
+  return Allocations::bytes_each(permissions_max);
+}
+
 Engine::Engine(const EngineSetup& setup, RelayedPorts& ports, Counters& counters)
     : state_(std::make_unique<State>(setup, ports, counters)) {}
 

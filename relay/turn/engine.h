@@ -76,6 +76,9 @@ constexpr SocketTag relayed_tag(std::uint32_t slot, std::uint32_t generation, Si
   return {slot, generation, side, Component::kRtp};
 }
 
+/// What one allocation takes, besides its sockets and the user's name.
+std::size_t allocation_bytes(std::uint32_t permissions_max);
+
 class Engine {
  public:
   Engine(const EngineSetup& setup, RelayedPorts& ports, Counters& counters);
