@@ -60,7 +60,9 @@ struct EngineSetup {
   std::function<void(void*, std::size_t)> random;
   /// Addresses that are ours: never a peer (T6, T8), but for relayed transport addresses.
   std::vector<IpAddress> own_addresses;
-  /// The ports of relayed transport addresses, at those addresses.
+  /// Where relayed transport addresses are, and what is advertised for them; ours as well.
+  std::vector<IpAddress> relay_addresses;
+  /// The ports of relayed transport addresses, at `relay_addresses`.
   std::uint16_t relay_port_min = 0;
   std::uint16_t relay_port_max = 0;
   /// Of every shard alike (relay/turn/shared.h); none: the engine is the only one.

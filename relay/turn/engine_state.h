@@ -99,7 +99,7 @@ struct Engine::State {
     return credentials->realm(allocation.realm).peers;
   }
   OwnAddresses own() const {
-    return {setup.own_addresses, setup.relay_port_min, setup.relay_port_max};
+    return {setup.own_addresses, setup.relay_addresses, setup.relay_port_min, setup.relay_port_max};
   }
   std::uint64_t random_u64() const;
 

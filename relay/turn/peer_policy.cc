@@ -61,8 +61,24 @@ bool is_in(const std::vector<Prefix>& prefixes, const IpAddress& ip) {
                      [&ip](const Prefix& prefix) { return contains(prefix, ip); });
 }
 
+bool is_one_of(std::span<const IpAddress> ips, const IpAddress& ip) {
+  return std::find(ips.begin(), ips.end(), ip) != ips.end();
+}
+
+bool is_relay(const IpAddress& ip, const OwnAddresses& own) {
+  return own.relay_port_max != 0 && is_one_of(own.relays, ip);
+}
+
 bool is_own(const IpAddress& ip, const OwnAddresses& own) {
-  return std::find(own.ips.begin(), own.ips.end(), ip) != own.ips.end();
+  return is_one_of(own.ips, ip) || is_one_of(own.relays, ip);
+}
+
+// An own address is opened by its name only: whoever opens the network around it does not mean
+// what listens on this host (T6).
+bool is_named_alone(const std::vector<Prefix>& allowed, const IpAddress& ip) {
+  return std::any_of(allowed.begin(), allowed.end(), [&ip](const Prefix& prefix) {
+    return prefix.ip == ip && prefix.length == (ip.is_v4() ? 32 : 128);
+  });
 }
 
 bool zero(const IpAddress& ip, std::size_t from, std::size_t to) {
@@ -130,32 +146,24 @@ CanonicalAddress canonical(const IpAddress& ip) {
 
 bool may_be_peer(const IpAddress& ip, const PeerRules& rules, const OwnAddresses& own) {
   const CanonicalAddress address = canonical(ip);
-  const bool named = is_in(rules.allowed, address.forms[0]);
-  if (rules.only_allowed && !named) return false;
+  if (rules.only_allowed && !is_in(rules.allowed, ip)) return false;
   for (std::uint32_t i = 0; i < address.count; ++i) {
     const IpAddress& form = address.forms[i];
     if (is_never_peer(form) || is_in(rules.denied, form)) return false;
-    // A special range that is opened says nothing of the IPv4 addresses inside it.
-    if (is_in(rules.allowed, form)) continue;
     if (is_own(form, own)) {
-      if (own.relay_port_max == 0) return false;
-    } else if (is_special(form)) {
-      return false;
+      // Inside another address it would lead here past the rule for ports.
+      if (i != 0 || !(is_named_alone(rules.allowed, form) || is_relay(form, own))) return false;
+    } else if (is_special(form) && !is_in(rules.allowed, form)) {
+      return false;  // also inside a special range that is opened
     }
   }
   return true;
 }
 
 PeerPorts peer_ports(const IpAddress& ip, const PeerRules& rules, const OwnAddresses& own) {
-  PeerPorts ports{std::max<std::uint16_t>(rules.port_min, 1), 0xffff};
-  const CanonicalAddress address = canonical(ip);
-  for (std::uint32_t i = 0; i < address.count; ++i) {
-    const IpAddress& form = address.forms[i];
-    if (is_own(form, own) && !is_in(rules.allowed, form)) {
-      ports = {std::max(ports.min, own.relay_port_min), own.relay_port_max};
-    }
-  }
-  return ports;
+  const std::uint16_t min = std::max<std::uint16_t>(rules.port_min, 1);
+  if (!is_own(ip, own) || is_named_alone(rules.allowed, ip)) return {min, 0xffff};
+  return {std::max(min, own.relay_port_min), own.relay_port_max};
 }
 
 bool may_be_peer(const SocketAddress& peer, const PeerRules& rules, const OwnAddresses& own) {

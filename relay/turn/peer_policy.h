@@ -12,9 +12,11 @@
 
 namespace turnpike::turn {
 
-/// Our own addresses, and the ports at them that are relayed transport addresses.
+/// Our own addresses. Some ports at those of `relays` are relayed transport addresses, and may be
+/// peers: clients reach each other over two allocations.
 struct OwnAddresses {
   std::span<const IpAddress> ips;
+  std::span<const IpAddress> relays;
   std::uint16_t relay_port_min = 0;
   std::uint16_t relay_port_max = 0;
 };

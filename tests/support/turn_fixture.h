@@ -98,7 +98,8 @@ class TurnWorld {
       auto* bytes = static_cast<std::uint8_t*>(data);
       for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::uint8_t>(random_());
     };
-    setup.own_addresses = {ports.relay_v4.ip, ports.relay_v6.ip, *parse_ip("93.184.216.9")};
+    setup.own_addresses = {*parse_ip("93.184.216.9"), *parse_ip("10.1.1.1")};
+    setup.relay_addresses = {ports.relay_v4.ip, ports.relay_v6.ip};
     setup.relay_port_min = 24000;
     setup.relay_port_max = 29999;
     setup.shared = std::make_shared<turn::Shared>();
