@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "tests/support/media_fixture.h"
+#include "tests/support/turn_fixture.h"
 
 namespace {
 
@@ -133,6 +134,74 @@ INSTANTIATE_TEST_SUITE_P(
                                          SrtpSuite::kAesCm256HmacSha1_32, SrtpSuite::kAeadAes128Gcm,
                                          SrtpSuite::kAeadAes256Gcm),
                        ::testing::Bool()));
+
+// A datagram in prepared memory through `handle(packet, outbox)`, 1,000 times.
+template <typename Handle>
+Calls calls_of_turn(const TurnBytes& bytes, const SocketAddress& source, const SocketTag& tag,
+                    std::size_t sends, Handle handle) {
+  Batch batch;
+  Outbox outbox;
+  Packet* packet = batch.next();
+  std::uint8_t* const memory = packet->data;
+  Calls spent;
+  for (int i = 0; i < 1000; ++i) {
+    outbox.clear();
+    packet->data = memory;
+    std::memcpy(packet->data, bytes.data(), bytes.size());
+    packet->length = static_cast<std::uint32_t>(bytes.size());
+    packet->source = source;
+    packet->tag = tag;
+    const Calls before = calls;
+    handle(*packet, outbox);
+    spent.allocations += calls.allocations - before.allocations;
+    spent.locks += calls.locks - before.locks;
+    spent.clock_reads += calls.clock_reads - before.clock_reads;
+    spent.writes += calls.writes - before.writes;
+    EXPECT_EQ(outbox.size(), sends);
+  }
+  return spent;
+}
+
+TEST(TurnHotPath, forward_path_does_not_allocate) {
+  TurnWorld world;
+  world.realm().quotas.bytes_per_second = 1'000'000'000;
+  TurnClient client(world);
+  ASSERT_EQ(client.allocate().code(), 200);
+  const SocketAddress peer = turn_address("9.9.9.9:5000");
+  const SocketAddress permitted = turn_address("9.9.9.9:5001");
+  const SocketAddress stranger = turn_address("8.8.8.8:5000");
+  ASSERT_EQ(client.bind(0x4000, peer).code(), 200);
+  const turn::Listener listener{turn::ListenerTransport::kUdp, turn_address("93.184.216.9:3478")};
+  const auto from_client = [&](Packet& packet, Outbox& out) {
+    world.engine().from_client(packet, listener, world.now, world.wall, out);
+  };
+  const auto from_peer = [&](Packet& packet, Outbox& out) {
+    world.engine().from_peer(packet, world.now, out);
+  };
+  TurnBytes send(100);
+  stun::Writer writer(send, stun::Class::kIndication, stun::kSend, {});
+  writer.add_xor_address(stun::kXorPeerAddress, peer);
+  writer.add(stun::kDataValue, TurnBytes(50));
+  send.resize(writer.finish().size());
+  const TurnBytes channel = {0x40, 0, 0, 4, 1, 2, 3, 4};
+  const TurnBytes unbound = {0x40, 1, 0, 4, 1, 2, 3, 4};
+  const TurnBytes data(172, 1);
+  const SocketTag socket = world.socket_of(client.relayed);
+  for (const Calls& spent : {calls_of_turn(channel, client.address, client.tag, 1, from_client),
+                             calls_of_turn(send, client.address, client.tag, 1, from_client),
+                             calls_of_turn(data, peer, socket, 1, from_peer),
+                             calls_of_turn(data, permitted, socket, 1, from_peer),
+                             // What goes nowhere is as cheap.
+                             calls_of_turn(unbound, client.address, client.tag, 0, from_client),
+                             calls_of_turn(channel, stranger, client.tag, 0, from_client),
+                             calls_of_turn(data, client.address, client.tag, 0, from_client),
+                             calls_of_turn(data, stranger, socket, 0, from_peer)}) {
+    EXPECT_EQ(spent.allocations, 0U);
+    EXPECT_EQ(spent.locks, 0U);
+    EXPECT_EQ(spent.clock_reads, 0U);
+    EXPECT_EQ(spent.writes, 0U);
+  }
+}
 
 TEST(HotPathCounters, see_what_they_should) {
   const Calls before = calls;

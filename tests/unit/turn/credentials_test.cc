@@ -1,0 +1,222 @@
+// Who may ask, with which credentials and for how long (RFC 8489 section 9.2).
+#include <gtest/gtest.h>
+
+#include "tests/support/turn_fixture.h"
+
+namespace turnpike::test {
+namespace {
+
+using turn::Refusal;
+
+const SocketAddress kPeer = turn_address("9.9.9.9:5000");
+
+TEST(TurnCredentials, every_kind_of_code_and_key) {
+  for (int kind = 0; kind < 8; ++kind) {
+    TurnWorld world;
+    TurnClient client(world);
+    client.sha256_password = (kind & 1) != 0;
+    client.sha256_code = (kind & 2) != 0;
+    client.userhash = (kind & 4) != 0;
+    const TurnReply reply = client.allocate();
+    ASSERT_EQ(reply.code(), 200) << kind;
+    EXPECT_TRUE(client.is_sealed(reply)) << "with the kind of code of the request";
+    EXPECT_EQ(client.refresh().code(), 200);
+    TurnClient wrong = client;
+    wrong.password = "wrong";
+    EXPECT_EQ(wrong.refresh().code(), 401);
+    TurnClient unknown = client;
+    unknown.user = "carol";
+    EXPECT_EQ(unknown.refresh().code(), 401);
+  }
+}
+
+TEST(TurnCredentials, incomplete_credentials_are_a_bad_request) {
+  TurnWorld world;
+  TurnClient client(world);
+  client.learn(client.ask_once(stun::kAllocate));
+  for (int left_out = 0; left_out < 4; ++left_out) {
+    TurnBytes buffer(500);
+    stun::Writer writer(buffer, stun::Class::kRequest, stun::kAllocate, {});
+    TurnClient::add_udp(writer);
+    if (left_out != 0) writer.add_text(stun::kUsername, client.user);
+    if (left_out != 1) writer.add_text(stun::kRealm, client.realm);
+    if (left_out != 2) writer.add_text(stun::kNonce, client.nonce);
+    if (left_out != 3) {
+      client.seal(writer);
+    } else {
+      writer.add(stun::kMessageIntegrity, TurnBytes(16));
+    }
+    const stun::Bytes bytes = writer.finish();
+    const TurnReply reply = client.send_for_reply({bytes.begin(), bytes.end()});
+    EXPECT_EQ(reply.code(), 400) << left_out;
+    EXPECT_FALSE(reply.message()->find(stun::kNonce));
+    EXPECT_FALSE(reply.message()->has_integrity());
+  }
+  EXPECT_EQ(world.refused(Refusal::kBadRequest), 4U);
+  client.realm = "elsewhere";
+  EXPECT_EQ(client.ask_once(stun::kAllocate, TurnClient::add_udp).code(), 401);
+}
+
+TEST(TurnCredentials, time_limited_users_by_either_hash_and_any_secret) {
+  TurnWorld world;
+  world.add_secret("the newest secret of them all");
+  world.add_secret("a secret with a better hash", true);
+  world.add_secret("the oldest secret of them all");
+  int port = 40000;
+  for (const auto& secret : world.realm().secrets) {
+    for (const bool sha256_password : {false, true}) {
+      TurnClient client(world, ("192.0.2.10:" + std::to_string(++port)).c_str(), "dave");
+      client.use_secret(secret.secret, world.wall + Seconds(60), secret.sha256);
+      client.sha256_password = client.sha256_code = sha256_password;
+      EXPECT_EQ(client.allocate().code(), 200);
+    }
+  }
+  TurnClient wrong(world, "192.0.2.10:41000", "dave");
+  wrong.use_secret("nobody's secret of many bytes", world.wall + Seconds(60));
+  EXPECT_EQ(wrong.allocate().code(), 401);
+  TurnClient other_hash(world, "192.0.2.10:41001", "dave");
+  other_hash.use_secret("the oldest secret of them all", world.wall + Seconds(60), true);
+  EXPECT_EQ(other_hash.allocate().code(), 401);
+  // Users with passwords go on beside them.
+  TurnClient alice(world, "192.0.2.10:41002");
+  EXPECT_EQ(alice.allocate().code(), 200);
+  EXPECT_TRUE(alice.nonce.starts_with("obMatJos2gAAA")) << "no USERHASH: it would not be found";
+}
+
+TEST(TurnCredentials, forms_of_a_time_limited_name) {
+  TurnWorld world;
+  world.add_secret();
+  const std::string until = std::to_string((world.wall + Seconds(60)).count());
+  const auto code_of = [&](const std::string& name) {
+    static int port = 42000;
+    TurnClient client(world, ("192.0.2.10:" + std::to_string(++port)).c_str());
+    TurnClient maker(world, "192.0.2.10:1", "");
+    maker.use_secret(TurnWorld::kSecret, Seconds(1));  // for the shape only
+    client.user = name;
+    const std::string secret = TurnWorld::kSecret;
+    std::array<std::uint8_t, 20> code{};
+    hmac_sha1(make_hmac_sha1_key(TurnBytes(secret.begin(), secret.end())),
+              TurnBytes(name.begin(), name.end()), {}, code.data());
+    client.password = base64(code);
+    return client.allocate().code();
+  };
+  EXPECT_EQ(code_of(until), 200);
+  EXPECT_EQ(code_of(until + ":"), 200);
+  EXPECT_EQ(code_of(until + ":anything:else"), 200);
+  EXPECT_EQ(code_of(until + "x"), 401);
+  EXPECT_EQ(code_of("dave"), 401);
+  EXPECT_EQ(code_of(""), 401);
+  EXPECT_EQ(code_of("-5:dave"), 401);
+  EXPECT_EQ(code_of("99999999999999999999:dave"), 401);
+  EXPECT_EQ(code_of(std::to_string(world.wall.count()) + ":dave"), 401);
+  EXPECT_EQ(world.refused(Refusal::kExpiredCredentials), 1U);
+}
+
+TEST(TurnCredentials, expiry_refuses_new_allocations_and_keeps_old_ones) {
+  TurnWorld world;
+  world.add_secret();
+  TurnClient client(world, "192.0.2.10:40000", "dave");
+  client.use_secret(TurnWorld::kSecret, world.wall + Seconds(100));
+  ASSERT_EQ(client.allocate().lifetime(), 600U);
+  world.run(Seconds(200));
+  EXPECT_EQ(client.refresh().code(), 200);
+  EXPECT_EQ(client.permit({kPeer}).code(), 200);
+  TurnClient late = client;
+  late.address.port = 40001;
+  const TurnReply reply = late.allocate();
+  EXPECT_EQ(reply.code(), 401);
+  EXPECT_EQ(reply.text(stun::kRealm), TurnWorld::kRealm) << "as a challenge";
+  EXPECT_EQ(world.refused(Refusal::kExpiredCredentials), 1U);
+}
+
+TEST(TurnCredentials, strict_expiry_ends_allocations) {
+  TurnWorld world;
+  world.add_secret();
+  world.settings.strict_expiry = true;
+  TurnClient client(world, "192.0.2.10:40000", "dave");
+  client.use_secret(TurnWorld::kSecret, world.wall + Seconds(1000));
+  EXPECT_EQ(client.allocate().lifetime(), 600U);
+  world.run(Seconds(500));
+  EXPECT_EQ(client.refresh(3600).lifetime(), 500U);
+  world.run(Seconds(499));
+  EXPECT_EQ(world.engine().allocations(), 1U);
+  world.run(Seconds(2));
+  EXPECT_EQ(world.engine().allocations(), 0U);
+}
+
+TEST(TurnCredentials, revocation_ends_allocations) {
+  TurnWorld world;
+  world.add_secret("the first secret of all");
+  world.add_secret("the second secret of all");
+  TurnClient alice(world);
+  TurnClient bob(world, "192.0.2.10:40001", "bob");
+  TurnClient first(world, "192.0.2.10:40002", "dave");
+  first.use_secret("the first secret of all", world.wall + Seconds(3600));
+  TurnClient second(world, "192.0.2.10:40003", "dave");
+  second.use_secret("the second secret of all", world.wall + Seconds(3600));
+  for (TurnClient* client : {&alice, &bob, &first, &second}) {
+    ASSERT_EQ(client->allocate().code(), 200);
+  }
+  world.configure();  // nothing new
+  EXPECT_EQ(world.engine().allocations(), 4U);
+  world.realm().users.erase("bob");
+  world.realm().secrets.erase(world.realm().secrets.begin());
+  world.configure();
+  EXPECT_EQ(world.engine().allocations(), 2U);
+  EXPECT_EQ(world.ports.in_use(), 2U);
+  EXPECT_EQ(alice.refresh().code(), 200);
+  EXPECT_EQ(second.refresh().code(), 200);
+  EXPECT_EQ(bob.refresh().code(), 401);
+  // Another password is another credential.
+  world.realm().users["alice"] = TurnWorld::keys_of("alice", TurnWorld::kRealm, "new");
+  world.configure();
+  EXPECT_EQ(world.engine().allocations(), 1U);
+  // And without its realm nobody stays.
+  world.realm().name = "elsewhere";
+  world.configure();
+  EXPECT_EQ(world.engine().allocations(), 0U);
+  EXPECT_EQ(world.ports.in_use(), 0U);
+}
+
+TEST(TurnCredentials, realms_have_users_and_quotas_of_their_own) {
+  TurnWorld world;
+  turn::Realm other;
+  other.name = "other.example";
+  other.users.emplace("alice", TurnWorld::keys_of("alice", "other.example", "another password"));
+  other.quotas.allocations = 1;
+  world.settings.realms.push_back(other);
+  TurnClient here(world);
+  ASSERT_EQ(here.allocate().code(), 200);
+  TurnClient there(world, "192.0.2.10:40001");
+  there.password = "another password";
+  there.learn(there.ask_once(stun::kAllocate, [](stun::Writer& writer) {
+    writer.add_text(stun::kRealm, "other.example");
+  }));
+  EXPECT_EQ(there.realm, "other.example");
+  ASSERT_EQ(there.allocate().code(), 200);
+  TurnClient more = there;
+  more.address.port = 40002;
+  EXPECT_EQ(more.allocate().code(), 486);
+  // The same name in another realm is somebody else.
+  TurnClient mixed = here;
+  mixed.realm = "other.example";
+  mixed.password = "another password";
+  EXPECT_EQ(mixed.refresh(0).code(), 441);
+  // Realms are told apart by name when settings change.
+  std::swap(world.settings.realms[0], world.settings.realms[1]);
+  world.configure();
+  EXPECT_EQ(here.refresh().code(), 200);
+  EXPECT_EQ(there.refresh().code(), 200);
+}
+
+TEST(TurnCredentials, without_realms_nobody_comes_in) {
+  TurnWorld world;
+  world.settings.realms.clear();
+  TurnClient client(world);
+  EXPECT_EQ(client.ask_once(stun::kBinding).code(), 200);
+  EXPECT_EQ(client.allocate().code(), 401);
+  EXPECT_EQ(client.allocate().code(), 401);
+}
+
+}  // namespace
+}  // namespace turnpike::test
