@@ -21,6 +21,7 @@ namespace turnpike::turn {
 struct Prefix {
   IpAddress ip;
   std::uint8_t length = 0;
+  bool operator==(const Prefix&) const = default;
 };
 
 /// Which peers a client may be relayed to (docs/security.md, T1-T9). Special-purpose addresses and
@@ -30,14 +31,16 @@ struct PeerRules {
   std::vector<Prefix> denied;     ///< closed although public; wins over `allowed`
   bool only_allowed = false;      ///< allow-list mode: nothing but `allowed`
   std::uint16_t port_min = 1024;  ///< lower peer ports are refused
+  bool operator==(const PeerRules&) const = default;
 };
 
 /// What one user, and one allocation, may take. 0 = no limit of ours.
 struct Quotas {
   std::uint32_t allocations_per_user = 10;
-  std::uint32_t allocations = 0;            ///< of the whole realm
-  std::uint32_t new_peers_per_minute = 60;  ///< permissions to new addresses, per allocation
-  std::uint64_t bytes_per_second = 0;       ///< per allocation and direction
+  std::uint32_t allocations = 0;  ///< of the whole realm
+  /// Permissions to new addresses, per allocation; ten times that for all of a user together.
+  std::uint32_t new_peers_per_minute = 60;
+  std::uint64_t bytes_per_second = 0;  ///< per allocation and direction
 };
 
 /// Long-term keys of one user (RFC 8489 section 9.2.2, 18.5.1). Secret.
@@ -65,7 +68,7 @@ struct Realm {
 
 /// Immutable once given to the relay; a reload gives another one.
 struct Settings {
-  std::vector<Realm> realms;  ///< the first is that of clients that name none
+  std::vector<Realm> realms;  ///< the first is that of listeners that name none
   Seconds lifetime_default{600};
   Seconds lifetime_max{3600};
   Seconds allocation_age_max{0};  ///< Refresh beyond it is refused; 0 = never
@@ -87,6 +90,7 @@ enum class ListenerTransport : std::uint8_t { kUdp, kTcp, kTls, kDtls };
 struct Listener {
   ListenerTransport transport = ListenerTransport::kUdp;
   SocketAddress local;
+  std::string realm{};  ///< that its clients are told; empty: the first of Settings::realms
 };
 
 /// What does not change while the relay runs. No listeners: no TURN.
@@ -117,7 +121,7 @@ struct Config {
   X(kFamily, "address_family", "address family not supported: 440")                            \
   X(kFamilyMismatch, "family_mismatch", "peer is of another address family: 443")              \
   X(kPeerDenied, "peer_denied", "peer address is forbidden: 403")                              \
-  X(kPeerRate, "peer_rate", "too many new peers: 486")                                         \
+  X(kPeerRate, "peer_rate", "too many new peers: 508")                                         \
   X(kQuota, "quota", "the user or the realm has its maximum of allocations: 486")              \
   X(kCapacity, "capacity", "no relayed address, slot or permission is left: 508")              \
   X(kDraining, "draining", "server drains: 300 or 486")                                        \

@@ -1,36 +1,28 @@
+// The low-level calls: they need no heap, and MD5 is there whatever the library's providers allow.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "relay/crypto/digest.h"
 
-#include <openssl/evp.h>
-
-#include "relay/core/check.h"
+#include <openssl/md5.h>
+#include <openssl/sha.h>
 
 namespace turnpike {
-namespace {
 
-template <std::size_t kBytes>
-std::array<std::uint8_t, kBytes> digest_of(const EVP_MD* kind,
-                                           std::initializer_list<std::string_view> parts) {
-  std::array<std::uint8_t, kBytes> digest{};
-  EVP_MD_CTX* context = EVP_MD_CTX_new();
-  unsigned int bytes = 0;
-  bool done = context != nullptr && EVP_DigestInit_ex(context, kind, nullptr) == 1;
-  for (const std::string_view part : parts) {
-    done = done && EVP_DigestUpdate(context, part.data(), part.size()) == 1;
-  }
-  done = done && EVP_DigestFinal_ex(context, digest.data(), &bytes) == 1;
-  EVP_MD_CTX_free(context);
-  CHECK(done && bytes == kBytes);
+std::array<std::uint8_t, 16> md5(std::initializer_list<std::string_view> parts) {
+  std::array<std::uint8_t, MD5_DIGEST_LENGTH> digest{};
+  MD5_CTX hash;
+  MD5_Init(&hash);
+  for (const std::string_view part : parts) MD5_Update(&hash, part.data(), part.size());
+  MD5_Final(digest.data(), &hash);
   return digest;
 }
 
-}  // namespace
-
-std::array<std::uint8_t, 16> md5(std::initializer_list<std::string_view> parts) {
-  return digest_of<16>(EVP_md5(), parts);
-}
-
 std::array<std::uint8_t, 32> sha256(std::initializer_list<std::string_view> parts) {
-  return digest_of<32>(EVP_sha256(), parts);
+  std::array<std::uint8_t, SHA256_DIGEST_LENGTH> digest{};
+  SHA256_CTX hash;
+  SHA256_Init(&hash);
+  for (const std::string_view part : parts) SHA256_Update(&hash, part.data(), part.size());
+  SHA256_Final(digest.data(), &hash);
+  return digest;
 }
 
 std::string base64(std::span<const std::uint8_t> bytes) {

@@ -19,6 +19,11 @@ struct FamilyAttribute {
   AddressFamily family = AddressFamily::kNone;  ///< none: one that does not exist
 };
 
+// Ports rest after they were used: nobody may wear all of them out by allocating over and over.
+std::uint32_t allocates_per_minute(const Quotas& quotas) {
+  return quotas.allocations_per_user == 0 ? 0 : std::max(60U, 6 * quotas.allocations_per_user);
+}
+
 FamilyAttribute family_in(const stun::Message& message, std::uint16_t type) {
   const auto value = message.find(type);
   if (!value) return {};
@@ -52,7 +57,8 @@ Refused Engine::State::read_wish(const Request& request, Wish& wish) const {
   const auto transport = message.find(stun::kRequestedTransport);
   if (!transport || transport->size() != 4) return Refusal::kBadRequest;
   if ((*transport)[0] != kUdpProtocol) return Refusal::kUnsupportedTransport;
-  // 4. DONT-FRAGMENT is understood: what leaves a relayed address is not fragmented.
+  if (message.find(stun::kLifetime) && !message.u32(stun::kLifetime)) return Refusal::kBadRequest;
+  // 4. DONT-FRAGMENT is understood in Send indications.
   // 5. RESERVATION-TOKEN goes with nothing that would choose a port or a family.
   const auto even_port = message.find(stun::kEvenPort);
   const auto token = message.find(stun::kReservationToken);
@@ -121,12 +127,11 @@ void Engine::State::reserve(Allocation& allocation, std::uint32_t reservation) {
              allocation.created + kReservationLifetime);
 }
 
-// The reserved port is the user's, and counts no longer.
+// The reserved port becomes the allocation's, and goes on being counted.
 std::optional<std::uint32_t> Engine::State::take_reservation(std::uint64_t token,
                                                              const Owner& owner) {
   const auto entry = shared->reservations.take(token, owner.user);
   if (!entry) return std::nullopt;
-  uncount_owner(owner);
   for (std::uint32_t i = 0; i < reserved.size(); ++i) {
     if (reserved[i].token == token) {  // otherwise another shard's, which finds it gone
       reserved[i] = {};
@@ -157,8 +162,12 @@ bool Engine::State::open_ports(const Wish& wish, Allocation& allocation) {
   if (wish.reservation) {
     const SocketTag tag = relayed_tag(allocation.slot, allocation.serial, Side::kA);
     const auto taken = ports.take(tag, *wish.reservation);
-    if (taken) relayed[0] = taken->advertised;
-    return taken.has_value();
+    if (!taken) {
+      ports.release(*wish.reservation);
+      return false;
+    }
+    relayed[0] = taken->advertised;
+    return true;
   }
   if (wish.family == AddressFamily::kIpv4 ? setup.ipv4 : setup.ipv6) {
     relayed[0] = open_port(allocation, Side::kA, wish).value_or(SocketAddress{});
@@ -202,7 +211,6 @@ Allocation* Engine::State::open_allocation(const Request& request, const Wish& w
     if (wish.reservation) ports.release(*wish.reservation);
     return nullptr;
   }
-  const Settings& settings = credentials->settings();
   allocation->realm = identity.realm;
   allocation->owner = wish.owner;
   allocation->credential = identity.credential;
@@ -210,9 +218,9 @@ Allocation* Engine::State::open_allocation(const Request& request, const Wish& w
   allocation->server = request.server;
   allocation->transaction = request.message.transaction();
   allocation->created = request.now;
-  allocation->expires_max = settings.strict_expiry && identity.good_until != Seconds(0)
-                                ? request.now + (identity.good_until - request.wall)
-                                : Instant::max();
+  allocation->credential_until = identity.good_until == Seconds(0)
+                                     ? Instant::max()
+                                     : request.now + (identity.good_until - request.wall);
   if (open_ports(wish, *allocation)) return allocation;
   close(*allocation);
   return nullptr;
@@ -235,14 +243,23 @@ Refused Engine::State::allocate(const Request& request, stun::Writer& response) 
   if (credentials->settings().draining) return Refusal::kDraining;
   // 9. A port that was reserved, quotas, and then what there is.
   const Realm& realm = credentials->realm(identity.realm);
-  wish.owner = {credentials->owner_of(realm.name, identity.user),
-                credentials->owner_of(realm.name, {})};
+  wish.owner = {identity.owner, credentials->owner_of(identity.realm)};
+  if (allocations.size() == allocations.capacity()) return Refusal::kCapacity;
+  if (!within_owner_rate(owner_allocates, wish.owner, allocates_per_minute(realm.quotas), 1,
+                         request.now)) {
+    return Refusal::kQuota;
+  }
   if (wish.token != 0) {
     wish.reservation = take_reservation(wish.token, wish.owner);
     if (!wish.reservation) return Refusal::kCapacity;
+  } else if (!count_owner(wish.owner, realm.quotas)) {
+    return Refusal::kQuota;
   }
-  if (!count_owner(wish.owner, realm.quotas)) {
-    if (wish.reservation) ports.release(*wish.reservation);
+  // A reserved port will count as well.
+  const std::uint32_t user_max = realm.quotas.allocations_per_user;
+  if (wish.parity == RelayedPorts::Parity::kEvenAndReserveNext && user_max != 0 &&
+      shared->counts.count(wish.owner.user) >= user_max) {
+    uncount_owner(wish.owner);
     return Refusal::kQuota;
   }
   Allocation* const allocation = open_allocation(request, wish);

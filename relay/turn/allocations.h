@@ -69,7 +69,7 @@ struct Allocation {
   std::array<SocketAddress, 2> relayed{};  ///< by index_of(Side); unset: not open
   Instant created{};
   Instant expires{};
-  Instant expires_max{};  ///< with its credential; Instant::max() otherwise
+  Instant credential_until{};  ///< Instant::max(): for ever
   Bucket new_peers;
   Traffic to_peers;
   Traffic to_clients;

@@ -8,6 +8,8 @@
 namespace turnpike::turn {
 namespace {
 
+// What all allocations of a user may add together, compared with one.
+constexpr std::uint32_t kOwnerPeersFactor = 10;
 constexpr std::size_t kPeersInRequestMax = kPayloadBytesMax / 12;
 
 bool is_of(AddressFamily family, std::uint8_t wire) {
@@ -32,8 +34,8 @@ Refused Engine::State::refresh(const Request& request, Allocation& allocation,
   // 2. LIFETIME 0 ends it, or that half of it.
   const auto wanted = request.message.u32(stun::kLifetime);
   if (!wanted && request.message.find(stun::kLifetime)) return Refusal::kBadRequest;
-  counters.refreshes.add();
   if (wanted == 0U) {
+    counters.refreshes.add();
     response.add_u32(stun::kLifetime, 0);
     if (only && allocation.relayed[index_of(other(*only))].is_set()) {
       close_side(allocation, *only);
@@ -44,9 +46,10 @@ Refused Engine::State::refresh(const Request& request, Allocation& allocation,
   }
   // 3. Otherwise it lives on, as long as its age and its credential allow.
   const Seconds granted = lifetime(request, allocation);
-  if (granted == Seconds(0)) return Refusal::kQuota;
+  if (granted == Seconds(0)) return Refusal::kMismatch;  // a client allocates anew after that
   allocation.expires = request.now + granted;
   set_timer(allocation);
+  counters.refreshes.add();
   response.add_u32(stun::kLifetime, static_cast<std::uint32_t>(granted.count()));
   return std::nullopt;
 }
@@ -73,7 +76,9 @@ Refused Engine::State::permit(Allocation& allocation, std::span<const IpAddress>
   const std::uint32_t a_minute = credentials->realm(allocation.realm).quotas.new_peers_per_minute;
   if (a_minute != 0 && added != 0) {
     const Nanoseconds price = Nanoseconds(Seconds(60)) / a_minute;
-    if (!allocation.new_peers.take(now, price * added, price * a_minute)) {
+    if (!allocation.new_peers.take(now, price * added, price * a_minute) ||
+        !within_owner_rate(owner_peers, allocation.owner, a_minute * kOwnerPeersFactor, added,
+                           now)) {
       return Refusal::kPeerRate;
     }
   }

@@ -1,7 +1,12 @@
-// A token bucket as one instant: the time at which it will be full again.
+// Token buckets, each as one instant: the time at which it will be full again; and a table of fixed
+// size for those of many.
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
 
 #include "turnpike/time.h"
 
@@ -20,6 +25,41 @@ struct Bucket {
     full_at = std::max(full_at, now) + price;
     return true;
   }
+};
+
+/// Buckets by name, a keyed hash that nobody outside can aim. A name that is new takes the place of
+/// the fullest among four.
+class BucketTable {
+ public:
+  BucketTable() : sets_(kSets) {}
+
+  Bucket& at(std::uint64_t name, Instant now) {
+    auto& set = sets_[name % kSets];
+    auto entry = std::find_if(set.begin(), set.end(),
+                              [name](const Entry& other) { return other.name == name; });
+    if (entry == set.end()) {
+      entry = std::min_element(set.begin(), set.end(), [](const Entry& a, const Entry& b) {
+        return a.bucket.full_at < b.bucket.full_at;
+      });
+      *entry = {name, {now}};
+    }
+    return entry->bucket;
+  }
+  const Bucket* find(std::uint64_t name) const {
+    for (const Entry& entry : sets_[name % kSets]) {
+      if (entry.name == name) return &entry.bucket;
+    }
+    return nullptr;
+  }
+
+  static constexpr std::size_t kSets = 4096;
+
+ private:
+  struct Entry {
+    std::uint64_t name = 0;
+    Bucket bucket;
+  };
+  std::vector<std::array<Entry, 4>> sets_;
 };
 
 }  // namespace turnpike::turn

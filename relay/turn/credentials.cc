@@ -13,6 +13,9 @@ constexpr std::size_t kUsernameBytesMax = 508;  // RFC 8489 section 14.3
 constexpr std::uint16_t kMd5 = 1;               // RFC 8489 section 18.5
 constexpr std::uint16_t kSha256 = 2;
 
+// In the year 2096: some give milliseconds, and sums must not overflow.
+constexpr std::int64_t kLastSecond = 4'000'000'000;
+
 std::span<const std::uint8_t> bytes_of(std::string_view text) {
   return {static_cast<const std::uint8_t*>(static_cast<const void*>(text.data())), text.size()};
 }
@@ -27,6 +30,7 @@ std::optional<Seconds> expiry_of(std::string_view user) {
   const auto [end, error] = std::from_chars(user.data(), user.data() + user.size(), seconds);
   const bool whole = end == user.data() + user.size() || *end == ':';
   if (error != std::errc() || !whole || seconds <= 0) return std::nullopt;
+  seconds = std::min(seconds, kLastSecond);
   return Seconds(seconds);
 }
 
@@ -38,6 +42,16 @@ SealKey::SealKey(std::span<const std::uint8_t> key, bool sha256) : sha256_(sha25
   } else {
     sha1_key_ = make_hmac_sha1_key(key);
   }
+}
+
+SealKey::~SealKey() {
+  secure_wipe(&sha1_key_, sizeof sha1_key_);
+  secure_wipe(&sha256_key_, sizeof sha256_key_);
+}
+
+Credentials::Secret::~Secret() {
+  secure_wipe(&sha1_key, sizeof sha1_key);
+  secure_wipe(&sha256_key, sizeof sha256_key);
 }
 
 bool SealKey::verifies(const stun::Message& message) const {
@@ -83,8 +97,11 @@ Credentials::Credentials(std::shared_ptr<const Settings> settings, const SipHash
     PreparedRealm& prepared = realms_.emplace_back();
     for (const SharedSecret& secret : realm.secrets) {
       const auto bytes = bytes_of(secret.secret);
-      prepared.secrets.push_back({secret.sha256, make_hmac_sha1_key(bytes),
-                                  make_hmac_sha256_key(bytes), hash({"secret", secret.secret})});
+      Secret& ours = prepared.secrets.emplace_back();
+      ours.sha256 = secret.sha256;
+      ours.sha1_key = make_hmac_sha1_key(bytes);
+      ours.sha256_key = make_hmac_sha256_key(bytes);
+      ours.credential = hash({"secret", secret.secret});
     }
     for (const auto& [user, keys] : realm.users) {
       const auto userhash = sha256({user, ":", realm.name});
@@ -112,8 +129,12 @@ std::uint64_t Credentials::credential_of(const UserKeys& keys) const {
   return hash({"user", text_of(keys.md5), text_of(keys.sha256)});
 }
 
-std::uint64_t Credentials::owner_of(std::string_view realm, std::string_view user) const {
-  return hash({realm, user});
+std::uint64_t Credentials::owner_of(std::uint32_t realm, std::string_view user) const {
+  return hash({"owner", settings_->realms[realm].name, user});
+}
+
+std::uint64_t Credentials::owner_of(std::uint32_t realm) const {
+  return hash({"realm", settings_->realms[realm].name});
 }
 
 std::optional<std::uint32_t> Credentials::realm_of(std::string_view name) const {
@@ -151,33 +172,46 @@ bool Credentials::claims_right_algorithms(const stun::Message& request, Claim& c
   return (algorithm == kSha256 || algorithm == kMd5) && parameter_bytes == 0 && chosen->size() == 4;
 }
 
-// RFC 8489 section 9.2.4, with the nonce before the user: what is stale costs no more than that.
+// RFC 8489 section 9.2.4, with the nonce first of all that is looked at: who has none of ours has
+// not shown that he is at his address, and must not use up what its users may do wrong.
 Credentials::Outcome Credentials::authenticate(const stun::Message& request,
+                                               std::uint32_t default_realm,
                                                const SocketAddress& client, const Nonces& nonces,
                                                Instant now, Seconds wall) const {
-  const auto realm_name = request.text(stun::kRealm);
-  const auto known_realm = realm_name ? realm_of(*realm_name) : std::nullopt;
+  using Source = Outcome::Source;
   Claim claim;
-  claim.realm = known_realm.value_or(0);
-  const auto refused = [&claim](Refusal refusal) { return Outcome{nullptr, refusal, claim.realm}; };
+  claim.realm = default_realm;
+  const auto refused = [&claim](Refusal refusal, Source source) {
+    return Outcome{nullptr, refusal, claim.realm, source};
+  };
   // 1. No code at all: a challenge.
-  if (!request.has_integrity()) return refused(Refusal::kUnauthenticated);
+  if (!request.has_integrity()) return refused(Refusal::kUnauthenticated, Source::kUnproven);
   // 2. All that belongs to a code.
+  const auto realm_name = request.text(stun::kRealm);
   const auto nonce = request.text(stun::kNonce);
   const auto user = request.username();
   const auto userhash = request.find(stun::kUserhash);
   claim.sha256_code = request.integrity_sha256().has_value();
   if (!nonce || !realm_name || (!user && !userhash) ||
       (!claim.sha256_code && !request.integrity())) {
-    return refused(Refusal::kBadRequest);
+    return refused(Refusal::kBadRequest, Source::kUnproven);
   }
-  // 3. Nobody has taken the better password algorithm away between us and the client.
-  if (!claims_right_algorithms(request, claim)) return refused(Refusal::kBidDown);
-  // 4. The nonce is of this address, and not old.
+  // 3. The nonce is of this address, and not old.
+  const auto known_realm = realm_of(*realm_name);
+  if (!known_realm) return refused(Refusal::kBadCredentials, Source::kUnproven);
+  claim.realm = *known_realm;
   const Seconds lifetime = std::min(settings_->nonce_lifetime, Nonces::kLifetimeMax);
-  if (!known_realm) return refused(Refusal::kBadCredentials);
-  if (!nonces.is_good(*nonce, client, features(claim.realm), now, lifetime)) {
-    return refused(Refusal::kStaleNonce);
+  switch (nonces.judge(*nonce, client, features(claim.realm), now, lifetime)) {
+    case Nonces::Verdict::kForeign:
+      return refused(Refusal::kStaleNonce, Source::kUnproven);
+    case Nonces::Verdict::kOld:
+      return refused(Refusal::kStaleNonce, Source::kOnceProven);
+    case Nonces::Verdict::kGood:
+      break;
+  }
+  // 4. Nobody has taken the better password algorithm away between us and the client.
+  if (!claims_right_algorithms(request, claim)) {
+    return refused(Refusal::kBidDown, Source::kProven);
   }
   // 5. The user is known, and the code is right.
   if (user) {
@@ -192,7 +226,7 @@ Credentials::Outcome Credentials::authenticate(const stun::Message& request,
 
 Credentials::Outcome Credentials::verify(const stun::Message& request, const Claim& claim,
                                          Seconds wall) const {
-  Outcome outcome{nullptr, Refusal::kBadCredentials, claim.realm};
+  Outcome outcome{nullptr, Refusal::kBadCredentials, claim.realm, Outcome::Source::kProven};
   if (claim.user.size() > kUsernameBytesMax) return outcome;
   const Realm& realm = settings_->realms[claim.realm];
   const auto known = realm.users.find(std::string(claim.user));
@@ -207,6 +241,11 @@ Credentials::Outcome Credentials::verify(const stun::Message& request, const Cla
     outcome.identity = verify_secret(request, claim, secret);
   }
   if (outcome.identity == nullptr) return outcome;
+  // Whose name only tells a time is counted by it; otherwise a new time is no new user.
+  const std::size_t colon = claim.user.find(':');
+  if (colon != std::string_view::npos) {
+    outcome.identity->owner = owner_of(claim.realm, claim.user.substr(colon + 1));
+  }
   outcome.identity->good_until = *expiry;
   outcome.identity->expired = wall >= *expiry;
   return outcome;
@@ -218,8 +257,9 @@ std::unique_ptr<Identity> Credentials::verify_user(const stun::Message& request,
                                           : std::span<const std::uint8_t>(keys.md5),
                     claim.sha256_code);
   if (!key.verifies(request)) return nullptr;
-  return std::make_unique<Identity>(
-      Identity{claim.realm, std::string(claim.user), credential_of(keys), Seconds(0), false, key});
+  return std::make_unique<Identity>(Identity{claim.realm, std::string(claim.user),
+                                             owner_of(claim.realm, claim.user), credential_of(keys),
+                                             Seconds(0), false, key});
 }
 
 std::unique_ptr<Identity> Credentials::verify_secret(const stun::Message& request,

@@ -24,6 +24,9 @@ namespace turnpike::turn {
 class SealKey {
  public:
   SealKey(std::span<const std::uint8_t> key, bool sha256);
+  SealKey(const SealKey&) = default;
+  SealKey& operator=(const SealKey&) = default;
+  ~SealKey();
   /// Whether the message carries the code of this kind, and it is right; in constant time.
   bool verifies(const stun::Message& message) const;
   void seal(stun::Writer& writer) const;
@@ -38,6 +41,7 @@ class SealKey {
 struct Identity {
   std::uint32_t realm = 0;  ///< index in Settings::realms
   std::string user;
+  std::uint64_t owner = 0;       ///< keyed hash of realm and user, without a name's time
   std::uint64_t credential = 0;  ///< keyed hash of the key or secret that vouches
   Seconds good_until{0};         ///< Unix time; 0: for ever
   bool expired = false;          ///< good_until is over
@@ -60,19 +64,24 @@ class Credentials {
     std::unique_ptr<Identity> identity;  ///< null: refused
     Refusal refusal = Refusal::kUnauthenticated;
     std::uint32_t realm = 0;  ///< that a challenge names
+    /// How sure it is that the request comes from where it says.
+    enum class Source : std::uint8_t { kUnproven, kOnceProven, kProven } source = Source::kUnproven;
   };
-  Outcome authenticate(const stun::Message& request, const SocketAddress& client,
-                       const Nonces& nonces, Instant now, Seconds wall) const;
+  /// `realm`: that a client is told who names none of ours.
+  Outcome authenticate(const stun::Message& request, std::uint32_t realm,
+                       const SocketAddress& client, const Nonces& nonces, Instant now,
+                       Seconds wall) const;
 
   /// Whether a credential that was good still is in these settings: the user, or the secret.
   bool vouches(std::uint32_t realm, std::string_view user, std::uint64_t credential) const;
-  /// Keyed hash of a user of a realm; of the realm as a whole when `user` is empty.
-  std::uint64_t owner_of(std::string_view realm, std::string_view user) const;
+  /// Keyed hash of a realm as a whole.
+  std::uint64_t owner_of(std::uint32_t realm) const;
   /// The realm of that name.
   std::optional<std::uint32_t> realm_of(std::string_view name) const;
 
  private:
   struct Secret {
+    ~Secret();
     bool sha256 = false;
     HmacSha1Key sha1_key;
     HmacSha256Key sha256_key;
@@ -87,6 +96,7 @@ class Credentials {
 
   std::uint64_t credential_of(const UserKeys& keys) const;
   std::uint64_t hash(std::initializer_list<std::string_view> parts) const;
+  std::uint64_t owner_of(std::uint32_t realm, std::string_view user) const;
   bool claims_right_algorithms(const stun::Message& request, Claim& claim) const;
   Outcome verify(const stun::Message& request, const Claim& claim, Seconds wall) const;
   std::unique_ptr<Identity> verify_user(const stun::Message& request, const Claim& claim,

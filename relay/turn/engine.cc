@@ -17,10 +17,10 @@ std::array<std::uint8_t, kBytes> random_bytes(const EngineSetup& setup) {
 }
 
 // A key of all shards alike, that tells nothing of the nonces'.
-SipHashKey derive_owner_key(const EngineSetup& setup) {
+SipHashKey derive_owner_key(const std::array<std::uint8_t, 32>& nonce_key) {
   static constexpr std::array<std::uint8_t, 6> kLabel = {'o', 'w', 'n', 'e', 'r', 's'};
   std::array<std::uint8_t, kSha256Bytes> code;
-  hmac_sha256(make_hmac_sha256_key(setup.nonce_key), kLabel, {}, code.data());
+  hmac_sha256(make_hmac_sha256_key(nonce_key), kLabel, {}, code.data());
   SipHashKey key;
   std::copy_n(code.begin(), key.size(), key.begin());
   return key;
@@ -37,6 +37,10 @@ static_assert(kIndicationBytesMax <= kHeadroomBytes);
 constexpr std::uint32_t kPaddingMax = 3;
 static_assert(kPaddingMax <= kTailroomBytes);
 
+// The longest data that an Ethernet frame takes with the headers of IP and UDP.
+constexpr std::size_t kWholeBytesMaxV4 = 1500 - 28;
+constexpr std::size_t kWholeBytesMaxV6 = 1500 - 48;
+
 // What a bucket of bytes holds at once: a second's worth, and never less than a few datagrams.
 constexpr std::uint64_t kBurstBytesMin = 4 * kSlotBytes;
 
@@ -48,13 +52,12 @@ Engine::State::State(const EngineSetup& given, RelayedPorts& relayed_ports,
       ports(relayed_ports),
       counters(shard_counters),
       shared(given.shared != nullptr ? given.shared : std::make_shared<Shared>()),
-      owner_key(derive_owner_key(given)),
       transaction_key(random_bytes<16>(given)),
       nonces(given.nonce_key),
       limits(random_bytes<16>(given), given.source_limits),
       allocations(given.allocations_max, given.permissions_max, random_bytes<16>(given)),
       timers(given.allocations_max + kReservationsMax) {
-  credentials = std::make_unique<Credentials>(std::make_shared<Settings>(), owner_key);
+  credentials = prepare(std::make_shared<Settings>(), given.nonce_key);
 }
 
 std::uint64_t Engine::State::random_u64() const {
@@ -88,6 +91,13 @@ bool Engine::State::within_rate(const Allocation& allocation, Traffic& traffic, 
   };
   const std::uint64_t burst = std::clamp<std::uint64_t>(rate, kBurstBytesMin, 1ULL << 33);
   return traffic.rate.take(now, time_of(bytes), time_of(burst));
+}
+
+bool Engine::State::within_owner_rate(BucketTable& rates, const Owner& owner,
+                                      std::uint32_t per_minute, std::uint32_t count, Instant now) {
+  if (per_minute == 0 || count == 0) return true;
+  const Nanoseconds price = Nanoseconds(Seconds(60)) / per_minute;
+  return rates.at(owner.user, now).take(now, price * count, price * per_minute);
 }
 
 void Engine::State::to_peer(Allocation& allocation, const Peer& peer, std::uint16_t port,
@@ -135,6 +145,9 @@ void Engine::State::on_send(const stun::Message& message, const Allocations::Tup
   if (!address || !data || message.unknown_required(kKnown, unknown) != 0) {
     return drop(Drop::kMalformed);
   }
+  // Longer ones would be fragmented here; on the way the kernel's path MTU discovery sets DF.
+  const std::size_t whole_max = address->ip.is_v4() ? kWholeBytesMaxV4 : kWholeBytesMaxV6;
+  if (message.find(stun::kDontFragment) && data->size() > whole_max) return drop(Drop::kTooLong);
   Allocation* const allocation = find(tuple, now);
   if (allocation == nullptr) return drop(Drop::kNoAllocation);
   const Peer* const peer = allocations.find_peer(*allocation, address->ip);
@@ -179,6 +192,11 @@ void Engine::State::to_client(Allocation& allocation, Packet& packet, Channel* c
   counters.bytes_to_clients.add(data_bytes);
 }
 
+std::shared_ptr<const Credentials> prepare(std::shared_ptr<const Settings> settings,
+                                           const std::array<std::uint8_t, 32>& nonce_key) {
+  return std::make_shared<const Credentials>(std::move(settings), derive_owner_key(nonce_key));
+}
+
 std::size_t allocation_bytes(std::uint32_t permissions_max) {
   return Allocations::bytes_each(permissions_max);
 }
@@ -217,6 +235,9 @@ void Engine::from_peer(Packet& packet, Instant now, Outbox& out) {
   Peer* const peer = state.allocations.find_peer(*allocation, packet.source.ip);
   if (peer == nullptr || tick_of(now) >= peer->permitted_until) {
     return state.drop(Drop::kNoPermission);
+  }
+  if (packet.source.port < peer->port_min || packet.source.port > peer->port_max) {
+    return state.drop(Drop::kPeerForbidden);
   }
   if (!state.within_rate(*allocation, allocation->to_clients, packet.length, now)) {
     return state.drop(Drop::kRate);

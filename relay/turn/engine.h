@@ -46,6 +46,7 @@ class RelayedPorts {
   virtual void close(const SocketTag& tag) = 0;
 };
 
+class Credentials;
 struct Shared;
 
 struct EngineSetup {
@@ -67,10 +68,9 @@ struct EngineSetup {
   std::uint16_t relay_port_max = 0;
   /// Of every shard alike (relay/turn/shared.h); none: the engine is the only one.
   std::shared_ptr<Shared> shared;
-  /// Of a source that has not shown credentials: Binding requests, challenges (401, 438), requests
-  /// with credentials that are wrong. What is over a limit gets no answer.
+  /// Of a source, in this engine, by SourceLimits::Kind. What is over a limit gets no answer.
   std::array<SourceLimit, SourceLimits::kKinds> source_limits = {
-      SourceLimit{100, 500}, SourceLimit{20, 200}, SourceLimit{5, 50}};
+      SourceLimit{100, 500}, SourceLimit{20, 200}, SourceLimit{5, 50}, SourceLimit{20, 200}};
 };
 
 /// An allocation's sockets: side A is its first relayed address, side B that of the other family.
@@ -81,6 +81,10 @@ constexpr SocketTag relayed_tag(std::uint32_t slot, std::uint32_t generation, Si
 /// What one allocation takes, besides its sockets and the user's name.
 std::size_t allocation_bytes(std::uint32_t permissions_max);
 
+/// What settings say, worked out: to be done once for all shards, and not by one of them.
+std::shared_ptr<const Credentials> prepare(std::shared_ptr<const Settings> settings,
+                                           const std::array<std::uint8_t, 32>& nonce_key);
+
 class Engine {
  public:
   Engine(const EngineSetup& setup, RelayedPorts& ports, Counters& counters);
@@ -89,6 +93,7 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   /// From now on; ends allocations of users and realms that are no more.
+  void configure(std::shared_ptr<const Credentials> prepared, Instant now);
   void configure(std::shared_ptr<const Settings> settings, Instant now);
 
   /// One datagram or stream message of a client: STUN or ChannelData. `listener` says by which

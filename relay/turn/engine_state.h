@@ -56,7 +56,10 @@ struct Engine::State {
   Refused bind(const Request& request, stun::Writer& response);
   Refused dispatch(Request& request, stun::Writer& response);
   Refused on_allocation(const Request& request, stun::Writer& response);
-  bool may_challenge(Refusal refusal, const IpAddress& source, Instant now);
+  bool names_owner(const stun::Message& message, const Allocation* allocation) const;
+  bool may_answer(const Credentials::Outcome& outcome, const IpAddress& source, Instant now);
+  /// Nothing for who has shown no code and cannot have an allocation to ask about.
+  Refused refuse_plain(const Request& request);
   void count(Refusal refusal) { counters.refusals[static_cast<std::size_t>(refusal)].add(); }
   void write_refusal(const Request& request, Refusal refusal, std::uint32_t realm,
                      stun::Writer& response);
@@ -91,13 +94,16 @@ struct Engine::State {
   /// The one of this 5-tuple, unless its time is over.
   Allocation* find(const Allocations::Tuple& tuple, Instant now);
   void set_timer(const Allocation& allocation) { timers.set(allocation.slot, allocation.expires); }
-  void end_reservation(std::uint32_t index);
-  void adapt(std::shared_ptr<const Settings> settings);
+  void end_reservation(std::uint32_t index, Instant now);
+  void adapt(std::shared_ptr<const Credentials> prepared);
   void apply_rules(const Allocation& allocation);
 
   const PeerRules& rules(const Allocation& allocation) const {
     return credentials->realm(allocation.realm).peers;
   }
+  // What all allocations of a user may take together; nothing he gets back by allocating anew.
+  bool within_owner_rate(BucketTable& rates, const Owner& owner, std::uint32_t per_minute,
+                         std::uint32_t count, Instant now);
   OwnAddresses own() const {
     return {setup.own_addresses, setup.relay_addresses, setup.relay_port_min, setup.relay_port_max};
   }
@@ -112,7 +118,6 @@ struct Engine::State {
   RelayedPorts& ports;
   Counters& counters;
   std::shared_ptr<Shared> shared;
-  SipHashKey owner_key;        // of all shards alike
   SipHashKey transaction_key;  // of this engine
   std::uint64_t transactions = 0;
   Nonces nonces;
@@ -120,7 +125,9 @@ struct Engine::State {
   Allocations allocations;
   TimerWheel timers;  // allocations by slot, then reservations
   std::array<Reserved, kReservationsMax> reserved{};
-  std::unique_ptr<Credentials> credentials;
+  std::shared_ptr<const Credentials> credentials;
+  BucketTable owner_allocates;  // Allocate requests, each port costs a rest
+  BucketTable owner_peers;      // new peers of all allocations
 };
 
 }  // namespace turnpike::turn

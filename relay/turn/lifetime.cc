@@ -25,7 +25,7 @@ Seconds Engine::State::lifetime(const Request& request, const Allocation& alloca
     const Seconds left = std::chrono::floor<Seconds>(end - request.now);
     granted = std::clamp(left, Seconds(0), granted);
   };
-  limit(allocation.expires_max);
+  if (settings.strict_expiry) limit(allocation.credential_until);
   if (settings.allocation_age_max != Seconds(0)) {
     limit(allocation.created + settings.allocation_age_max);
   }
@@ -53,11 +53,13 @@ void Engine::State::close_side(Allocation& allocation, Side side) {
 }
 
 // Nobody came with its token.
-void Engine::State::end_reservation(std::uint32_t index) {
+void Engine::State::end_reservation(std::uint32_t index, Instant now) {
   Reserved& place = reserved[index];
   if (const auto entry = shared->reservations.take(place.token, place.owner.user)) {
     ports.release(entry->reservation);
     uncount_owner(place.owner);
+  } else if (shared->reservations.has(place.token)) {
+    return timers.set(allocations.capacity() + index, now + Seconds(1));  // in use just now
   }
   place = {};
 }
@@ -77,22 +79,32 @@ void Engine::State::apply_rules(const Allocation& allocation) {
   }
 }
 
-void Engine::State::adapt(std::shared_ptr<const Settings> settings) {
+void Engine::State::adapt(std::shared_ptr<const Credentials> prepared) {
   const auto before = std::move(credentials);
-  credentials = std::make_unique<Credentials>(std::move(settings), owner_key);
+  credentials = std::move(prepared);
   allocations.for_each([this, &before](Allocation& allocation) {
     const auto realm = credentials->realm_of(before->realm(allocation.realm).name);
     const std::string& user = allocations.user(allocation);
     if (!realm || !credentials->vouches(*realm, user, allocation.credential)) {
       return close(allocation);
     }
+    const bool same_rules =
+        before->realm(allocation.realm).peers == credentials->realm(*realm).peers;
     allocation.realm = *realm;
-    apply_rules(allocation);
+    if (!same_rules) apply_rules(allocation);
+    if (credentials->settings().strict_expiry && allocation.credential_until < allocation.expires) {
+      allocation.expires = allocation.credential_until;
+      set_timer(allocation);
+    }
   });
 }
 
-void Engine::configure(std::shared_ptr<const Settings> settings, Instant) {
-  state_->adapt(std::move(settings));
+void Engine::configure(std::shared_ptr<const Credentials> prepared, Instant) {
+  state_->adapt(std::move(prepared));
+}
+
+void Engine::configure(std::shared_ptr<const Settings> settings, Instant now) {
+  configure(prepare(std::move(settings), state_->setup.nonce_key), now);
 }
 
 void Engine::stream_closed(const SocketTag& stream, Instant) {
@@ -106,7 +118,7 @@ void Engine::on_deadline(Instant now, Outbox&) {
   State& state = *state_;
   for (std::uint32_t item = 0; state.timers.pop_due(now, item);) {
     if (item >= state.allocations.capacity()) {
-      state.end_reservation(item - state.allocations.capacity());
+      state.end_reservation(item - state.allocations.capacity(), now);
       continue;
     }
     Allocation* const allocation = state.allocations.at_slot(item);

@@ -66,18 +66,19 @@ NonceText Nonces::make(const SocketAddress& client, std::uint8_t features, Insta
   return write(client, features, second_of(now));
 }
 
-bool Nonces::is_good(std::string_view nonce, const SocketAddress& client, std::uint8_t features,
-                     Instant now, Seconds lifetime) const {
-  if (nonce.size() != kNonceChars) return false;
+Nonces::Verdict Nonces::judge(std::string_view nonce, const SocketAddress& client,
+                              std::uint8_t features, Instant now, Seconds lifetime) const {
+  if (nonce.size() != kNonceChars) return Verdict::kForeign;
   const int low = time_of(nonce);
-  if (low < 0) return false;
+  if (low < 0) return Verdict::kForeign;
   const std::uint64_t second = second_of(now);
   // The newest second that is not later than now and ends with these bits; an older one has
   // another code.
   const std::uint64_t age = (second - static_cast<std::uint64_t>(low)) & 0xffff;
-  if (age > second || age > static_cast<std::uint64_t>(lifetime.count())) return false;
+  if (age > second) return Verdict::kForeign;
   const NonceText right = write(client, features, second - age);
-  return equal_constant_time(right.data(), nonce.data(), right.size());
+  if (!equal_constant_time(right.data(), nonce.data(), right.size())) return Verdict::kForeign;
+  return age > static_cast<std::uint64_t>(lifetime.count()) ? Verdict::kOld : Verdict::kGood;
 }
 
 }  // namespace turnpike::turn

@@ -29,10 +29,11 @@ class Nonces {
   explicit Nonces(std::span<const std::uint8_t> key) : key_(make_hmac_sha256_key(key)) {}
 
   NonceText make(const SocketAddress& client, std::uint8_t features, Instant now) const;
-  /// Whether it was made for that client with these features, not longer ago than `lifetime`, which
-  /// is at most kLifetimeMax.
-  bool is_good(std::string_view nonce, const SocketAddress& client, std::uint8_t features,
-               Instant now, Seconds lifetime) const;
+  /// kOld: made for that client with these features, longer ago than `lifetime`. Only ages up to
+  /// kLifetimeMax can be told.
+  enum class Verdict : std::uint8_t { kGood, kOld, kForeign };
+  Verdict judge(std::string_view nonce, const SocketAddress& client, std::uint8_t features,
+                Instant now, Seconds lifetime) const;
 
   static constexpr Seconds kLifetimeMax{0xffff};
 

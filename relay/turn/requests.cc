@@ -1,6 +1,7 @@
 // Requests: who asks, may he, and the response (RFC 8489 sections 6.3, 9.2.4; RFC 8656 section 5).
 #include <algorithm>
 
+#include "relay/crypto/digest.h"
 #include "relay/turn/engine_state.h"
 
 namespace turnpike::turn {
@@ -74,9 +75,9 @@ std::uint16_t code_of(Refusal refusal, bool has_alternate) {
       return 443;
     case Refusal::kDraining:
       return has_alternate ? 300 : 486;
-    case Refusal::kPeerRate:
     case Refusal::kQuota:
       return 486;
+    case Refusal::kPeerRate:
     case Refusal::kCapacity:
     case Refusal::kSourceRate:
     case Refusal::kCount:
@@ -90,11 +91,6 @@ bool is_challenge(Refusal refusal) {
          refusal == Refusal::kExpiredCredentials || refusal == Refusal::kStaleNonce;
 }
 
-bool is_failure(Refusal refusal) {
-  return refusal == Refusal::kBadCredentials || refusal == Refusal::kExpiredCredentials ||
-         refusal == Refusal::kBidDown;
-}
-
 }  // namespace
 
 // RFC 8489 section 2: what a server does for everybody.
@@ -105,10 +101,29 @@ Refused Engine::State::bind(const Request& request, stun::Writer& response) {
   return std::nullopt;
 }
 
-bool Engine::State::may_challenge(Refusal refusal, const IpAddress& source, Instant now) {
-  const auto kind =
-      is_failure(refusal) ? SourceLimits::Kind::kFailure : SourceLimits::Kind::kChallenge;
-  return limits.take(kind, source, now);
+// What a forged source address can use up is only what everybody there gets without a nonce.
+bool Engine::State::may_answer(const Credentials::Outcome& outcome, const IpAddress& source,
+                               Instant now) {
+  switch (outcome.source) {
+    case Credentials::Outcome::Source::kOnceProven:
+      return limits.take(SourceLimits::Kind::kRenewal, source, now);
+    case Credentials::Outcome::Source::kProven:
+      return limits.take(SourceLimits::Kind::kFailure, source, now);
+    case Credentials::Outcome::Source::kUnproven:
+      break;
+  }
+  return limits.take(SourceLimits::Kind::kChallenge, source, now);
+}
+
+// A request without a code gets a challenge only where one leads somewhere: a few bytes in would
+// be many out, to whoever the source address names (T11).
+Refused Engine::State::refuse_plain(const Request& request) {
+  if (request.message.has_integrity()) return std::nullopt;
+  if (request.message.method() == stun::kAllocate) {
+    const bool complete = request.message.find(stun::kRequestedTransport).has_value();
+    return complete ? Refused{} : Refused{Refusal::kBadRequest};
+  }
+  return find(request.tuple, request.now) != nullptr ? Refused{} : Refused{Refusal::kMismatch};
 }
 
 void Engine::State::write_refusal(const Request& request, Refusal refusal, std::uint32_t realm,
@@ -133,6 +148,17 @@ void Engine::State::write_refusal(const Request& request, Refusal refusal, std::
     response.add_text(stun::kNonce, {nonce.data(), nonce.size()});
     response.add(stun::kPasswordAlgorithms, kPasswordAlgorithmsValue);
   }
+}
+
+// Whether a request claims to be of the user whose allocation this is.
+bool Engine::State::names_owner(const stun::Message& message, const Allocation* allocation) const {
+  if (allocation == nullptr) return false;
+  const std::string& user = allocations.user(*allocation);
+  if (const auto name = message.username()) return *name == user;
+  const auto userhash = message.find(stun::kUserhash);
+  const auto expected = sha256({user, ":", credentials->realm(allocation->realm).name});
+  return userhash &&
+         std::equal(userhash->begin(), userhash->end(), expected.begin(), expected.end());
 }
 
 // An authentic request that holds nothing unknown, on its 5-tuple.
@@ -185,15 +211,17 @@ void Engine::State::on_request(Packet& packet, const stun::Message& message,
     if (!limits.take(SourceLimits::Kind::kBinding, source, now)) return count(Refusal::kSourceRate);
     refused = bind(request, response);
   } else {
-    // A source that has guessed too often is not even checked, unless it has an allocation.
+    // A source that has guessed too often is not even checked, but for who has an allocation.
     if (message.has_integrity() && !limits.has(SourceLimits::Kind::kFailure, source, now) &&
-        find(tuple, now) == nullptr) {
+        !names_owner(message, find(tuple, now))) {
       return count(Refusal::kSourceRate);
     }
-    outcome = credentials->authenticate(message, tuple.client, nonces, now, wall);
+    const std::uint32_t realm = credentials->realm_of(listener.realm).value_or(0);
+    outcome = credentials->authenticate(message, realm, tuple.client, nonces, now, wall);
     if (outcome.identity == nullptr) {
-      refused = outcome.refusal;
-      if (!may_challenge(*refused, source, now)) return count(Refusal::kSourceRate);
+      if (!may_answer(outcome, source, now)) return count(Refusal::kSourceRate);
+      refused = refuse_plain(request);
+      if (!refused) refused = outcome.refusal;
     } else {
       request.identity = outcome.identity.get();
       refused = dispatch(request, response);

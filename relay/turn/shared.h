@@ -13,8 +13,9 @@
 
 namespace turnpike::turn {
 
-/// How many things each of many owners has, without a place for each owner: two rows of counters,
-/// the smaller of an owner's two counts. Too high when others share both counters, never too low.
+/// How many things each of many owners has, without a place for each owner: rows of counters, the
+/// smallest of an owner's counts. Too high when others share all of them (with 20,000 owners: one
+/// in 2,000 has one too many), never too low.
 class OwnerCounts {
  public:
   /// `owner`: a keyed hash that nobody outside can aim.
@@ -24,12 +25,13 @@ class OwnerCounts {
   std::uint32_t count(std::uint64_t owner) const;
 
  private:
-  static constexpr std::size_t kColumns = 1U << 15;
+  static constexpr std::size_t kColumns = 1U << 17;
+  static constexpr unsigned kRows = 4;
   using Row = std::array<std::atomic<std::uint32_t>, kColumns>;
   std::atomic<std::uint32_t>& cell(unsigned row, std::uint64_t owner);
   const std::atomic<std::uint32_t>& cell(unsigned row, std::uint64_t owner) const;
 
-  std::unique_ptr<std::array<Row, 2>> rows_ = std::make_unique<std::array<Row, 2>>();
+  std::unique_ptr<std::array<Row, kRows>> rows_ = std::make_unique<std::array<Row, kRows>>();
 };
 
 /// Ports that wait for an Allocate with their RESERVATION-TOKEN (RFC 8656 section 18.9).
@@ -47,13 +49,15 @@ class Reservations {
   bool add(const Entry& entry);
   /// Ends it; nothing unless `token` names one of that owner.
   std::optional<Entry> take(std::uint64_t token, std::uint64_t owner);
+  bool has(std::uint64_t token) const;
 
  private:
   enum State : std::uint32_t { kFree, kBusy, kReady };
   struct Place {
     std::atomic<std::uint32_t> state{kFree};
-    std::atomic<std::uint64_t> token{0};
-    Entry entry;  // of who has set `state` to kBusy
+    std::atomic<std::uint64_t> token{0};  // written last
+    std::atomic<std::uint64_t> owner{0};
+    std::atomic<std::uint32_t> reservation{0};
   };
   std::array<Place, kMax> places_;
 };

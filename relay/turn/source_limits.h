@@ -1,11 +1,9 @@
 // How much a source may ask before it has shown credentials: token buckets by prefix (/32 of IPv4,
-// /64 of IPv6) in a table of fixed size. A source that is new takes the place of the one that has
-// been quiet longest among four.
+// /64 of IPv6), in a table of fixed size.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <vector>
 
 #include "relay/crypto/siphash.h"
 #include "relay/turn/bucket.h"
@@ -22,30 +20,26 @@ struct SourceLimit {
 
 class SourceLimits {
  public:
-  /// What is limited apart from the others.
-  enum class Kind : std::uint8_t { kBinding, kChallenge, kFailure };
-  static constexpr std::size_t kKinds = 3;
+  /// What is limited apart from the others. kRenewal: a nonce of ours that has become old, which
+  /// nobody else can send in a source's name. kFailure: credentials that are wrong, with a nonce
+  /// that was received at the source.
+  enum class Kind : std::uint8_t { kBinding, kChallenge, kFailure, kRenewal };
+  static constexpr std::size_t kKinds = 4;
 
-  SourceLimits(const SipHashKey& key, const std::array<SourceLimit, kKinds>& limits);
+  SourceLimits(const SipHashKey& key, const std::array<SourceLimit, kKinds>& limits)
+      : key_(key), limits_(limits) {}
 
   /// Takes one; false when there is none left.
   bool take(Kind kind, const IpAddress& source, Instant now);
   /// Whether one is left.
   bool has(Kind kind, const IpAddress& source, Instant now) const;
 
-  static constexpr std::size_t kSets = 4096;
-  static constexpr std::size_t kWays = 4;
-
  private:
-  struct Entry {
-    std::uint64_t source = 0;  // 0: nobody
-    Bucket bucket;
-  };
-  std::uint64_t source_of(Kind kind, const IpAddress& source) const;
+  std::uint64_t name_of(Kind kind, const IpAddress& source) const;
 
   SipHashKey key_;
   std::array<SourceLimit, kKinds> limits_;
-  std::vector<std::array<Entry, kWays>> sets_;
+  BucketTable buckets_;
 };
 
 }  // namespace turnpike::turn

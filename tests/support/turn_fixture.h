@@ -2,7 +2,7 @@
 // property and fuzz tests.
 #pragma once
 
-#include <cstring>
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -135,7 +135,8 @@ class TurnWorld {
     turn::Engine& to = engine();
     Packet& packet = fill(bytes, client, tag);
     Outbox out;
-    to.from_client(packet, {transport, turn_address("93.184.216.9:3478")}, now, wall, out);
+    to.from_client(packet, {transport, turn_address("93.184.216.9:3478"), listener_realm}, now,
+                   wall, out);
     return sent(out);
   }
   std::vector<TurnSent> from_peer(const TurnBytes& bytes, const SocketAddress& peer,
@@ -174,6 +175,7 @@ class TurnWorld {
   static constexpr Seconds start_wall{1'800'000'000};
   Instant now = start;
   Seconds wall = start_wall;
+  std::string listener_realm;
   turn::EngineSetup setup;
   turn::Settings settings;
   turn::Counters counters;
@@ -183,7 +185,7 @@ class TurnWorld {
   Packet& fill(const TurnBytes& bytes, const SocketAddress& source, const SocketTag& tag) {
     batch_.clear();
     Packet* packet = batch_.next();
-    std::memcpy(packet->data, bytes.data(), std::min(bytes.size(), kPayloadBytesMax));
+    std::copy_n(bytes.begin(), std::min(bytes.size(), kPayloadBytesMax), packet->data);
     packet->length = static_cast<std::uint32_t>(bytes.size());
     packet->source = source;
     packet->tag = tag;

@@ -39,7 +39,7 @@ TEST(TurnAllocate, is_answered_alike_when_it_comes_again) {
   TurnClient client(world);
   ASSERT_EQ(client.allocate().code(), 200);
   TurnClient second(world, "192.0.2.10:40001");
-  second.learn(second.ask_once(stun::kAllocate));
+  second.learn(second.ask_once(stun::kAllocate, TurnClient::add_udp));
   const TurnBytes request = second.request(stun::kAllocate, [](stun::Writer& writer) {
     TurnClient::add_udp(writer);
     writer.add(stun::kEvenPort, TurnBytes{0x80});
@@ -64,6 +64,7 @@ TEST(TurnAllocate, needs_a_transport_that_there_is) {
     writer.add_u32(stun::kRequestedTransport, 6U << 24);
   };
   EXPECT_EQ(client.ask(stun::kAllocate, tcp).code(), 442);
+  EXPECT_EQ(client.allocate(byte(stun::kLifetime, 1)).code(), 400);
   EXPECT_EQ(world.refused(Refusal::kUnsupportedTransport), 1U);
   EXPECT_EQ(world.engine().allocations(), 0U);
 }
@@ -285,6 +286,29 @@ TEST(TurnAllocate, draining_server_names_another) {
   EXPECT_EQ(v6.allocate().code(), 486) << "the other server has no address for it";
   world.settings.draining = false;
   world.configure();
+  EXPECT_EQ(client.allocate().code(), 200);
+}
+
+TEST(TurnAllocate, a_reserved_port_counts_beforehand) {
+  TurnWorld world;
+  world.realm().quotas.allocations_per_user = 1;
+  TurnClient client(world);
+  EXPECT_EQ(client.allocate(byte(stun::kEvenPort, 0x80)).code(), 486);
+  EXPECT_EQ(client.allocate(byte(stun::kEvenPort, 0)).code(), 200);
+}
+
+TEST(TurnAllocate, ports_cannot_be_worn_out_by_allocating_again_and_again) {
+  TurnWorld world;
+  TurnClient client(world);
+  int granted = 0;
+  for (int i = 0; i < 200; ++i) {
+    granted += client.allocate().code() == 200;
+    client.refresh(0);
+  }
+  EXPECT_EQ(granted, 60);
+  TurnClient bob(world, "192.0.2.10:40001", "bob");
+  EXPECT_EQ(bob.allocate().code(), 200);
+  world.run(Seconds(1));
   EXPECT_EQ(client.allocate().code(), 200);
 }
 

@@ -33,7 +33,7 @@ TEST(TurnCredentials, every_kind_of_code_and_key) {
 TEST(TurnCredentials, incomplete_credentials_are_a_bad_request) {
   TurnWorld world;
   TurnClient client(world);
-  client.learn(client.ask_once(stun::kAllocate));
+  client.learn(client.ask_once(stun::kAllocate, TurnClient::add_udp));
   for (int left_out = 0; left_out < 4; ++left_out) {
     TurnBytes buffer(500);
     stun::Writer writer(buffer, stun::Class::kRequest, stun::kAllocate, {});
@@ -144,6 +144,57 @@ TEST(TurnCredentials, strict_expiry_ends_allocations) {
   EXPECT_EQ(world.engine().allocations(), 0U);
 }
 
+TEST(TurnCredentials, a_time_beyond_all_bounds_is_for_ever) {
+  TurnWorld world;
+  world.add_secret();
+  world.settings.strict_expiry = true;
+  TurnClient client(world, "192.0.2.10:40000", "dave");
+  client.use_secret(TurnWorld::kSecret, Seconds(std::numeric_limits<std::int64_t>::max()));
+  EXPECT_EQ(client.allocate().lifetime(), 600U);
+  EXPECT_EQ(client.refresh(3600).lifetime(), 3600U);
+}
+
+TEST(TurnCredentials, a_new_time_is_no_new_user) {
+  TurnWorld world;
+  world.add_secret();
+  world.realm().quotas.allocations_per_user = 1;
+  for (int i = 0; i < 5; ++i) {
+    TurnClient client(world, ("192.0.2.10:" + std::to_string(40000 + i)).c_str(), "dave");
+    client.use_secret(TurnWorld::kSecret, world.wall + Seconds(60 + i));
+    EXPECT_EQ(client.allocate().code(), i == 0 ? 200 : 486);
+  }
+  TurnClient erin(world, "192.0.2.10:40009", "erin");
+  erin.use_secret(TurnWorld::kSecret, world.wall + Seconds(60));
+  EXPECT_EQ(erin.allocate().code(), 200);
+}
+
+TEST(TurnCredentials, strict_expiry_takes_hold_of_what_there_is) {
+  TurnWorld world;
+  world.add_secret();
+  TurnClient client(world, "192.0.2.10:40000", "dave");
+  client.use_secret(TurnWorld::kSecret, world.wall + Seconds(100));
+  ASSERT_EQ(client.allocate().code(), 200);
+  world.settings.strict_expiry = true;
+  world.configure();
+  world.run(Seconds(99));
+  EXPECT_EQ(world.engine().allocations(), 1U);
+  world.run(Seconds(2));
+  EXPECT_EQ(world.engine().allocations(), 0U);
+}
+
+TEST(TurnCredentials, what_is_asked_names_no_realm_before_authentication) {
+  TurnWorld world;
+  turn::Realm hidden;
+  hidden.name = "hidden.example";
+  world.settings.realms.push_back(hidden);
+  TurnClient client(world);
+  client.learn(client.ask_once(stun::kAllocate, [](stun::Writer& writer) {
+    TurnClient::add_udp(writer);
+    writer.add_text(stun::kRealm, "hidden.example");
+  }));
+  EXPECT_EQ(client.realm, TurnWorld::kRealm);
+}
+
 TEST(TurnCredentials, revocation_ends_allocations) {
   TurnWorld world;
   world.add_secret("the first secret of all");
@@ -189,9 +240,9 @@ TEST(TurnCredentials, realms_have_users_and_quotas_of_their_own) {
   ASSERT_EQ(here.allocate().code(), 200);
   TurnClient there(world, "192.0.2.10:40001");
   there.password = "another password";
-  there.learn(there.ask_once(stun::kAllocate, [](stun::Writer& writer) {
-    writer.add_text(stun::kRealm, "other.example");
-  }));
+  world.listener_realm = "other.example";
+  there.learn(there.ask_once(stun::kAllocate, TurnClient::add_udp));
+  world.listener_realm = "no realm of ours";
   EXPECT_EQ(there.realm, "other.example");
   ASSERT_EQ(there.allocate().code(), 200);
   TurnClient more = there;

@@ -206,13 +206,26 @@ TEST(TurnLimits, rate_of_new_peers) {
   ASSERT_EQ(client.allocate().code(), 200);
   const auto peer = [](std::uint8_t i) { return SocketAddress{IpAddress::v4(9, 9, 9, i), 5000}; };
   EXPECT_EQ(client.permit({peer(1), peer(2)}).code(), 200);
-  EXPECT_EQ(client.permit({peer(3), peer(4)}).code(), 486);
+  EXPECT_EQ(client.permit({peer(3), peer(4)}).code(), 508);
   EXPECT_EQ(client.bind(0x4000, peer(3)).code(), 200);
-  EXPECT_EQ(client.bind(0x4001, peer(4)).code(), 486);
+  EXPECT_EQ(client.bind(0x4001, peer(4)).code(), 508);
   EXPECT_EQ(world.refused(Refusal::kPeerRate), 2U);
   EXPECT_EQ(client.permit({peer(1), peer(2), peer(3)}).code(), 200) << "known ones are free";
   world.run(Seconds(20));
   EXPECT_EQ(client.permit({peer(4)}).code(), 200);
+}
+
+TEST(TurnLimits, new_allocations_bring_no_new_peers_without_end) {
+  TurnWorld world;
+  world.realm().quotas.new_peers_per_minute = 3;
+  TurnClient client(world);
+  int permitted = 0;
+  for (std::uint8_t i = 0; i < 40; ++i) {
+    ASSERT_EQ(client.allocate().code(), 200);
+    permitted += client.permit({{IpAddress::v4(9, 9, 9, i), 5000}}).code() == 200;
+    ASSERT_EQ(client.refresh(0).code(), 200);
+  }
+  EXPECT_EQ(permitted, 30);
 }
 
 TEST(TurnLimits, bytes_each_second_and_direction) {
@@ -285,9 +298,26 @@ TEST_F(TurnData, send_without_its_attributes_goes_nowhere) {
   EXPECT_EQ(send([&](stun::Writer& w) { peer(w), data(w), w.add_flag(stun::kDontFragment); }), 1U);
 }
 
+TEST_F(TurnData, what_must_not_be_fragmented_is_not) {
+  ASSERT_EQ(client.permit({kPeer}).code(), 200);
+  const auto send = [this](std::size_t bytes, bool dont_fragment) {
+    TurnBytes buffer(1900);
+    stun::Writer writer(buffer, stun::Class::kIndication, stun::kSend, {});
+    writer.add_xor_address(stun::kXorPeerAddress, kPeer);
+    if (dont_fragment) writer.add_flag(stun::kDontFragment);
+    writer.add(stun::kDataValue, TurnBytes(bytes));
+    const stun::Bytes message = writer.finish();
+    return client.send({message.begin(), message.end()}).size();
+  };
+  EXPECT_EQ(send(1472, true), 1U);
+  EXPECT_EQ(send(1473, true), 0U);
+  EXPECT_EQ(send(1473, false), 1U);
+  EXPECT_EQ(world.dropped(Drop::kTooLong), 1U);
+}
+
 TEST_F(TurnData, requests_need_an_allocation) {
   TurnClient other(world, "192.0.2.10:40009");
-  other.learn(other.ask_once(stun::kAllocate));
+  other.learn(other.ask_once(stun::kAllocate, TurnClient::add_udp));
   EXPECT_EQ(other.refresh().code(), 437);
   EXPECT_EQ(other.permit({kPeer}).code(), 437);
   EXPECT_EQ(other.bind(0x4000, kPeer).code(), 437);
@@ -304,6 +334,7 @@ TEST_F(TurnData, refresh_keeps_changes_and_ends) {
   EXPECT_EQ(client.refresh(0).lifetime(), 0U);
   EXPECT_EQ(world.engine().allocations(), 0U);
   EXPECT_EQ(client.refresh(0).code(), 437);
+  EXPECT_EQ(world.counters.refreshes.value(), 3U);
 }
 
 TEST(TurnLifetime, no_refresh_beyond_the_maximal_age) {

@@ -282,6 +282,9 @@ TEST(Security, T8_relayed_ports_are_all_there_is_at_our_addresses) {
   }
   EXPECT_EQ(world.dropped(turn::Drop::kPeerForbidden), 5U);
   EXPECT_EQ(client.bind(0x4000, {relay, 24002}).code(), 200);
+  // Nor does anything else at that address reach the client.
+  EXPECT_EQ(client.from_peer({relay, 24002}, {1}).size(), 1U);
+  EXPECT_TRUE(client.from_peer({relay, 30000}, {1}).empty());
 }
 
 TEST(Security, T9_low_ports_are_denied) {
@@ -295,6 +298,8 @@ TEST(Security, T9_low_ports_are_denied) {
     EXPECT_EQ(client.bind(0x4000, {peer, port}).code(), 403) << port;
   }
   EXPECT_EQ(client.send_indication({peer, 1024}, {1}).size(), 1U);
+  EXPECT_TRUE(client.from_peer({peer, 53}, {1}).empty());
+  EXPECT_EQ(client.from_peer({peer, 1024}, {1}).size(), 1U);
   world.realm().peers.port_min = 53;
   world.configure();
   EXPECT_EQ(client.send_indication({peer, 53}, {1}).size(), 1U);

@@ -33,6 +33,43 @@ TEST(Security, T11_a_challenge_is_small) {
   EXPECT_LE(reply.bytes().size(), 100U);
 }
 
+TEST(Security, T11_what_leads_nowhere_gets_no_challenge) {
+  TurnWorld world;
+  TurnClient client(world);
+  for (const std::uint16_t method :
+       {stun::kAllocate, stun::kRefresh, stun::kCreatePermission, stun::kChannelBind}) {
+    const TurnBytes request = client.request(method, nullptr);
+    ASSERT_EQ(request.size(), 20U);
+    const TurnReply reply = client.send_for_reply(request);
+    EXPECT_EQ(reply.code(), method == stun::kAllocate ? 400 : 437);
+    EXPECT_EQ(reply.bytes().size(), 28U);
+  }
+}
+
+TEST(Security, T11_forged_requests_do_not_lock_a_source_out) {
+  TurnWorld world;
+  TurnClient victim(world);
+  ASSERT_EQ(victim.allocate().code(), 200);
+  TurnClient forger(world, "192.0.2.10:40666");
+  forger.realm = TurnWorld::kRealm;
+  forger.nonce = "obMatJos2wAAAAAAAAAAAAAA";
+  forger.sha256_password = true;
+  forger.algorithms = {0, 1, 0, 0};
+  for (int i = 0; i < 10'000; ++i) {
+    forger.realm = i % 2 == 0 ? TurnWorld::kRealm : "elsewhere";
+    forger.ask_once(stun::kAllocate, TurnClient::add_udp);
+  }
+  // Whoever has a nonce goes on with it, gets the next one, and is not taken for a guesser.
+  TurnClient late = victim;
+  late.address.port = 40001;
+  EXPECT_EQ(late.ask_once(stun::kAllocate, TurnClient::add_udp).code(), 0) << "no challenge left";
+  EXPECT_EQ(victim.refresh(3600).code(), 200);
+  world.run(Seconds(1900));
+  for (int i = 0; i < 10'000; ++i) forger.ask_once(stun::kAllocate, TurnClient::add_udp);
+  EXPECT_EQ(victim.ask_once(stun::kRefresh).code(), 438);
+  EXPECT_EQ(victim.refresh().code(), 200);
+}
+
 TEST(Security, T11_a_binding_response_is_hardly_longer_than_its_request) {
   TurnWorld world;
   world.settings.software = "Turnpike";
@@ -49,12 +86,12 @@ TEST(Security, T11_a_binding_response_is_hardly_longer_than_its_request) {
 TEST(Security, T11_unauthenticated_sources_are_limited_by_prefix) {
   TurnWorld world;
   world.setup.source_limits = {turn::SourceLimit{2, 4}, turn::SourceLimit{1, 3},
-                               turn::SourceLimit{1, 2}};
+                               turn::SourceLimit{1, 2}, turn::SourceLimit{1, 2}};
   TurnClient victim(world);
   int challenges = 0;
   for (int i = 0; i < 1000; ++i) {
     victim.address.port = static_cast<std::uint16_t>(1024 + i);
-    challenges += victim.ask_once(stun::kAllocate).code() == 401;
+    challenges += victim.ask_once(stun::kAllocate, TurnClient::add_udp).code() == 401;
   }
   EXPECT_EQ(challenges, 3);
   EXPECT_EQ(world.refused(Refusal::kSourceRate), 997U);
@@ -65,17 +102,17 @@ TEST(Security, T11_unauthenticated_sources_are_limited_by_prefix) {
   TurnClient other(world, "192.0.2.11:40000");
   EXPECT_EQ(other.allocate().code(), 200);
   world.run(Seconds(1));
-  EXPECT_EQ(victim.ask_once(stun::kAllocate).code(), 401);
-  EXPECT_EQ(victim.ask_once(stun::kAllocate).code(), 0);
+  EXPECT_EQ(victim.ask_once(stun::kAllocate, TurnClient::add_udp).code(), 401);
+  EXPECT_EQ(victim.ask_once(stun::kAllocate, TurnClient::add_udp).code(), 0);
   TurnClient v6(world, "[2001:db8::1]:40000");
   int v6_challenges = 0;
   for (std::uint8_t i = 0; i < 100; ++i) {
     v6.address.ip.bytes[15] = i;
-    v6_challenges += v6.ask_once(stun::kAllocate).code() == 401;
+    v6_challenges += v6.ask_once(stun::kAllocate, TurnClient::add_udp).code() == 401;
   }
   EXPECT_EQ(v6_challenges, 3);
   v6.address.ip.bytes[7] = 1;
-  EXPECT_EQ(v6.ask_once(stun::kAllocate).code(), 401);
+  EXPECT_EQ(v6.ask_once(stun::kAllocate, TurnClient::add_udp).code(), 401);
 }
 
 TEST(Security, T12_nothing_is_kept_of_who_has_not_authenticated) {
@@ -94,7 +131,7 @@ TEST(Security, T12_nothing_is_kept_of_who_has_not_authenticated) {
 TEST(Security, T12_a_nonce_is_good_at_its_address_only) {
   TurnWorld world;
   TurnClient client(world);
-  client.learn(client.ask_once(stun::kAllocate));
+  client.learn(client.ask_once(stun::kAllocate, TurnClient::add_udp));
   const std::string nonce = client.nonce;
   for (const char* address : {"192.0.2.10:40001", "192.0.2.11:40000", "[2001:db8::7]:40000"}) {
     TurnClient other(world, address);
@@ -167,6 +204,28 @@ TEST(Security, T16_nonces_tokens_and_transactions_differ) {
   EXPECT_EQ(transactions.size(), 100U);
 }
 
+TEST(Security, T16_secrets_come_from_the_generator_that_is_given) {
+  TurnWorld world;
+  TurnWorld same;
+  std::mt19937_64 other(99);
+  same.setup.random = [&other](void* data, std::size_t size) {
+    auto* bytes = static_cast<std::uint8_t*>(data);
+    for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::uint8_t>(other());
+  };
+  std::array<std::uint64_t, 2> tokens{};
+  std::array<stun::TransactionId, 2> transactions{};
+  for (std::size_t i = 0; TurnWorld* const each : {&world, &same}) {
+    TurnClient client(*each);
+    const TurnReply reply =
+        client.allocate([](stun::Writer& w) { w.add(stun::kEvenPort, TurnBytes{0x80}); });
+    tokens[i] = reply.message()->u64(stun::kReservationToken).value_or(0);
+    ASSERT_EQ(client.permit({kPeer}).code(), 200);
+    transactions[i++] = stun::Message::parse(client.from_peer(kPeer, {1})[0].bytes)->transaction();
+  }
+  EXPECT_NE(tokens[0], tokens[1]);
+  EXPECT_NE(transactions[0], transactions[1]);
+}
+
 TEST(Security, T17_a_nonce_gets_old) {
   TurnWorld world;
   TurnClient client(world);
@@ -194,8 +253,9 @@ TEST(Security, T17_an_old_nonce_never_gets_good_again) {
   const turn::NonceText text = nonces.make(client, 0xc0, made);
   const std::string_view nonce(text.data(), text.size());
   EXPECT_TRUE(nonce.starts_with("obMatJos2wAAA"));
+  using Verdict = turn::Nonces::Verdict;
   const auto good = [&](Instant now) {
-    return nonces.is_good(nonce, client, 0xc0, now, Seconds(1800));
+    return nonces.judge(nonce, client, 0xc0, now, Seconds(1800)) == Verdict::kGood;
   };
   EXPECT_TRUE(good(made));
   EXPECT_TRUE(good(made + Seconds(1800)));
@@ -206,18 +266,20 @@ TEST(Security, T17_an_old_nonce_never_gets_good_again) {
   for (std::size_t i = 0; i < nonce.size(); ++i) {
     std::string other(nonce);
     other[i] = other[i] == 'A' ? 'B' : 'A';
-    EXPECT_FALSE(nonces.is_good(other, client, 0xc0, made, Seconds(1800))) << i;
+    const Instant later = made + Seconds(5000);
+    EXPECT_EQ(nonces.judge(other, client, 0xc0, later, Seconds(1800)), Verdict::kForeign) << i;
     other.resize(i);
-    EXPECT_FALSE(nonces.is_good(other, client, 0xc0, made, Seconds(1800)));
+    EXPECT_EQ(nonces.judge(other, client, 0xc0, later, Seconds(1800)), Verdict::kForeign);
   }
-  EXPECT_FALSE(nonces.is_good(nonce, client, 0x80, made, Seconds(1800)));
+  EXPECT_EQ(nonces.judge(nonce, client, 0x80, made, Seconds(1800)), Verdict::kForeign);
+  EXPECT_EQ(nonces.judge(nonce, client, 0xc0, made + Seconds(5000), Seconds(1800)), Verdict::kOld);
 }
 
 TEST(Security, T18_guessing_is_limited) {
   TurnWorld world;
   world.setup.source_limits[2] = {1, 5};
   TurnClient guesser(world);
-  guesser.learn(guesser.ask_once(stun::kAllocate));
+  guesser.learn(guesser.ask_once(stun::kAllocate, TurnClient::add_udp));
   int answers = 0;
   for (int i = 0; i < 1000; ++i) {
     guesser.password = "guess " + std::to_string(i);
@@ -232,16 +294,24 @@ TEST(Security, T18_guessing_is_limited) {
   EXPECT_EQ(guesser.ask_once(stun::kAllocate, TurnClient::add_udp).code(), 200);
   // Who has an allocation behind the same address goes on meanwhile.
   TurnClient second(world, "192.0.2.10:40001");
-  second.learn(second.ask_once(stun::kAllocate));
+  second.learn(second.ask_once(stun::kAllocate, TurnClient::add_udp));
   second.password = "guess";
   for (int i = 0; i < 20; ++i) second.ask_once(stun::kAllocate, TurnClient::add_udp);
   EXPECT_EQ(guesser.refresh().code(), 200);
+  guesser.userhash = true;
+  EXPECT_EQ(guesser.refresh().code(), 200);
+  // But it is no way to guess the passwords of others.
+  TurnClient bob = guesser;
+  bob.user = "bob";
+  EXPECT_EQ(bob.ask_once(stun::kRefresh).code(), 0);
+  bob.userhash = false;
+  EXPECT_EQ(bob.ask_once(stun::kRefresh).code(), 0);
 }
 
 TEST(Security, T18_unknown_users_and_wrong_passwords_look_alike) {
   TurnWorld world;
   TurnClient wrong(world);
-  wrong.learn(wrong.ask_once(stun::kAllocate));
+  wrong.learn(wrong.ask_once(stun::kAllocate, TurnClient::add_udp));
   wrong.password = "wrong";
   TurnClient unknown = wrong;
   unknown.user = "carol";
@@ -327,7 +397,7 @@ TEST(Security, T24_an_allocation_belongs_to_its_user) {
   EXPECT_EQ(alice.refresh(0).code(), 200);
   // A retransmission by somebody else is none.
   TurnClient first(world, "192.0.2.10:40005");
-  first.learn(first.ask_once(stun::kAllocate));
+  first.learn(first.ask_once(stun::kAllocate, TurnClient::add_udp));
   TurnClient second = first;
   second.user = "bob";
   EXPECT_EQ(first.ask_once(stun::kAllocate, TurnClient::add_udp).code(), 200);
@@ -337,7 +407,7 @@ TEST(Security, T24_an_allocation_belongs_to_its_user) {
 TEST(Security, T25_better_algorithms_cannot_be_taken_away) {
   TurnWorld world;
   TurnClient client(world);
-  const TurnReply challenge = client.ask_once(stun::kAllocate);
+  const TurnReply challenge = client.ask_once(stun::kAllocate, TurnClient::add_udp);
   EXPECT_TRUE(challenge.text(stun::kNonce).starts_with("obMatJos2wAAA"));
   const stun::Message message = *challenge.message();
   ASSERT_TRUE(message.find(stun::kPasswordAlgorithms));
