@@ -392,9 +392,9 @@ class TurnClient {
     return send({bytes.begin(), bytes.end()});
   }
   std::vector<TurnSent> send_channel(std::uint16_t number, const TurnBytes& data) {
-    TurnBytes bytes(kChannelHeaderBytes);
+    TurnBytes bytes(kChannelHeaderBytes + data.size());
     write_channel_header(bytes.data(), {number, static_cast<std::uint16_t>(data.size())});
-    bytes.insert(bytes.end(), data.begin(), data.end());
+    std::copy(data.begin(), data.end(), bytes.begin() + kChannelHeaderBytes);
     return send(bytes);
   }
   std::vector<TurnSent> from_peer(const SocketAddress& peer, const TurnBytes& data) {
