@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -102,6 +103,8 @@ Json leg_figures(const call::LegSummary& summary, const LegStats& leg, Instant n
   }
   std::uint64_t dropped = 0;
   for (const std::uint32_t packets : leg.drops) dropped += packets;
+  const double rate = leg.clock_rate_hz == 0 ? 8000.0 : leg.clock_rate_hz;
+  const double jitter_ms = std::round(jitter * 100000.0 / rate) / 100;
   const bool selected = leg.transport.pair_count != 0 && leg.transport.pairs[0].selected;
   return {{"interface", summary.interface},
           {"remote", address_json(selected ? leg.transport.pairs[0].remote : summary.remote)},
@@ -110,6 +113,7 @@ Json leg_figures(const call::LegSummary& summary, const LegStats& leg, Instant n
           {"packets_lost", lost},
           {"packets_dropped", dropped},
           {"jitter_timestamp_units", jitter},
+          {"jitter_ms", jitter_ms},
           {"last_packet_age_seconds", age(leg.last_packet, now)}};
 }
 

@@ -1,5 +1,6 @@
 // turnpikectl: what the running daemon is doing, and what keeps a node from its work.
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -13,6 +14,7 @@
 
 #include "control/ctl/client.h"
 #include "control/ctl/print.h"
+#include "control/ctl/top.h"
 #include "control/doctor/examine.h"
 #include "turnpike/standard_descriptors.h"
 
@@ -82,16 +84,64 @@ int list_sessions(const Options& options, const ListOptions& list) {
   return show(options, fetch(options, path), ctl::print_sessions);
 }
 
+void wait_for(double seconds) {
+  static_cast<void>(::poll(nullptr, 0, static_cast<int>(seconds * 1000)));
+}
+
+void clear_screen(bool again) {
+  if (again && isatty(STDOUT_FILENO) != 0) std::fputs("\033[H\033[2J", stdout);
+}
+
 /// Shows anew every so many seconds, on a screen that is cleared before; 0: once.
 int repeat(double seconds, const std::function<int()>& once) {
   if (seconds <= 0) return once();
-  const bool is_screen = isatty(STDOUT_FILENO) != 0;
   for (;;) {
-    if (is_screen) std::fputs("\033[H\033[2J", stdout);
+    clear_screen(true);
     const int code = once();
     if (code != kDone || std::fflush(stdout) != 0) return code;
-    static_cast<void>(::poll(nullptr, 0, static_cast<int>(seconds * 1000)));
+    wait_for(seconds);
   }
+}
+
+constexpr std::size_t kTopPage = 50;  // as many as the API gives figures of at once
+
+/// Figures of all sessions. Sessions come and go between the pages; each is taken once.
+Result<ctl::TopSnapshot> snapshot(const Options& options) {
+  ctl::TopSnapshot sessions;
+  for (std::size_t offset = 0;; offset += kTopPage) {
+    const auto body =
+        fetch(options, "/v1/sessions?sort=oldest&figures=true&limit=" + std::to_string(kTopPage) +
+                           "&offset=" + std::to_string(offset));
+    if (!body) return body.error();
+    const auto count = ctl::add_page(*body, sessions);
+    if (!count) return count.error();
+    if (*count < kTopPage) return sessions;
+  }
+}
+
+/// What happens in `seconds`; with `forever` again and again.
+int show_top(const Options& options, const ListOptions& list, double seconds, bool forever) {
+  using Clock = std::chrono::steady_clock;
+  const auto first = snapshot(options);
+  if (!first) return fail(first.error().message);
+  ctl::TopSnapshot before = *first;
+  auto taken = Clock::now();
+  const auto once = [&]() {
+    wait_for(seconds);
+    const auto after = snapshot(options);
+    if (!after) return fail(after.error().message);
+    const std::chrono::duration<double> passed = Clock::now() - taken;
+    clear_screen(forever);
+    std::fputs(
+        ctl::print_top(before, *after, passed.count(), list.sort, list.limit, options.json).c_str(),
+        stdout);
+    before = *after;
+    taken = Clock::now();
+    return kDone;
+  };
+  int code = once();
+  while (forever && code == kDone && std::fflush(stdout) == 0) code = once();
+  return code;
 }
 
 /// `name` is the ID of a session, or a call-id: then all sessions of that call are shown.
@@ -205,10 +255,29 @@ class CommandLine {
     sessions
         ->add_option("--watch", list_.watch_seconds, "again every so many seconds, until Ctrl-C")
         ->check(CLI::Range(0.1, 3600.0));
+    add_top();
     CLI::App* const session = add(app_, "session", "figures of one session, by leg and stream",
                                   [this] { return show_sessions(options_, name_); });
     session->add_option("ID", name_, "as `turnpikectl sessions` shows it, or a call-id")
         ->required();
+  }
+
+  void add_top() {
+    CLI::App* const top =
+        add(app_, "top", "the sessions that carry, lose or wait most, while it looks",
+            [this] { return show_top(options_, top_, seconds_, watch_); });
+    top_.sort = "packets";
+    top_.limit = 20;
+    top->add_option("--sort", top_.sort, "by what, the largest first")
+        ->check(CLI::IsMember({"packets", "loss", "jitter", "drops"}))
+        ->capture_default_str();
+    top->add_option("--limit", top_.limit, "at most so many")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    top->add_option("--seconds", seconds_, "how long it looks")
+        ->check(CLI::Range(0.1, 3600.0))
+        ->capture_default_str();
+    top->add_flag("--watch", watch_, "again and again, until Ctrl-C");
   }
 
   void add_operations() {
@@ -252,6 +321,9 @@ class CommandLine {
   std::vector<Command> commands_;
   Options options_;
   ListOptions list_;
+  ListOptions top_;
+  double seconds_ = 2;
+  bool watch_ = false;
   std::string name_;
   std::string level_;
   bool check_ = false;

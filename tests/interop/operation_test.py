@@ -124,6 +124,30 @@ def calls_can_be_looked_at(scratch):
     expect((wrong.returncode, wrong.stdout) == (1, ""), f"unknown session: {wrong}")
 
 
+@case
+def top_names_who_carries_most_and_sessions_can_be_searched(scratch):
+    daemon, made, outside, _ = _running(scratch, 3)
+    sent = outside.total("sent")
+    top = json.loads(_ctl(daemon, "--json", "top", "--seconds", "1", "--limit", "2"))
+    expect(len(top) == 2, f"top shows {top}")
+    # Two ends that send 50 packets a second each.
+    expect(all(60 < one["packets_per_second"] < 140 for one in top), f"rates: {top}")
+    expect(all(one["loss_percent"] == 0 for one in top), f"loss: {top}")
+    expect(outside.total("sent") > sent, "nothing was sent meanwhile")
+    found = _ctl(daemon, "sessions", "--search", made[1].call_id.upper())
+    expect(made[1].call_id in found and len(found.splitlines()) == 2, found)
+    newest = json.loads(_ctl(daemon, "--json", "sessions", "--sort", "newest", "--limit", "1"))
+    expect([one["call_id"] for one in newest["sessions"]] == [made[2].call_id], f"{newest}")
+    watching = subprocess.Popen([executable("turnpikectl"), "--socket", daemon.api_path, "sessions",
+                                 "--watch", "0.2"], stdout=subprocess.PIPE, text=True)
+    scratch.on_exit(watching.kill)
+    headers = 0
+    while headers < 3:
+        line = watching.stdout.readline()
+        expect(line, "it ended")
+        headers += line.startswith("ID ")
+
+
 def _refused_start(scratch, wrapper):
     """The last words of a daemon that cannot start, which must say so by exit code 1."""
     scratch.enter(topology())
