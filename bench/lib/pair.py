@@ -18,39 +18,10 @@ from . import ROOT, network, relays
 sys.path.append(str(ROOT / "tests" / "interop" / "lib"))
 import netns  # noqa: E402  (relays.py has its folder on the path)
 import ng  # noqa: E402  (found through the line above)
+from pair_node import to_toml, zone_sections  # noqa: E402  (as netns)
 
 EDGE_NG, CORE_NG = relays.NG_PORT + 1, relays.NG_PORT + 2
 ZONE_PORT = 7001
-
-NODE = """
-[node]
-name = "{role}-1"
-role = "{role}"
-[interface.{interface}]
-addresses = ["{address}"]
-[media]
-shards = 1
-{media}
-[ng]
-unix = ""
-udp = "127.0.0.1:{ng_port}"
-[api]
-unix = ""
-metrics = ""
-[log]
-level = "error"
-[zone.dmz]
-{listen}
-tls_name = "{role}.bench"
-tls_verify_subject = "cluster.bench"
-certificate_file = "{files}/{own}.pem"
-private_key_file = "{files}/{own}.key"
-trust_file = "{files}/ca.pem"
-password_file = "{files}/password"
-[zone.dmz.peer.{peer}1]
-tls_name = "{peer}.bench"
-{dial}
-"""
 
 
 class JoinedNg(threading.Thread):
@@ -133,15 +104,20 @@ class PairNode(relays.Turnpike):
         self.name = name
 
     def _node(self, folder, role):
-        edge = role == "edge"
-        config = folder / f"{role}.toml"
+        is_edge = role == "edge"
         address = f"{network.ZONE}:{ZONE_PORT}"
-        config.write_text(NODE.format(
-            role=role, interface="outside" if edge else "inside",
-            address=network.RELAY[0 if edge else 1], media="\n".join(self.media),
-            ng_port=EDGE_NG if edge else CORE_NG, files=folder / "pki" / "zone-dmz",
-            listen=f'listen = "{address}"' if edge else "", own="node" if edge else "peer-core1",
-            peer="core" if edge else "edge", dial="" if edge else f'address = "{address}"'))
+        peer = {"core1": {"tls_name": "core.bench"}} if is_edge else {
+            "edge1": {"tls_name": "edge.bench", "address": address}}
+        sections = zone_sections(role, role, folder / "pki" / "zone-dmz",
+                                 "node" if is_edge else "peer-core1", peer, "bench",
+                                 listen=address if is_edge else None)
+        sections |= {
+            f"interface.{'outside' if is_edge else 'inside'}": {
+                "addresses": [network.RELAY[0 if is_edge else 1]]},
+            "ng": {"unix": "", "udp": f"127.0.0.1:{EDGE_NG if is_edge else CORE_NG}"},
+            "api": {"unix": "", "metrics": ""}, "log": {"level": "error"}, "media": {"shards": 1}}
+        config = folder / f"{role}.toml"
+        config.write_text(to_toml(sections) + "".join(f"{line}\n" for line in self.media))
         return [self.executable, "--config", config]
 
     def command(self, folder):

@@ -83,6 +83,20 @@ def to_toml(sections):
     return "\n".join(lines) + "\n"
 
 
+def zone_sections(role, name, files, own, peers, domain, **zone):
+    """What the file of a node says of itself and of its zone "dmz". `own`: the name of its
+    certificate in `files`, where --make-dev-certs has put all; `domain`: of the names in them;
+    `peers`: {name: keys}; `zone`: further keys, `tls_name` if it is not the node's name in the
+    domain."""
+    return {
+        "node": {"name": name, "role": role},
+        "zone.dmz": {
+            "tls_name": f"{name}.{domain}", "tls_verify_subject": f"cluster.{domain}",
+            "certificate_file": files / f"{own}.pem", "private_key_file": files / f"{own}.key",
+            "trust_file": files / "ca.pem", "password_file": files / "password", **zone},
+        **{f"zone.dmz.peer.{peer}": keys for peer, keys in peers.items()}}
+
+
 class Daemon:
     """One turnpiked. `place`: name of its network namespace; `programs`: name to path of turnpiked
     and turnpikectl; `name`: what messages call it."""

@@ -25,7 +25,7 @@ import signal
 import subprocess
 
 import baresip
-from pair_node import Daemon, PairError, end_group, run_tool, spawn, wait_for
+from pair_node import Daemon, PairError, end_group, run_tool, spawn, wait_for, zone_sections
 
 DOMAIN, NUMBER = "pair.test", "1000"
 PLACES = ("client", "nat", "edge", "firewall", "core", "inside")
@@ -231,24 +231,21 @@ class Pair:
     def _folder(self, role, number):
         return self.folder / (role if number == 1 else f"{role}-{number}")
 
-    def _common(self, role, number, zone):
+    def _common(self, role, number, peers, **zone):
         folder = self._folder(role, number)
-        own = "node" if role == "edge" else f"peer-core-{number}"
-        files = self.pki / "zone-dmz"
-        return {
-            "node": {"name": f"{role}-{number}", "role": role, "drain_timeout_seconds": 0},
+        sections = zone_sections(
+            role, f"{role}-{number}", self.pki / "zone-dmz",
+            "node" if role == "edge" else f"peer-core-{number}", peers, DOMAIN,
+            domains=[DOMAIN], keepalive_seconds=2, **zone)
+        sections["node"]["drain_timeout_seconds"] = 0
+        sections.update({
             # Many programs share a host here, and none of this is about how busy it is.
             "media": {"shards": 1, "sessions_max": 64, "busy_max_percent": 100},
             "ng": {"unix": folder / "ng.sock"},
             "api": {"unix": folder / "api.sock", "metrics": f"127.0.0.{number}:9464"},
             "sip": {"domains": [DOMAIN], "directory": folder / "sidecar", "worker_processes": 2,
-                    "runtime_directory": folder, "run_user": "root", "relay_user": "root"},
-            "zone.dmz": {
-                "tls_name": f"{role}-{number}.{DOMAIN}", "tls_verify_subject": f"cluster.{DOMAIN}",
-                "domains": [DOMAIN], "certificate_file": files / f"{own}.pem",
-                "private_key_file": files / f"{own}.key", "trust_file": files / "ca.pem",
-                "password_file": files / "password", "keepalive_seconds": 2, **zone},
-        }
+                    "runtime_directory": folder, "run_user": "root", "relay_user": "root"}})
+        return sections
 
     @staticmethod
     def _peer(name, loopback):
@@ -256,10 +253,9 @@ class Pair:
                 "sip_target": f"{loopback}:{TARGET_PORT}"}
 
     def _edge_sections(self, cores):
-        sections = self._common("edge", 1, {"listen": f"{EDGE_ZONE}:{ZONE_PORT}"})
-        for number in range(1, cores + 1):
-            name = f"core-{number}"
-            sections[f"zone.dmz.peer.{name}"] = self._peer(name, f"127.0.0.{number}")
+        peers = {f"core-{number}": self._peer(f"core-{number}", f"127.0.0.{number}")
+                 for number in range(1, cores + 1)}
+        sections = self._common("edge", 1, peers, listen=f"{EDGE_ZONE}:{ZONE_PORT}")
         sections["interface.outside"] = {"addresses": [EDGE_OUTSIDE]}
         sections["sip"].update({
             "certificate_file": self.pki / "server.pem",
@@ -267,9 +263,8 @@ class Pair:
         return sections
 
     def _core_sections(self, number, users):
-        sections = self._common("core", number, {})
-        sections["zone.dmz.peer.edge-1"] = {**self._peer("edge-1", f"127.0.0.{number}"),
-                                            "address": f"{EDGE_ZONE}:{ZONE_PORT}"}
+        sections = self._common("core", number, {"edge-1": {
+            **self._peer("edge-1", f"127.0.0.{number}"), "address": f"{EDGE_ZONE}:{ZONE_PORT}"}})
         sections["interface.inside"] = {"addresses": [self.core_address(number)]}
         sections["sip"].update({"inside_networks": ["10.30.0.0/24"], "keepalive_seconds": 1})
         sections["sip.servers.desk"] = {"uris": [f"sip:{PHONE_ADDRESS['inside']}:5060"]}

@@ -21,11 +21,12 @@ from . import case, ng
 from .network import INSIDE, OUTSIDE, add_v6
 from .turnpiked import Holder, executable
 import netns
-from pair_node import Daemon
+from pair_node import Daemon, zone_sections
 
 EDGE, CORE = "192.0.2.10", "10.40.0.10"
 EDGE_V6, CORE_V6 = "2001:db8:2::10", "fd00:40::10"
 ZONE_PORT, LISTEN_PORT, TARGET_PORT = 7001, 7101, 7201
+DOMAIN = "example.com"
 
 FIREWALL = """
 table inet firewall {
@@ -49,40 +50,6 @@ table inet firewall {
 }
 """
 
-TOML = """
-[node]
-name = "{role}-1"
-role = "{role}"
-drain_timeout_seconds = 0
-[interface.{interface}]
-addresses = {addresses}
-[media]
-shards = {shards}
-sessions_max = 16
-{holder}
-[ng]
-unix = "{folder}/ng.sock"
-[api]
-unix = "{folder}/api.sock"
-metrics = ""
-[zone.dmz]
-{zone}
-tls_name = "{role}.example.com"
-tls_verify_subject = "cluster.example.com"
-certificate_file = "{files}/{own}.pem"
-private_key_file = "{files}/{own}.key"
-trust_file = "{files}/ca.pem"
-password_file = "{password}"
-keepalive_seconds = 2
-handshake_timeout_seconds = 3
-[zone.dmz.peer.{peer}]
-tls_name = "{peer_name}"
-sip_listen = "127.0.0.1:{listen}"
-sip_target = "127.0.0.1:{target}"
-{address_of_peer}
-"""
-
-
 class Node(Daemon):
     """One turnpiked of the pair. Its life and its API are deploy/lib/pair_node.py's."""
 
@@ -97,18 +64,27 @@ class Node(Daemon):
         scratch.on_exit(self._finish)
 
     def configure(self):
-        edge = self.role == "edge"
-        self.config_path.write_text(TOML.format(
-            role=self.role, addresses=json.dumps(self.addresses), folder=self.folder,
-            interface="outside" if edge else "inside", shards=2 if edge else 1,
-            holder=f'[holder]\nunix = "{self.holder.path}"' if self.holder else "",
-            zone=f'listen = "{self.dialled}:{ZONE_PORT}"' if edge else "",
-            files=self.pki / "zone-dmz",
-            own="node" if edge else "peer-core1", password=self.password,
-            peer="core1" if edge else "edge1",
-            peer_name="core.example.com" if edge else "edge.example.com",
-            listen=LISTEN_PORT, target=TARGET_PORT,
-            address_of_peer="" if edge else f'address = "{self.dialled}:{ZONE_PORT}"'))
+        is_edge = self.role == "edge"
+        address = f"{self.dialled}:{ZONE_PORT}"
+        zone = {"listen": address} if is_edge else {}
+        sections = zone_sections(
+            self.role, f"{self.role}-1", self.pki / "zone-dmz",
+            "node" if is_edge else "peer-core1", {"core1" if is_edge else "edge1": {
+                "tls_name": f"{'core' if is_edge else 'edge'}.{DOMAIN}",
+                "sip_listen": f"127.0.0.1:{LISTEN_PORT}",
+                "sip_target": f"127.0.0.1:{TARGET_PORT}",
+                "address": None if is_edge else address}},
+            DOMAIN, keepalive_seconds=2, handshake_timeout_seconds=3,
+            **zone | {"tls_name": f"{self.role}.{DOMAIN}", "password_file": self.password})
+        sections["node"]["drain_timeout_seconds"] = 0
+        sections |= {
+            f"interface.{'outside' if is_edge else 'inside'}": {"addresses": self.addresses},
+            "media": {"shards": 2 if is_edge else 1, "sessions_max": 16},
+            "ng": {"unix": self.folder / "ng.sock"},
+            "api": {"unix": self.folder / "api.sock", "metrics": ""}}
+        if self.holder:
+            sections["holder"] = {"unix": self.holder.path}
+        self.write_config(sections)
         return self
 
     def run(self, *words):
