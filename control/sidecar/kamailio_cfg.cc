@@ -57,6 +57,9 @@ constexpr std::int64_t kProvisionalMax = 100;
 
 /// Wrong passwords of one user over one edge within five minutes, from whatever networks it says.
 constexpr std::int64_t kEdgeFailuresMax = 100;
+/// Hexadecimal: 65,536 counters of wrong passwords of each kind, of 100 bytes. Who wants to lock
+/// all users out has to fill them with ten each within five minutes.
+constexpr std::int64_t kFailureDigits = 4;
 /// Of the last minute, each a source and a reason that is remembered and said once.
 constexpr std::int64_t kRefusalsMax = 1000;
 
@@ -96,7 +99,9 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
             define("NETWORK_STRANGERS_MAX", kStrangersOfNetworkMax);
   }
   if (has_peers(config)) text += define("WITH_PEERS");
-  if (has_registrar(config)) text += define("WITH_REGISTRAR");
+  if (has_registrar(config)) {
+    text += define("WITH_REGISTRAR") + define("FAILURE_DIGITS", kFailureDigits);
+  }
   if (has_upstream(config)) text += define("WITH_UPSTREAM");
   if (has_tls(config)) text += define("WITH_TLS");
   text += pair_defines(config);
@@ -290,7 +295,7 @@ std::string tables(const SipConfig& config) {
                 "call_rate=>size=12;autoexpire=60;"
                 "updateexpire=0;initval=0;") +
       parameter("htable", "htable",
-                "failures=>size=12;autoexpire=300;"
+                "failures=>size=14;autoexpire=300;"
                 "updateexpire=0;initval=0;");
   const std::string registered = std::to_string(config.registration_max.count() + 10);
   for (const char* table : {"flows", "ways"}) {

@@ -160,9 +160,13 @@ class Node(Daemon):
         self.sidecar_config_path = self.folder / "sidecar.toml"
         self.sidecar_config_path.write_text(text)
 
-    def start_kamailio(self):
+    def start_kamailio(self, *changes):
+        """`changes`: texts (before, after) in the generated kamailio.cfg."""
         run_tool(self.programs["turnpiked"], "--config", self.sidecar_config_path,
                  "--write-sidecar")
+        generated = self.folder / "sidecar" / "kamailio.cfg"
+        for before, after in changes:
+            generated.write_text(generated.read_text().replace(before, after))
         (self.folder / "turnpike_ctl").unlink(missing_ok=True)
         self.kamailio = spawn(self.command(
             "/usr/sbin/kamailio", "-DD", "-E", "-M", 8, "-f",

@@ -3,6 +3,7 @@
 # time limit: 300 s
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -329,6 +330,24 @@ def an_edge_in_other_hands_cannot_do_without_passwords(scratch):
         answer = edges.register(edge, "bob", "guessed", domain=DOMAIN, more=client)
         statuses.append(answer.status)
     expect(statuses[:100] == [401] * 100 and statuses[-1] == 403, f"guessed: {statuses}")
+
+
+@case.case
+def wrong_passwords_fill_no_memory_whatever_an_edge_says(scratch):
+    pair = Pair(scratch)
+    pair.core.kill_kamailio()
+    # 16 counters of each kind, so that all of them are soon in use.
+    pair.core.start_kamailio(("FAILURE_DIGITS 4", "FAILURE_DIGITS 1"))
+    eventually(lambda: "dmz/core-1 is back" in pair.edge.log("kamailio"), "the core is back")
+    edge, long_name = pair.stream("edge"), "x" * 2000
+    statuses = set()
+    for number in range(200):
+        client = [("P-Turnpike-Client", f"{FORGED}/192.0.2.{number}/s")]
+        answer = edges.register(edge, f"{long_name}{number}", "guessed", domain=DOMAIN, more=client)
+        statuses.add(answer.status)
+    remembered = re.search(r"name: failures\s.*?all: (\d+)", pair.core.sip("htable.stats"), re.S)
+    expect(30 < int(remembered.group(1)) <= 48, f"{remembered.group(1)} are remembered")
+    expect(statuses == {401, 403}, f"{statuses}: counted all the same")
 
 
 @case.case
