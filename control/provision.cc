@@ -86,6 +86,7 @@ Result<pki::DevelopmentFiles> make_sip_certificates(const config::Settings& sett
     options.key_group = sip.run_user;
   }
   for (const auto& peer : sip.peers) {
+    if (peer.certificate_names.empty()) continue;
     options.peers.push_back({"peer-" + peer.name, peer.certificate_names});
   }
   return pki::make_development_pki(options, std::chrono::system_clock::now());

@@ -15,7 +15,8 @@ void append(pki::Judgement& to, const pki::Judgement& from) {
 }
 
 bool talks_tls_as_client(const sidecar::SipConfig& sip) {
-  return !sip.peers.empty() || sip.inside_tls_port != 0;
+  const bool has_peers = sip.role != sidecar::NodeRole::kCore && !sip.peers.empty();
+  return has_peers || sip.inside_tls_port != 0;
 }
 
 /// The main domain must be in the clients' certificate; a further one may have its own by SNI.

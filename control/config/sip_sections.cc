@@ -193,14 +193,18 @@ Section peer_section() {
                                       });
   section.texts("domains", &sidecar::SipPeer::domains, "Domains that it may speak for.")
       .required("[\"partner.example\"]")
-      .texts("certificate_names", &sidecar::SipPeer::certificate_names,
-             "DNS names; one must be the first of its certificate.")
-      .required("[\"sip.partner.example\"]")
+      .texts(
+          "certificate_names", &sidecar::SipPeer::certificate_names,
+          "DNS names; one must be the first of its certificate. Needed where it connects to: not "
+          "on a core, whose edges know that.")
       .word("verify_name", &sidecar::SipPeer::verify_name, "san", {"san", "san-or-cn"},
             "Which names of the certificate count.")
       .text("uri", &sidecar::SipPeer::uri, "",
             "Where calls to its domains go: \"sip:sip.partner.example:5062;transport=tls\". \"\": "
-            "nowhere.");
+            "nowhere. Not on a core.")
+      .text("zone", &sidecar::SipPeer::zone, "",
+            "On an edge: name of the [zone.*] whose cores it calls, and is called by. \"\": the "
+            "only one.");
   return with_identity(section).done();
 }
 

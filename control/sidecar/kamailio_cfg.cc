@@ -39,6 +39,7 @@ std::int64_t window_requests_max(const SipConfig& config) {
   return kWindowSeconds * static_cast<std::int64_t>(config.requests_per_second_max);
 }
 
+constexpr std::int64_t kAnswerSeconds = 5;  ///< until a request without answer has failed
 /// In which a SIP server behind a zone says that it has got a call (100 Trying); it is local there.
 constexpr std::int64_t kZoneAnswerMs = 2000;
 /// Hang-ups that wait for the other node, how long they wait, and their size.
@@ -77,9 +78,16 @@ std::string define(std::string_view name, std::int64_t value) {
   return define(name, std::to_string(value));
 }
 
+/// After which an edge's peer does not count as there any longer.
+std::int64_t peer_silent_seconds(const SipConfig& config) {
+  return config.keepalive_interval.count() * config.keepalive_failures_max + kAnswerSeconds;
+}
+
 std::string pair_defines(const SipConfig& config) {
   std::string text;
-  if (config.role == NodeRole::kEdge) text += define("WITH_EDGE");
+  if (config.role == NodeRole::kEdge) {
+    text += define("WITH_EDGE") + define("PEER_SILENT_SECONDS", peer_silent_seconds(config));
+  }
   if (config.role == NodeRole::kCore) {
     text += define("WITH_CORE") + define("CONTACTS_MAX", kContactsMax) +
             define("EDGE_FAILURES_MAX", kEdgeFailuresMax);
@@ -98,7 +106,8 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
     text += define("WITH_BROWSERS") + define("WEBSOCKET_STRANGERS_MAX", kStrangersMax) +
             define("NETWORK_STRANGERS_MAX", kStrangersOfNetworkMax);
   }
-  if (has_peers(config)) text += define("WITH_PEERS");
+  if (knows_peers(config)) text += define("WITH_PEERS");
+  if (asks_peers(config)) text += define("WITH_CALLED_PEERS");
   if (has_registrar(config)) {
     text += define("WITH_REGISTRAR") + define("FAILURE_DIGITS", kFailureDigits);
   }
@@ -258,7 +267,8 @@ std::string parameter(const char* module, const char* name, std::int64_t value) 
 }
 
 std::string transactions() {
-  return parameter("pv", "shvset", "relay_stopped=i:0") + parameter("tm", "fr_timer", 5000) +
+  return parameter("pv", "shvset", "relay_stopped=i:0") +
+         parameter("tm", "fr_timer", kAnswerSeconds * 1000) +
          parameter("tm", "fr_inv_timer", 120000) + parameter("tm", "max_inv_lifetime", 180000) +
          parameter("tm", "failure_reply_mode", 3) + parameter("rr", "enable_full_lr", 1) +
          parameter("rr", "append_fromtag", 1) + parameter("rr", "enable_double_rr", 1) +
@@ -355,9 +365,18 @@ std::string relay(const SipConfig& config) {
 }
 
 /// A process of its own looks after calls whose other node is gone.
-std::string zone_watch() {
+std::string zone_watch(const SipConfig& config) {
   constexpr std::int64_t kNoTransport = 8;
-  return parameter("tcpops", "closed_event", 1) + parameter("jsonrpcs", "transport", kNoTransport) +
+  std::string text;
+  if (asks_peers(config)) {
+    text = parameter("htable", "htable", "peers=>size=4;autoexpire=0;") +
+           parameter("rtimer", "timer",
+                     "name=peers;interval=" + std::to_string(config.keepalive_interval.count()) +
+                         ";mode=1;") +
+           parameter("rtimer", "exec", "timer=peers;route=ASK_PEERS");
+  }
+  return text + parameter("tcpops", "closed_event", 1) +
+         parameter("jsonrpcs", "transport", kNoTransport) +
          parameter("rtimer", "timer", "name=zone;interval=1;mode=1;") +
          parameter("rtimer", "exec", "timer=zone;route=ZONE_TICK");
 }
@@ -425,7 +444,7 @@ std::string kamailio_cfg(const SipConfig& config, const std::string& directory,
   if (has_upstream(config)) {
     text += parameter("path", "use_received", 1) + parameter("path", "enable_r2", 1);
   }
-  if (is_of_pair(config)) text += zone_watch();
+  if (is_of_pair(config)) text += zone_watch(config);
   if (has_browsers(config)) text += websocket();
   text += "\n";
   for (const char* part : {"routes.cfg", "media.cfg", "websocket.cfg", "zone.cfg", "site.cfg"}) {

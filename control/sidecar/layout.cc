@@ -1,5 +1,6 @@
 #include "control/sidecar/layout.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <string_view>
 
@@ -78,6 +79,13 @@ int set_number(const std::vector<ServerSet>& sets, const SipZone& zone) {
   return set_number(sets, zone_set_name(zone), false);
 }
 
+const SipZone& zone_of(const SipConfig& config, const SipPeer& peer) {
+  for (const SipZone& zone : config.zones) {
+    if (zone.name == peer.zone) return zone;
+  }
+  return config.zones.front();
+}
+
 std::vector<ZoneSide> zone_sides(const SipConfig& config) {
   std::vector<ZoneSide> sides;
   for (const SipZone& zone : config.zones) {
@@ -123,6 +131,14 @@ bool has_browsers(const SipConfig& config) {
 }
 bool has_peers(const SipConfig& config) {
   return has_outside(config) && config.mtls_port != 0 && !config.peers.empty();
+}
+bool knows_peers(const SipConfig& config) {
+  return has_peers(config) || (!has_outside(config) && !config.peers.empty());
+}
+bool asks_peers(const SipConfig& config) {
+  return config.role == NodeRole::kEdge && has_peers(config) &&
+         std::any_of(config.peers.begin(), config.peers.end(),
+                     [](const SipPeer& peer) { return !peer.uri.empty(); });
 }
 bool has_registrar(const SipConfig& config) {
   return has_inside(config) && config.upstream.empty();

@@ -31,6 +31,9 @@ std::string identity_name(const ServerSet& set);
 std::vector<ServerSet> server_sets(const SipConfig& config);
 int set_number(const std::vector<ServerSet>& sets, const std::string& name, bool outside);
 
+/// Whose cores an edge's peer calls. There is a zone.
+const SipZone& zone_of(const SipConfig& config, const SipPeer& peer);
+
 /// The set of a zone's peers.
 int set_number(const std::vector<ServerSet>& sets, const SipZone& zone);
 
@@ -56,7 +59,12 @@ std::string sending_socket(const SipConfig& config, const Target& target, bool o
 /// Over TLS or WebSocket.
 bool has_clients(const SipConfig& config);
 bool has_browsers(const SipConfig& config);
+/// They connect to this node.
 bool has_peers(const SipConfig& config);
+/// They connect to this node, or to the edges of this core.
+bool knows_peers(const SipConfig& config);
+/// An edge that asks them itself whether they live: the dispatcher asks cores, each second.
+bool asks_peers(const SipConfig& config);
 bool has_registrar(const SipConfig& config);
 bool has_upstream(const SipConfig& config);
 /// An inside network: of a single node or a core.

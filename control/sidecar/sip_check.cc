@@ -27,6 +27,7 @@ class Judge {
     emergency();
     process();
     if (is_of_pair(config_)) zones();
+    if (!is_of_pair(config_)) peers_of_single();
     if (config_.role == NodeRole::kEdge) edge();
     if (config_.role == NodeRole::kCore) core();
     return std::move(mistakes_);
@@ -287,8 +288,10 @@ class Judge {
       }
       name_once(names, item("peers", i, ".name"), peer.name);
       peer_domains(i, peer);
-      certificate_names(i, peer);
-      identity(item("peers", i), ".uri", peer.identity, {peer.uri});
+      if (has_outside(config_)) {
+        certificate_names(i, peer);
+        identity(item("peers", i), ".uri", peer.identity, {peer.uri});
+      }
       if (peer.uri.empty()) continue;
       const auto parsed = parse_target(peer.uri);
       if (!parsed || parsed->transport != Transport::kTls) {
@@ -298,7 +301,7 @@ class Judge {
         name_once(hops, item("peers", i, ".uri"), to_hop(*parsed));
       }
     }
-    if (!config_.peers.empty() && config_.mtls_port == 0) {
+    if (has_outside(config_) && !config_.peers.empty() && config_.mtls_port == 0) {
       mistake("mtls_port", "is 0, but there are peers; set it, for example to 5062");
     }
   }
@@ -318,7 +321,9 @@ class Judge {
 
   void certificate_names(std::size_t index, const SipPeer& peer) {
     const std::string key = item("peers", index, ".certificate_names");
-    if (peer.certificate_names.empty()) mistake(key, "is empty; who is it?");
+    if (peer.certificate_names.empty()) {
+      mistake(key, "is missing; name what stands in its certificate: [\"sip.partner.example\"]");
+    }
     for (const std::string& name : peer.certificate_names) {
       if (!is_host_name(name)) mistake(key, "must be DNS names in lower case, no wildcards");
       name_once(certificate_names_, key, name);
@@ -339,11 +344,12 @@ class Judge {
 
   /// Calls to cores, edges and TLS servers never open a connection.
   bool needs_open_connections() const {
-    if (!has_inside(config_)) return false;  // an edge asks its cores every second
+    // An edge asks its cores every second.
+    const bool asks_zones = has_inside(config_);
     const auto sets = server_sets(config_);
-    return std::any_of(sets.begin(), sets.end(), [](const ServerSet& set) {
-      return std::any_of(set.targets.begin(), set.targets.end(), [&set](const Target& target) {
-        return !set.sockets.empty() || target.transport == Transport::kTls;
+    return std::any_of(sets.begin(), sets.end(), [asks_zones](const ServerSet& set) {
+      return std::any_of(set.targets.begin(), set.targets.end(), [&](const Target& target) {
+        return target.transport == Transport::kTls || (asks_zones && !set.sockets.empty());
       });
     });
   }
@@ -415,6 +421,13 @@ class Judge {
     if (given) mistake(key, why);
   }
 
+  void peers_of_single() {
+    for (std::size_t i = 0; i < config_.peers.size(); ++i) {
+      if (config_.peers[i].zone.empty()) continue;
+      mistake(item("peers", i, ".zone"), "is given, but this node has no zones; remove it");
+    }
+  }
+
   void edge() {
     misplaced(!config_.inside_networks.empty(), "inside_networks",
               "is given, but an edge has no inside network; move it to the core");
@@ -430,7 +443,7 @@ class Judge {
     for (std::size_t i = 0; i < config_.users.size(); ++i) mistake(item("users", i), kToCore);
     for (std::size_t i = 0; i < config_.servers.size(); ++i) mistake(item("servers", i), kToCore);
     for (std::size_t i = 0; i < config_.routes.size(); ++i) mistake(item("routes", i), kToCore);
-    no_peers();
+    for (std::size_t i = 0; i < config_.peers.size(); ++i) zone_of_peer(i, config_.peers[i]);
     zone_domains();
   }
 
@@ -441,14 +454,34 @@ class Judge {
     for (std::size_t i = 0; i < config_.sni_certificates.size(); ++i) {
       mistake(item("sni_certificates", i), kToEdge);
     }
-    no_peers();
+    for (std::size_t i = 0; i < config_.peers.size(); ++i) peer_of_core(i, config_.peers[i]);
   }
 
-  void no_peers() {
-    for (std::size_t i = 0; i < config_.peers.size(); ++i) {
-      mistake(item("peers", i),
-              "cannot cross a zone in this version: peers need a node of role \"single\"");
+  void zone_of_peer(std::size_t index, const SipPeer& peer) {
+    const std::string key = item("peers", index, ".zone");
+    if (peer.zone.empty()) {
+      if (config_.zones.size() > 1) {
+        mistake(key, "is missing; name the zone whose cores this peer calls: there are several");
+      }
+      return;
     }
+    const bool is_known = std::any_of(config_.zones.begin(), config_.zones.end(),
+                                      [&](const SipZone& zone) { return zone.name == peer.zone; });
+    if (!is_known) mistake(key, "is no zone of this node; name one of them");
+  }
+
+  /// Peers connect to edges.
+  void peer_of_core(std::size_t index, const SipPeer& peer) {
+    constexpr const char* kToEdge = "is given, but the peer connects to the edge; move it there";
+    const auto misplaced_of = [&](bool given, const char* member) {
+      if (given) mistake(item("peers", index, member), kToEdge);
+    };
+    misplaced_of(!peer.certificate_names.empty(), ".certificate_names");
+    misplaced_of(peer.verify_name != VerifyName::kSan, ".verify_name");
+    misplaced_of(!peer.uri.empty(), ".uri");
+    misplaced_of(!peer.identity.certificate_file.empty(), ".certificate_file");
+    misplaced_of(!peer.identity.private_key_file.empty(), ".private_key_file");
+    misplaced_of(!peer.identity.trust_file.empty(), ".trust_file");
   }
 
   void zone_domains() {

@@ -68,6 +68,9 @@ struct SipPeer {
   VerifyName verify_name = VerifyName::kSan;
   std::string uri;  ///< where calls to its domains go: "sip:host:5062;transport=tls"; "" = nowhere
   TlsIdentity identity{};  ///< towards `uri`
+  /// On an edge the zone whose cores it calls and is called by; "" = the only one. A core knows
+  /// name and domains, what is about certificates and addresses stands on the edges.
+  std::string zone{};
 };
 
 /// A further certificate of the client listener, chosen by the name that a client asks for (SNI).

@@ -178,15 +178,62 @@ std::string peer_names(const SipConfig& config) {
   return text + "    return -1;\n}\n\n";
 }
 
-std::string peer_domains(const SipConfig& config, const std::vector<ServerSet>& sets) {
+/// In $avp(peer), $vn(domain).
+std::string peer_domains(const SipConfig& config) {
   Question speaks("IS_PEER_DOMAIN");
+  for (const SipPeer& peer : config.peers) {
+    speaks.when("$avp(peer) == " + quoted(peer.name) + " && (" +
+                any_of("$vn(domain)", peer.domains) + ")");
+  }
+  return speaks.done();
+}
+
+/// In $vn(domain): whom to call.
+std::string called_peers(const SipConfig& config, const std::vector<ServerSet>& sets) {
   Question reached("PEER_OF_DOMAIN");
   for (const SipPeer& peer : config.peers) {
     const std::string domain = any_of("$vn(domain)", peer.domains);
-    speaks.when("$avp(peer) == " + quoted(peer.name) + " && (" + domain + ")");
-    if (!peer.uri.empty()) reached.when(domain, use_set(set_number(sets, peer.name, true)));
+    if (config.role == NodeRole::kCore) {
+      reached.when(domain, use_set(set_number(sets, config.zones.front())) +
+                               " $avp(peer_called) = " + quoted(peer.name) + ";");
+    } else if (!peer.uri.empty()) {
+      reached.when(domain, use_set(set_number(sets, peer.name, true)));
+    }
   }
-  return speaks.done() + reached.done();
+  return reached.done();
+}
+
+/// In $avp(peer), which an edge names.
+std::string known_peers(const SipConfig& config) {
+  Question known("IS_PEER");
+  for (const SipPeer& peer : config.peers) known.when("$avp(peer) == " + quoted(peer.name));
+  return known.done();
+}
+
+/// Of an edge: who is whose zone's peer.
+std::string peers_of_zones(const SipConfig& config, const std::vector<ServerSet>& sets) {
+  Question cores("CORES_OF_PEER");
+  Question domain("ZONE_OF_PEER_DOMAIN");
+  Question name("PEER_OF_NAME");
+  std::string ask =
+      "route[ASK_PEERS] {\n    $var(asker) = " + quoted("sip:keepalive@" + config.domains.front()) +
+      ";\n";
+  for (const SipPeer& peer : config.peers) {
+    const SipZone& zone = zone_of(config, peer);
+    const std::string use_zone = "$var(zone) = " + quoted(zone.name) + ";";
+    const std::string is_it = "$avp(peer) == " + quoted(peer.name);
+    cores.when(is_it, use_set(set_number(sets, zone)) + " " + use_zone);
+    domain.when(any_of("$vn(domain)", peer.domains), use_zone);
+    const auto target = parse_target(peer.uri);
+    if (!target) continue;
+    const std::string socket = quoted(sending_socket(config, *target, true));
+    const std::string uri = quoted(to_uri(*target));
+    name.when(is_it, "$du = " + uri + "; $fs = " + socket + "; " + use_zone);
+    ask += "    $var(peer) = " + quoted(peer.name) +
+           ";\n    $var(hop) = " + quoted(to_hop(*target)) + ";\n    $var(uri) = " + uri +
+           ";\n    $var(socket) = " + socket + ";\n    route(ASK_PEER);\n";
+  }
+  return cores.done() + domain.done() + name.done() + (asks_peers(config) ? ask + "}\n\n" : "");
 }
 
 /// The URI of the credentials that were judged: of the realm, which need not be the message's
@@ -260,7 +307,11 @@ std::string site_cfg(const SipConfig& config) {
   text += domains(config) + numbers(config, sets) + targets(sets);
   if (has_tls(config)) text += identities(sets);
   if (has_browsers(config)) text += browsers(config);
-  if (has_peers(config)) text += peer_names(config) + peer_domains(config, sets);
+  if (has_peers(config)) text += peer_names(config);
+  if (knows_peers(config)) text += peer_domains(config);
+  if (knows_peers(config) && has_inside(config)) text += called_peers(config, sets);
+  if (knows_peers(config) && !has_outside(config)) text += known_peers(config);
+  if (knows_peers(config) && !has_inside(config)) text += peers_of_zones(config, sets);
   if (has_registrar(config)) text += digest_uri(config);
   if (has_upstream(config)) text += upstream(sets);
   if (has_upstream(config) && is_of_pair(config)) text += own_path(config);

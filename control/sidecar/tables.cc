@@ -8,6 +8,7 @@ namespace turnpike::sidecar {
 std::string dispatcher_list(const SipConfig& config) {
   std::string text = "# set, URI, flags, priority, attributes. Generated: do not edit.\n";
   for (const ServerSet& set : server_sets(config)) {
+    if (set.outside && asks_peers(config)) continue;
     int priority = 100;
     for (std::size_t i = 0; i < set.targets.size(); ++i) {
       const Target& target = set.targets[i];

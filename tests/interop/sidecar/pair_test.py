@@ -25,6 +25,16 @@ def kamailio_takes_what_is_generated(scratch):
     browsers = {"sip": {"wss_port": 8443, "websocket_origins": ["https://phone.example.com"],
                         "outside_media": "dtls", "emergency_numbers": ["112"]}}
     upstream = {"sip": {"upstream": "sip:10.30.0.10:5080"}}
+    identity = {"sip": {"peer_certificate_file": scratch.folder / "3/pki/traversal.pem",
+                        "peer_private_key_file": scratch.folder / "3/pki/traversal.key"}}
+    peers = (identity | {"sip.peer.partner": {"domains": ["partner.example"],
+                                   "certificate_names": ["sip.partner.example"],
+                                   "uri": "sip:198.51.100.7:5062;transport=tls"}},
+             {"sip.peer.partner": {"domains": ["partner.example"]}} | upstream)
+    other = {"sip": {key: str(path).replace("/3/", "/4/") for key, path in identity["sip"].items()}}
+    silent_peers = (other | {"sip.peer.partner": {"domains": ["partner.example"],
+                                          "certificate_names": ["sip.partner.example"]}},
+                    {"sip.peer.partner": {"domains": ["partner.example"]}})
     inside_tls = {"sip": {"inside_tls_port": 5061, "certificate_file": scratch.folder / "c.pem",
                           "private_key_file": scratch.folder / "c.key",
                           "trust_file": scratch.folder / "c.pem"}}
@@ -33,7 +43,7 @@ def kamailio_takes_what_is_generated(scratch):
                     "-out", scratch.folder / "c.pem", "-subj", f"/CN={DOMAIN}", "-addext",
                     f"subjectAltName=DNS:{DOMAIN}"], check=True, capture_output=True)
     for number, (edge, core) in enumerate(((None, None), (browsers, upstream),
-                                           (None, inside_tls))):
+                                           (None, inside_tls), peers, silent_peers)):
         pair = traversal.Pair(scratch.folder / str(number), net, programs(), edge=edge, core=core)
         for node in pair.nodes:
             run = [node.programs["turnpiked"], "--config", node.config_path]

@@ -150,6 +150,15 @@ def hang_up(side, other, request="BYE"):
     expect(side.agent.final(method=request).status == 200, f"{request} is answered")
 
 
+def hold(caller, other):
+    """`caller`, a sip.Call of a client or peer, makes a new offer; `other` is the called agent."""
+    again = caller.request("INVITE", edges.outside_sdp(direction="sendonly"))
+    sip.reply(other, other.expect("INVITE"), 200, "OK", NUMBER, edges.inside_sdp())
+    expect(caller.agent.final(method="INVITE").status == 200, "held")
+    caller.request("ACK", cseq=int(again.first("cseq").split()[0]))
+    other.expect("ACK")
+
+
 def passes(commands):
     """The relay's names of the calls that were offered."""
     return {command["call-id"] for command in commands}

@@ -5,13 +5,13 @@
 import socket
 import ssl
 import subprocess
-import threading
 
 import edge as edges
 import sip
 import ws
 from edge import DOMAIN, MTLS, TLS, WSS, Edge, case, inside_sdp, network, outside_sdp
 from lib.case import expect
+from servers import TlsServer
 
 SNI_EDGE = {"sip.certificate.tenant": {
     "server_name": "tenant.example.net", "certificate_file": "pki/tenant.pem",
@@ -265,62 +265,6 @@ def a_failed_handshake_cuts_nobody_off(scratch):
 
 
 # ---- the edge as a TLS client ----------------------------------------------------------------
-
-
-class TlsServer:
-    """An inside server on TLS port 5071 that answers OPTIONS and keeps what else it gets."""
-
-    def __init__(self, scratch, edge, certificate, place=network.INSIDE, port=5071, ask=""):
-        """`ask`: the authority whose certificates it demands; `shown` are the names in them."""
-        self.received, self.failures, self.connections, self.shown = [], [], 0, set()
-        self._context = edge.certificates.server_context(certificate)
-        if ask:
-            self._context.verify_mode = ssl.CERT_REQUIRED
-            self._context.load_verify_locations(edge.certificates.folder / f"{ask}.pem")
-        with place.sockets():
-            self._listener = socket.socket()
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind((place.v4, port))
-        self._listener.listen()
-        self._agents = []
-        threading.Thread(target=self._accept, daemon=True).start()
-        scratch.on_exit(self.close)
-
-    def close(self):
-        self._listener.close()
-        for agent in self._agents:
-            agent.close()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection):
-        try:
-            secure = self._context.wrap_socket(connection, server_side=True)
-        except (ssl.SSLError, OSError) as error:
-            self.failures.append(str(error))
-            return
-        self.shown |= {name for _, name in (secure.getpeercert() or {}).get("subjectAltName", ())}
-        self.connections += 1
-        agent = sip.Agent.__new__(sip.Agent)
-        agent.transport, agent.received, agent._raw = "tls", self.received, b""
-        agent.answers_options, agent.socket = True, secure
-        agent.local = secure.getsockname()[:2]
-        self._agents.append(agent)
-        try:
-            while agent._read(30):
-                pass
-        except (OSError, ValueError):
-            pass
-
-    def answer(self, asked, status, reason, **more):
-        sip.reply(self._agents[-1], asked, status, reason, **more)
-
 
 def tls_server_edge(scratch, certificate):
     """An edge whose pbx speaks TLS, and that server."""

@@ -307,6 +307,45 @@ std::string keys_of_core_with(const std::function<void(SipConfig&)>& change) {
 TEST(CheckPair, the_examples_are_sound) {
   EXPECT_EQ(keys(edge_example()), "");
   EXPECT_EQ(keys(core_example()), "");
+  EXPECT_EQ(keys(edge_with_peers()), "");
+  EXPECT_EQ(keys(core_with_peers()), "");
+}
+
+TEST(CheckPair, who_a_peer_is_stands_on_the_edge_and_whom_it_speaks_for_on_both) {
+  SipConfig edge = edge_with_peers();
+  edge.peers[0].zone = "";
+  EXPECT_EQ(keys(edge), "peers[0].zone") << "there are two";
+  edge.peers[0].zone = "nowhere";
+  EXPECT_EQ(keys(edge), "peers[0].zone");
+  edge = edge_with_peers();
+  edge.peers[1].certificate_names.clear();
+  edge.peers[0].domains.clear();
+  EXPECT_EQ(keys(edge), "peers[0].domains peers[1].certificate_names");
+  edge = edge_with_peers();
+  edge.keepalive_interval = std::chrono::seconds(61);
+  EXPECT_EQ(keys(edge), "keepalive_seconds") << "its connection would close";
+  edge.peers[0].uri.clear();
+  EXPECT_EQ(keys(edge), "") << "who is never called is never asked";
+  edge.zones.pop_back();
+  edge.domains.pop_back();
+  edge.peers.pop_back();
+  edge.peers[0].zone = "";
+  EXPECT_EQ(keys(edge), "") << "there is one";
+
+  SipConfig core = core_with_peers();
+  core.peers[0].certificate_names = {"sip.partner.example"};
+  core.peers[0].verify_name = VerifyName::kSanOrCn;
+  core.peers[0].uri = "sip:sip.partner.example:5062;transport=tls";
+  core.peers[0].identity = {"/etc/p.pem", "/etc/p.key", "/etc/p-ca.pem"};
+  EXPECT_EQ(keys(core),
+            "peers[0].certificate_names peers[0].verify_name peers[0].uri "
+            "peers[0].certificate_file peers[0].private_key_file peers[0].trust_file");
+  core = core_with_peers();
+  core.mtls_port = 0;
+  EXPECT_EQ(keys(core), "") << "it has no such listener";
+  core.peers[0].domains = {"example.com"};
+  EXPECT_EQ(keys(core), "peers[0].domains") << "is ours";
+  EXPECT_EQ(keys_with([](auto& c) { c.peers[0].zone = "dmz"; }), "peers[0].zone") << "has none";
 }
 
 TEST(CheckPair, what_belongs_on_the_core_is_refused_on_an_edge) {
@@ -321,7 +360,6 @@ TEST(CheckPair, what_belongs_on_the_core_is_refused_on_an_edge) {
               c.servers = {{"pbx", {"sip:10.0.0.1"}}};
             }),
             "servers[0]");
-  EXPECT_EQ(keys_of_edge_with([](SipConfig& c) { c.peers = {example().peers[0]}; }), "peers[0]");
   EXPECT_EQ(keys_of_edge_with([](SipConfig& c) { c.outside.addresses.clear(); }), "outside");
 }
 
@@ -331,7 +369,6 @@ TEST(CheckPair, what_belongs_on_the_edge_is_refused_on_a_core) {
               c.websocket_origins = {"https://phone.example.com"};
             }),
             "wss_port websocket_origins");
-  EXPECT_EQ(keys_of_core_with([](SipConfig& c) { c.peers = {example().peers[1]}; }), "peers[0]");
   EXPECT_EQ(keys_of_core_with([](SipConfig& c) { c.inside_networks.clear(); }), "inside_networks");
   EXPECT_EQ(keys_of_core_with([](SipConfig& c) { c.inside.addresses.clear(); }), "inside");
   EXPECT_EQ(keys_of_core_with([](SipConfig& c) { c.inside_tls_port = 5061; }),

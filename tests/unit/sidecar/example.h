@@ -61,6 +61,15 @@ inline SipConfig edge_example() {
   return config;
 }
 
+/// Each tenant has a peer of its own; the first one's can be called.
+inline SipConfig edge_with_peers() {
+  SipConfig config = edge_example();
+  config.peers = example().peers;
+  config.peers[0].zone = "dmz";
+  config.peers[1].zone = "lab";
+  return config;
+}
+
 inline SipConfig core_example() {
   SipConfig config = example();
   config.role = NodeRole::kCore;
@@ -76,6 +85,14 @@ inline SipConfig core_example() {
       {"dmz",
        {},
        {{"edge-1", {IpAddress::v4(127, 0, 0, 1), 7101}, {IpAddress::v4(127, 0, 0, 1), 7201}}}}};
+  return config;
+}
+
+inline SipConfig core_with_peers() {
+  SipConfig config = core_example();
+  config.peers.resize(1);
+  config.peers[0].name = "partner";
+  config.peers[0].domains = {"partner.example"};
   return config;
 }
 

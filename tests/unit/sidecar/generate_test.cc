@@ -292,6 +292,48 @@ TEST(Pair, each_domain_leads_to_the_cores_of_its_zone) {
   EXPECT_THAT(text, Not(HasSubstr("SOURCE_IS_INSIDE")));
 }
 
+TEST(Pair, a_peer_is_met_by_the_edge_and_belongs_to_one_zone) {
+  const SipConfig config = edge_with_peers();
+  const std::string text = file_of(config, "kamailio.cfg");
+  EXPECT_THAT(text, HasSubstr("#!define WITH_PEERS\n#!define WITH_CALLED_PEERS\n"));
+  EXPECT_THAT(text, HasSubstr("listen=tls:192.0.2.10:5062 "));
+  EXPECT_THAT(text, HasSubstr("timer=peers;route=ASK_PEERS"));
+  EXPECT_THAT(text, HasSubstr("#!define PEER_SILENT_SECONDS 25\n"));
+  EXPECT_THAT(file_of(config, "dispatcher.list"), Not(HasSubstr("partner")))
+      << "would be asked every second, as cores are";
+  const std::string site = file_of(config, "site.cfg");
+  EXPECT_THAT(site, HasSubstr("if ($avp(peer) == \"quiet\") {\n"
+                              "        $var(servers) = 3; $var(zone) = \"lab\";\n"));
+  EXPECT_THAT(site, HasSubstr("$du = \"sip:sip.partner.example:5062;transport=tls\"; "
+                              "$fs = \"tls:192.0.2.10:5062\"; $var(zone) = \"dmz\";"));
+  EXPECT_THAT(site, HasSubstr("if ($vn(domain) == \"quiet.example\") {\n"
+                              "        $var(zone) = \"lab\";\n"));
+  const std::string tls = file_of(config, "tls.cfg");
+  EXPECT_THAT(tls, HasSubstr("[server:192.0.2.10:5062]\n"));
+}
+
+TEST(Pair, an_edge_asks_nobody_where_no_peer_can_be_called) {
+  SipConfig config = edge_with_peers();
+  config.peers[0].uri.clear();
+  EXPECT_THAT(file_of(config, "kamailio.cfg"), Not(HasSubstr("ASK_PEERS")));
+  EXPECT_THAT(file_of(config, "kamailio.cfg"), Not(HasSubstr("WITH_CALLED_PEERS")));
+  EXPECT_THAT(file_of(config, "site.cfg"), Not(HasSubstr("ASK_PEERS")));
+}
+
+TEST(Pair, a_core_knows_whom_a_peer_speaks_for_and_has_no_listener_for_it) {
+  const SipConfig config = core_with_peers();
+  const std::string text = file_of(config, "kamailio.cfg");
+  EXPECT_THAT(text, HasSubstr("#!define WITH_PEERS\n"));
+  for (const char* trace : {"listen=tls", "WITH_TLS", "WITH_CALLED_PEERS", "ASK_PEERS"}) {
+    EXPECT_THAT(text, Not(HasSubstr(trace)));
+  }
+  const std::string site = file_of(config, "site.cfg");
+  EXPECT_THAT(site, HasSubstr("$avp(peer) == \"partner\" && ($vn(domain) == "
+                              "\"partner.example\")"));
+  EXPECT_THAT(site, HasSubstr("$var(servers) = 3; $avp(peer_called) = \"partner\";"));
+  EXPECT_THAT(site, Not(HasSubstr("PEER_OF_CERTIFICATE")));
+}
+
 TEST(Pair, a_zone_without_domains_serves_all) {
   SipConfig config = edge_example();
   config.zones.pop_back();
