@@ -196,12 +196,13 @@ FlowReport Shard::flow_report(std::uint16_t edge, Instant now) const {
   return mux_ == nullptr || edge >= kEdgesMax ? FlowReport{} : mux_->flow_report(edge, now);
 }
 
-void Shard::report(const SocketTag& session, SessionStats& stats) const {
+void Shard::report(const SocketTag& session, SessionStats& stats) {
   transport_.report(session, stats);
   for (const Side side : {Side::kA, Side::kB}) {
     LegEvidence& evidence = stats.legs[index_of(side)].evidence;
-    const SendErrors errors =
-        io_->errors_of({session.slot, session.generation, side, Component::kRtp});
+    const SendErrors errors = io_->errors_of(
+        engine_.transport_of({session.slot, session.generation, side, Component::kRtp}));
+    if (errors.to != evidence.destination) continue;  // of an address before
     evidence.sends_refused = errors.refused;
     evidence.sends_unreachable = errors.unreachable;
     evidence.send_error_last = errors.last;
@@ -214,8 +215,9 @@ void Shard::close_session(const Command& command) {
   event_.session = {command.id.slot, command.id.generation, setup_.index};
   event_.token = command.token;
   transport_.say_goodbye(command.id);
-  if (!engine_.close(command.id, event_.stats)) return;
+  if (!engine_.stats(command.id, event_.stats)) return;
   report(command.id, event_.stats);
+  engine_.close(command.id);
   transport_.close(command.id);
   SessionSockets& sockets = sockets_[command.id.slot];
   for_each_socket(command.id, [&](const SocketTag& tag) {

@@ -121,7 +121,7 @@ class Shard {
   void carry(const SocketTag& session, Side side);
   void carry_adopted(const SocketTag& session, Side side);
   void set_flow(const Command& command, Instant now);
-  void report(const SocketTag& session, SessionStats& stats) const;
+  void report(const SocketTag& session, SessionStats& stats);
   void close_session(const Command& command);
   bool has_room();
   void process_batch(Instant now);

@@ -167,6 +167,7 @@ void ShardTransport::ask_again() {
     if (leg == nullptr) continue;
     leg->due = false;
     refresh_dtls(*leg);
+    if (leg->to_renew != 0) renew_dtls(*leg);
   }
 }
 
@@ -182,12 +183,8 @@ void ShardTransport::close(const SocketTag& session) {
 
 void ShardTransport::report(const SocketTag& session, SessionStats& stats) const {
   for (const Side side : {Side::kA, Side::kB}) {
-    SocketTag tag = with_side(session, side);
-    const media::LegState* state = media_.find_leg(tag);
-    if (state == nullptr) continue;
     // A bundled leg stands as the one does that has its transport.
-    const SessionId& transport = state->config.bundle.transport;
-    if (transport.is_set()) tag = with_side({transport.slot, transport.generation}, side);
+    const SocketTag tag = media_.transport_of(with_side(session, side));
     if (index_of_leg(tag) >= legs_.size()) continue;
     const Leg* leg = legs_[index_of_leg(tag)].get();
     if (leg == nullptr || leg->tag.generation != tag.generation) continue;
@@ -301,18 +298,23 @@ bool ShardTransport::may_send_dtls(const Leg& leg, const media::LegState& state)
   return !state.config.ice || leg.ice != IceState::kLost;
 }
 
-// Without room in the queue the leg stays without keys: what it gets is counted as not_keyed.
-void ShardTransport::renew_dtls(const Leg& leg) {
+// What signalling has replaced meanwhile need not be renewed.
+void ShardTransport::renew_dtls(Leg& leg) {
+  const std::uint32_t association = std::exchange(leg.to_renew, 0);
+  if (!leg.told || association != leg.told_config.association) return;
   request_.ask = HandshakeAsk::kRenew;
   request_.leg = leg.tag;
   request_.config = leg.told_config;
   request_.length = 0;
-  handshakes_.push(shard_, request_);
+  if (!ask(leg)) leg.to_renew = association;
 }
 
-void ShardTransport::take_keys(const Leg& leg, const media::LegState& state,
+void ShardTransport::take_keys(Leg& leg, const media::LegState& state,
                                const HandshakeResult& result) {
-  if (!media_.set_keys(leg.tag, result.receive, result.send)) return renew_dtls(leg);
+  if (!media_.set_keys(leg.tag, result.receive, result.send)) {
+    leg.to_renew = result.association;
+    return renew_dtls(leg);
+  }
   // Who has the key of the certificate in the SDP is the remote end, wherever it sits. A held leg
   // gets nothing all the same (RFC 3264 section 8.4).
   const bool held = !state.config.remote[index_of(Component::kRtp)].is_set();
@@ -338,7 +340,9 @@ void ShardTransport::set_dtls_state(Leg& leg, DtlsState state, DtlsFailure failu
 }
 
 void ShardTransport::send(const Send& send) {
-  if (io_.send(send) != SendResult::kSent) counters_.transport_send_failures.add();
+  Send marked = send;
+  marked.transport = true;
+  if (io_.send(marked) != SendResult::kSent) counters_.transport_send_failures.add();
 }
 
 void ShardTransport::selected(const SocketTag& component, const SocketAddress& address) {

@@ -52,7 +52,8 @@ class ShardTransport final : private ice::Sink {
     bool told = false;  // the handshake thread knows of it, with this:
     DtlsConfig told_config;
     SocketAddress told_peer;
-    bool due = false;  // among those that the handshake thread has still to be told of
+    bool due = false;            // among those that the handshake thread has still to be told of
+    std::uint32_t to_renew = 0;  // association that it has still to be asked to make anew
     IceState ice = IceState::kOff;
     DtlsState dtls = DtlsState::kOff;
     DtlsFailure failure = DtlsFailure::kNone;
@@ -74,7 +75,7 @@ class ShardTransport final : private ice::Sink {
   void refresh_ice(Leg& leg, Instant now);
   void refresh_dtls(Leg& leg);
   void forget_dtls(Leg& leg);
-  void renew_dtls(const Leg& leg);
+  void renew_dtls(Leg& leg);
   void say_goodbye(Leg& leg);
   bool ask(Leg& leg);
   void name_local_candidates(const SocketTag& tag, TransportReport& report) const;
@@ -84,7 +85,7 @@ class ShardTransport final : private ice::Sink {
   bool may_send_dtls(const Leg& leg, const media::LegState& state) const;
   void handle_dtls(Leg& leg, const Packet& packet, Instant now);
   void take_result(const HandshakeResult& result);
-  void take_keys(const Leg& leg, const media::LegState& state, const HandshakeResult& result);
+  void take_keys(Leg& leg, const media::LegState& state, const HandshakeResult& result);
   void set_dtls_state(Leg& leg, DtlsState state, DtlsFailure failure, const DtlsFlights& flights);
 
   std::uint16_t shard_;

@@ -135,6 +135,7 @@ Json leg_json(const call::LegSummary& summary, const diagnosis::LegVerdicts& ver
           {"rtcp_sent", leg.rtcp_sent},
           {"source_moves", leg.source_moves},
           {"last_packet_age_seconds", age(leg.last_packet, now)},
+          {"last_rtp_age_seconds", age(leg.last_rtp, now)},
           {"verdicts",
            {{"received", verdict_json(verdicts.received)}, {"sent", verdict_json(verdicts.sent)}}},
           {"round_trip_ms", leg.round_trip_us == 0 ? Json() : Json(leg.round_trip_us / 1000.0)},

@@ -99,7 +99,7 @@ Json leg_figures(const call::LegSummary& summary, const LegStats& leg, Instant n
   for (std::size_t i = 0; i < count; ++i) {
     lost += leg.streams[i].packets_lost;
     // The stream that is heard now, not one that has ended.
-    if (leg.streams[i].last_packet == leg.last_packet) jitter = leg.streams[i].jitter;
+    if (leg.streams[i].last_rtp == leg.last_rtp) jitter = leg.streams[i].jitter;
   }
   std::uint64_t dropped = 0;
   for (const std::uint32_t packets : leg.drops) dropped += packets;

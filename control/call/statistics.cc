@@ -113,7 +113,7 @@ Value::Dict stream_of(const CallMedia& transport, Side which, Component componen
   if (side.suite != SrtpSuite::kNone) {
     put_text(dict, "crypto suite", info_of(side.suite).name);
   }
-  if (is_rtp) put_number(dict, "last packet", unix_seconds(leg.last_packet, now));
+  if (is_rtp) put_number(dict, "last packet", unix_seconds(leg.last_rtp, now));
   put_list(dict, "flags", flags_of(side, component));
   Value::Dict stats;
   put_number(stats, "packets", is_rtp ? leg.packets_received : leg.rtcp_received);

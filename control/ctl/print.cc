@@ -142,8 +142,11 @@ std::string quality_text(const Json& quality) {
 }
 
 std::string leg_text(const char* title, const Json& leg) {
-  std::string text =
-      std::string(title) + ", last packet " + ago(leg.at("last_packet_age_seconds")) + "\n";
+  std::string text = std::string(title) + ", last packet " + ago(leg.at("last_packet_age_seconds"));
+  // Reports of an end that sends no media (any more).
+  const Json rtp = leg.value("last_rtp_age_seconds", leg.at("last_packet_age_seconds"));
+  if (rtp != leg.at("last_packet_age_seconds")) text += ", of RTP " + ago(rtp);
+  text += "\n";
   text += "  " + shown(leg.at("interface")) + ", " + place(leg) + ", " + protection(leg) + "\n";
   const Json verdicts = leg.value("verdicts", Json());
   text += verdict_text("from it   ", verdicts, "received");

@@ -22,10 +22,18 @@ constexpr std::array kOurs = {DropReason::kStreamLimit,   DropReason::kQueueFull
                               DropReason::kSendIndexUsed, DropReason::kKeyExhausted,
                               DropReason::kTooLong,       DropReason::kFlowUnbound};
 
+// A packet is dropped for these before it is known to which of several m-lines it belongs.
+constexpr std::array kBeforeSorting = {
+    DropReason::kTooShort,       DropReason::kUnknownProtocol, DropReason::kMalformedRtp,
+    DropReason::kWrongMki,       DropReason::kReplayed,        DropReason::kTooOld,
+    DropReason::kTruncated,      DropReason::kNotInBundle,     DropReason::kUnexpectedComponent,
+    DropReason::kNotKeyed,       DropReason::kQueueFull,       DropReason::kOverload,
+    DropReason::kUnexpectedDtls, DropReason::kUnexpectedStun};
+
 template <std::size_t kSize>
 DropReason most(const LegStats& leg, const std::array<DropReason, kSize>& reasons) {
   DropReason found = DropReason::kCount;
-  std::uint32_t count = 0;
+  std::uint64_t count = 0;
   for (const DropReason reason : reasons) {
     if (drops_of(leg, reason) <= count) continue;
     count = drops_of(leg, reason);
@@ -35,6 +43,13 @@ DropReason most(const LegStats& leg, const std::array<DropReason, kSize>& reason
 }
 
 }  // namespace
+
+std::uint64_t drops_of(const LegStats& leg, DropReason reason) {
+  const auto index = static_cast<std::size_t>(reason);
+  const bool shared =
+      std::find(kBeforeSorting.begin(), kBeforeSorting.end(), reason) != kBeforeSorting.end();
+  return std::uint64_t{leg.drops[index]} + (shared ? leg.carrier_drops[index] : 0);
+}
 
 std::string ago(Instant then, Instant now) {
   if (then == Instant{}) return "never";

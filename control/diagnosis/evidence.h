@@ -18,9 +18,8 @@ std::string_view name_of(SourcePolicy policy);
 /// The drop reason of this kind that was counted oftenest; DropReason::kCount: none was.
 enum class DropKind : std::uint8_t { kForm, kOurs };
 DropReason foremost(const LegStats& leg, DropKind kind);
-inline std::uint32_t drops_of(const LegStats& leg, DropReason reason) {
-  return leg.drops[static_cast<std::size_t>(reason)];
-}
+/// Of a leg that shares a transport, with what was dropped there and may have been its own.
+std::uint64_t drops_of(const LegStats& leg, DropReason reason);
 /// "stream_limit 12 (leg has its maximum of SSRCs)".
 std::string drops_text(const LegStats& leg, DropReason reason);
 

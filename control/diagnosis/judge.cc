@@ -33,7 +33,9 @@ struct View {
 
   bool within_pause(Instant then) const { return then != Instant{} && now - then < kPause; }
   bool is_recent(Instant then) const { return then != Instant{} && now - then < kRecent; }
-  std::uint64_t accepted() const { return stats.packets_received + stats.rtcp_received; }
+  std::uint64_t accepted() const {
+    return std::max(stats.packets_received + stats.rtcp_received, stats.transport_accepted);
+  }
   bool weighs(std::uint64_t count, std::uint64_t least = kSeveral) const {
     return count >= least && count * kOneOf > accepted();
   }
@@ -79,15 +81,19 @@ Found transport_trouble(const View& view) {
 
 // ---- What is received.
 
-// A tag of 80 bits makes each packet of a codec with 8000 bytes a second longer than whole tens of
-// milliseconds. Other tags look like CSRCs and header extensions: what is counted has words of
-// both.
-bool looks_encrypted(const StreamStats& stream) {
+constexpr std::uint64_t kBytesOfTenMs = 80;
+
+/// Bytes that an SRTP tag (of 32 or 80 bits, or of GCM) adds to each payload of a codec with 8000
+/// bytes a second, which else has whole tens of milliseconds; 0: there is none.
+std::uint64_t tag_bytes(const StreamStats& stream) {
   const bool known =
       stream.payload_type == 0 || stream.payload_type == 8 || stream.payload_type == 9;
-  if (!known || stream.packets < kFewPackets || stream.bytes % stream.packets != 0) return false;
-  const std::uint64_t payload = stream.bytes / stream.packets - 12;
-  return payload > 80 && payload % 80 == 10;
+  const std::uint64_t run = stream.payload_run;
+  if (!known || run < kFewPackets || stream.payload_run_bytes % run != 0) return 0;
+  const std::uint64_t payload = stream.payload_run_bytes / run;
+  const std::uint64_t extra = payload % kBytesOfTenMs;
+  const bool is_tag = extra == 4 || extra == 10 || extra == 16;
+  return payload > kBytesOfTenMs && is_tag ? extra : 0;
 }
 
 // Comfort noise (RFC 3389, and what stood for it before) goes with any codec, and nobody plays it
@@ -102,19 +108,22 @@ Found flaw_of_flowing(const View& view) {
   const auto& takes = view.opposite.payload_types;
   for (std::size_t i = 0; i < count; ++i) {
     const StreamStats& stream = stats.streams[i];
-    if (!view.within_pause(stream.last_packet)) continue;
-    if (view.leg.protection == Protection::kPlain && looks_encrypted(stream)) {
-      return Verdict{Finding::kSrtpNotRtp, packets(stream.packets) + " of " +
-                                               std::to_string(stream.bytes / stream.packets) +
-                                               " bytes, payload type " +
-                                               std::to_string(stream.payload_type)};
+    if (!view.within_pause(stream.last_rtp)) continue;
+    const std::uint64_t run = stream.payload_run;
+    const std::uint64_t tag = tag_bytes(stream);
+    if (view.leg.protection == Protection::kPlain && tag != 0) {
+      return Verdict{Finding::kSrtpNotRtp,
+                     packets(run) + " in a row of payload type " +
+                         std::to_string(stream.payload_type) + ", with payloads of " +
+                         std::to_string(stream.payload_run_bytes / run) +
+                         " bytes, which are audio and " + std::to_string(tag) + " more"};
     }
     const bool known = (takes[0] | takes[1]) != 0;
     const std::uint8_t type = stream.payload_type;
-    if (known && stream.packets >= kFewPackets && type < 128 && !is_comfort_noise(type) &&
+    if (known && run >= kFewPackets && type < 128 && !is_comfort_noise(type) &&
         ((takes[type >> 6U] >> (type & 63U)) & 1U) == 0) {
-      return Verdict{Finding::kPayloadType, "payload type " + std::to_string(type) +
-                                                " in the newest of " + packets(stream.packets)};
+      return Verdict{Finding::kPayloadType,
+                     "payload type " + std::to_string(type) + " in the newest " + packets(run)};
     }
   }
   const DropReason ours = foremost(stats, DropKind::kOurs);
@@ -128,7 +137,7 @@ Found unverified(const View& view) {
   const LegEvidence& evidence = view.stats.evidence;
   const LegStats& stats = view.stats;
   if (evidence.unverified < kSeveral || !view.is_recent(evidence.unverified_last) ||
-      !is_newer(evidence.unverified_last, stats.last_packet)) {
+      !is_newer(evidence.unverified_last, stats.last_rtp)) {
     return std::nullopt;
   }
   std::string text = packets(evidence.unverified) + " from " +
@@ -143,20 +152,15 @@ Found unverified(const View& view) {
     return Verdict{Finding::kAuthFailedSinceRekey, std::move(text)};
   }
   text += "; " + std::to_string(view.accepted()) + " verified, the last " +
-          ago(stats.last_packet, view.now);
+          ago(stats.last_rtp, view.now);
   return Verdict{Finding::kAuthFailed, std::move(text)};
-}
-
-std::uint64_t refused_of(const LegStats& stats) {
-  return std::uint64_t{drops_of(stats, DropReason::kWrongSource)} +
-         drops_of(stats, DropReason::kReservedSourcePort);
 }
 
 Found wrong_source(const View& view) {
   const LegEvidence& evidence = view.stats.evidence;
-  const std::uint64_t count = refused_of(view.stats);
+  const std::uint64_t count = evidence.refused;
   if (count < kSeveral || !view.is_recent(evidence.refused_last) ||
-      !is_newer(evidence.refused_last, view.stats.last_packet)) {
+      !is_newer(evidence.refused_last, view.stats.last_rtp)) {
     return std::nullopt;
   }
   const SocketAddress& expected =
@@ -198,8 +202,8 @@ std::string traces(const View& view) {
     text += "; " + packets(evidence.unverified) + " did not verify, the last " +
             ago(evidence.unverified_last, view.now);
   }
-  if (const std::uint64_t count = refused_of(stats); count != 0) {
-    text += "; " + packets(count) + " from another source, the last " +
+  if (evidence.refused != 0) {
+    text += "; " + packets(evidence.refused) + " from another source, the last " +
             ago(evidence.refused_last, view.now);
   }
   if (evidence.sends_refused != 0 || evidence.sends_unreachable != 0) {
@@ -243,33 +247,50 @@ Verdict silence(const View& view) {
       packets(stats.packets_sent) + " sent to " + to_string(stats.evidence.destination);
   if (stats.packets_received == 0 && stats.rtcp_received == 0) {
     if (view.now - view.all.since < kTooEarly) return {Finding::kTooEarly, {}};
-    std::string text =
+    const std::string text =
         "0 packets, last offer or answer " + ago(view.all.since, view.now) + "; " + sent;
-    if (view.leg.rides) text += "; it shares the port of another m-line: look there";
     return {Finding::kNeverReceived, text + traces(view)};
   }
   return {Finding::kStopped, packets(stats.packets_received) + ", the last " +
-                                 ago(stats.last_packet, view.now) + "; " + sent + traces(view)};
+                                 ago(stats.last_rtp, view.now) + "; " + sent + traces(view)};
+}
+
+Verdict only_rtcp(const View& view) {
+  const LegStats& stats = view.stats;
+  if (view.now - view.all.since < kTooEarly) return {Finding::kTooEarly, {}};
+  std::string text = packets(stats.rtcp_received) + " of RTCP, the last " +
+                     ago(stats.last_packet, view.now) + "; of RTP " +
+                     packets(stats.packets_received);
+  if (stats.packets_received != 0) text += ", the last " + ago(stats.last_rtp, view.now);
+  return {Finding::kOnlyRtcp, text + traces(view)};
+}
+
+// Who sends comfort noise alone is muted or hears nobody speak.
+std::string noise_of(const View& view) {
+  const LegStats& stats = view.stats;
+  const std::size_t count = std::min<std::size_t>(stats.stream_count, stats.streams.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    const StreamStats& stream = stats.streams[i];
+    if (!view.within_pause(stream.last_rtp) || !is_comfort_noise(stream.payload_type)) continue;
+    return "; comfort noise in the newest " + packets(stream.payload_run);
+  }
+  return {};
 }
 
 Verdict judge_received(const View& view) {
   const LegStats& stats = view.stats;
-  const bool flows = view.within_pause(stats.last_packet);
-  if (flows && stats.packets_received != 0) {
+  if (view.within_pause(stats.last_rtp)) {
     if (Found flaw = flaw_of_flowing(view)) return *flaw;
-    return {Finding::kHealthy, packets(stats.packets_received)};
+    return {Finding::kHealthy, packets(stats.packets_received) + noise_of(view)};
   }
   if (Found why = not_agreed(view, view.leg.sends, view.opposite.receives, "its end",
                              "the other end", view.leg, view.opposite)) {
     return *why;
   }
-  if (flows) {
-    if (view.now - view.all.since < kTooEarly) return {Finding::kTooEarly, {}};
-    return {Finding::kOnlyRtcp, packets(stats.rtcp_received) + " of RTCP"};
-  }
   for (const auto& look : {transport_trouble, unverified, wrong_source, other_drops}) {
     if (Found why = look(view)) return *why;
   }
+  if (view.within_pause(stats.last_packet)) return only_rtcp(view);
   for (const auto& look : {behind_nat, send_errors}) {
     if (Found why = look(view)) return *why;
   }
@@ -280,10 +301,9 @@ Verdict judge_received(const View& view) {
 
 Found kernel_refuses(const View& view) {
   // Counted where the packets came from.
-  const std::uint32_t failed = drops_of(view.opposite_stats, DropReason::kSendFailed);
-  const std::uint32_t blocked = drops_of(view.opposite_stats, DropReason::kSendBlocked);
-  if (std::uint64_t{failed} + blocked == 0 ||
-      (std::uint64_t{failed} + blocked) * kOneOf < view.stats.packets_sent) {
+  const std::uint64_t failed = drops_of(view.opposite_stats, DropReason::kSendFailed);
+  const std::uint64_t blocked = drops_of(view.opposite_stats, DropReason::kSendBlocked);
+  if (failed + blocked == 0 || (failed + blocked) * kOneOf < view.stats.packets_sent) {
     return std::nullopt;
   }
   const DropReason reason = failed >= blocked ? DropReason::kSendFailed : DropReason::kSendBlocked;
@@ -293,7 +313,7 @@ Found kernel_refuses(const View& view) {
 Verdict judge_sent(const View& view, const Verdict& received, const Verdict& opposite_received) {
   const LegStats& stats = view.stats;
   const LegStats& source = view.opposite_stats;
-  const bool flows = view.within_pause(source.last_carried) && source.packets_received != 0;
+  const bool flows = view.within_pause(source.last_rtp_carried);
   if (!flows) {
     if (Found why = not_agreed(view, view.opposite.sends, view.leg.receives, "the other end",
                                "its end", view.opposite, view.leg)) {
@@ -310,7 +330,7 @@ Verdict judge_sent(const View& view, const Verdict& received, const Verdict& opp
     if (Found why = send_errors(view)) return *why;
   }
   if (Found why = kernel_refuses(view)) return *why;
-  if (!flows && view.within_pause(source.last_packet)) {
+  if (!flows && view.within_pause(source.last_rtp)) {
     // Media arrives on the other leg and does not go on.
     if (view.leg.protection != Protection::kPlain && view.leg.protection != Protection::kPassed &&
         stats.transport.suite == SrtpSuite::kNone) {

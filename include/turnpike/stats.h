@@ -154,8 +154,11 @@ struct StreamStats {
   std::uint32_t replays = 0;        ///< SRTP, SRTCP: received already, or too old to tell
   std::uint32_t auth_failures = 0;  ///< packets that name this SSRC, with a tag that is not right
   std::uint32_t rollover_counter = 0;
+  std::uint64_t payload_run = 0;        ///< newest packets in a row with `payload_type`
+  std::uint64_t payload_run_bytes = 0;  ///< of their payloads, without headers and extensions
   Instant first_packet{};
-  Instant last_packet{};
+  Instant last_packet{};  ///< RTP or RTCP
+  Instant last_rtp{};
   StreamQuality quality;
 };
 
@@ -163,15 +166,18 @@ constexpr std::size_t kStreamsPerLegMax = 16;
 
 /// What explains that media is missing on a leg; none of it costs a packet that is good.
 struct LegEvidence {
-  SocketAddress destination;        ///< where its RTP goes now; unset: nowhere
-  SocketAddress refused_source;     ///< of the newest packet that came from a wrong one
+  SocketAddress destination;  ///< where its RTP goes now; unset: nowhere
+  /// RTP and RTCP from a wrong source since the right one became what it is.
+  std::uint32_t refused = 0;
+  SocketAddress refused_source;     ///< of the newest of them
   Instant refused_last{};           ///< when that was
   SocketAddress unverified_source;  ///< of the newest packet whose tag did not verify
   Instant unverified_last{};
   /// RTP and RTCP accepted before the remote end's present key came into use.
   std::uint64_t received_before_keys = 0;
-  std::uint32_t unverified = 0;         ///< packets whose tag did not verify since then
-  std::uint32_t unencrypted = 0;        ///< of these, what was plain RTP or RTCP beyond doubt
+  std::uint32_t unverified = 0;   ///< packets whose tag did not verify since then
+  std::uint32_t unencrypted = 0;  ///< of these, what was plain RTP or RTCP beyond doubt
+  // Of media to `destination`:
   std::uint32_t sends_refused = 0;      ///< ICMP said that nobody listens where we send
   std::uint32_t sends_unreachable = 0;  ///< ICMP or the kernel said that there is no way there
   Instant send_error_last{};
@@ -187,12 +193,20 @@ struct LegStats {
   std::uint64_t rtcp_sent = 0;
   std::uint32_t source_moves = 0;
   std::array<std::uint32_t, kDropReasonCount> drops{};
-  Instant last_packet{};
+  Instant last_packet{};   ///< RTP or RTCP
   Instant last_carried{};  ///< newest packet that could go on to the other leg's remote end
-  std::uint32_t round_trip_us = 0;  ///< between us and the remote end, by RTCP; 0: not known
+  Instant last_rtp{};
+  Instant last_rtp_carried{};
+  /// Between us and the remote end, by RTCP of the last 30 s; 0: not known.
+  std::uint32_t round_trip_us = 0;
   std::uint32_t clock_rate_hz = 0;  ///< that its jitter is counted in
-  LegEvidence evidence;
+  LegEvidence evidence;             ///< of its transport, which may be another m-line's
   TransportReport transport;
+  /// RTP and RTCP accepted on its transport, of all m-lines that share it.
+  std::uint64_t transport_accepted = 0;
+  /// Of a leg on the transport of another m-line: what that one has dropped. Some of it was never
+  /// known to be of any m-line.
+  std::array<std::uint32_t, kDropReasonCount> carrier_drops{};
   std::uint32_t stream_count = 0;
   std::array<StreamStats, kStreamsPerLegMax> streams{};
 };

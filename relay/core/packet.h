@@ -48,6 +48,8 @@ struct Send {
   bool keepalive = false;
   bool rtcp = false;
   std::uint32_t line = 0;  ///< slot of the session that it counts for, unless it is a keep-alive
+  /// STUN or DTLS: it may try an address that media never goes to.
+  bool transport = false;
 };
 
 /// The memory of one batch: slots and their descriptions.

@@ -151,7 +151,9 @@ class SocketsIo final : public UdpIo {
     Entry& from = entry(send.tag);
     if (from.fd < 0 || from.generation != send.tag.generation) return SendResult::kFailed;
     if (from.peer != send.destination) {
+      if (send.transport) return send_aside(from, send);
       from.peer = send.destination;
+      from.errors = {send.destination, 0, 0, Instant{}};
       from.sends = 0;
       from.deferrals = 0;
       from.tried = false;
@@ -165,10 +167,7 @@ class SocketsIo final : public UdpIo {
     } else if (send.tag.component == Component::kRtp && wants_twin(from)) {
       connect_twin(from, send.tag);
     }
-    sockaddr_storage to;
-    const socklen_t to_bytes = to_sockaddr(send.destination, to);
-    const SendResult result =
-        transmit(from.fd_towards(send.destination), send, as_sockaddr(to), to_bytes);
+    const SendResult result = send_aside(from, send);
     if (result == SendResult::kFailed) note_send_error(errno, from.errors);
     return result;
   }
@@ -229,6 +228,12 @@ class SocketsIo final : public UdpIo {
     return epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) == 0;
   }
 
+  static SendResult send_aside(const Entry& from, const Send& send) {
+    sockaddr_storage to;
+    const socklen_t to_bytes = to_sockaddr(send.destination, to);
+    return transmit(from.fd_towards(send.destination), send, as_sockaddr(to), to_bytes);
+  }
+
   static SendResult transmit(int fd, const Send& send, const sockaddr* to, socklen_t to_bytes) {
     ssize_t sent = 0;
     do {
@@ -257,6 +262,8 @@ class SocketsIo final : public UdpIo {
     from.tried = true;
     if (from.twin >= 0 && from.twin_family != from.peer.ip.family) close_twin(from);
     if (from.twin >= 0) {
+      SendErrors of_another;
+      take_errors(from.twin, of_another);
       from.connected = reconnect_twin(from.twin, from.peer);
       return;
     }
@@ -300,7 +307,8 @@ class SocketsIo final : public UdpIo {
     const ssize_t length = recvfrom(fd, packet->data, kPayloadBytesMax, MSG_DONTWAIT | MSG_TRUNC,
                                     reinterpret_cast<sockaddr*>(&source), &source_bytes);
     if (length < 0) {  // EAGAIN, or an ICMP error
-      if (by_twin) take_errors(fd, from.errors);
+      SendErrors of_another;
+      if (by_twin) take_errors(fd, from.connected ? from.errors : of_another);
       return false;
     }
     packet->length = static_cast<std::uint32_t>(length);

@@ -18,8 +18,9 @@ enum class SendResult : std::uint8_t {
   kWaiting,  ///< of post(): it leaves when the turn ends, at the latest; its fate is told then
 };
 
-/// What came back instead of an answer, of one socket since it was added.
+/// What came back instead of an answer, of the address that a socket sends its media to.
 struct SendErrors {
+  SocketAddress to;
   std::uint32_t refused = 0;      ///< nobody listens at the port (ICMP)
   std::uint32_t unreachable = 0;  ///< no route, no neighbour, or a filter on the way (ICMP, ours)
   Instant last{};

@@ -233,6 +233,7 @@ void Engine::note_source(const Work& work, Heard heard, Instant now, Notices& no
   LegState& leg = *work.receiver;
   if (!note_authenticated(leg, tag.component, work.packet->source, heard, now)) return;
   counters_.source_moves.add();
+  if (tag.component == Component::kRtp) forget_path(tag.slot, tag.side);
   static_cast<void>(
       notices.push({EventKind::kSourceMoved, tag.slot, tag.generation, tag.side, tag.component,
                     leg.component[index_of(tag.component)].destination}));
@@ -250,7 +251,8 @@ bool Engine::accept(Work& work, std::uint64_t index, Instant now, Notices& notic
     }
   }
   leg.last_packet = now;
-  if (is_reachable(*work.sender)) note_carried(leg, work.line, now);
+  if (!work.rtcp) leg.last_rtp = now;
+  if (is_reachable(*work.sender)) note_carried(leg, work.line, work.rtcp, now);
   if (work.rtcp) {
     ++leg.rtcp_received;
     note_reports(work, now);
@@ -266,11 +268,13 @@ bool Engine::accept(Work& work, std::uint64_t index, Instant now, Notices& notic
   return true;
 }
 
-void Engine::note_carried(LegState& leg, std::uint32_t line, Instant now) {
+void Engine::note_carried(LegState& leg, std::uint32_t line, bool rtcp, Instant now) {
   leg.last_carried = now;
-  if (!leg.timed_out && !leg.silence_told) return;
+  if (!rtcp) leg.last_rtp_carried = now;
+  const bool ends_silence = leg.silence_told && !rtcp;
+  if (!leg.timed_out && !ends_silence) return;
   leg.timed_out = false;
-  leg.silence_told = false;
+  if (ends_silence) leg.silence_told = false;
   set_timer(line, now);
 }
 

@@ -81,7 +81,11 @@ class Engine {
   void close_leg(const SocketTag& leg);
   /// The leg, or null when it is gone.
   const LegState* find_leg(const SocketTag& leg);
+  /// The leg whose sockets and keys this one uses: itself, unless m-lines are bundled.
+  SocketTag transport_of(const SocketTag& leg);
   bool stats(const SocketTag& id, SessionStats& out) const;
+  bool close(const SocketTag& id);
+  /// The same, with the last figures.
   bool close(const SocketTag& id, SessionStats& out);
   /// After adoption: sets the timers of every session in the arena.
   void resume(Instant now);
@@ -149,10 +153,11 @@ class Engine {
   void count_failure(Work& work, SrtpStatus status);
   void note_source(const Work& work, Heard heard, Instant now, Notices& notices);
   bool accept(Work& work, std::uint64_t index, Instant now, Notices& notices);
-  void note_carried(LegState& leg, std::uint32_t line, Instant now);
+  void note_carried(LegState& leg, std::uint32_t line, bool rtcp, Instant now);
   void note_refused_source(LegState& leg, const SocketAddress& source, Instant now);
   void note_unverified(const Work& work, Instant now);
   void note_reports(const Work& work, Instant now);
+  void forget_path(std::uint32_t slot, Side side);
   void sample_quality(std::uint32_t slot, Instant now);
   bool attach_stream(Work& work, Instant now);
   std::uint32_t stream_limit(const Work& work) const;
@@ -185,6 +190,7 @@ class Engine {
   bool is_pending(const StreamState& stream) const;
 
   LegStats leg_stats(std::uint32_t slot, Side side) const;
+  std::uint64_t accepted_by(std::uint32_t transport, Side side) const;
   StreamState* find_stream(const LegState& leg, std::uint32_t ssrc);
   std::uint32_t cache_slot(const Work& work, bool receive) const;
   void resume(LegState& leg, Instant now);

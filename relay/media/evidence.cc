@@ -6,8 +6,15 @@
 #include "relay/wire/rtcp.h"
 
 namespace turnpike::media {
+namespace {
+
+// Reports come every 5 s or so. Looked at whenever quality is.
+constexpr Seconds kRoundTripLife{30};
+
+}  // namespace
 
 void Engine::note_refused_source(LegState& leg, const SocketAddress& source, Instant now) {
+  ++leg.evidence.refused;
   leg.evidence.refused_source = source;
   leg.evidence.refused_last = now;
 }
@@ -43,13 +50,31 @@ void Engine::note_reports(const Work& work, Instant now) {
     const StreamState* stream = find_stream(*work.sender, block.ssrc);
     if (stream == nullptr) return;
     const std::uint32_t round_trip = round_trip_us(stream->quality, block, now);
-    if (round_trip != 0) work.from->round_trip_us = round_trip;
+    if (round_trip == 0) return;
+    work.from->round_trip_us = round_trip;
+    work.from->round_trip_at = now;
   });
+}
+
+// The leg's RTP goes to another address: what was measured and refused before says nothing of it.
+void Engine::forget_path(std::uint32_t slot, Side side) {
+  LegState& leg = arena_.session(slot).legs[index_of(side)];
+  leg.evidence.refused = 0;
+  leg.evidence.refused_source = SocketAddress{};
+  leg.evidence.refused_last = Instant{};
+  leg.round_trip_us = 0;
+  for (std::uint32_t line = lines_.first(slot, side); line != kNoLine;
+       line = lines_.next(line, side)) {
+    arena_.session(line).legs[index_of(side)].round_trip_us = 0;
+  }
 }
 
 void Engine::sample_quality(std::uint32_t slot, Instant now) {
   SessionState& session = arena_.session(slot);
   if (limits_.quality_interval.count() == 0 || now < session.quality_at) return;
+  for (LegState& leg : session.legs) {
+    if (now - leg.round_trip_at > kRoundTripLife) leg.round_trip_us = 0;
+  }
   session.quality_at = now + limits_.quality_interval;
   if (session.kind != MediaKind::kAudio) return;
   const std::uint32_t both =

@@ -17,8 +17,11 @@ void Engine::pass(Work& work, Instant now, Outbox& out) {
   const bool from_core = !work.from->local[0].is_set();
   if (clients_[packet.tag.slot] == nullptr) return drop(work, DropReason::kNoDestination);
   if (from_core && packet.length == 0) return pass_keepalive(work, now, out);
+  bool rtp = false;
   switch (classify(packet.data, packet.length)) {
     case PacketKind::kRtp:
+      rtp = true;
+      break;
     case PacketKind::kDtls:
       break;
     case PacketKind::kRtcp:
@@ -45,8 +48,9 @@ void Engine::pass(Work& work, Instant now, Outbox& out) {
     work.destination = address_of_source(*number);
   }
   work.from->last_packet = now;
+  if (rtp) work.from->last_rtp = now;
   // What nobody has verified keeps no call alive.
-  if (from_core || is_named_source(work)) note_carried(*work.from, packet.tag.slot, now);
+  if (from_core || is_named_source(work)) note_carried(*work.from, packet.tag.slot, !rtp, now);
   if (work.rtcp) {
     ++work.from->rtcp_received;
   } else {

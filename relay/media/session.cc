@@ -11,6 +11,8 @@ namespace {
 
 /// Until what found no room is told again. Sooner, a shard would do nothing else.
 constexpr Seconds kTellAgain{1};
+/// Over which looking at quality is spread when all sessions begin anew at once.
+constexpr std::uint32_t kMoments = 64;
 constexpr std::uint8_t kNothing = 0;  // the payload of an empty datagram needs an address
 
 std::uint32_t cache_slot_of(std::uint32_t slot, Side side, bool receive) {
@@ -23,6 +25,12 @@ bool needs_keepalive(const LegState& leg, Component component) {
   if (leg.config.opaque && !leg.local[0].is_set()) return false;  // a flow has its own
   if (!leg.component[index_of(component)].destination.is_set()) return false;
   return component == Component::kRtp || !leg.config.rtcp_mux;
+}
+
+bool means_another_source(const LegConfig& config, const LegConfig& previous) {
+  return config.remote[0] != previous.remote[0] || config.ice != previous.ice ||
+         config.received_from != previous.received_from ||
+         config.source_policy != previous.source_policy;
 }
 
 // Signalling does not know what DTLS has agreed on. Keys of SDES do not become those of DTLS.
@@ -71,6 +79,7 @@ void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config,
   // What was an SRTP leg stays one, whatever a later offer says (docs/security.md, M6).
   leg.config.must_encrypt = config.must_encrypt || previous.must_encrypt;
   apply_signalled(leg, previous);
+  if (means_another_source(config, previous)) forget_path(id.slot, side);
   if (config.opaque) know_client(id.slot, leg);
   rekey(*session, id.slot, side, previous);
   secure_wipe(&previous, sizeof previous);
@@ -113,7 +122,16 @@ void Engine::set_destination(const SocketTag& leg, const SocketAddress& destinat
   SessionState* session = arena_.find(leg.slot, leg.generation);
   if (session == nullptr) return;
   ComponentState& state = session->legs[index_of(leg.side)].component[index_of(leg.component)];
-  if (state.destination != destination) media::set_destination(state, destination);
+  if (state.destination == destination) return;
+  media::set_destination(state, destination);
+  if (leg.component == Component::kRtp) forget_path(leg.slot, leg.side);
+}
+
+SocketTag Engine::transport_of(const SocketTag& leg) {
+  const LegState* state = find_leg(leg);
+  if (state == nullptr || !state->config.bundle.transport.is_set()) return leg;
+  const SessionId& transport = state->config.bundle.transport;
+  return {transport.slot, transport.generation, leg.side, leg.component};
 }
 
 void Engine::rekey(SessionState& session, std::uint32_t slot, Side side,
@@ -126,7 +144,7 @@ void Engine::rekey(SessionState& session, std::uint32_t slot, Side side,
     wipe_srtp_context(leg.receive);
     static_cast<void>(derive_srtp_context(leg.config.receive, leg.receive));
     forget_received(leg);
-    leg.evidence.received_before_keys = leg.packets_received + leg.rtcp_received;
+    leg.evidence.received_before_keys = accepted_by(slot, side);
     leg.evidence.unverified = leg.evidence.unencrypted = 0;
   }
   if (new_send) {
@@ -135,6 +153,19 @@ void Engine::rekey(SessionState& session, std::uint32_t slot, Side side,
     static_cast<void>(derive_srtp_context(leg.config.send, leg.send));
     forget_sent(slot, side);
   }
+}
+
+std::uint64_t Engine::accepted_by(std::uint32_t transport, Side side) const {
+  const auto accepted = [&](std::uint32_t slot) {
+    const LegState& leg = arena_.session(slot).legs[index_of(side)];
+    return leg.packets_received + leg.rtcp_received;
+  };
+  std::uint64_t sum = accepted(transport);
+  for (std::uint32_t line = lines_.first(transport, side); line != kNoLine;
+       line = lines_.next(line, side)) {
+    if (line != transport) sum += accepted(line);
+  }
+  return sum;
 }
 
 LegStats Engine::leg_stats(std::uint32_t slot, Side side) const {
@@ -150,6 +181,8 @@ LegStats Engine::leg_stats(std::uint32_t slot, Side side) const {
   stats.drops = leg.drops;
   stats.last_packet = leg.last_packet;
   stats.last_carried = leg.last_carried;
+  stats.last_rtp = leg.last_rtp;
+  stats.last_rtp_carried = leg.last_rtp_carried;
   stats.round_trip_us = leg.round_trip_us;
   stats.clock_rate_hz = leg.config.clock_rate_hz;
   const std::uint32_t transport = transport_slot(slot, side);
@@ -158,6 +191,8 @@ LegStats Engine::leg_stats(std::uint32_t slot, Side side) const {
   stats.transport.suite = receiver.receive.suite;
   stats.evidence = receiver.evidence;
   stats.evidence.destination = receiver.component[0].destination;
+  stats.transport_accepted = accepted_by(transport, side);
+  if (transport != slot) stats.carrier_drops = receiver.drops;
   for (std::uint32_t i = receiver.first_stream; i != kNoStream; i = arena_.stream(i).next) {
     if (arena_.stream(i).line != slot) continue;
     if (stats.stream_count == stats.streams.size()) break;
@@ -176,7 +211,11 @@ bool Engine::stats(const SocketTag& id, SessionStats& out) const {
 }
 
 bool Engine::close(const SocketTag& id, SessionStats& out) {
-  if (!stats(id, out)) return false;
+  return stats(id, out) && close(id);
+}
+
+bool Engine::close(const SocketTag& id) {
+  if (find_leg(id) == nullptr) return false;
   SessionState& session = arena_.session(id.slot);
   if (session.bundled) leave_bundles(id.slot);
   session.generation = 0;
@@ -197,7 +236,9 @@ void Engine::resume(Instant now) {
   for (std::uint32_t slot = 0; slot < arena_.session_capacity(); ++slot) {
     SessionState& session = arena_.session(slot);
     if (session.generation == 0) continue;
-    session.quality_at = now + limits_.quality_interval;
+    // Not all in one moment, then and ever after.
+    session.quality_at = now + limits_.quality_interval +
+                         Nanoseconds(limits_.quality_interval) * (slot % kMoments) / kMoments;
     for (LegState& leg : session.legs) {
       resume(leg, now);
       if (leg.config.opaque) restore_client(slot, leg);
@@ -212,9 +253,9 @@ void Engine::resume(LegState& leg, Instant now) {
   leg.timed_out = false;
   leg.silence_told = false;
   // A time that is still to come would hold what waits for it up until then.
-  leg.last_packet = std::min(leg.last_packet, now);
-  leg.last_carried = std::min(leg.last_carried, now);
-  for (Instant* time : {&leg.evidence.refused_last, &leg.evidence.unverified_last}) {
+  for (Instant* time :
+       {&leg.last_packet, &leg.last_carried, &leg.last_rtp, &leg.last_rtp_carried,
+        &leg.round_trip_at, &leg.evidence.refused_last, &leg.evidence.unverified_last}) {
     *time = std::min(*time, now);
   }
   for (ComponentState& state : leg.component) {
@@ -228,6 +269,7 @@ void Engine::resume(LegState& leg, Instant now) {
   for (std::uint32_t i = leg.first_stream; i != kNoStream; i = arena_.stream(i).next) {
     StreamState& stream = arena_.stream(i);
     stream.last_packet = std::min(stream.last_packet, now);
+    stream.last_rtp = std::min(stream.last_rtp, now);
   }
 }
 
@@ -245,7 +287,7 @@ Instant Engine::silence_due(const LegState& leg) const {
   if (limits_.silence_told.count() == 0 || !leg.config.expects_media || leg.silence_told) {
     return Instant::max();
   }
-  return std::max(leg.last_carried, leg.expects_since) + limits_.silence_told;
+  return std::max(leg.last_rtp_carried, leg.expects_since) + limits_.silence_told;
 }
 
 void Engine::check_silence(std::uint32_t slot, Side side, Instant now, Notices& notices) {

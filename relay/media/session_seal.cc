@@ -135,7 +135,8 @@ bool leg_holds_together(const LegState& leg) {
          is_address(leg.local[1]) && leg.local[0].is_set() == leg.local[1].is_set() &&
          other_holds_together(leg) && component_holds_together(leg.component[0]) &&
          component_holds_together(leg.component[1]) && is_time(leg.last_packet) &&
-         is_time(leg.last_carried) && is_bool(leg.closed) && is_time(leg.expects_since) &&
+         is_time(leg.last_carried) && is_time(leg.last_rtp) && is_time(leg.last_rtp_carried) &&
+         is_time(leg.round_trip_at) && is_bool(leg.closed) && is_time(leg.expects_since) &&
          is_bool(leg.timed_out) && small(leg.packets_received) && small(leg.bytes_received) &&
          small(leg.rtcp_received) && small(leg.packets_sent) && small(leg.bytes_sent) &&
          small(leg.rtcp_sent) && is_bool(leg.silence_told) && evidence_holds_together(leg.evidence);
@@ -166,7 +167,8 @@ bool holds_together(const StreamState& stream) {
          stream.send.rtcp_next <= kSrtcpIndexCount && stream.send.rtp_started <= 1 &&
          is_bool(stream.started) && stream.payload_type < 128 && stream.packets < kFigureMax &&
          stream.bytes < kFigureMax && stream.rtcp_packets < kFigureMax &&
-         is_time(stream.first_packet) && is_time(stream.last_packet) &&
+         is_time(stream.first_packet) && is_time(stream.last_packet) && is_time(stream.last_rtp) &&
+         stream.payload_run < kFigureMax && stream.payload_run_bytes < kFigureMax &&
          quality_holds_together(stream.quality);
 }
 

@@ -15,7 +15,7 @@
 
 namespace turnpike::media {
 
-constexpr std::uint32_t kStateVersion = 14;
+constexpr std::uint32_t kStateVersion = 15;
 constexpr std::uint32_t kNoStream = 0xffffffff;
 constexpr std::uint32_t kNoLine = 0xffffffff;
 /// SSRCs of a transport that several m-lines share, however many they are.
@@ -68,6 +68,8 @@ struct StreamState {
 
   std::uint8_t payload_type = 0;
   bool started = false;
+  std::uint64_t payload_run = 0;  ///< newest packets in a row with that payload type
+  std::uint64_t payload_run_bytes = 0;
   std::uint16_t sequence_highest = 0;
   std::uint32_t sequence_cycles = 0;  ///< RFC 3550 appendix A.1, shifted by 16
   std::uint32_t sequence_base = 0;
@@ -79,7 +81,8 @@ struct StreamState {
   std::uint32_t replays = 0;
   std::uint32_t auth_failures = 0;
   Instant first_packet{};
-  Instant last_packet{};
+  Instant last_packet{};  ///< RTP or RTCP
+  Instant last_rtp{};
   QualityState quality;
 };
 
@@ -126,9 +129,13 @@ struct LegState {
   std::uint32_t stream_count = 0;
   TombstoneList tombstones;
 
+  // RTP or RTCP: who still reports is still there, and the call goes on.
   Instant last_packet{};
   Instant last_carried{};   ///< newest packet that could go on to the other leg's remote end
   Instant expects_since{};  ///< the media timeout counts from here or from last_carried
+  // RTP alone: what is to be heard or seen.
+  Instant last_rtp{};
+  Instant last_rtp_carried{};  ///< silence counts from here or from expects_since
   std::uint64_t packets_received = 0;
   std::uint64_t bytes_received = 0;
   std::uint64_t rtcp_received = 0;
@@ -137,6 +144,7 @@ struct LegState {
   std::uint64_t rtcp_sent = 0;
   std::uint32_t source_moves = 0;
   std::uint32_t round_trip_us = 0;
+  Instant round_trip_at{};  ///< when that was measured
   bool timed_out = false;
   bool silence_told = false;
   std::array<std::uint32_t, kDropReasonCount> drops{};

@@ -42,10 +42,15 @@ void count_rtp(StreamState& stream, const RtpHeader& header, std::uint32_t bytes
   } else {
     count_sequence(stream, header.sequence);
   }
-  stream.payload_type = header.payload_type;
+  if (stream.payload_type != header.payload_type) {
+    stream.payload_type = header.payload_type;
+    stream.payload_run = stream.payload_run_bytes = 0;
+  }
+  ++stream.payload_run;
+  stream.payload_run_bytes += bytes - header.header_bytes;
   ++stream.packets;
   stream.bytes += bytes;
-  stream.last_packet = now;
+  stream.last_packet = stream.last_rtp = now;
 
   const auto ns = static_cast<std::uint64_t>(now.time_since_epoch().count());
   const auto arrival = static_cast<std::uint32_t>(ns / 1000 * clock_rate_hz / 1000000);
@@ -72,6 +77,9 @@ StreamStats report(const StreamState& stream) {
   stats.jitter = stream.jitter_scaled >> 4;
   stats.first_packet = stream.first_packet;
   stats.last_packet = stream.last_packet;
+  stats.last_rtp = stream.last_rtp;
+  stats.payload_run = stream.payload_run;
+  stats.payload_run_bytes = stream.payload_run_bytes;
   stats.rollover_counter = static_cast<std::uint32_t>(stream.receive.rtp_highest >> 16);
   stats.quality = report(stream.quality);
   if (stream.started) {

@@ -3,48 +3,20 @@
 All calls are up at once in one daemon, because silence takes its time to be one.
 """
 
-import contextlib
 import json
 import os
 import subprocess
-import threading
 import time
 
 from lib.call import Call, Side, new_key
 from lib.case import case, eventually, expect, run
 from lib.network import INSIDE, OUTSIDE, topology
 from lib.peer import Peer
-from lib.rtp import RtpSocket, packet
+from lib.rtp import RtpSocket, packet, receiver_report
+from lib.talk import Talk
 from lib.turnpiked import Turnpiked, executable
 
 CM = "AES_CM_128_HMAC_SHA1_80"
-
-
-class Talk:
-    """Sends a packet from each of its sockets every 20 ms, until it is told to stop."""
-
-    def __init__(self, scratch):
-        self._talkers = []  # (socket, function from sequence to packet)
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        scratch.on_exit(self._thread.join)
-        scratch.on_exit(self._end.set)
-
-    def begin(self, socket, make=packet):
-        self._talkers.append((socket, make))
-        return socket
-
-    def stop(self, socket):
-        self._talkers = [one for one in self._talkers if one[0] is not socket]
-
-    def _run(self):
-        sequence = 0
-        while not self._end.wait(0.02):
-            sequence += 1
-            for socket, make in list(self._talkers):
-                with contextlib.suppress(OSError):  # closed: the case has ended
-                    socket.send(make(sequence))
 
 
 class Calls:
@@ -114,6 +86,13 @@ def every_fault_has_its_verdict(scratch):
     talk.begin(RtpSocket(scratch, made["well"].a))
     made["stops"] = calls.make()
     stopping = talk.begin(RtpSocket(scratch, made["stops"].a))
+    # The same, and its reports go on; or it sends comfort noise from then on.
+    made["reports"] = calls.make()
+    mute = talk.begin(RtpSocket(scratch, made["reports"].a))
+    talk.begin(RtpSocket(scratch, made["reports"].a, port=made["reports"].a.port + 1),
+               lambda n: receiver_report(), made["reports"].a.given.rtcp)
+    made["noise"] = calls.make()
+    speaks = talk.begin(RtpSocket(scratch, made["noise"].a))
     # Nothing is sent.
     made["silent"] = calls.make()
     RtpSocket(scratch, made["silent"].a)
@@ -133,10 +112,11 @@ def every_fault_has_its_verdict(scratch):
     for i, name in enumerate(("key", "rekeyed")):
         peer.add(made[name].a, 1000 + i, 0xCAFE)
     peer.start()
-    # It encrypts where it should not.
-    made["encrypts"] = calls.make()
-    talk.begin(RtpSocket(scratch, made["encrypts"].a),
-               lambda n: packet(n, os.urandom(170), timestamp=160 * n))
+    # It encrypts where it should not, with tags of 80 and of 32 bits, and of GCM.
+    for tag in (10, 4, 16):
+        made[f"encrypts {tag}"] = calls.make()
+        talk.begin(RtpSocket(scratch, made[f"encrypts {tag}"].a),
+                   lambda n, tag=tag: packet(n, os.urandom(160 + tag), timestamp=160 * n))
     # It sends from another port than it said.
     made["moved"] = calls.make()
     moved = talk.begin(RtpSocket(scratch, made["moved"].a, port=31999))
@@ -166,6 +146,10 @@ def every_fault_has_its_verdict(scratch):
     made["rekeyed"].set_up()
     calls.expect(made["stops"], "a", "received", "healthy")
     talk.stop(stopping)
+    calls.expect(made["reports"], "a", "received", "healthy")
+    talk.stop(mute)
+    talk.stop(speaks)
+    talk.begin(speaks, lambda n: packet(n, b"\x50", payload_type=13))
 
     for leg in "ab":
         for direction in ("received", "sent"):
@@ -178,7 +162,12 @@ def every_fault_has_its_verdict(scratch):
             ("key", "a", "received", "auth_failed", f"from 198.51.100.10:{made['key'].a.port}"),
             ("rekeyed", "a", "received", "auth_failed_since_rekey", "with the key before"),
             ("clear", "a", "received", "rtp_where_srtp_is_due", "198.51.100.10"),
-            ("encrypts", "a", "received", "srtp_where_rtp_is_due", "182 bytes"),
+            ("encrypts 10", "a", "received", "srtp_where_rtp_is_due", "170 bytes"),
+            ("encrypts 4", "a", "received", "srtp_where_rtp_is_due", "164 bytes"),
+            ("encrypts 16", "a", "received", "srtp_where_rtp_is_due", "176 bytes"),
+            ("noise", "a", "received", "healthy", "comfort noise in the newest"),
+            ("reports", "a", "received", "only_rtcp", "of RTP"),
+            ("reports", "b", "sent", "nothing_to_send", "other leg: only_rtcp"),
             ("moved", "a", "received", "wrong_source",
              f"from 198.51.100.10:{moved.port}, expected 198.51.100.10:{made['moved'].a.port}, "
              "policy strict"),
@@ -209,6 +198,9 @@ def _everything_else_says_the_same(daemon, made):
     medias = made["key"].query()["tags"][made["key"].from_tag]["medias"]
     expect(medias[0]["diagnosis"]["received"]["verdict"] == "auth_failed", medias)
     eventually(lambda: logged("no_media", made["silent"]), "the log tells of silence", timeout=15)
+    eventually(lambda: logged("no_media", made["reports"]), "RTCP hides no silence", timeout=15)
+    line = logged("no_media", made["reports"])[0]
+    expect("from_leg=a" in line and "verdict=only_rtcp" in line, line)
     line = logged("no_media", made["silent"])[0]
     expect("from_leg=a" in line and "verdict=never_received" in line, line)
     expect(not logged("no_media", made["well"]), "the log finds fault with a call that is well")

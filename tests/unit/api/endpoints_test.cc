@@ -77,7 +77,7 @@ class EndpointsTest : public testing::Test {
     event.token = token;
     LegStats& leg = event.stats.legs[0];
     leg.packets_received = 500;
-    leg.last_packet = now_ - Milliseconds{20};
+    leg.last_packet = leg.last_rtp = now_ - Milliseconds{20};
     leg.drops[static_cast<std::size_t>(DropReason::kAuthFailed)] = 3;
     leg.stream_count = 1;
     leg.streams[0].ssrc = 42;

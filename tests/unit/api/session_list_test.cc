@@ -55,7 +55,7 @@ class SessionListTest : public testing::Test {
     event.token = token;
     LegStats& leg = event.stats.legs[0];
     leg.packets_received = 500;
-    leg.last_packet = now_;
+    leg.last_packet = leg.last_rtp = now_;
     leg.drops[static_cast<std::size_t>(DropReason::kAuthFailed)] = 3;
     leg.drops[static_cast<std::size_t>(DropReason::kReplayed)] = 4;
     leg.stream_count = 2;
@@ -63,7 +63,7 @@ class SessionListTest : public testing::Test {
     leg.streams[0].jitter = 70;
     leg.streams[1].packets_lost = 1;
     leg.streams[1].jitter = 30;
-    leg.streams[1].last_packet = now_;
+    leg.streams[1].last_packet = leg.streams[1].last_rtp = now_;
     return event;
   }
 

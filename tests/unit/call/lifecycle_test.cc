@@ -212,7 +212,7 @@ TEST_F(Lifecycle, figures_are_a_tree) {
   a.bytes_received = 17200;
   a.rtcp_received = 3;
   a.drops[static_cast<std::size_t>(DropReason::kWrongSource)] = 5;
-  a.last_packet = now_ - Seconds{4};
+  a.last_packet = a.last_rtp = now_ - Seconds{4};
   a.stream_count = 1;
   a.streams[0].ssrc = 0xdeadbeef;
   a.streams[0].packets = 100;

@@ -46,7 +46,7 @@ TEST_F(Summary, legs_have_interface_addresses_and_suite) {
 // The figures of a leg that sends, and that media was sent to.
 void talk(LegStats& leg, Instant now) {
   leg.packets_received = leg.packets_sent = 100;
-  leg.last_packet = leg.last_carried = now;
+  leg.last_packet = leg.last_carried = leg.last_rtp = leg.last_rtp_carried = now;
 }
 
 TEST_F(Summary, the_end_tells_a_verdict_for_each_side) {
@@ -135,7 +135,7 @@ TEST_F(Summary, silence_of_an_answered_call_is_told_with_its_cause) {
   silence(Side::kB);
   EXPECT_THAT(silent_, ElementsAre("audio b never_received"));
   // Heard, and cannot go on: a matter of the other leg.
-  relay_->session(0).stats.legs[0].last_carried = Instant{};
+  relay_->session(0).stats.legs[0].last_rtp_carried = Instant{};
   silence(Side::kA);
   EXPECT_THAT(silent_, ElementsAre("audio b never_received", "audio a no_destination"));
 }

@@ -127,6 +127,30 @@ TEST_F(SocketsIoTest, a_peer_that_is_gone_is_evidence_and_keeps_nobody_busy) {
   EXPECT_EQ(io_->errors_of({1, 8, Side::kB, Component::kRtp}).refused, 0U) << "another session";
 }
 
+// A check of ICE or a DTLS handshake tries addresses that media never goes to.
+TEST_F(SocketsIoTest, an_address_that_is_only_tried_is_not_the_one_that_fails) {
+  settle_on(peer_);
+  const std::size_t before = open_descriptors();
+  Send check;
+  check.data = reinterpret_cast<const std::uint8_t*>("check");
+  check.length = 5;
+  check.tag = kTag;
+  check.destination = {IpAddress::v4(255, 255, 255, 255), 9};  // not allowed without an option
+  check.transport = true;
+  EXPECT_EQ(io_->send(check), SendResult::kFailed);
+  EXPECT_EQ(io_->errors_of(kTag).unreachable, 0U);
+  EXPECT_EQ(io_->errors_of(kTag).to, peer_.local());
+  EXPECT_EQ(send(peer_.local(), "still through the twin"), SendResult::kSent);
+  EXPECT_EQ(text_of(peer_.receive()), "still through the twin");
+  EXPECT_EQ(open_descriptors(), before);
+  check.transport = false;
+  EXPECT_EQ(io_->send(check), SendResult::kFailed);
+  EXPECT_EQ(io_->errors_of(kTag).unreachable, 1U);
+  EXPECT_EQ(io_->errors_of(kTag).to, check.destination);
+  EXPECT_EQ(send(peer_.local()), SendResult::kSent);
+  EXPECT_EQ(io_->errors_of(kTag).unreachable, 0U) << "of the address before";
+}
+
 TEST_F(SocketsIoTest, one_datagram_of_each_socket_and_the_rest_later_or_never) {
   for (const char text : {'1', '2', '3', '4'})
     peer_.send({static_cast<std::uint8_t>(text)}, local_);

@@ -116,6 +116,22 @@ TEST_F(ForkedBundle, an_end_that_has_left_is_sent_nothing_of_any_line) {
   talk(second, 12);
 }
 
+TEST_F(Bundle, a_line_tells_what_its_transport_has_seen) {
+  EXPECT_EQ(from_client(rtp_packet(1, 0x11, 160, 0)).size(), 1U);
+  EXPECT_EQ(from_client(rtp_packet(1, 0x22, 160, 96)).size(), 1U);
+  queue(kAudio, Side::kA, Peer(keying(kGcm, 60), a.send).protect(rtp_packet(2, 0x33)));
+  EXPECT_TRUE(from_client(rtp_packet(1, 0x44, 160, 50)).empty()) << "and what came before it";
+  for (const SocketTag& id : {kAudio, kVideo}) {
+    const LegStats leg = stats(id).legs[0];
+    EXPECT_EQ(leg.evidence.unverified, 1U);
+    EXPECT_EQ(leg.transport_accepted, 2U);
+    EXPECT_EQ(leg.packets_received, 1U);
+    const auto reason = static_cast<std::size_t>(DropReason::kNotInBundle);
+    EXPECT_EQ(leg.drops[reason], id.slot == kAudio.slot ? 1U : 0U);
+    EXPECT_EQ(leg.carrier_drops[reason], id.slot == kAudio.slot ? 0U : 1U);
+  }
+}
+
 TEST_F(Bundle, silence_is_that_of_a_line_and_not_of_its_transport) {
   a.expects_media = true;
   a.bundle = line(kAudio, "a", {0, 99});

@@ -26,6 +26,41 @@ TEST(Evidence, a_refused_source_is_remembered) {
   EXPECT_EQ(evidence_of(media, Side::kA).refused_source, elsewhere(8, 900));
 }
 
+TEST(Evidence, a_refused_source_is_no_matter_of_another_remote_end) {
+  MediaFixture media;
+  media.update(Side::kA, MediaFixture::plain(Side::kA));
+  media.update(Side::kB, MediaFixture::plain(Side::kB));
+  for (std::uint16_t i = 1; i <= 3; ++i) media.arrive(Side::kA, rtp_packet(i), elsewhere(7));
+  EXPECT_EQ(evidence_of(media, Side::kA).refused, 3U);
+  media.update(Side::kA, MediaFixture::plain(Side::kA));
+  EXPECT_EQ(evidence_of(media, Side::kA).refused, 3U) << "the same again";
+  LegConfig moved = MediaFixture::plain(Side::kA);
+  moved.remote[0] = elsewhere(7);
+  media.update(Side::kA, moved);
+  EXPECT_EQ(evidence_of(media, Side::kA).refused, 0U);
+  EXPECT_FALSE(evidence_of(media, Side::kA).refused_source.is_set());
+  EXPECT_EQ(evidence_of(media, Side::kA).refused_last, Instant{});
+}
+
+TEST(Evidence, payloads_count_from_the_last_change_of_their_type) {
+  MediaFixture media;
+  media.update(Side::kA, MediaFixture::plain(Side::kA));
+  media.update(Side::kB, MediaFixture::plain(Side::kB));
+  const auto stream = [&] { return media.stats().legs[0].streams[0]; };
+  for (std::uint16_t i = 1; i <= 5; ++i) media.arrive(Side::kA, rtp_packet(i));
+  EXPECT_EQ(stream().payload_run, 5U);
+  EXPECT_EQ(stream().payload_run_bytes, 5U * 160);
+  media.arrive(Side::kA, rtp_packet(6, 0x1111, 1, 13));
+  EXPECT_EQ(stream().payload_type, 13U);
+  EXPECT_EQ(stream().payload_run, 1U);
+  EXPECT_EQ(stream().payload_run_bytes, 1U);
+  std::vector<std::uint8_t> mixed = rtp_packet(7, 0x1111, 164);
+  mixed[0] |= 1;  // its first four bytes are a CSRC
+  media.arrive(Side::kA, mixed);
+  EXPECT_EQ(stream().payload_run_bytes, 160U);
+  EXPECT_EQ(stream().packets, 7U);
+}
+
 struct EvidenceOfSrtp : Secure {
   LegEvidence evidence() { return evidence_of(media, Side::kA); }
 };
@@ -105,6 +140,27 @@ TEST_F(Silence, is_told_once_and_again_after_media_came_back) {
   media.arrive(Side::kA, rtp_packet(1));
   EXPECT_EQ(told(Side::kA, Milliseconds{9900}), 0);
   EXPECT_EQ(told(Side::kA, Milliseconds{400}), 1);
+}
+
+// Who reports and sends no media is silent, and is still there.
+TEST_F(Silence, of_rtp_is_told_while_rtcp_goes_on) {
+  media.arrive(Side::kA, rtp_packet(1));
+  const Instant heard = media.now();
+  int count = 0;
+  for (int i = 0; i < 30; ++i) {
+    media.arrive(Side::kA, rtcp_packet(), MediaFixture::remote(Side::kA, Component::kRtcp),
+                 Component::kRtcp);
+    count += told(Side::kA, Milliseconds{1000});
+  }
+  EXPECT_EQ(count, 1);
+  const LegStats leg = media.stats().legs[0];
+  EXPECT_EQ(leg.rtcp_received, 30U);
+  EXPECT_EQ(leg.last_rtp, heard);
+  EXPECT_EQ(leg.last_rtp_carried, heard);
+  EXPECT_EQ(leg.last_packet, media.now() - Seconds{1});
+  EXPECT_EQ(leg.last_carried, media.now() - Seconds{1}) << "the media timeout counts from here";
+  EXPECT_EQ(leg.streams[0].last_rtp, heard);
+  EXPECT_EQ(leg.streams[0].last_packet, media.now() - Seconds{1});
 }
 
 TEST_F(Silence, of_a_leg_that_may_be_silent_is_not_told) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <random>
+#include <set>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -217,8 +218,43 @@ struct RoundTrip : ::testing::Test {
     media.arrive(side, packet, MediaFixture::remote(side, Component::kRtcp), Component::kRtcp);
   }
   std::uint32_t measured() { return media.stats().legs[1].round_trip_us; }
-  MediaFixture media;
+  void measure() {
+    rtcp(Side::kA, sender_report(kCaller, 0xabcd0123));
+    media.advance(Milliseconds{40});
+    rtcp(Side::kB, receiver_report(0x2222, kCaller, 0xabcd0123, 0));
+    ASSERT_NEAR(measured(), 40000, 20);
+  }
+  static media::EngineLimits limits() {
+    media::EngineLimits limits;
+    limits.quality_interval = Seconds{5};
+    return limits;
+  }
+  MediaFixture media{limits()};
 };
+
+TEST_F(RoundTrip, is_forgotten_when_nobody_reports_any_more) {
+  measure();
+  const auto wait = [&](int seconds) {
+    for (int i = 0; i < seconds; ++i) {
+      media.advance(Seconds{1});
+      media.deadline();
+    }
+  };
+  wait(29);
+  EXPECT_NE(measured(), 0U);
+  wait(7);
+  EXPECT_EQ(measured(), 0U);
+}
+
+TEST_F(RoundTrip, is_that_to_one_address) {
+  measure();
+  media.update(Side::kB, MediaFixture::plain(Side::kB));
+  EXPECT_NE(measured(), 0U);
+  LegConfig moved = MediaFixture::plain(Side::kB);
+  ++moved.remote[0].port;
+  media.update(Side::kB, moved);
+  EXPECT_EQ(measured(), 0U);
+}
 
 TEST_F(RoundTrip, is_what_passes_less_what_the_receiver_kept) {
   rtcp(Side::kA, sender_report(kCaller, 0xabcd0123));
@@ -247,6 +283,25 @@ TEST_F(RoundTrip, reports_that_cannot_be_are_passed_over) {
   media.advance(Seconds{60});
   rtcp(Side::kB, receiver_report(0x2222, kCaller, 1, 0));  // too old
   EXPECT_EQ(measured(), 0U);
+}
+
+// A process that takes over thousands of calls does not look at all of them in one moment.
+TEST(SampledByTheEngine, not_all_at_once_after_a_restart) {
+  media::EngineLimits limits;
+  limits.quality_interval = Seconds{5};
+  MediaFixture media(limits);
+  for (std::uint32_t slot = 4; slot < 8; ++slot) {
+    media.engine().open({slot, 1, Side::kA, Component::kRtp}, MediaKind::kAudio, {}, media.now());
+  }
+  media.engine().resume(media.now());
+  std::set<Instant> moments;
+  for (std::uint32_t slot = 3; slot < 8; ++slot) {
+    const Instant at = media.arena().session(slot).quality_at;
+    EXPECT_GE(at, media.now() + limits.quality_interval);
+    EXPECT_LT(at, media.now() + 2 * limits.quality_interval);
+    moments.insert(at);
+  }
+  EXPECT_EQ(moments.size(), 5U);
 }
 
 TEST(SampledByTheEngine, every_interval_while_media_flows) {

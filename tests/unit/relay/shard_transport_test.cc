@@ -132,6 +132,23 @@ struct ShardTransportTest : ::testing::Test {
       return client.complete;
     });
   }
+  /// Holds the handshake thread, which takes no more then, and leaves no room for requests.
+  bool fill_queue() {
+    HandshakeRequest filler;
+    filler.ask = HandshakeAsk::kDatagram;
+    filler.leg = kLeg;
+    filler.length = 13;
+    held = true;
+    thread.want_room(0);
+    if (!thread.push(0, filler)) return false;
+    return eventually([&] { return thread.room(0) == HandshakeThread::kRequestsMax; }) &&
+           eventually([&] {
+             while (thread.push(0, filler)) {
+             }
+             pause_for(Milliseconds{20});
+             return thread.room(0) == 0;
+           });
+  }
   bool keyed() { return media::is_keyed(media.state().legs[0].receive); }
   TransportReport report() {
     SessionStats stats;
@@ -383,23 +400,9 @@ TEST_F(ShardTransportTest, goes_on_with_the_keys_of_a_process_before) {
 
 TEST_F(ShardTransportTest, a_full_queue_delays_a_request_and_loses_none) {
   start();
-  HandshakeRequest filler;
-  filler.ask = HandshakeAsk::kDatagram;
-  filler.leg = kLeg;
-  filler.length = 13;
   config.dtls.role = DtlsRole::kActive;
   config.dtls.association = 2;
-  held = true;
-  thread.want_room(0);
-  ASSERT_TRUE(thread.push(0, filler));
-  // Held after that one, it takes no more.
-  ASSERT_TRUE(eventually([&] { return thread.room(0) == HandshakeThread::kRequestsMax; }));
-  ASSERT_TRUE(eventually([&] {
-    while (thread.push(0, filler)) {
-    }
-    pause_for(Milliseconds{20});
-    return thread.room(0) == 0;
-  }));
+  ASSERT_TRUE(fill_queue());
   transport.update(kLeg, config, monotonic_now());
   held = false;
   ASSERT_TRUE(eventually([&] {
@@ -407,6 +410,33 @@ TEST_F(ShardTransportTest, a_full_queue_delays_a_request_and_loses_none) {
     return !io.sent.empty();
   }));
   EXPECT_EQ(io.sent.front().to, MediaFixture::remote(Side::kA));
+}
+
+TEST_F(EstablishedTransport, a_full_queue_delays_new_keys_and_loses_none) {
+  ASSERT_TRUE(establish());
+  // More SSRCs have used these keys than are remembered of keys that are given up.
+  for (std::uint32_t ssrc = 1; ssrc <= 400; ++ssrc) {
+    media.arrive(Side::kB, rtp_packet(1, ssrc));
+    if (ssrc % 8 == 0) media.advance(Seconds{6});
+  }
+  media.engine().set_keys(kLeg, keying(SrtpSuite::kAeadAes256Gcm, 1),
+                          keying(SrtpSuite::kAeadAes256Gcm, 2));
+  // Another fork answers, and then the first one again: it has its keys already.
+  for (const std::uint32_t association : {2U, 3U}) {
+    config.dtls.association = association;
+    config.dtls.remote.bytes[0] ^= 1;
+    transport.update(kLeg, config, monotonic_now());
+  }
+  ASSERT_TRUE(eventually([&] { return thread.room(0) == HandshakeThread::kRequestsMax; }));
+  ASSERT_TRUE(fill_queue());
+  transport.take_results();
+  EXPECT_EQ(report().dtls, DtlsState::kEstablished);
+  EXPECT_FALSE(keyed()) << "an index would be used twice";
+  held = false;
+  EXPECT_TRUE(eventually([&] {
+    transport.take_results();
+    return report().dtls == DtlsState::kWaiting;
+  })) << "nobody begins the handshake that is needed";
 }
 
 }  // namespace
