@@ -66,6 +66,7 @@ struct CallRequest {
   bool supports_load_limit = false;  ///< peer understands result "load limit"
   int tos = -1;                      ///< whole TOS byte for both legs; -1 = by media kind
   std::optional<Seconds> delete_delay;
+  std::uint32_t limit = 32;  ///< of what `list` gives
 };
 
 /// Called once, perhaps later, with the reply dictionary (without cookie).
@@ -182,6 +183,10 @@ class CallService {
   virtual void answer(const CallRequest& request, ReplyFunction reply) = 0;
   virtual void remove(const CallRequest& request, ReplyFunction reply) = 0;  ///< NG "delete"
   virtual void query(const CallRequest& request, ReplyFunction reply) = 0;
+  /// NG "list": call-ids, at most CallRequest::limit and 48 KiB of them.
+  virtual void list(const CallRequest& request, ReplyFunction reply) = 0;
+  /// Of the whole node: NG "statistics", but for what concerns NG itself.
+  virtual ng::Value::Dict node_statistics() const = 0;
 
   /// Give every relay event to this.
   virtual void on_event(const Event& event) = 0;

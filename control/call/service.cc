@@ -132,7 +132,8 @@ Service::Service(CallServiceConfig config, Relay& relay, Environment environment
     : config_(std::move(config)),
       relay_(relay),
       environment_(std::move(environment)),
-      gatherer_(relay) {}
+      gatherer_(relay),
+      tally_(environment_.clock()) {}
 
 Moment Service::now() const {
   Moment moment;
@@ -179,6 +180,7 @@ void Service::remember_refusal(const std::string& call_id) {
 void Service::refuse_for_load(const CallRequest& request, const char* message,
                               const ReplyFunction& reply) {
   remember_refusal(request.call_id);
+  tally_.refused();
   reply(limit_reply(request, message));
 }
 
@@ -218,7 +220,10 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
     log(next, "offer refused: " + done.error().message);
     if (changes.at_session_limit()) return refuse_for_load(request, kLimitReached, reply);
     if (changes.overloaded()) return refuse_for_load(request, kOverloaded, reply);
-    if (changes.out_of_ports() || negotiation.lacks_flow()) remember_refusal(request.call_id);
+    if (changes.out_of_ports() || negotiation.lacks_flow()) {
+      remember_refusal(request.call_id);
+      tally_.refused();
+    }
     return reply(error_reply(done.error().message));
   }
   for (CallSide& side : next.sides) {
@@ -331,21 +336,24 @@ void Service::remove(const CallRequest& request, ReplyFunction reply) {
   }
   const Seconds delay = request.delete_delay.value_or(config_.delete_delay);
   call.delete_at = environment_.clock() + std::max(delay, Seconds{0});
-  if (delay <= Seconds{0}) return end(call.id, "deleted", std::move(done));
+  if (delay <= Seconds{0}) return end(call.id, Ending::kDeleted, std::move(done));
   store(call);
   gatherer_.query(sessions_of(call), environment_.clock(), std::move(done));
 }
 
-void Service::end(const std::string& call_id, const char* why, Gatherer::Done done) {
+void Service::end(const std::string& call_id, Ending why, Gatherer::Done done) {
   const auto known = call_by_id_.find(call_id);
   if (known == call_by_id_.end()) return;
   const std::vector<SessionId> sessions = sessions_of(known->second);
   const bool said_goodbye = known->second.delete_at != Instant{};
-  auto finish = [this, why, said_goodbye, summary = summary_of(known->second),
+  const Nanoseconds duration = environment_.clock() - known->second.created;
+  auto finish = [this, why, said_goodbye, duration, summary = summary_of(known->second),
                  done = std::move(done)](const StatsBySession& stats) {
     done(stats);
+    tally_.ended(why, duration, stats);
     if (!environment_.ended) return;
-    environment_.ended(summary, why, stats, verdicts_at_end(summary, stats, said_goodbye));
+    environment_.ended(summary, text_of(why), stats,
+                       verdicts_at_end(summary, stats, said_goodbye));
   };
   relay_.erase_record(known->second.record_key);
   for (const SessionId id : sessions) call_id_by_session_.erase(id);
@@ -359,7 +367,7 @@ bool Service::end_call(const std::string& call_id) {
     // A pass of a call through one SIP server: its Call-ID, a comma and what tells it apart.
     if (id == call_id || id.starts_with(call_id + ",")) found.push_back(id);
   }
-  for (const std::string& id : found) end(id, "ended by the operator", [](const auto&) {});
+  for (const std::string& id : found) end(id, Ending::kByOperator, [](const auto&) {});
   return !found.empty();
 }
 
@@ -440,28 +448,30 @@ void Service::end_if_silent(const std::string& call_id, const StatsBySession& st
     }
   }
   if (!is_silent(known->second)) return;
-  end(call_id, "no media on any of its streams", [](const StatsBySession&) {});
+  end(call_id, Ending::kSilent, [](const StatsBySession&) {});
 }
 
-const char* Service::end_of_time(const Call& call, Instant moment) const {
+std::optional<Ending> Service::end_of_time(const Call& call, Instant moment) const {
   const auto is_over = [&](Seconds timeout) {
     return timeout > Seconds{0} && moment - call.last_signal >= timeout;
   };
-  if (call.delete_at != Instant{} && call.delete_at <= moment) return "deleted after its delay";
-  if (!call.answered) return is_over(config_.offer_timeout) ? "nobody answered" : nullptr;
+  if (call.delete_at != Instant{} && call.delete_at <= moment) return Ending::kDeletedLater;
+  if (!call.answered && is_over(config_.offer_timeout)) return Ending::kNotAnswered;
   // Where media is expected, its silence ends the call.
-  if (expects_any_media(call)) return nullptr;
-  return is_over(config_.hold_timeout) ? "no media and no signal for too long" : nullptr;
+  if (!call.answered || expects_any_media(call)) return std::nullopt;
+  if (is_over(config_.hold_timeout)) return Ending::kHeldTooLong;
+  return std::nullopt;
 }
 
 void Service::on_tick() {
   const Instant moment = environment_.clock();
   gatherer_.on_tick(moment);
-  std::vector<std::pair<std::string, const char*>> due;
+  tally_.sample(relayed(), call_by_id_.size(), moment);
+  std::vector<std::pair<std::string, Ending>> due;
   std::vector<const Call*> silent;
   for (const auto& [id, call] : call_by_id_) {
     if (is_silent(call)) silent.push_back(&call);
-    if (const char* why = end_of_time(call, moment); why != nullptr) due.emplace_back(id, why);
+    if (const auto why = end_of_time(call, moment)) due.emplace_back(id, *why);
   }
   for (const Call* call : silent) look_for_silence(*call);
   for (const auto& [id, why] : due) end(id, why, [](const StatsBySession&) {});

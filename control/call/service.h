@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "control/call/call_service.h"
 #include "control/call/gatherer.h"
 #include "control/call/legs.h"
+#include "control/call/tally.h"
 #include "control/sdp/sdp.h"
 
 namespace turnpike::call {
@@ -24,6 +26,8 @@ class Service final : public CallService {
   void answer(const CallRequest& request, ReplyFunction reply) override;
   void remove(const CallRequest& request, ReplyFunction reply) override;
   void query(const CallRequest& request, ReplyFunction reply) override;
+  void list(const CallRequest& request, ReplyFunction reply) override;
+  ng::Value::Dict node_statistics() const override;
   void on_event(const Event& event) override;
   void on_tick() override;
   void on_flows_changed(const std::string& peer) override;
@@ -58,14 +62,16 @@ class Service final : public CallService {
   void keep(Call next, const std::vector<SessionId>& to_close);
   void store(const Call& call);
   /// Takes the call out of the table and closes its sessions.
-  void end(const std::string& call_id, const char* why, Gatherer::Done done);
+  void end(const std::string& call_id, Ending why, Gatherer::Done done);
   bool find_interfaces(Call& call) const;
   bool may_adopt(Call& call, std::uint64_t key) const;
   void on_media_timeout(const Event& event);
   void on_silence(const Event& event);
   void on_transport_state(const Event& event);
-  /// Why a call has had its time; nullptr = it goes on.
-  const char* end_of_time(const Call& call, Instant moment) const;
+  Relayed relayed() const;
+  std::vector<PortsInUse> ports_in_use() const;
+  /// Why a call has had its time; unset: it goes on.
+  std::optional<Ending> end_of_time(const Call& call, Instant moment) const;
   void look_for_silence(const Call& call);
   void end_if_silent(const std::string& call_id, const StatsBySession& stats);
 
@@ -79,6 +85,7 @@ class Service final : public CallService {
   std::deque<std::string> refused_for_load_;
   std::uint64_t ice_candidates_skipped_ = 0;
   bool draining_ = false;
+  Tally tally_;
 };
 
 }  // namespace turnpike::call

@@ -6,28 +6,13 @@
 #include <utility>
 
 #include "control/call/bundle.h"
+#include "control/call/dict.h"
 #include "control/call/signalling.h"
 
 namespace turnpike::call {
 namespace {
 
 using Value = ng::Value;
-
-// Filling a dictionary by named functions keeps temporary values out of the callers: g++ 12 sees
-// uninitialised members in them when it inlines their destructors.
-template <typename T>
-void put_number(Value::Dict& dict, const char* key, T value) {
-  dict.emplace_back(key, static_cast<std::int64_t>(value));
-}
-void put_text(Value::Dict& dict, const char* key, std::string_view text) {
-  dict.emplace_back(key, std::string(text));
-}
-void put_dict(Value::Dict& dict, std::string key, Value::Dict value) {
-  dict.emplace_back(std::move(key), std::move(value));
-}
-void put_list(Value::Dict& dict, const char* key, Value::List value) {
-  dict.emplace_back(key, std::move(value));
-}
 
 std::int64_t unix_seconds(Instant instant, const Moment& now) {
   if (instant == Instant{}) return 0;

@@ -1,11 +1,20 @@
 // Service: what an operator sees of calls.
+#include <algorithm>
+#include <map>
 #include <utility>
 
 #include "control/call/bundle.h"
+#include "control/call/dict.h"
 #include "control/call/service.h"
 #include "control/call/signalling.h"
 
 namespace turnpike::call {
+namespace {
+
+// With what encodings add, this fits into a datagram.
+constexpr std::size_t kListBytesMax = 48 * 1024;
+
+}  // namespace
 
 CallSummary Service::summary_of(const Call& call) const {
   CallSummary summary{call.id,         call.side(Side::kA).tag, call.side(Side::kB).tag,
@@ -47,6 +56,64 @@ std::vector<CallSummary> Service::calls() const {
   summaries.reserve(call_by_id_.size());
   for (const auto& [id, call] : call_by_id_) summaries.push_back(summary_of(call));
   return summaries;
+}
+
+void Service::list(const CallRequest& request, ReplyFunction reply) {
+  ng::Value::List ids;
+  std::size_t bytes = 0;
+  for (const auto& [id, call] : call_by_id_) {
+    bytes += id.size();
+    if (ids.size() == request.limit || bytes > kListBytesMax) break;
+    ids.emplace_back(id);
+  }
+  ng::Value::Dict dict;
+  put_text(dict, "result", "ok");
+  put_list(dict, "calls", std::move(ids));
+  reply(std::move(dict));
+}
+
+Relayed Service::relayed() const {
+  Relayed sum;
+  for (std::size_t i = 0; i < relay_.shard_count(); ++i) {
+    const ShardCounters& shard = relay_.shard_counters(i);
+    sum.packets += shard.packets_forwarded.value();
+    sum.bytes += shard.bytes_forwarded.value();
+    for (const Counter& drops : shard.drops) sum.errors += drops.value();
+  }
+  return sum;
+}
+
+std::vector<PortsInUse> Service::ports_in_use() const {
+  std::vector<PortsInUse> all;
+  std::map<IpAddress, std::size_t> index_by_address;
+  for (std::uint16_t i = 0; i < config_.interfaces.size() && !config_.is_zone_peer(i); ++i) {
+    for (const InterfaceAddress& address : config_.interfaces[i].addresses) {
+      // Several interfaces may be the same address: its ports are those of all of them.
+      index_by_address.try_emplace(address.local, all.size());
+      all.push_back({config_.interfaces[i].name, turnpike::to_string(address.local),
+                     config_.media_port_min, config_.media_port_max, 0});
+    }
+  }
+  const auto count = [&](const SocketAddress& port) {
+    const auto found = index_by_address.find(port.ip);
+    if (port.is_set() && found != index_by_address.end()) ++all[found->second].used;
+  };
+  for (const auto& [id, call] : call_by_id_) {
+    for (const auto* of_call : {&call.media, &call.carriers}) {
+      for (const CallMedia& media : *of_call) {
+        if (!media.has_session()) continue;
+        for (const auto* ports : {&media.ports.local, &media.ports.other_local}) {
+          for (const auto& side : *ports) std::for_each(side.begin(), side.end(), count);
+        }
+      }
+    }
+  }
+  return all;
+}
+
+ng::Value::Dict Service::node_statistics() const {
+  return tally_.tree(relayed(), call_by_id_.size(), relay_.usage().sessions, ports_in_use(),
+                     environment_.clock());
 }
 
 namespace {

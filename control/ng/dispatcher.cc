@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "control/ng/control_statistics.h"
 #include "control/ng/request.h"
 
 namespace turnpike::ng {
@@ -66,6 +67,11 @@ void Dispatcher::handle(const Value::Dict& message, ReplyFunction reply) {
     return finish(error_reply("Command '" + name +
                               "' is not supported: " + std::string(why_unsupported(name))));
   }
+  if (command == Command::kStatistics) {
+    Value::Dict figures = calls_.node_statistics();
+    figures.emplace_back("controlstatistics", control_statistics(state_->counters));
+    return finish({{"result", "ok"}, {"statistics", std::move(figures)}});
+  }
   const KeyedRequest keyed(to_call_request(message, state_->ignored));
   const call::CallRequest& request = keyed.value;
   if (const std::string defect = find_defect(command, request); !defect.empty()) {
@@ -74,6 +80,7 @@ void Dispatcher::handle(const Value::Dict& message, ReplyFunction reply) {
   if (command == Command::kOffer) return calls_.offer(request, std::move(finish));
   if (command == Command::kAnswer) return calls_.answer(request, std::move(finish));
   if (command == Command::kDelete) return calls_.remove(request, std::move(finish));
+  if (command == Command::kList) return calls_.list(request, std::move(finish));
   calls_.query(request, std::move(finish));
 }
 

@@ -14,12 +14,11 @@ namespace {
 constexpr std::size_t kIdBytesMax = 1024;
 
 constexpr std::array<std::string_view, kCommandCount> kCommandNames = {
-    "ping", "offer", "answer", "delete", "query", "unsupported", "unrecognized"};
+    "ping", "offer",      "answer",      "delete",      "query",
+    "list", "statistics", "unsupported", "unrecognized"};
 
 constexpr auto kActs = Standing::kActs;
 constexpr auto kRefused = Standing::kRefused;
-constexpr std::string_view kFigures =
-    "`query` gives the figures of a call, the HTTP API all others";
 constexpr std::string_view kNoSwitch = "a stream is held by its description only, here";
 constexpr std::string_view kMedia = "media is not made or changed here: streams pass as they are";
 constexpr std::string_view kDigits =
@@ -38,8 +37,10 @@ constexpr std::array<NameInfo, 33> kCommands = {{
      "ends the call, or the branch that the tags name; figures as `query`",
      "Lifecycle.delete_knows_calls_by_id_and_tags"},
     {"query", kActs, "`call-id`", "figures", "Lifecycle.figures_are_a_tree"},
-    {"list", kRefused, "", kFigures},
-    {"statistics", kRefused, "", kFigures},
+    {"list", kActs, "–", "`calls`: call-ids of the calls that are up",
+     "NodeStatistics.calls_are_listed"},
+    {"statistics", kActs, "–", "figures of the node: [above](#figures-of-the-node)",
+     "NodeStatistics.are_a_tree"},
     {"block media", kRefused, "", kNoSwitch},
     {"unblock media", kRefused, "", kNoSwitch},
     {"silence media", kRefused, "", kMedia},
@@ -156,7 +157,7 @@ std::string text_of(const Value* value) {
 std::string find_defect(Command command, const call::CallRequest& request) {
   const bool is_offer = command == Command::kOffer;
   const bool is_answer = command == Command::kAnswer;
-  if (request.call_id.empty()) return "No call-id in message";
+  if (request.call_id.empty() && command != Command::kList) return "No call-id in message";
   if ((is_offer || is_answer) && request.sdp.empty()) return "No SDP body in message";
   if ((is_offer || is_answer) && request.from_tag.empty()) return "No from-tag in message";
   if (is_answer && request.to_tag.empty()) return "No to-tag in message";

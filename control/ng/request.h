@@ -31,6 +31,8 @@ enum class Command : std::uint8_t {
   kAnswer,
   kDelete,
   kQuery,
+  kList,
+  kStatistics,
   kUnsupported,   ///< a command of the protocol that is not done here
   kUnrecognized,  ///< no command at all, or none of the protocol
   kCount

@@ -1,5 +1,6 @@
 // What each key and flag does to a CallRequest. A rule that finds its value of no use says so, and
 // the message goes on without it.
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdint>
@@ -172,6 +173,13 @@ bool apply_delete_delay(Mapping& mapping, std::string_view, const Value& value) 
   return true;
 }
 
+bool apply_limit(Mapping& mapping, std::string_view, const Value& value) {
+  const auto limit = integer_of(value);
+  if (!limit || *limit < 1) return false;
+  mapping.request.limit = static_cast<std::uint32_t>(std::min<std::int64_t>(*limit, UINT32_MAX));
+  return true;
+}
+
 bool apply_supports(Mapping& mapping, std::string_view, const Value& value) {
   for (const std::string& text : texts_of(value)) {
     if (normalised(text) == "load-limit") mapping.request.supports_load_limit = true;
@@ -261,7 +269,7 @@ struct KeyRule {
 constexpr auto kActs = Standing::kActs;
 constexpr auto kAccepted = Standing::kAccepted;
 
-constexpr std::array<KeyRule, 24> kKeyRules = {{
+constexpr std::array<KeyRule, 25> kKeyRules = {{
     {"command",
      accept,
      {"command", kActs, "string", "what is asked for", "PlainCall.offer_and_answer_byte_for_byte"}},
@@ -342,6 +350,10 @@ constexpr std::array<KeyRule, 24> kKeyRules = {{
      apply_delete_delay,
      {"delete-delay", kActs, "0-3600 seconds", "how long a deleted call lives on",
       "Lifecycle.delete_delay_by_request_and_by_configuration"}},
+    {"limit",
+     apply_limit,
+     {"limit", kActs, "a number above 0; 32", "how many calls `list` gives at most",
+      "NodeStatistics.calls_are_listed"}},
     {"supports",
      apply_supports,
      {"supports", kActs, "list", "`load limit`: the peer understands that result",

@@ -35,6 +35,11 @@ class EchoCalls final : public call::CallService {
   void query(const call::CallRequest& request, call::ReplyFunction reply) override {
     remove(request, std::move(reply));
   }
+  void list(const call::CallRequest& request, call::ReplyFunction reply) override {
+    require(request.limit > 0);
+    reply({{"result", "ok"}});
+  }
+  Value::Dict node_statistics() const override { return {}; }
   void on_event(const Event&) override {}
   void on_tick() override {}
   void set_draining(bool) override {}

@@ -92,6 +92,7 @@ def one_call_through_every_door(scratch):
         a = Side(OUTSIDE, 30000 + 2 * i, ("AES_CM_128_HMAC_SHA1_80",))
         calls.append(Call(ng, a, Side(INSIDE, 20000 + 2 * i)).set_up())
     expect(doors.daemon.sessions() == 3, f"{doors.daemon.sessions()} sessions")
+    _the_node_is_described(doors, [call.call_id for call in calls])
     # Each is ended through another door than it was made through.
     for call, carry in zip(calls, (doors.tcp, doors.http, doors.over_websocket)):
         call.ng = _JsonNg(carry)
@@ -103,6 +104,21 @@ def one_call_through_every_door(scratch):
     expect(code == 0 and replies == [f'{i} {{"result":"pong"}}' for i in range(50)], replies)
     log = doors.daemon.log_text()
     expect(TOKEN not in log and "inline:" not in log, "the log holds a secret")
+
+
+def _the_node_is_described(doors, call_ids):
+    """`list` and `statistics`, in both encodings."""
+    json_ng, bencode_ng = _JsonNg(doors.http), doors.daemon.ng
+    for ng in (json_ng, bencode_ng):
+        expect(sorted(ng.request("list")["calls"]) == sorted(call_ids), "all calls are listed")
+        expect(len(ng.request("list", limit=1)["calls"]) == 1, "no more than asked for")
+    seen = json_ng.request("statistics")["statistics"]
+    expect(seen["currentstatistics"]["sessionstotal"] == 3, seen["currentstatistics"])
+    used = {one["address"]: one["ports"]["used"] for one in seen["interfaces"]}
+    expect(used[OUTSIDE.host()] == 6 and used[INSIDE.host()] == 6, used)
+    control = bencode_ng.request("statistics")["statistics"]["controlstatistics"]
+    expect(control["totaloffercount"] == 3 and control["totalanswercount"] == 3, control)
+    expect(control["proxies"][0]["statscount"] == 2, control)
 
 
 @case

@@ -38,6 +38,7 @@ class FakeRelay final : public Relay {
   bool other_ports = false;  // there are some of a second address family
   DtlsIdentity identity = identity_of(1);
   int opened_ever = 0;
+  ShardCounters counters;  ///< of each shard
 
   /// A certificate whose fingerprint begins with this number.
   static DtlsIdentity identity_of(std::uint8_t id) {
@@ -136,7 +137,7 @@ class FakeRelay final : public Relay {
     return usage;
   }
   std::size_t shard_count() const override { return 2; }
-  const ShardCounters& shard_counters(std::size_t) const override { return counters_; }
+  const ShardCounters& shard_counters(std::size_t) const override { return counters; }
   const AdoptionReport& adoption() const override { return adoption_; }
   std::vector<Opened> adopted_sessions() const override { return sessions_found; }
   bool store_record(std::uint64_t key, const std::string& bytes) override {
@@ -180,7 +181,6 @@ class FakeRelay final : public Relay {
   std::vector<Interface> interfaces_;
   std::vector<Event> events_;
   std::uint32_t next_ = 0;
-  ShardCounters counters_;
   AdoptionReport adoption_;
 };
 

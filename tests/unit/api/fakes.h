@@ -47,6 +47,8 @@ class FakeCalls final : public call::CallService {
   void answer(const call::CallRequest&, call::ReplyFunction) override {}
   void remove(const call::CallRequest&, call::ReplyFunction) override {}
   void query(const call::CallRequest&, call::ReplyFunction) override {}
+  void list(const call::CallRequest&, call::ReplyFunction) override {}
+  ng::Value::Dict node_statistics() const override { return {}; }
   void on_event(const Event&) override {}
   void on_tick() override {}
   void set_draining(bool) override {}

@@ -50,6 +50,10 @@ class RecordingCalls final : public call::CallService {
   void query(const call::CallRequest& request, call::ReplyFunction reply) override {
     record("query", request, std::move(reply));
   }
+  void list(const call::CallRequest& request, call::ReplyFunction reply) override {
+    record("list", request, std::move(reply));
+  }
+  Value::Dict node_statistics() const override { return {{"currentstatistics", Value::Dict{}}}; }
   void on_event(const Event&) override {}
   void on_tick() override {}
   void set_draining(bool) override {}
