@@ -1,6 +1,6 @@
 // Commands of control that did not fit into a shard's mailbox, in order. Bounded: a leg's newer
 // configuration takes the place of the one that still waits, so besides what full() refuses there
-// are at most two updates of each leg, one close of each session and one set of limits. Keys are
+// are at most three updates of each leg, one close of each session and one set of limits. Keys are
 // wiped when they go.
 #pragma once
 
@@ -69,11 +69,13 @@ class PendingCommands {
 
  private:
   static bool is_update(const Command& command) {
-    return command.kind == CommandKind::kUpdateLeg || command.kind == CommandKind::kUpdateTransport;
+    return command.kind == CommandKind::kUpdateLeg ||
+           command.kind == CommandKind::kUpdateTransport ||
+           command.kind == CommandKind::kSwitchMedia;
   }
   static std::uint64_t key_of(const Command& command) {
-    const std::uint64_t kind = command.kind == CommandKind::kUpdateTransport ? 1 : 0;
-    return std::uint64_t{command.id.slot} * 4 + index_of(command.id.side) * 2 + kind;
+    const std::uint64_t leg = std::uint64_t{command.id.slot} * 2 + index_of(command.id.side);
+    return leg << 8 | static_cast<std::uint8_t>(command.kind);
   }
 
   std::deque<Command> waiting_;

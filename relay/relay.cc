@@ -318,6 +318,15 @@ void RelayImpl::update_transport(SessionId id, Side side, const TransportConfig&
   secure_wipe(&command.transport.ice, sizeof command.transport.ice);
 }
 
+void RelayImpl::switch_media(SessionId id, Side side, const MediaSwitches& switches) {
+  if (find(id) == nullptr) return;
+  Command command;
+  command.kind = CommandKind::kSwitchMedia;
+  command.id = {id.slot, id.generation, side, Component::kRtp};
+  command.switches = switches;
+  send(id.shard, command);
+}
+
 void RelayImpl::close_session(SessionId id, std::uint64_t token) {
   SessionSlot* slot = find(id);
   if (slot == nullptr) return;

@@ -75,6 +75,7 @@ class RelayImpl final : public Relay, private Flows {
   Result<Opened> open_session(const SessionSpec& spec, OpenFailure& failure) override;
   void update_leg(SessionId id, Side side, const LegConfig& config) override;
   void update_transport(SessionId id, Side side, const TransportConfig& config) override;
+  void switch_media(SessionId id, Side side, const MediaSwitches& switches) override;
   DtlsIdentity dtls_identity() const override { return handshakes_->identity(); }
   const HandshakeCounters* handshake_counters() const override { return &handshakes_->counters(); }
   Result<FlowNumber> add_flow(const FlowKeys& keys) override;

@@ -133,6 +133,9 @@ void Shard::apply(const Command& command, Instant now) {
     case CommandKind::kUpdateTransport:
       transport_.update(command.id, command.transport, now);
       break;
+    case CommandKind::kSwitchMedia:
+      engine_.switch_media(command.id, command.id.side, command.switches);
+      break;
     case CommandKind::kQuery:
       event_ = Event{};
       event_.kind = EventKind::kSessionStats;

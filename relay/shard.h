@@ -30,6 +30,7 @@ enum class CommandKind : std::uint8_t {
   kAdopt,
   kUpdateLeg,
   kUpdateTransport,
+  kSwitchMedia,
   kQuery,
   kClose,
   kSetFlow,
@@ -53,6 +54,7 @@ struct Command {
   SessionSockets sockets;                                     ///< kOpen, kAdopt
   LegConfig leg;                                              ///< kUpdateLeg
   TransportConfig transport;                                  ///< kUpdateTransport
+  MediaSwitches switches;                                     ///< kSwitchMedia
   CoreFlow flow;                                              ///< kSetFlow, with sockets.fd[0][0]
   media::EngineLimits limits;                                 ///< kSetLimits
 };

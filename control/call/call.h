@@ -160,6 +160,8 @@ struct Offer {
 
 struct CallSide {
   std::string tag;
+  std::string label;                    ///< that the SIP server gave it; empty: none
+  MediaSwitches switches;               ///< of what it sends
   std::vector<std::string> other_tags;  ///< forks that answered before the present one
   Instant since{};
   std::uint16_t interface_index = 0;
@@ -194,7 +196,8 @@ struct Call {
   Instant last_signal{};  ///< last offer or answer that was taken
   std::int64_t last_signal_unix_us = 0;
   bool answered = false;
-  Instant delete_at{};  ///< Instant{} = not to be deleted
+  Instant delete_at{};     ///< Instant{} = not to be deleted
+  MediaSwitches switches;  ///< of all that is sent, besides those of each side
   std::array<CallSide, 2> sides;
   std::vector<CallMedia> media;
   /// What m-lines were that ended while others still share their transport.

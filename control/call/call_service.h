@@ -38,6 +38,9 @@ enum class IceLiteWish : std::uint8_t { kUnsaid, kOff, kForward, kBackward, kBot
 /// to us, whether given with its offer or with the answer to it.
 enum class DtlsWish : std::uint8_t { kDefault, kOff, kActive, kPassive };
 
+/// NG `block media` and so on.
+enum class MediaCommand : std::uint8_t { kBlock, kUnblock, kSilence, kUnsilence };
+
 enum class RtcpMuxFlag : std::uint8_t { kOffer, kRequire, kDemux, kAccept, kReject };
 
 /// One NG request about a call, decoded. Empty or unset = the key was not sent.
@@ -67,6 +70,12 @@ struct CallRequest {
   int tos = -1;                      ///< whole TOS byte for both legs; -1 = by media kind
   std::optional<Seconds> delete_delay;
   std::uint32_t limit = 32;  ///< of what `list` gives
+  // Who is meant, in an offer or answer who speaks:
+  std::string label;
+  std::string to_label;      ///< of a MediaCommand: to whom the media goes
+  IpAddress address;         ///< of its media, as its SDP says
+  bool directional = false;  ///< only what comes from `from_tag`
+  bool all = false;          ///< also what was asked for single participants
 };
 
 /// Called once, perhaps later, with the reply dictionary (without cookie).
@@ -183,6 +192,8 @@ class CallService {
   virtual void answer(const CallRequest& request, ReplyFunction reply) = 0;
   virtual void remove(const CallRequest& request, ReplyFunction reply) = 0;  ///< NG "delete"
   virtual void query(const CallRequest& request, ReplyFunction reply) = 0;
+  /// NG "block media" and so on: of a whole call, or of what one participant sends.
+  virtual void switch_media(MediaCommand what, const CallRequest& request, ReplyFunction reply) = 0;
   /// NG "list": call-ids, at most CallRequest::limit and 48 KiB of them.
   virtual void list(const CallRequest& request, ReplyFunction reply) = 0;
   /// Of the whole node: NG "statistics", but for what concerns NG itself.

@@ -102,6 +102,22 @@ void update_legs(Relay& relay, const LegRules& rules, const Call& call, Which wh
   }
 }
 
+MediaSwitches switches_of(const Call& call, const CallMedia& media, Side side) {
+  const MediaSwitches& own = call.side(side).switches;
+  const bool silenced = call.switches.silenced || own.silenced;
+  return {call.switches.blocked || own.blocked, silenced && media.kind == "audio"};
+}
+
+void update_switches(Relay& relay, const Call& call, bool all) {
+  for (const CallMedia& media : call.media) {
+    if (!media.has_session()) continue;
+    for (const Side side : {Side::kA, Side::kB}) {
+      const MediaSwitches switches = switches_of(call, media, side);
+      if (all || switches.any()) relay.switch_media(media.session, side, switches);
+    }
+  }
+}
+
 void update_transports(Relay& relay, const Call& call) {
   for (const auto* sessions : {&call.media, &call.carriers}) {
     for (const CallMedia& media : *sessions) {

@@ -28,6 +28,11 @@ struct LegRules {
 /// Tells the relay both legs of every m-line that has a session.
 void update_legs(Relay& relay, const LegRules& rules, const Call& call, Which which);
 
+/// What becomes of the media that `side` sends in this m-line. Only audio is made silent.
+MediaSwitches switches_of(const Call& call, const CallMedia& media, Side side);
+/// Tells the relay those of every m-line; with `all` also where none is set.
+void update_switches(Relay& relay, const Call& call, bool all);
+
 /// Only ICE and DTLS, which a relay that went on with the sessions of another does not know.
 void update_transports(Relay& relay, const Call& call);
 

@@ -204,9 +204,16 @@ void visit(V& v, T& x) {
   v.field(x.rules);
   v.field(x.media);
 }
+template <typename V, Is<MediaSwitches> T>
+void visit(V& v, T& x) {
+  v.field(x.blocked);
+  v.field(x.silenced);
+}
 template <typename V, Is<CallSide> T>
 void visit(V& v, T& x) {
   v.field(x.tag);
+  v.field(x.label);
+  v.field(x.switches);
   v.field(x.other_tags);
   v.field(x.since);
   v.field(x.interface);
@@ -231,6 +238,7 @@ void visit(V& v, T& x) {
   v.field(x.last_signal_unix_us);
   v.field(x.answered);
   v.field(x.delete_at);
+  v.field(x.switches);
   v.field(x.sides);
   v.field(x.media);
   v.field(x.carriers);

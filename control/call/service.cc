@@ -186,6 +186,7 @@ void Service::refuse_for_load(const CallRequest& request, const char* message,
 
 void Service::tell_legs(const Call& call, Which which) {
   update_legs(relay_, {config_, environment_.flow_to}, call, which);
+  update_switches(relay_, call, false);
 }
 
 void Service::on_flows_changed(const std::string& peer) {
@@ -211,6 +212,8 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
   Call next = is_new ? new_call(request) : known->second;
   const auto from = offerer_of(next, request);
   if (!from) return reply(error_reply("from-tag belongs to no side of this call"));
+
+  if (!request.label.empty()) next.side(*from).label = request.label;
 
   SessionChanges changes(relay_);
   Negotiation negotiation(config_, environment_, relay_.dtls_identity(), changes, next, request);
@@ -254,7 +257,9 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
   if (answerer.tag != request.to_tag) {
     take_tag(answerer, request.to_tag);
     answerer.since = environment_.clock();
+    answerer.label.clear();
   }
+  if (!request.label.empty()) answerer.label = request.label;
   SessionChanges changes(relay_);
   Negotiation negotiation(config_, environment_, relay_.dtls_identity(), changes, next, request);
   const auto done = negotiation.answer(offerer, description.value);

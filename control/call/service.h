@@ -26,6 +26,7 @@ class Service final : public CallService {
   void answer(const CallRequest& request, ReplyFunction reply) override;
   void remove(const CallRequest& request, ReplyFunction reply) override;
   void query(const CallRequest& request, ReplyFunction reply) override;
+  void switch_media(MediaCommand what, const CallRequest& request, ReplyFunction reply) override;
   void list(const CallRequest& request, ReplyFunction reply) override;
   ng::Value::Dict node_statistics() const override;
   void on_event(const Event& event) override;

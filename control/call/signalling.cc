@@ -2,6 +2,7 @@
 #include "control/call/signalling.h"
 
 #include "control/call/bundle.h"
+#include "control/call/legs.h"
 
 namespace turnpike::call {
 namespace {
@@ -41,6 +42,9 @@ diagnosis::Signalling signalling_of(const Call& call, const CallMedia& media) {
     leg.ice = carrier.ice.in_use;
     leg.carried = !transport.ports.local[index_of(side)][index_of(Component::kRtp)].is_set();
     leg.rides = rides(media, side);
+    const MediaSwitches switches = switches_of(call, media, side);
+    leg.blocked = switches.blocked;
+    leg.silenced = switches.silenced;
     leg.sends = sdp::sends(remote.direction) && !remote.held;
     leg.receives = sdp::receives(remote.direction) && !remote.held;
     leg.direction = remote.held ? "held" : sdp::name_of(remote.direction);

@@ -133,6 +133,7 @@ Value::Dict tag_of(const Call& call, Side which, const StatsBySession& stats, co
   const CallSide& side = call.side(which);
   Value::Dict dict;
   put_text(dict, "tag", side.tag);
+  if (!side.label.empty()) put_text(dict, "label", side.label);
   put_number(dict, "created", unix_seconds(side.since, now));
   if (!call.side(other(which)).tag.empty()) {
     put_text(dict, "in dialogue with", call.side(other(which)).tag);

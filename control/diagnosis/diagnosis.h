@@ -31,9 +31,11 @@ struct LegSignalling {
   SourcePolicy policy = SourcePolicy::kStrict;
   Protection protection = Protection::kPlain;
   bool ice = false;
-  bool carried = false;  ///< over the other node of a traversal pair
-  bool rides = false;    ///< on the transport of another m-line, which has refused packets
-  bool sends = true;     ///< by its direction, and it does not hold by a null address
+  bool carried = false;   ///< over the other node of a traversal pair
+  bool rides = false;     ///< on the transport of another m-line, which has refused packets
+  bool blocked = false;   ///< control lets nothing of what it sends go on
+  bool silenced = false;  ///< control makes silence of what it sends
+  bool sends = true;      ///< by its direction, and it does not hold by a null address
   bool receives = true;
   std::string_view direction = "sendrecv";  ///< as in SDP; "held" with a null address
   /// Payload types that it takes: bit n % 64 of the words; all 0: not known.

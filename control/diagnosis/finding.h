@@ -26,6 +26,10 @@ enum class Weight : std::uint8_t {
     "If it should have been accepted, look why the answerer refused it.")                          \
   X(kMuted, "muted_by_sdp", kExplained, "SDP says that nothing is sent in this direction",         \
     "Resume the call at the end that holds it; if none does, look who wrote that into the SDP.")   \
+  X(kBlocked, "blocked_by_command", kExplained, "what the other leg sends is blocked by NG",       \
+    "If it should pass: unblock media, for the participant or with the flag all.")                 \
+  X(kSilenced, "silenced_by_command", kExplained, "silence is sent instead of what was said",      \
+    "If it should be heard: unsilence media, for the participant or with the flag all.")           \
   X(kNothingToSend, "nothing_to_send", kExplained, "the other leg gives nothing to pass on",       \
     "Look at what is received on the other leg.")                                                  \
   X(kNeverReceived, "never_received", kFault, "nothing has ever arrived from there",               \

@@ -281,7 +281,10 @@ Verdict judge_received(const View& view) {
   const LegStats& stats = view.stats;
   if (view.within_pause(stats.last_rtp)) {
     if (Found flaw = flaw_of_flowing(view)) return *flaw;
-    return {Finding::kHealthy, packets(stats.packets_received) + noise_of(view)};
+    const char* fate = view.leg.blocked    ? "; go no further: block media"
+                       : view.leg.silenced ? "; silence media"
+                                           : "";
+    return {Finding::kHealthy, packets(stats.packets_received) + noise_of(view) + fate};
   }
   if (Found why = not_agreed(view, view.leg.sends, view.opposite.receives, "its end",
                              "the other end", view.leg, view.opposite)) {
@@ -310,6 +313,18 @@ Found kernel_refuses(const View& view) {
   return Verdict{Finding::kSendFailed, drops_text(view.opposite_stats, reason)};
 }
 
+Found switched_off(const View& view) {
+  const LegStats& source = view.opposite_stats;
+  if (!view.within_pause(source.last_rtp)) return std::nullopt;
+  if (view.opposite.blocked) {
+    return Verdict{Finding::kBlocked, drops_text(source, DropReason::kBlocked)};
+  }
+  if (!view.opposite.silenced) return std::nullopt;
+  const std::uint64_t lost = drops_of(source, DropReason::kSilenced);
+  return Verdict{Finding::kSilenced, packets(view.stats.packets_sent) + " sent; dropped: " +
+                                         std::to_string(lost) + " of other payload types"};
+}
+
 Verdict judge_sent(const View& view, const Verdict& received, const Verdict& opposite_received) {
   const LegStats& stats = view.stats;
   const LegStats& source = view.opposite_stats;
@@ -324,6 +339,7 @@ Verdict judge_sent(const View& view, const Verdict& received, const Verdict& opp
   if (!flows || !view.within_pause(stats.last_packet)) {
     if (Found why = transport_trouble(view)) return *why;
   }
+  if (Found why = switched_off(view)) return *why;
   const LegEvidence& evidence = stats.evidence;
   if (flows && received.finding == Finding::kOneWayNat) return received;
   if (view.within_pause(evidence.send_error_last)) {

@@ -12,11 +12,17 @@ struct Named {
   Command command;
   const char* name;  ///< as clients know it
 };
-constexpr std::array kNamed = {
-    Named{Command::kPing, "ping"},       Named{Command::kOffer, "offer"},
-    Named{Command::kAnswer, "answer"},   Named{Command::kDelete, "delete"},
-    Named{Command::kQuery, "query"},     Named{Command::kList, "list"},
-    Named{Command::kStatistics, "stats"}};
+constexpr std::array kNamed = {Named{Command::kPing, "ping"},
+                               Named{Command::kOffer, "offer"},
+                               Named{Command::kAnswer, "answer"},
+                               Named{Command::kDelete, "delete"},
+                               Named{Command::kQuery, "query"},
+                               Named{Command::kList, "list"},
+                               Named{Command::kStatistics, "stats"},
+                               Named{Command::kBlockMedia, "blkmedia"},
+                               Named{Command::kUnblockMedia, "unblkmedia"},
+                               Named{Command::kSilenceMedia, "slnmedia"},
+                               Named{Command::kUnsilenceMedia, "unslnmedia"}};
 
 std::string seconds_text(Nanoseconds duration) {
   std::array<char, 32> text{};

@@ -2,6 +2,7 @@
 #include "control/ng/dispatcher.h"
 
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "control/ng/control_statistics.h"
@@ -21,6 +22,21 @@ std::string describe(const IgnoredNames::Entry& entry) {
   const std::string name = "NG " + std::string(to_string(entry.kind)) + " '" + entry.name + "'";
   if (entry.kind == IgnoredKind::kValue) return name + " has a value of no use and is ignored";
   return name + " has no effect and is ignored";
+}
+
+std::optional<call::MediaCommand> media_command_of(Command command) {
+  switch (command) {
+    case Command::kBlockMedia:
+      return call::MediaCommand::kBlock;
+    case Command::kUnblockMedia:
+      return call::MediaCommand::kUnblock;
+    case Command::kSilenceMedia:
+      return call::MediaCommand::kSilence;
+    case Command::kUnsilenceMedia:
+      return call::MediaCommand::kUnsilence;
+    default:
+      return std::nullopt;
+  }
 }
 
 /// Wipes its description, which may carry SRTP keys, when it goes away.
@@ -80,6 +96,9 @@ void Dispatcher::handle(const Value::Dict& message, ReplyFunction reply) {
   if (command == Command::kOffer) return calls_.offer(request, std::move(finish));
   if (command == Command::kAnswer) return calls_.answer(request, std::move(finish));
   if (command == Command::kDelete) return calls_.remove(request, std::move(finish));
+  if (const auto media = media_command_of(command)) {
+    return calls_.switch_media(*media, request, std::move(finish));
+  }
   if (command == Command::kList) return calls_.list(request, std::move(finish));
   calls_.query(request, std::move(finish));
 }

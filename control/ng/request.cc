@@ -14,13 +14,14 @@ namespace {
 constexpr std::size_t kIdBytesMax = 1024;
 
 constexpr std::array<std::string_view, kCommandCount> kCommandNames = {
-    "ping", "offer",      "answer",      "delete",      "query",
-    "list", "statistics", "unsupported", "unrecognized"};
+    "ping",          "offer",         "answer",          "delete",
+    "query",         "list",          "statistics",      "block media",
+    "unblock media", "silence media", "unsilence media", "unsupported",
+    "unrecognized"};
 
 constexpr auto kActs = Standing::kActs;
 constexpr auto kRefused = Standing::kRefused;
-constexpr std::string_view kNoSwitch = "a stream is held by its description only, here";
-constexpr std::string_view kMedia = "media is not made or changed here: streams pass as they are";
+constexpr std::string_view kMedia = "media is not made here: streams pass as they are";
 constexpr std::string_view kDigits =
     "media processing: digits lie in the payload, which is not looked at here";
 constexpr std::string_view kRecording = "recording is not done here";
@@ -41,10 +42,15 @@ constexpr std::array<NameInfo, 33> kCommands = {{
      "NodeStatistics.calls_are_listed"},
     {"statistics", kActs, "–", "figures of the node: [above](#figures-of-the-node)",
      "NodeStatistics.are_a_tree"},
-    {"block media", kRefused, "", kNoSwitch},
-    {"unblock media", kRefused, "", kNoSwitch},
-    {"silence media", kRefused, "", kMedia},
-    {"unsilence media", kRefused, "", kMedia},
+    {"block media", kActs, "`call-id`", "RTP goes no further: [above](#blocked-and-silenced-media)",
+     "MediaSwitch.blocks_a_call_or_what_one_participant_sends"},
+    {"unblock media", kActs, "`call-id`", "takes that back",
+     "MediaSwitch.blocks_a_call_or_what_one_participant_sends"},
+    {"silence media", kActs, "`call-id`",
+     "silence instead of speech: [above](#blocked-and-silenced-media)",
+     "MediaSwitch.silence_is_made_of_g711_only"},
+    {"unsilence media", kActs, "`call-id`", "takes that back",
+     "MediaSwitch.silence_is_made_of_g711_only"},
     {"block DTMF", kRefused, "", kDigits},
     {"unblock DTMF", kRefused, "", kDigits},
     {"play DTMF", kRefused, "", kDigits},

@@ -33,6 +33,10 @@ enum class Command : std::uint8_t {
   kQuery,
   kList,
   kStatistics,
+  kBlockMedia,
+  kUnblockMedia,
+  kSilenceMedia,
+  kUnsilenceMedia,
   kUnsupported,   ///< a command of the protocol that is not done here
   kUnrecognized,  ///< no command at all, or none of the protocol
   kCount

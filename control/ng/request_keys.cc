@@ -173,6 +173,18 @@ bool apply_delete_delay(Mapping& mapping, std::string_view, const Value& value) 
   return true;
 }
 
+bool apply_address(Mapping& mapping, std::string_view, const Value& value) {
+  const auto ip = parse_ip(text_of(&value));
+  if (!ip) return false;
+  mapping.request.address = *ip;
+  return true;
+}
+
+bool apply_all(Mapping& mapping, std::string_view, const Value& value) {
+  mapping.request.all = text_of(&value) == "all";
+  return mapping.request.all;
+}
+
 bool apply_limit(Mapping& mapping, std::string_view, const Value& value) {
   const auto limit = integer_of(value);
   if (!limit || *limit < 1) return false;
@@ -269,7 +281,7 @@ struct KeyRule {
 constexpr auto kActs = Standing::kActs;
 constexpr auto kAccepted = Standing::kAccepted;
 
-constexpr std::array<KeyRule, 25> kKeyRules = {{
+constexpr std::array<KeyRule, 30> kKeyRules = {{
     {"command",
      accept,
      {"command", kActs, "string", "what is asked for", "PlainCall.offer_and_answer_byte_for_byte"}},
@@ -350,6 +362,27 @@ constexpr std::array<KeyRule, 25> kKeyRules = {{
      apply_delete_delay,
      {"delete-delay", kActs, "0-3600 seconds", "how long a deleted call lives on",
       "Lifecycle.delete_delay_by_request_and_by_configuration"}},
+    {"label",
+     apply_text<&CallRequest::label>,
+     {"label", kActs, "string",
+      "a name for who speaks, shown by `query`; in `block media` and the like: whose media",
+      "MediaSwitch.participants_are_named_by_tag_label_or_address"}},
+    {"from-label",
+     apply_text<&CallRequest::label>,
+     {"from-label", kActs, "string", "the same",
+      "MediaSwitch.participants_are_named_by_tag_label_or_address"}},
+    {"to-label",
+     apply_text<&CallRequest::to_label>,
+     {"to-label", kActs, "string", "in `block media` and the like: to whom",
+      "MediaSwitch.participants_are_named_by_tag_label_or_address"}},
+    {"address",
+     apply_address,
+     {"address", kActs, "literal IP address",
+      "in `block media` and the like: whose media, by the address in its SDP",
+      "MediaSwitch.participants_are_named_by_tag_label_or_address"}},
+    {"all",
+     apply_all,
+     {"all", kActs, "`all`", "as the flag `all`", "MediaSwitch.unblocking_all_is_for_all"}},
     {"limit",
      apply_limit,
      {"limit", kActs, "a number above 0; 32", "how many calls `list` gives at most",
@@ -394,7 +427,7 @@ struct FlagRule {
   NameInfo info;
 };
 
-constexpr std::array<FlagRule, 12> kFlagRules = {{
+constexpr std::array<FlagRule, 14> kFlagRules = {{
     {"trust-address",
      [](CallRequest& request) { request.sip_source_address = false; },
      {"trust-address", kActs, "", "media goes to the addresses of the description",
@@ -426,6 +459,16 @@ constexpr std::array<FlagRule, 12> kFlagRules = {{
      [](CallRequest& request) { request.delete_delay = Seconds{0}; },
      {"fast", kActs, "", "no delete delay",
       "Lifecycle.delete_delay_by_request_and_by_configuration"}},
+    {"directional",
+     [](CallRequest& request) { request.directional = true; },
+     {"directional", kActs, "", "in `block media` and the like: only what comes from `from-tag`",
+      "MediaSwitch.participants_are_named_by_tag_label_or_address"}},
+    {"all",
+     [](CallRequest& request) { request.all = true; },
+     {"all", kActs, "",
+      "in `unblock media` and `unsilence media` of a whole call: what was said of single "
+      "participants too",
+      "MediaSwitch.unblocking_all_is_for_all"}},
     {"fatal", [](CallRequest&) {}, {"fatal", kAccepted, "", "what `delete` does anyway", ""}},
     {"to-tag", [](CallRequest&) {}, {"to-tag", kAccepted, "", "what `delete` does anyway", ""}},
     {"internal",

@@ -77,6 +77,18 @@ struct LegConfig {
   BundleConfig bundle{};
 };
 
+/// What becomes of the RTP that a leg's remote end sends, beside what signalling says. Its RTCP
+/// passes.
+struct MediaSwitches {
+  bool blocked = false;  ///< goes nowhere (DropReason::kBlocked)
+  /// G.711 is made silent, comfort noise passes, what is of another payload type goes nowhere
+  /// (DropReason::kSilenced).
+  bool silenced = false;
+
+  bool any() const { return blocked || silenced; }
+  bool operator==(const MediaSwitches&) const = default;
+};
+
 /// What a new session needs before its first packet.
 struct SessionSpec {
   std::array<std::uint16_t, 2> interface_index{};  ///< by side: position in RelayConfig::interfaces

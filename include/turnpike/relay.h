@@ -104,6 +104,10 @@ class Relay {
   /// ignored.
   virtual void update_transport(SessionId id, Side side, const TransportConfig& config) = 0;
 
+  /// What becomes of the media that `side` sends; stays until it is called again. Unknown sessions
+  /// are ignored.
+  virtual void switch_media(SessionId id, Side side, const MediaSwitches& switches) = 0;
+
   /// The flows of a traversal pair; null when this relay is no node of one.
   virtual Flows* flows() { return nullptr; }
 

@@ -16,43 +16,45 @@
 namespace turnpike {
 
 // name, metric label, meaning
-#define TURNPIKE_DROP_REASONS(X)                                                                  \
-  X(kTooShort, "too_short", "shorter than the smallest packet of its kind")                       \
-  X(kTooLong, "too_long", "longer than a slot can hold with the tag that protecting adds")        \
-  X(kUnknownProtocol, "unknown_protocol", "first byte is no RTP, RTCP, STUN or DTLS (RFC 7983)")  \
-  X(kUnexpectedStun, "unexpected_stun", "STUN on a leg without ICE")                              \
-  X(kUnexpectedDtls, "unexpected_dtls", "DTLS on a leg without DTLS")                             \
-  X(kBadStun, "bad_stun", "STUN that is malformed, or whose MESSAGE-INTEGRITY does not verify")   \
-  X(kUnknownStun, "unknown_stun", "STUN that is no ICE check, or answers no check of ours")       \
-  X(kDtlsRefused, "dtls_refused", "DTLS from a source that is not validated, or too much of it")  \
-  X(kMalformedRtp, "malformed_rtp", "RTP header does not add up (RFC 3550 section 5)")            \
-  X(kMalformedRtcp, "malformed_rtcp", "RTCP compound does not add up (RFC 3550 appendix A.2)")    \
-  X(kUnexpectedComponent, "unexpected_component", "RTP on the RTCP port or the reverse")          \
-  X(kReservedSourcePort, "reserved_source_port", "source port below 1024")                        \
-  X(kWrongSource, "wrong_source", "source is not the one that the leg's policy allows")           \
-  X(kPeerClosed, "peer_closed", "from or to a remote end that has ended its DTLS association")    \
-  X(kNotKeyed, "not_keyed", "leg must be SRTP and has no key yet")                                \
-  X(kAuthFailed, "auth_failed", "SRTP or SRTCP tag does not verify")                              \
-  X(kWrongMki, "wrong_mki", "packet names another master key")                                    \
-  X(kReplayed, "replayed", "index was received already")                                          \
-  X(kTooOld, "too_old", "index lies behind the replay window")                                    \
-  X(kSendIndexUsed, "send_index_used", "protecting would use an index twice")                     \
-  X(kKeyExhausted, "key_exhausted", "lifetime of the master key is used up")                      \
-  X(kStreamLimit, "stream_limit", "leg has its maximum of SSRCs")                                 \
-  X(kNotInBundle, "not_in_bundle", "bundled transport: packet of no m-line that it carries")      \
-  X(kSsrcInUse, "ssrc_in_use", "bundled transport: another m-line sends with this SSRC")          \
-  X(kNoDestination, "no_destination", "other leg has no address yet, or is held")                 \
-  X(kNoSession, "no_session", "port belongs to no session (any more)")                            \
-  X(kSendBlocked, "send_blocked", "socket buffer full (EAGAIN, ENOBUFS)")                         \
-  X(kSendFailed, "send_failed", "kernel refused the send (no route, permission)")                 \
-  X(kOverload, "overload", "waited behind another when the shard had fallen behind for long")     \
-  X(kQueueFull, "queue_full", "receive buffer of the port was full: a flood, or a stalled shard") \
-  X(kFlowMalformed, "flow_malformed", "on a shared port: no header of ours, or another version")  \
-  X(kFlowUnknown, "flow_unknown", "on a shared port: names a flow that there is not")             \
-  X(kFlowTag, "flow_tag", "on a shared port: tag does not verify")                                \
-  X(kFlowForeign, "flow_foreign", "session is not one of that flow or not of this shard")         \
-  X(kFlowBinding, "flow_binding", "Binding that is malformed, replayed or not authentic")         \
-  X(kFlowUnbound, "flow_unbound", "the other node of the pair has no address on this flow")       \
+#define TURNPIKE_DROP_REASONS(X)                                                                   \
+  X(kTooShort, "too_short", "shorter than the smallest packet of its kind")                        \
+  X(kTooLong, "too_long", "longer than a slot can hold with the tag that protecting adds")         \
+  X(kUnknownProtocol, "unknown_protocol", "first byte is no RTP, RTCP, STUN or DTLS (RFC 7983)")   \
+  X(kUnexpectedStun, "unexpected_stun", "STUN on a leg without ICE")                               \
+  X(kUnexpectedDtls, "unexpected_dtls", "DTLS on a leg without DTLS")                              \
+  X(kBadStun, "bad_stun", "STUN that is malformed, or whose MESSAGE-INTEGRITY does not verify")    \
+  X(kUnknownStun, "unknown_stun", "STUN that is no ICE check, or answers no check of ours")        \
+  X(kDtlsRefused, "dtls_refused", "DTLS from a source that is not validated, or too much of it")   \
+  X(kMalformedRtp, "malformed_rtp", "RTP header does not add up (RFC 3550 section 5)")             \
+  X(kMalformedRtcp, "malformed_rtcp", "RTCP compound does not add up (RFC 3550 appendix A.2)")     \
+  X(kUnexpectedComponent, "unexpected_component", "RTP on the RTCP port or the reverse")           \
+  X(kReservedSourcePort, "reserved_source_port", "source port below 1024")                         \
+  X(kWrongSource, "wrong_source", "source is not the one that the leg's policy allows")            \
+  X(kPeerClosed, "peer_closed", "from or to a remote end that has ended its DTLS association")     \
+  X(kNotKeyed, "not_keyed", "leg must be SRTP and has no key yet")                                 \
+  X(kAuthFailed, "auth_failed", "SRTP or SRTCP tag does not verify")                               \
+  X(kWrongMki, "wrong_mki", "packet names another master key")                                     \
+  X(kReplayed, "replayed", "index was received already")                                           \
+  X(kTooOld, "too_old", "index lies behind the replay window")                                     \
+  X(kSendIndexUsed, "send_index_used", "protecting would use an index twice")                      \
+  X(kKeyExhausted, "key_exhausted", "lifetime of the master key is used up")                       \
+  X(kStreamLimit, "stream_limit", "leg has its maximum of SSRCs")                                  \
+  X(kNotInBundle, "not_in_bundle", "bundled transport: packet of no m-line that it carries")       \
+  X(kSsrcInUse, "ssrc_in_use", "bundled transport: another m-line sends with this SSRC")           \
+  X(kNoDestination, "no_destination", "other leg has no address yet, or is held")                  \
+  X(kBlocked, "blocked_by_command", "control has blocked the media of this side")                  \
+  X(kSilenced, "silenced_by_command", "control has silenced this side, and not this payload type") \
+  X(kNoSession, "no_session", "port belongs to no session (any more)")                             \
+  X(kSendBlocked, "send_blocked", "socket buffer full (EAGAIN, ENOBUFS)")                          \
+  X(kSendFailed, "send_failed", "kernel refused the send (no route, permission)")                  \
+  X(kOverload, "overload", "waited behind another when the shard had fallen behind for long")      \
+  X(kQueueFull, "queue_full", "receive buffer of the port was full: a flood, or a stalled shard")  \
+  X(kFlowMalformed, "flow_malformed", "on a shared port: no header of ours, or another version")   \
+  X(kFlowUnknown, "flow_unknown", "on a shared port: names a flow that there is not")              \
+  X(kFlowTag, "flow_tag", "on a shared port: tag does not verify")                                 \
+  X(kFlowForeign, "flow_foreign", "session is not one of that flow or not of this shard")          \
+  X(kFlowBinding, "flow_binding", "Binding that is malformed, replayed or not authentic")          \
+  X(kFlowUnbound, "flow_unbound", "the other node of the pair has no address on this flow")        \
   X(kTruncated, "truncated", "datagram longer than a slot")
 
 enum class DropReason : std::uint8_t {

@@ -4,6 +4,7 @@
 #include "relay/core/check.h"
 #include "relay/media/stream_stats.h"
 #include "relay/wire/classify.h"
+#include "relay/wire/rtp_silence.h"
 
 namespace turnpike::media {
 namespace {
@@ -290,8 +291,18 @@ bool Engine::note_index(StreamState& stream, bool rtcp, std::uint64_t index) con
   return newest;
 }
 
+// What is stopped here counts as carried: its end is there and does what it should.
+bool Engine::may_pass(Work& work) {
+  if (work.from->switches.blocked) return drop(work, DropReason::kBlocked), false;
+  if (!make_silent(work.packet->data, work.packet->length, work.rtp)) {
+    return drop(work, DropReason::kSilenced), false;
+  }
+  return true;
+}
+
 bool Engine::route(Work& work) {
   LegState& to = *work.sender;
+  if (work.from->switches.any() && !work.rtcp && !may_pass(work)) return false;
   if (to.closed) return drop(work, DropReason::kPeerClosed), false;
   work.to_component = work.rtcp ? rtcp_component(to) : Component::kRtp;
   work.destination = to.component[index_of(work.to_component)].destination;

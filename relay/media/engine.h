@@ -70,6 +70,7 @@ class Engine {
             const std::array<std::array<SocketAddress, 2>, 2>& local, Instant now,
             const std::array<std::array<SocketAddress, 2>, 2>& other_local = {});
   void update_leg(const SocketTag& id, Side side, const LegConfig& config, Instant now);
+  void switch_media(const SocketTag& id, Side side, const MediaSwitches& switches);
   /// ICE has selected the pair to this address, or DTLS has proven who is there; unset: media goes
   /// nowhere any more.
   void set_destination(const SocketTag& leg, const SocketAddress& destination);
@@ -164,6 +165,7 @@ class Engine {
   bool evict_idle(LegState& leg, const SocketTag& tag, Instant now);
   bool in_batch(const StreamState& stream) const;
   bool note_index(StreamState& stream, bool rtcp, std::uint64_t index) const;
+  bool may_pass(Work& work);
   bool route(Work& work);
   void protect_all(Outbox& out);
   bool retry_restarted(Work& work, SrtpJob& job);

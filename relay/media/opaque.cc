@@ -57,6 +57,7 @@ void Engine::pass(Work& work, Instant now, Outbox& out) {
     ++work.from->packets_received;
     work.from->bytes_received += packet.length;
   }
+  if (rtp && work.from->switches.blocked) return drop(work, DropReason::kBlocked);
   emit(work, packet.length, out);
 }
 

@@ -89,6 +89,13 @@ void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config,
   set_timer(id.slot, now);
 }
 
+void Engine::switch_media(const SocketTag& id, Side side, const MediaSwitches& switches) {
+  SessionState* session = arena_.find(id.slot, id.generation);
+  if (session == nullptr) return;
+  const SessionEdit edit(*session);
+  session->legs[index_of(side)].switches = switches;
+}
+
 void Engine::close_leg(const SocketTag& leg) {
   SessionState* session = arena_.find(leg.slot, leg.generation);
   if (session == nullptr) return;

@@ -136,10 +136,11 @@ bool leg_holds_together(const LegState& leg) {
          other_holds_together(leg) && component_holds_together(leg.component[0]) &&
          component_holds_together(leg.component[1]) && is_time(leg.last_packet) &&
          is_time(leg.last_carried) && is_time(leg.last_rtp) && is_time(leg.last_rtp_carried) &&
-         is_time(leg.round_trip_at) && is_bool(leg.closed) && is_time(leg.expects_since) &&
-         is_bool(leg.timed_out) && small(leg.packets_received) && small(leg.bytes_received) &&
-         small(leg.rtcp_received) && small(leg.packets_sent) && small(leg.bytes_sent) &&
-         small(leg.rtcp_sent) && is_bool(leg.silence_told) && evidence_holds_together(leg.evidence);
+         is_time(leg.round_trip_at) && is_bool(leg.closed) && is_bool(leg.switches.blocked) &&
+         is_bool(leg.switches.silenced) && is_time(leg.expects_since) && is_bool(leg.timed_out) &&
+         small(leg.packets_received) && small(leg.bytes_received) && small(leg.rtcp_received) &&
+         small(leg.packets_sent) && small(leg.bytes_sent) && small(leg.rtcp_sent) &&
+         is_bool(leg.silence_told) && evidence_holds_together(leg.evidence);
 }
 
 }  // namespace
@@ -150,6 +151,7 @@ std::uint64_t checksum_of(const SessionState& session) {
   for (const LegState& leg : session.legs) {
     digest.add(leg.local[0]).add(leg.local[1]).add(leg.other_local[0]).add(leg.other_local[1]);
     digest.add(leg.config).add(leg.receive).add(leg.send);
+    digest.add(leg.switches.blocked).add(leg.switches.silenced);
   }
   return digest.value();
 }

@@ -15,7 +15,7 @@
 
 namespace turnpike::media {
 
-constexpr std::uint32_t kStateVersion = 15;
+constexpr std::uint32_t kStateVersion = 16;
 constexpr std::uint32_t kNoStream = 0xffffffff;
 constexpr std::uint32_t kNoLine = 0xffffffff;
 /// SSRCs of a transport that several m-lines share, however many they are.
@@ -119,6 +119,7 @@ struct UnverifiedPacket {
 
 struct LegState {
   LegConfig config;
+  MediaSwitches switches;
   bool closed = false;  ///< the remote end has said goodbye (DTLS): neither heard nor sent anything
   SrtpContext receive;  ///< suite kNone: plain, or not keyed yet
   SrtpContext send;

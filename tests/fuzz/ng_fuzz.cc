@@ -39,6 +39,10 @@ class EchoCalls final : public call::CallService {
     require(request.limit > 0);
     reply({{"result", "ok"}});
   }
+  void switch_media(call::MediaCommand, const call::CallRequest& request,
+                    call::ReplyFunction reply) override {
+    remove(request, std::move(reply));
+  }
   Value::Dict node_statistics() const override { return {}; }
   void on_event(const Event&) override {}
   void on_tick() override {}

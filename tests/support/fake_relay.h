@@ -20,6 +20,7 @@ class FakeRelay final : public Relay {
     std::array<LegConfig, 2> legs{};
     std::array<TransportConfig, 2> transports{};  ///< the last ones
     std::array<int, 2> updates{};
+    std::array<MediaSwitches, 2> switches{};
     std::array<int, 2> transport_updates{};
     SessionStats stats;
   };
@@ -107,6 +108,11 @@ class FakeRelay final : public Relay {
     if (found == sessions.end()) return;
     found->second.transports[index_of(side)] = config;
     ++found->second.transport_updates[index_of(side)];
+  }
+
+  void switch_media(SessionId id, Side side, const MediaSwitches& switches) override {
+    const auto found = sessions.find(id);
+    if (found != sessions.end()) found->second.switches[index_of(side)] = switches;
   }
 
   DtlsIdentity dtls_identity() const override { return identity; }

@@ -24,6 +24,10 @@ def sequence_of(data):
     return struct.unpack_from("!H", data, 2)[0]
 
 
+def payload_of(data):
+    return data[HEADER_BYTES:]
+
+
 def family_of(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 

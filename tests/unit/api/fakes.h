@@ -16,6 +16,7 @@ class FakeRelay final : public Relay {
   Result<Opened> open_session(const SessionSpec&, OpenFailure&) override { return Error{"none"}; }
   void update_leg(SessionId, Side, const LegConfig&) override {}
   void update_transport(SessionId, Side, const TransportConfig&) override {}
+  void switch_media(SessionId, Side, const MediaSwitches&) override {}
   DtlsIdentity dtls_identity() const override { return {}; }
   void close_session(SessionId, std::uint64_t) override {}
   bool query_session(SessionId id, std::uint64_t token) override {
@@ -48,6 +49,7 @@ class FakeCalls final : public call::CallService {
   void remove(const call::CallRequest&, call::ReplyFunction) override {}
   void query(const call::CallRequest&, call::ReplyFunction) override {}
   void list(const call::CallRequest&, call::ReplyFunction) override {}
+  void switch_media(call::MediaCommand, const call::CallRequest&, call::ReplyFunction) override {}
   ng::Value::Dict node_statistics() const override { return {}; }
   void on_event(const Event&) override {}
   void on_tick() override {}

@@ -172,8 +172,8 @@ TEST(Metrics, zones_have_states_reasons_and_certificates) {
 }
 
 TEST(Metrics, number_of_series_is_bounded) {
-  EXPECT_LT(parse(rendered(2)).values.size(), 294u);
-  EXPECT_LT(parse(rendered(64)).values.size(), 1234u);
+  EXPECT_LT(parse(rendered(2)).values.size(), 392u);
+  EXPECT_LT(parse(rendered(64)).values.size(), 1332u);
 }
 
 TEST(Metrics, process_figures_are_real) {

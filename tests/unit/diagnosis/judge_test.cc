@@ -366,6 +366,24 @@ TEST_F(Judge, what_arrives_and_cannot_go_on) {
   EXPECT_EQ(to_a(), "no_keys");
 }
 
+TEST_F(Judge, what_control_has_switched_off) {
+  signalled.legs[0].blocked = true;
+  drop_at_a(DropReason::kBlocked, 12);
+  EXPECT_EQ(from_a(), "healthy");
+  EXPECT_THAT(evidence(), HasSubstr("go no further: block media"));
+  EXPECT_EQ(to_b(), "blocked_by_command");
+  EXPECT_THAT(of(Side::kB).sent.evidence, HasSubstr("blocked_by_command 12"));
+  EXPECT_EQ(to_a(), "healthy");
+  signalled.legs[0].blocked = false;
+  EXPECT_EQ(to_b(), "healthy") << "that was before";
+  signalled.legs[0].silenced = true;
+  drop_at_a(DropReason::kSilenced, 7);
+  EXPECT_EQ(to_b(), "silenced_by_command");
+  EXPECT_THAT(of(Side::kB).sent.evidence, HasSubstr("dropped: 7 of other payload types"));
+  silence_a();
+  EXPECT_EQ(to_b(), "nothing_to_send") << "nor would there be without it";
+}
+
 TEST_F(Judge, the_kernel_refuses) {
   b.drops[static_cast<std::size_t>(DropReason::kSendFailed)] = 500;
   EXPECT_EQ(to_a(), "send_failed");

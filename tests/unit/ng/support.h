@@ -53,6 +53,10 @@ class RecordingCalls final : public call::CallService {
   void list(const call::CallRequest& request, call::ReplyFunction reply) override {
     record("list", request, std::move(reply));
   }
+  void switch_media(call::MediaCommand what, const call::CallRequest& request,
+                    call::ReplyFunction reply) override {
+    record("media " + std::to_string(static_cast<int>(what)), request, std::move(reply));
+  }
   Value::Dict node_statistics() const override { return {{"currentstatistics", Value::Dict{}}}; }
   void on_event(const Event&) override {}
   void on_tick() override {}

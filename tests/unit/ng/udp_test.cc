@@ -100,7 +100,7 @@ TEST_F(UdpTest, error_texts_are_exact) {
   EXPECT_EQ(error_for("d7:command4:pinke"), "Unrecognized command");
   EXPECT_EQ(error_for("d7:commandlee"), "Unrecognized command");
   EXPECT_EQ(error_for("d7:command10:play mediae"),
-            "Command 'play media' is not supported: media is not made or changed here: "
+            "Command 'play media' is not supported: media is not made here: "
             "streams pass as they are");
   EXPECT_EQ(error_for("d7:command5:offere"), "No call-id in message");
   EXPECT_EQ(error_for("d7:command6:deletee"), "No call-id in message");
