@@ -96,6 +96,12 @@ Result<void> RelayImpl::start_shards() {
   keep_identity();
   auto flow_fds = open_flow_ports();
   if (!flow_fds) return flow_fds.error();
+  if (!config_.turn.listeners.empty()) {
+    auto turn = TurnServers::make(config_.turn, config_.shards);
+    if (!turn) return turn.error();
+    turn_ = std::move(*turn);
+    turn_->on_wake([this](std::size_t shard) { shards_[shard]->wake(); });
+  }
   for (std::size_t i = 0; i < config_.shards; ++i) {
     auto io = make_sockets_io(config_.sessions_max, config_.connect_after);
     if (io == nullptr) return Error{std::string("cannot make an epoll set: ") + strerror(errno)};
@@ -107,6 +113,7 @@ Result<void> RelayImpl::start_shards() {
     setup.pair_role = config_.pair_role;
     setup.edge_flows = edge_flows_.get();
     setup.flow_fds = (*flow_fds)[i];
+    if (turn_ != nullptr) setup.turn = &turn_->of_shard(i);
     const int fd = event_fd_;
     shards_.push_back(std::make_unique<Shard>(setup, arenas_[i], std::move(io), *handshakes_, [fd] {
       const std::uint64_t one = 1;
@@ -396,6 +403,7 @@ void RelayImpl::poll_events(const std::function<void(const Event&)>& sink) {
     // A shard with a full event queue has left commands waiting.
     if (any) shards_[shard]->wake();
   }
+  if (turn_ != nullptr) turn_->poll();
   flush();
 }
 
@@ -406,6 +414,7 @@ void RelayImpl::on_tick() {
   pool_->stock_up(now);
   keep_identity();
   mind_holder(now);
+  if (turn_ != nullptr) turn_->on_tick(now);
   flush();
 }
 

@@ -16,6 +16,7 @@
 #include "relay/mux/edge_flows.h"
 #include "relay/pending_commands.h"
 #include "relay/shard.h"
+#include "relay/turn_server.h"
 #include "turnpike/relay.h"
 
 namespace turnpike {
@@ -84,6 +85,7 @@ class RelayImpl final : public Relay, private Flows {
   Result<void> set_flow(const CoreFlow& flow) override;
   FlowReport core_report(std::uint16_t edge, std::uint16_t shard) const override;
   Flows* flows() override { return config_.pair_role == PairRole::kNone ? nullptr : this; }
+  TurnServer* turn() override { return turn_.get(); }
   void close_session(SessionId id, std::uint64_t token) override;
   bool query_session(SessionId id, std::uint64_t token) override;
   void retune(const RelayTuning& tuning) override;
@@ -151,6 +153,7 @@ class RelayImpl final : public Relay, private Flows {
   std::vector<SharedMemory> memory_;  // by shard; outlives arenas_
   std::vector<media::Arena> arenas_;
   std::unique_ptr<mux::EdgeFlows> edge_flows_;  // outlives shards_
+  std::unique_ptr<TurnServers> turn_;           // outlives shards_
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<HandshakeThread> handshakes_;
   std::vector<ShardSlots> slots_;

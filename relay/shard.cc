@@ -15,6 +15,11 @@ constexpr int kRoundsPerTurn = 4;
 // remote end must not push that end's packets out of the buffer while there is time to read them.
 constexpr int kRoundsInBacklog = 64;
 
+// Of TURN, in one turn: a batch of it takes as long as one of media. Less while media waits, so
+// that no flood of requests makes calls late.
+constexpr int kTurnBatches = 8;
+constexpr int kTurnBatchesBesideMedia = 2;
+
 // Before the shard ends; under load there is always something left.
 constexpr int kLastTurnsMax = 20;
 
@@ -55,7 +60,7 @@ Shard::Shard(const ShardSetup& setup, media::Arena& arena, std::unique_ptr<UdpIo
                  }),
       on_event_(std::move(on_event)),
       sockets_(arena.session_capacity()),
-      loop_(io_->poll_fd(),
+      loop_(io_->poll_fd(), setup.turn != nullptr ? setup.turn->poll_fd() : -1,
             {[this] { on_wake(); }, [this] { on_readable(); }, [this] { on_timer(); }}),
       thread_([this] { run(); }) {}
 
@@ -103,6 +108,7 @@ void Shard::on_wake() {
     apply(*command, now);
     commands_.pop();
   }
+  if (setup_.turn != nullptr && setup_.turn->take_requests(now)) on_event_();
   note_lateness(now, timer_due_);
   if (room_wanted_.exchange(false)) {
     on_event_();
@@ -238,15 +244,17 @@ void Shard::on_readable() {
   counters_.wakeups.add();
   const Instant begin = monotonic_now();
   note_lateness(begin, timer_due_);
-  const Turn turn = drain();
+  Turn turn = drain();
+  bool served = turn.left != Waiting::kMore;
+  // Media that comes while TURN has its share was not late before that.
+  const bool rests = turn.left == Waiting::kNothing || (setup_.turn != nullptr && !io_->readable());
+  if (setup_.turn != nullptr) served = drain_turn(turn) && served;
   const Instant end = monotonic_now();
   note_lateness(end, begin);
-  const bool served = turn.left != Waiting::kMore;
   const Instant next = served ? begin + tick_.after_drain(turn.packets, end) : begin;
-  const bool at_rest = turn.left == Waiting::kNothing || next > end || !io_->readable();
-  overload_.after_turn(at_rest, turn.shed, end);
+  overload_.after_turn(rests || next > end || !io_->readable(), turn.shed, end);
   if (overload_.shedding(end)) shed_at_.store(end.time_since_epoch(), std::memory_order_relaxed);
-  if (mux_ != nullptr) schedule(end);  // a Binding may be due
+  if (mux_ != nullptr || setup_.turn != nullptr) schedule(end);  // something may be due sooner now
   // The loop finds the next packets by itself; until then timers and commands get their turn.
   if (next <= end || commands_.front() != nullptr) return;
   pause_for(next - end);
@@ -280,6 +288,13 @@ Shard::Turn Shard::drain() {
   }
   io_->end_turn();
   return turn;
+}
+
+bool Shard::drain_turn(Turn& turn) {
+  const bool media_waits = turn.left == Waiting::kMore || turn.left == Waiting::kBacklog;
+  const auto done = setup_.turn->drain(media_waits ? kTurnBatchesBesideMedia : kTurnBatches);
+  turn.packets += done.packets;
+  return !done.more;
 }
 
 void Shard::process_batch(Instant now) {
@@ -345,6 +360,7 @@ void Shard::on_timer() {
   engine_.on_deadline(now, outbox_, notices_);
   transport_.on_deadline(now);
   if (mux_ != nullptr) mux_->on_deadline(now);
+  if (setup_.turn != nullptr) setup_.turn->on_deadline(now);
   flush(now);
   io_->end_turn();
   publish_notices(now);
@@ -354,6 +370,7 @@ void Shard::on_timer() {
 void Shard::schedule(Instant now) {
   Instant due = std::min(engine_.next_deadline(), transport_.next_deadline());
   if (mux_ != nullptr) due = std::min(due, mux_->next_deadline());
+  if (setup_.turn != nullptr) due = std::min(due, setup_.turn->next_deadline());
   timer_due_ = std::max(due, now);  // what is overdue already is not late by our fault
   if (due == Instant::max()) return;
   loop_.set_timer(std::chrono::ceil<Milliseconds>(std::max(due - now, Nanoseconds{0})));

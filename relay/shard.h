@@ -19,6 +19,7 @@
 #include "relay/media/engine.h"
 #include "relay/mux_io.h"
 #include "relay/shard_transport.h"
+#include "relay/turn_shard.h"
 #include "turnpike/command.h"
 #include "turnpike/event.h"
 
@@ -67,6 +68,7 @@ struct ShardSetup {
   PairRole pair_role = PairRole::kNone;
   mux::EdgeFlows* edge_flows = nullptr;  ///< at an edge
   std::vector<int> flow_fds;             ///< at an edge: this shard's sockets at the shared ports
+  TurnShard* turn = nullptr;             ///< that this thread runs; outlives the shard
 };
 
 class Shard {
@@ -115,6 +117,8 @@ class Shard {
   };
   /// Handles what waits, as far as one turn goes.
   Turn drain();
+  /// The same for TURN: its share of a turn. Returns whether it got all that it wanted.
+  bool drain_turn(Turn& turn);
   /// `expected`: when this point should have been reached.
   void note_lateness(Instant now, Instant expected);
   void on_timer();

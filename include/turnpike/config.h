@@ -9,6 +9,7 @@
 #include "turnpike/flow.h"
 #include "turnpike/keying.h"
 #include "turnpike/time.h"
+#include "turnpike/turn.h"
 
 namespace turnpike {
 
@@ -62,6 +63,8 @@ struct RelayConfig {
   /// these local addresses and ports gets a socket of every shard.
   PairRole pair_role = PairRole::kNone;
   std::vector<SocketAddress> flow_ports;
+
+  turn::Config turn;
 
   /// Unix socket of the holder that keeps sockets and state over a restart; empty = none.
   std::string holder_socket;

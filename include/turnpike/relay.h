@@ -17,6 +17,7 @@
 #include "turnpike/result.h"
 #include "turnpike/stats.h"
 #include "turnpike/transport.h"
+#include "turnpike/turn.h"
 
 namespace turnpike {
 
@@ -80,6 +81,24 @@ class Flows {
   virtual FlowReport core_report(std::uint16_t edge, std::uint16_t shard) const = 0;
 };
 
+/// Control's part in the TURN server (turnpike/turn.h).
+class TurnServer {
+ public:
+  virtual ~TurnServer() = default;
+  /// From now on, soon. Before the first time every request is refused.
+  virtual void configure(std::shared_ptr<const turn::Settings> settings) = 0;
+  virtual std::uint32_t allocations() const = 0;
+  virtual const turn::Counters& counters(std::size_t shard) const = 0;
+  /// Allocations that are open, 2000 of each shard at most.
+  using Listed = std::function<void(const std::vector<turn::AllocationReport>&)>;
+  /// Asks every shard; `done` is called within Relay::poll_events. False: too much is asked at a
+  /// time, it will not be called.
+  virtual bool list(Listed done) = 0;
+  using Ended = std::function<void(bool found)>;
+  /// Ends an allocation; as list().
+  virtual bool end(const turn::AllocationId& id, Ended done) = 0;
+};
+
 class Relay {
  public:
   /// Starts the shard threads. With a holder configured, adopts what it keeps; with sessions in it
@@ -110,6 +129,9 @@ class Relay {
 
   /// The flows of a traversal pair; null when this relay is no node of one.
   virtual Flows* flows() { return nullptr; }
+
+  /// The TURN server; null when RelayConfig names no listener for it.
+  virtual TurnServer* turn() { return nullptr; }
 
   /// Our certificate for DTLS, whose fingerprint goes into SDP. The id is 0 when there is none.
   virtual DtlsIdentity dtls_identity() const = 0;

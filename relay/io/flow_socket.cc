@@ -58,8 +58,7 @@ bool steer_by_shard(int fd, std::size_t shard_offset) {
 
 }  // namespace
 
-Result<std::vector<int>> open_flow_port(const SocketAddress& local, std::size_t shards,
-                                        std::size_t shard_offset) {
+Result<std::vector<int>> open_shared_port(const SocketAddress& local, std::size_t shards) {
   std::vector<int> fds;
   const auto fail = [&](const char* what) {
     Error error = error_at(local, what);
@@ -78,7 +77,17 @@ Result<std::vector<int>> open_flow_port(const SocketAddress& local, std::size_t 
     if (shards > 1 && !set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return fail("cannot share");
     if (i != 0 && bind(fd, as_sockaddr(storage), size) != 0) return fail("cannot bind");
   }
-  if (shards > 1 && !steer_by_shard(fds.front(), shard_offset)) return fail("cannot steer");
+  return fds;
+}
+
+Result<std::vector<int>> open_flow_port(const SocketAddress& local, std::size_t shards,
+                                        std::size_t shard_offset) {
+  auto fds = open_shared_port(local, shards);
+  if (fds && shards > 1 && !steer_by_shard(fds->front(), shard_offset)) {
+    Error error = error_at(local, "cannot steer");
+    for (const int fd : *fds) close(fd);
+    return error;
+  }
   return fds;
 }
 

@@ -1,4 +1,5 @@
-// Sockets of the shared flows of a traversal pair.
+// Sockets that many sessions share: those of the flows of a traversal pair, and those at which the
+// clients of a TURN server ask.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +10,12 @@
 
 namespace turnpike {
 
-/// One socket for each shard at one address and port. The kernel gives a datagram with a header to
-/// the shard that the byte at `shard_offset` names, and every other one to the first shard.
+/// One socket for each shard at one address and port. The kernel gives all datagrams of one source
+/// to the same shard.
+Result<std::vector<int>> open_shared_port(const SocketAddress& local, std::size_t shards);
+
+/// As above, but it gives a datagram with a header to the shard that the byte at `shard_offset`
+/// names, and every other one to the first shard.
 Result<std::vector<int>> open_flow_port(const SocketAddress& local, std::size_t shards,
                                         std::size_t shard_offset);
 

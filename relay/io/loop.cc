@@ -1,5 +1,6 @@
 #include "relay/io/loop.h"
 
+#include <array>
 #include <atomic>
 #include <ctime>
 
@@ -20,6 +21,12 @@ Instant monotonic_now() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
   return Instant(Seconds(now.tv_sec) + Nanoseconds(now.tv_nsec));
+}
+
+Seconds wall_now() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return Seconds(now.tv_sec);
 }
 
 bool pin_to_core(int cpu) {
@@ -86,15 +93,26 @@ struct ShardLoop::State {
   int wake_fd = -1;
   uv_loop_t loop;
   uv_poll_t wake;
-  uv_poll_t poll;
+  std::array<uv_poll_t, 2> polls;
+  std::size_t poll_count = 0;
   uv_timer_t timer;
+
+  void watch(int fd) {
+    uv_poll_t& poll = polls[poll_count++];
+    poll.data = this;
+    CHECK(uv_poll_init(&loop, &poll, fd) == 0);
+    CHECK(uv_poll_start(&poll, UV_READABLE, [](uv_poll_t* handle, int, int) {
+            static_cast<State*>(handle->data)->handlers.on_readable();
+          }) == 0);
+  }
 };
 
-ShardLoop::ShardLoop(int poll_fd, Handlers handlers) : state_(std::make_unique<State>()) {
+ShardLoop::ShardLoop(int poll_fd, int second_fd, Handlers handlers)
+    : state_(std::make_unique<State>()) {
   State& state = *state_;
   state.handlers = std::move(handlers);
   CHECK(uv_loop_init(&state.loop) == 0);
-  state.wake.data = state.poll.data = state.timer.data = &state;
+  state.wake.data = state.timer.data = &state;
   // Not uv_async_t: its loop spins while who wakes it is preempted half-way through, and those
   // who wake a shard are the ones that it preempts.
   state.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -107,19 +125,19 @@ ShardLoop::ShardLoop(int poll_fd, Handlers handlers) : state_(std::make_unique<S
           self->handlers.on_wake();
           if (self->stopping.load()) uv_stop(&self->loop);
         }) == 0);
-  CHECK(uv_poll_init(&state.loop, &state.poll, poll_fd) == 0);
-  CHECK(uv_poll_start(&state.poll, UV_READABLE, [](uv_poll_t* handle, int, int) {
-          static_cast<State*>(handle->data)->handlers.on_readable();
-        }) == 0);
+  state.watch(poll_fd);
+  if (second_fd >= 0) state.watch(second_fd);
   CHECK(uv_timer_init(&state.loop, &state.timer) == 0);
 }
 
 ShardLoop::~ShardLoop() {
   State& state = *state_;
-  for (auto* handle :
-       {reinterpret_cast<uv_handle_t*>(&state.wake), reinterpret_cast<uv_handle_t*>(&state.poll),
-        reinterpret_cast<uv_handle_t*>(&state.timer)}) {
+  for (auto* handle : {reinterpret_cast<uv_handle_t*>(&state.wake),
+                       reinterpret_cast<uv_handle_t*>(&state.timer)}) {
     uv_close(handle, nullptr);
+  }
+  for (std::size_t i = 0; i < state.poll_count; ++i) {
+    uv_close(reinterpret_cast<uv_handle_t*>(&state.polls[i]), nullptr);
   }
   uv_run(&state.loop, UV_RUN_DEFAULT);
   CHECK(uv_loop_close(&state.loop) == 0);

@@ -1,5 +1,5 @@
-// The libuv loop of a shard: one readable descriptor, one timer, one wake-up from outside. The
-// clock of the shard is read here, once per turn.
+// The libuv loop of a shard: one or two readable descriptors, one timer, one wake-up from outside.
+// The clock of the shard is read here, once per turn.
 #pragma once
 
 #include <functional>
@@ -13,6 +13,8 @@ namespace turnpike {
 
 /// CLOCK_MONOTONIC now.
 Instant monotonic_now();
+/// Unix time now, for what people agree on.
+Seconds wall_now();
 
 /// Pins the calling thread to a core; false when the kernel refuses.
 bool pin_to_core(int cpu);
@@ -33,11 +35,12 @@ class ShardLoop {
  public:
   struct Handlers {
     std::function<void()> on_wake;      ///< after wake(), any number of calls as one
-    std::function<void()> on_readable;  ///< the polled descriptor is readable
+    std::function<void()> on_readable;  ///< a polled descriptor is readable
     std::function<void()> on_timer;
   };
 
-  ShardLoop(int poll_fd, Handlers handlers);
+  /// `second_fd`: polled as well; -1: none.
+  ShardLoop(int poll_fd, int second_fd, Handlers handlers);
   ~ShardLoop();
   ShardLoop(const ShardLoop&) = delete;
   ShardLoop& operator=(const ShardLoop&) = delete;

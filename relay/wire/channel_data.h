@@ -1,6 +1,9 @@
 // ChannelData messages of TURN (RFC 8656 section 12.4): four bytes in front of the data.
 //
-//  |      channel number (0x4000-0x4FFF)      |      length of data      |  data ...
+//  |      channel number (0x4000-0x7FFF)      |      length of data      |  data ...
+//
+// RFC 8656 ends the numbers at 0x4FFF, so that DTLS and RTP fit beside them. Clients of RFC 5766
+// take any up to 0x7FFF, and nothing but STUN comes to a TURN server beside ChannelData.
 #pragma once
 
 #include <cstddef>
@@ -14,11 +17,11 @@ namespace turnpike {
 
 constexpr std::size_t kChannelHeaderBytes = 4;
 constexpr std::uint16_t kChannelMin = 0x4000;
-constexpr std::uint16_t kChannelMax = 0x4FFF;
+constexpr std::uint16_t kChannelMax = 0x7FFF;
 
-/// Whether a message is ChannelData by its first byte (RFC 8656 section 12.5: 64-79).
+/// Whether a message is ChannelData by its first byte: 64-127.
 inline bool is_channel_data(std::uint8_t first) {
-  return (first & 0xf0U) == 0x40;
+  return (first & 0xc0U) == 0x40;
 }
 
 struct ChannelData {

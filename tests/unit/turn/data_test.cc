@@ -83,7 +83,7 @@ TEST_F(TurnData, channel_data_may_be_padded_and_must_not_lie) {
   EXPECT_TRUE(client.send({0x40, 1, 0, 6, 1, 2, 3, 4, 5}).empty());
   EXPECT_TRUE(client.send({0x40, 1, 0}).empty());
   EXPECT_TRUE(client.send({0x40}).empty());
-  EXPECT_TRUE(client.send({0x50, 1, 0, 0}).empty());
+  EXPECT_TRUE(client.send({0x80, 1, 0, 0}).empty());
   EXPECT_TRUE(client.send({}).empty());
   EXPECT_EQ(world.dropped(Drop::kMalformed), 5U);
   EXPECT_EQ(client.send({0x40, 1, 0, 0}).size(), 1U) << "an empty datagram is one";
@@ -138,7 +138,7 @@ TEST_F(TurnData, permissions_last_five_minutes_and_channels_ten) {
 
 TEST_F(TurnData, channel_binds_one_number_to_one_address) {
   EXPECT_EQ(client.bind(0x3fff, kPeer).code(), 400);
-  EXPECT_EQ(client.bind(0x5000, kPeer).code(), 400);
+  EXPECT_EQ(client.bind(0x8000, kPeer).code(), 400);
   EXPECT_EQ(client.bind(0x4fff, kPeer).code(), 200);
   EXPECT_EQ(client.bind(0x4ffe, kPeer).code(), 400);
   EXPECT_EQ(client.bind(0x4fff, kOtherPort).code(), 400);

@@ -88,7 +88,7 @@ TEST(ChannelData, header_is_read_within_bounds) {
   EXPECT_EQ(found->length, 2);
   EXPECT_FALSE(read_channel_data(std::span(message).first(5)));
   EXPECT_FALSE(read_channel_data(std::span(message).first(3)));
-  EXPECT_FALSE(read_channel_data(Buffer{0x50, 0, 0, 0}));
+  EXPECT_FALSE(read_channel_data(Buffer{0x80, 0, 0, 0}));
   EXPECT_FALSE(read_channel_data(Buffer{0x3f, 0, 0, 0}));
 }
 

@@ -1,0 +1,223 @@
+#include "relay/io/turn_sockets.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "relay/io/segment_runs.h"
+#include "relay/io/sockaddr.h"
+
+namespace turnpike {
+namespace {
+
+constexpr std::size_t kListenersShare = kBatchPacketsMax / 2;
+
+// epoll data: slot (32) | generation (31, low bits) | side. Listeners: kSharedSlot | index.
+std::uint64_t pack(const SocketTag& tag) {
+  return (std::uint64_t{tag.slot} << 32) | (std::uint64_t{tag.generation & 0x7fffffffU} << 1) |
+         index_of(tag.side);
+}
+
+}  // namespace
+
+std::unique_ptr<TurnSockets> TurnSockets::make(std::uint32_t slots) {
+  const int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+  if (epoll_fd < 0) return nullptr;
+  return std::unique_ptr<TurnSockets>(new TurnSockets(epoll_fd, slots));
+}
+
+TurnSockets::TurnSockets(int epoll_fd, std::uint32_t slots)
+    : epoll_fd_(epoll_fd), entries_(std::size_t{slots} * 2) {}
+
+TurnSockets::~TurnSockets() {
+  for (const Listener& listener : listeners_) close(listener.fd);
+  close(epoll_fd_);
+}
+
+bool TurnSockets::watch(int fd, std::uint64_t data) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = data;
+  return epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+bool TurnSockets::add_listener(int fd) {
+  const auto index = static_cast<std::uint32_t>(listeners_.size());
+  listeners_.push_back({fd});
+  return watch(fd, pack({kSharedSlot, 0, Side::kA, Component::kRtp}) | index);
+}
+
+TurnSockets::Entry* TurnSockets::entry(const SocketTag& tag) {
+  const std::size_t index = std::size_t{tag.slot} * 2 + index_of(tag.side);
+  return index < entries_.size() ? &entries_[index] : nullptr;
+}
+
+bool TurnSockets::add(int fd, const SocketTag& tag) {
+  Entry* const place = entry(tag);
+  if (place == nullptr || !watch(fd, pack(tag))) return false;
+  *place = {fd, tag.generation};
+  return true;
+}
+
+int TurnSockets::remove(const SocketTag& tag) {
+  Entry* const place = entry(tag);
+  if (place == nullptr || place->fd < 0 || place->generation != tag.generation) return -1;
+  const int fd = place->fd;
+  epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
+  *place = {};
+  return fd;
+}
+
+// ---- Receiving
+
+bool TurnSockets::receive(Batch& batch) {
+  bool more = false;
+  // Each its own share, so that a flood at one keeps nobody from the others.
+  const std::size_t share = kListenersShare / std::max<std::size_t>(1, listeners_.size());
+  const auto read = [&](std::uint32_t index) {
+    more |= read_listener(index, std::max<std::size_t>(1, share), batch);
+  };
+  // Before the others: where a thousand relayed sockets wait, epoll would name them too seldom.
+  for (std::uint32_t i = 0; i < listeners_.size(); ++i) {
+    if (listeners_[i].has_more) read(i);
+  }
+  std::array<epoll_event, kBatchPacketsMax> events;
+  const auto room = static_cast<int>(kBatchPacketsMax - batch.size());
+  const int ready = epoll_wait(epoll_fd_, events.data(), room, 0);
+  more |= ready == room;
+  for (int i = 0; i < ready; ++i) {
+    const std::uint64_t packed = events[static_cast<std::size_t>(i)].data.u64;
+    if (batch.full()) return true;
+    if (packed >> 32 == kSharedSlot) {
+      const auto index = static_cast<std::uint32_t>(packed);
+      if (!listeners_[index].has_more) read(index);
+    } else {
+      read_relayed(packed, batch);
+    }
+  }
+  return more;
+}
+
+// True when more may wait.
+bool TurnSockets::read_listener(std::uint32_t index, std::size_t share, Batch& batch) {
+  std::array<mmsghdr, kListenersShare> messages{};
+  std::array<iovec, kListenersShare> pieces;
+  std::array<sockaddr_storage, kListenersShare> sources;
+  const std::size_t room = std::min(share, kBatchPacketsMax - batch.size());
+  Listener& from = listeners_[index];
+  if (room == 0) return from.has_more = true;
+  for (std::size_t i = 0; i < room; ++i) {
+    pieces[i] = {batch.payload(batch.size() + i), kPayloadBytesMax};
+    messages[i].msg_hdr.msg_name = &sources[i];
+    messages[i].msg_hdr.msg_namelen = sizeof sources[i];
+    messages[i].msg_hdr.msg_iov = &pieces[i];
+    messages[i].msg_hdr.msg_iovlen = 1;
+  }
+  const int count = recvmmsg(from.fd, messages.data(), static_cast<unsigned>(room),
+                             MSG_DONTWAIT | MSG_TRUNC, nullptr);
+  for (int i = 0; i < count; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    Packet* packet = batch.next();
+    packet->length = messages[at].msg_len;
+    packet->source = from_sockaddr(sources[at]);
+    packet->tag = shared_tag(index);
+    packet->shed_behind = 0;
+    packet->overflowed = 0;
+    batch.commit();
+  }
+  return from.has_more = count == static_cast<int>(room);
+}
+
+void TurnSockets::read_relayed(std::uint64_t packed, Batch& batch) {
+  SocketTag tag;
+  tag.slot = static_cast<std::uint32_t>(packed >> 32);
+  tag.side = (packed & 1) != 0 ? Side::kB : Side::kA;
+  const Entry* const from = entry(tag);
+  if (from == nullptr || from->fd < 0) return;
+  tag.generation = from->generation;
+  Packet* packet = batch.next();
+  sockaddr_storage source;
+  socklen_t source_bytes = sizeof source;
+  const ssize_t length = recvfrom(from->fd, packet->data, kPayloadBytesMax,
+                                  MSG_DONTWAIT | MSG_TRUNC, as_sockaddr(source), &source_bytes);
+  if (length < 0) return;
+  packet->length = static_cast<std::uint32_t>(length);
+  packet->source = from_sockaddr(source);
+  packet->tag = tag;
+  packet->shed_behind = 0;
+  packet->overflowed = 0;
+  batch.commit();
+}
+
+// ---- Sending
+
+int TurnSockets::fd_of(const SocketTag& tag) {
+  if (is_shared(tag))
+    return tag.generation < listeners_.size() ? listeners_[tag.generation].fd : -1;
+  const Entry* const from = entry(tag);
+  return from != nullptr && from->generation == tag.generation ? from->fd : -1;
+}
+
+void TurnSockets::send(std::span<const Send> sends, const Fate& fate) {
+  Group to_clients;
+  Group to_peers;
+  for (const Send& send : sends) {
+    const int fd = fd_of(send.tag);
+    if (fd < 0) {
+      fate(send, SendResult::kFailed);
+      continue;
+    }
+    add_to(is_shared(send.tag) ? to_clients : to_peers, fd, send, fate);
+  }
+  send_off(to_clients, fate);
+  send_off(to_peers, fate);
+}
+
+void TurnSockets::add_to(Group& group, int fd, const Send& send, const Fate& fate) {
+  if (group.fd != fd || group.count == group.sends.size()) send_off(group, fate);
+  group.fd = fd;
+  group.sends[group.count++] = &send;
+}
+
+void TurnSockets::send_off(Group& group, const Fate& fate) {
+  const std::size_t count = std::exchange(group.count, 0);
+  if (count == 0) return;
+  if (count == 1) {
+    const Send& one = *group.sends[0];
+    const int error = transmit_datagram(group.fd, {one.data, one.length}, one.destination);
+    if (error != 0) fate(one, result_of_transmit(error));
+    return;
+  }
+  std::array<mmsghdr, kBatchPacketsMax> messages{};
+  std::array<iovec, kBatchPacketsMax> pieces;
+  std::array<sockaddr_storage, kBatchPacketsMax> targets;
+  for (std::size_t i = 0; i < count; ++i) {
+    const Send& one = *group.sends[i];
+    // An iovec knows no const; sendmmsg(2) writes nothing there.
+    std::memcpy(&pieces[i].iov_base, &one.data, sizeof one.data);
+    pieces[i].iov_len = one.length;
+    messages[i].msg_hdr.msg_namelen = to_sockaddr(one.destination, targets[i]);
+    messages[i].msg_hdr.msg_name = &targets[i];
+    messages[i].msg_hdr.msg_iov = &pieces[i];
+    messages[i].msg_hdr.msg_iovlen = 1;
+  }
+  std::size_t done = 0;
+  while (done < count) {
+    const int sent = sendmmsg(group.fd, &messages[done], static_cast<unsigned>(count - done),
+                              MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent > 0) {
+      done += static_cast<std::size_t>(sent);
+      continue;
+    }
+    // Only the first one that was left has met this error; what follows may still leave.
+    fate(*group.sends[done++], result_of_transmit(errno));
+  }
+}
+
+}  // namespace turnpike

@@ -1,0 +1,177 @@
+#include "relay/turn_server.h"
+
+#include <unistd.h>
+
+#include "relay/core/bytes.h"
+#include "relay/io/flow_socket.h"
+#include "relay/io/loop.h"
+#include "relay/io/secure_random.h"
+
+namespace turnpike {
+namespace {
+
+// Of a mailbox the rest is for settings.
+constexpr std::size_t kQuestionsMax = TurnShard::kRequestsMax / 2;
+constexpr Milliseconds kPatience{2000};
+
+void close_all(const std::vector<TurnShardSetup>& setups) {
+  for (const TurnShardSetup& setup : setups) {
+    for (const int fd : setup.listener_fds) close(fd);
+  }
+}
+
+Result<void> open_listeners(const turn::Config& config, std::vector<TurnShardSetup>& setups) {
+  for (const turn::Listener& listener : config.listeners) {
+    const auto fds = open_shared_port(listener.local, setups.size());
+    if (!fds) {
+      close_all(setups);
+      return Error{"turn: " + fds.error().message};
+    }
+    for (std::size_t i = 0; i < setups.size(); ++i) setups[i].listener_fds.push_back((*fds)[i]);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& config,
+                                                       std::size_t shards) {
+  std::vector<TurnShardSetup> setups(shards);
+  if (auto opened = open_listeners(config, setups); !opened) return opened.error();
+  std::array<std::uint8_t, 32> nonce_key{};
+  fill_random(nonce_key.data(), nonce_key.size());
+  std::unique_ptr<TurnServers> servers(new TurnServers());
+  std::vector<RelayedPortTable::Place> places;
+  for (const turn::RelayAddress& one : config.relay_addresses) {
+    places.push_back({one.local, one.advertised});
+  }
+  servers->ports_ = std::make_unique<RelayedPortTable>(std::move(places), config.port_min,
+                                                       config.port_max, config.port_quarantine);
+  const auto shared = std::make_shared<turn::Shared>();
+  bool made = true;
+  for (std::size_t i = 0; i < shards; ++i) {
+    setups[i].index = static_cast<std::uint16_t>(i);
+    setups[i].shards = shards;
+    setups[i].nonce_key = nonce_key;
+    setups[i].shared = shared;
+    setups[i].ports = servers->ports_.get();
+    servers->shards_.push_back(TurnShard::make(setups[i], config));
+    secure_wipe(setups[i].nonce_key.data(), setups[i].nonce_key.size());
+    made = made && servers->shards_.back() != nullptr;
+  }
+  secure_wipe(nonce_key.data(), nonce_key.size());
+  if (!made) return Error{"turn: no descriptors are left; raise LimitNOFILE"};
+  servers->has_settings_.resize(shards, true);
+  return servers;
+}
+
+TurnServers::~TurnServers() = default;
+
+bool TurnServers::push(std::size_t shard, const TurnRequest& request) {
+  if (!shards_[shard]->push(request)) return false;
+  wake_(shard);
+  return true;
+}
+
+void TurnServers::configure(std::shared_ptr<const turn::Settings> settings) {
+  settings_ = std::move(settings);
+  has_settings_.assign(shards_.size(), false);
+  give_settings();
+}
+
+void TurnServers::give_settings() {
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    if (has_settings_[i]) continue;
+    TurnRequest request;
+    request.kind = TurnRequestKind::kConfigure;
+    request.settings = settings_;
+    has_settings_[i] = push(i, request);
+  }
+}
+
+std::uint32_t TurnServers::allocations() const {
+  std::uint64_t open = 0;
+  for (const auto& shard : shards_) {
+    const turn::Counters& counters = shard->counters();
+    const std::uint64_t closed = counters.allocations_closed.value();
+    open += counters.allocations_opened.value() - closed;
+  }
+  return static_cast<std::uint32_t>(open);
+}
+
+bool TurnServers::list(Listed done) {
+  if (questions_.size() >= kQuestionsMax) return false;
+  Question& question = questions_[++last_token_];
+  question.listed = std::move(done);
+  question.give_up_at = monotonic_now() + kPatience;
+  TurnRequest request;
+  request.kind = TurnRequestKind::kList;
+  request.token = last_token_;
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    if (push(i, request)) ++question.shards_left;
+  }
+  if (question.shards_left == shards_.size()) return true;
+  questions_.erase(last_token_);  // what answers still is of nobody
+  return false;
+}
+
+bool TurnServers::end(const turn::AllocationId& id, Ended done) {
+  if (questions_.size() >= kQuestionsMax) return false;
+  TurnRequest request;
+  request.kind = TurnRequestKind::kEnd;
+  request.token = last_token_ + 1;
+  request.id = id;
+  if (id.shard >= shards_.size()) {
+    done(false);
+    return true;
+  }
+  if (!push(id.shard, request)) return false;
+  Question& question = questions_[++last_token_];
+  question.shards_left = 1;
+  question.ended = std::move(done);
+  question.give_up_at = monotonic_now() + kPatience;
+  return true;
+}
+
+// A shard that is stopped answers late: who has asked is told what there is.
+void TurnServers::on_tick(Instant now) {
+  while (!questions_.empty() && questions_.begin()->second.give_up_at <= now) {
+    const Question question = std::move(questions_.begin()->second);
+    questions_.erase(questions_.begin());
+    finish(question, false);
+  }
+}
+
+void TurnServers::finish(const Question& question, bool found) {
+  if (question.listed) question.listed(question.list);
+  if (question.ended) question.ended(found);
+}
+
+void TurnServers::poll() {
+  if (settings_ != nullptr) give_settings();
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    bool any = false;
+    while (const TurnAnswer* answer = shards_[i]->next_answer()) {
+      const TurnAnswer taken = *answer;
+      shards_[i]->pop_answer();
+      take(taken);
+      any = true;
+    }
+    if (any) wake_(i);  // a shard without room for answers has left requests waiting
+  }
+}
+
+void TurnServers::take(const TurnAnswer& answer) {
+  const auto found = questions_.find(answer.token);
+  if (found == questions_.end()) return;
+  Question& waiting = found->second;
+  if (answer.list != nullptr) {
+    waiting.list.insert(waiting.list.end(), answer.list->begin(), answer.list->end());
+  }
+  if (--waiting.shards_left != 0) return;
+  const Question question = std::move(waiting);
+  questions_.erase(found);
+  finish(question, answer.found);
+}
+
+}  // namespace turnpike

@@ -1,0 +1,66 @@
+// The facade's part about TURN: settings for the shards, questions to them and their answers. Of
+// the control thread. Is not: the server itself (turn_shard.h).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "relay/turn_shard.h"
+#include "turnpike/relay.h"
+#include "turnpike/result.h"
+#include "turnpike/turn.h"
+
+namespace turnpike {
+
+class TurnServers final : public TurnServer {
+ public:
+  /// Opens the listeners and makes one server for each shard; they are given to the shards.
+  static Result<std::unique_ptr<TurnServers>> make(const turn::Config& config, std::size_t shards);
+  ~TurnServers() override;
+
+  /// Of a shard, which runs it and does not outlive this.
+  TurnShard& of_shard(std::size_t shard) { return *shards_[shard]; }
+  /// `wake` makes the shard look for requests.
+  void on_wake(std::function<void(std::size_t shard)> wake) { wake_ = std::move(wake); }
+  /// Hands out answers that wait, and settings that found no room.
+  void poll();
+  /// Gives up on answers that do not come. Call about ten times a second.
+  void on_tick(Instant now);
+
+  // TurnServer
+  void configure(std::shared_ptr<const turn::Settings> settings) override;
+  std::uint32_t allocations() const override;
+  const turn::Counters& counters(std::size_t shard) const override {
+    return shards_[shard]->counters();
+  }
+  bool list(Listed done) override;
+  bool end(const turn::AllocationId& id, Ended done) override;
+
+ private:
+  struct Question {
+    std::size_t shards_left = 0;
+    std::vector<turn::AllocationReport> list;
+    Instant give_up_at{};
+    Listed listed;
+    Ended ended;
+  };
+
+  TurnServers() = default;
+  bool push(std::size_t shard, const TurnRequest& request);
+  void give_settings();
+  void take(const TurnAnswer& answer);
+  static void finish(const Question& question, bool found);
+
+  std::unique_ptr<RelayedPortTable> ports_;
+  std::vector<std::unique_ptr<TurnShard>> shards_;
+  std::function<void(std::size_t)> wake_;
+  std::shared_ptr<const turn::Settings> settings_;
+  std::vector<bool> has_settings_;  // by shard: the newest
+  std::map<std::uint64_t, Question> questions_;
+  std::uint64_t last_token_ = 0;
+};
+
+}  // namespace turnpike

@@ -1,0 +1,106 @@
+// The TURN server of one shard: the engine with its sockets and ports, on the shard's thread, and
+// what control asks of it through two mailboxes. Is not: the loop; Shard says when there is time.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "relay/core/mailbox.h"
+#include "relay/core/packet.h"
+#include "relay/io/relayed_ports.h"
+#include "relay/io/turn_sockets.h"
+#include "relay/turn/engine.h"
+#include "relay/turn/shared.h"
+#include "turnpike/turn.h"
+
+namespace turnpike {
+
+enum class TurnRequestKind : std::uint8_t { kNone, kConfigure, kList, kEnd };
+
+/// What crosses the mailbox to a shard's TURN server; of kList and kEnd one TurnAnswer comes back.
+struct TurnRequest {
+  TurnRequestKind kind = TurnRequestKind::kNone;
+  std::uint64_t token = 0;
+  std::shared_ptr<const turn::Settings> settings;  ///< kConfigure
+  turn::AllocationId id;                           ///< kEnd
+};
+
+struct TurnAnswer {
+  std::uint64_t token = 0;
+  bool found = false;                                               ///< kEnd
+  std::shared_ptr<const std::vector<turn::AllocationReport>> list;  ///< kList, not all of them
+};
+
+struct TurnShardSetup {
+  std::uint16_t index = 0;
+  std::size_t shards = 1;
+  std::array<std::uint8_t, 32> nonce_key{};  ///< of every shard alike
+  std::shared_ptr<turn::Shared> shared;      ///< of all shards
+  RelayedPortTable* ports = nullptr;         ///< of all shards; outlives them
+  std::vector<int> listener_fds;             ///< by turn::Config::listeners; owned from now on
+};
+
+class TurnShard final : private turn::RelayedPorts {
+ public:
+  static constexpr std::size_t kRequestsMax = 64;
+  /// Allocations in one answer.
+  static constexpr std::size_t kListedMax = 2000;
+
+  /// Null when the kernel has no descriptor for it.
+  static std::unique_ptr<TurnShard> make(const TurnShardSetup& setup, const turn::Config& config);
+  ~TurnShard() override;
+
+  // Of the shard's thread.
+  int poll_fd() const { return sockets_->poll_fd(); }
+  struct Turn {
+    std::size_t packets = 0;
+    bool more = false;  ///< something may wait
+  };
+  /// Handles what waits, up to so many batches.
+  Turn drain(int batches_max);
+  Instant next_deadline() const { return engine_->next_deadline(); }
+  void on_deadline(Instant now);
+  /// Does what control asked for; true when answers wait for it.
+  bool take_requests(Instant now);
+
+  // Of control.
+  bool push(const TurnRequest& request) { return requests_.push(request); }
+  const TurnAnswer* next_answer() const { return answers_.front(); }
+  void pop_answer() { answers_.pop(); }
+  const turn::Counters& counters() const { return counters_; }
+
+ private:
+  TurnShard(const TurnShardSetup& setup, const turn::Config& config,
+            std::unique_ptr<TurnSockets> sockets);
+
+  // turn::RelayedPorts
+  std::optional<Opened> open(const SocketTag& tag, AddressFamily family, Parity parity) override;
+  std::optional<Opened> take(const SocketTag& tag, std::uint32_t reservation) override;
+  void release(std::uint32_t reservation) override;
+  void close(const SocketTag& tag) override;
+
+  bool give(const SocketTag& tag, const RelayedPort& port);
+  RelayedPort& port_of(const SocketTag& tag);
+  void handle(Packet& packet);
+  void flush();
+  TurnAnswer answer(const TurnRequest& request);
+
+  turn::Config config_;
+  turn::Counters counters_;
+  std::unique_ptr<TurnSockets> sockets_;
+  RelayedPortTable& table_;
+  RelayedPortSlice slice_;
+  std::vector<RelayedPort> ports_;  // by slot and side; what is open
+  std::unique_ptr<turn::Engine> engine_;
+  Instant now_{};  // of the call to the engine that goes on
+  Seconds wall_{0};
+  Batch batch_;
+  Outbox outbox_;
+  Mailbox<TurnRequest> requests_{kRequestsMax};
+  Mailbox<TurnAnswer> answers_{kRequestsMax};
+};
+
+}  // namespace turnpike

@@ -1,0 +1,152 @@
+// The TURN server of a whole relay: its sockets on every shard, settings, questions and answers.
+#include <array>
+#include <optional>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include "tests/support/udp_peer.h"
+#include "turnpike/relay.h"
+
+namespace turnpike::test {
+namespace {
+
+const IpAddress kServer = IpAddress::v4(127, 0, 0, 4);
+constexpr std::uint16_t kPort = 23479;
+
+std::vector<std::uint8_t> request(std::uint8_t method) {
+  std::vector<std::uint8_t> bytes = {0, method, 0, 0, 0x21, 0x12, 0xa4, 0x42};
+  for (std::uint8_t i = 0; i < 12; ++i) bytes.push_back(i);
+  return bytes;
+}
+
+RelayConfig config_for_test() {
+  RelayConfig config;
+  config.interfaces = {{"outside", {{kServer, kServer}}}};
+  config.shards = 2;
+  config.pin_shards = false;
+  config.sessions_max = 10;
+  config.port_min = 40000;
+  config.port_max = 40099;
+  config.turn.listeners = {{turn::ListenerTransport::kUdp, {kServer, kPort}}};
+  config.turn.relay_addresses = {{kServer, kServer}};
+  config.turn.port_min = 41000;
+  config.turn.port_max = 41099;
+  config.turn.allocations_max = 20;
+  return config;
+}
+
+std::shared_ptr<turn::Settings> settings_for_test() {
+  auto settings = std::make_shared<turn::Settings>();
+  settings->realms.emplace_back().name = "example.org";
+  return settings;
+}
+
+class RelayTurn : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto started = Relay::start(config_for_test());
+    ASSERT_TRUE(started) << started.error().message;
+    relay = std::move(*started);
+    ASSERT_NE(relay->turn(), nullptr);
+    relay->turn()->configure(settings_for_test());
+  }
+
+  template <typename Condition>
+  bool poll_until(Condition condition) {
+    pollfd wait{relay->event_fd(), POLLIN, 0};
+    for (int i = 0; i < 100 && !condition(); ++i) {
+      poll(&wait, 1, 100);
+      relay->poll_events([](const Event&) {});
+    }
+    return condition();
+  }
+
+  std::uint64_t total(Counter turn::Counters::*counter) const {
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < relay->shard_count(); ++i) {
+      sum += (relay->turn()->counters(i).*counter).value();
+    }
+    return sum;
+  }
+
+  std::unique_ptr<Relay> relay;
+};
+
+TEST_F(RelayTurn, none_without_listeners) {
+  relay.reset();
+  RelayConfig config = config_for_test();
+  config.turn.listeners.clear();
+  auto started = Relay::start(config);
+  ASSERT_TRUE(started);
+  EXPECT_EQ((*started)->turn(), nullptr);
+}
+
+TEST_F(RelayTurn, a_port_that_others_have_is_told) {
+  const auto again = Relay::start(config_for_test());
+  ASSERT_FALSE(again);
+  EXPECT_NE(again.error().message.find("127.0.0.4:23479"), std::string::npos)
+      << again.error().message;
+}
+
+TEST_F(RelayTurn, every_client_is_answered_whichever_shard_hears_it) {
+  for (int i = 0; i < 16; ++i) {
+    const UdpPeer client(kServer);
+    client.send(request(1), {kServer, kPort});
+    const auto answer = client.receive();
+    ASSERT_GE(answer.bytes.size(), 20U);
+    EXPECT_EQ(answer.bytes[0], 1) << "no success";
+    EXPECT_EQ(answer.from, (SocketAddress{kServer, kPort}));
+  }
+  EXPECT_EQ(total(&turn::Counters::bindings), 16U);
+  EXPECT_GT(relay->turn()->counters(0).bindings.value(), 0U);
+  EXPECT_GT(relay->turn()->counters(1).bindings.value(), 0U);
+}
+
+TEST_F(RelayTurn, who_shows_no_credentials_is_challenged) {
+  const UdpPeer client(kServer);
+  client.send(request(3), {kServer, kPort});
+  const auto answer = client.receive();
+  ASSERT_GE(answer.bytes.size(), 28U);
+  EXPECT_EQ(answer.bytes[0], 1);
+  EXPECT_EQ(answer.bytes[1], 0x13);
+  EXPECT_EQ(relay->turn()->allocations(), 0U);
+}
+
+TEST_F(RelayTurn, questions_are_answered_by_all_shards) {
+  std::optional<std::size_t> listed;
+  ASSERT_TRUE(relay->turn()->list([&listed](const auto& list) { listed = list.size(); }));
+  EXPECT_TRUE(poll_until([&listed] { return listed.has_value(); }));
+  EXPECT_EQ(listed, 0U);
+
+  std::optional<bool> ended;
+  const auto keep = [&ended](bool found) { ended = found; };
+  ASSERT_TRUE(relay->turn()->end({1, 5, 7}, keep));
+  EXPECT_TRUE(poll_until([&ended] { return ended.has_value(); }));
+  EXPECT_EQ(ended, false);
+  ended.reset();
+  ASSERT_TRUE(relay->turn()->end({9, 5, 7}, keep)) << "of a shard that there is not";
+  EXPECT_EQ(ended, false);
+}
+
+TEST_F(RelayTurn, more_questions_than_there_is_room_for_are_refused) {
+  int answered = 0;
+  int taken = 0;
+  while (relay->turn()->list([&answered](const auto&) { ++answered; })) ++taken;
+  EXPECT_GE(taken, 16);
+  EXPECT_LE(taken, 64);
+  EXPECT_TRUE(poll_until([&] { return answered == taken; })) << answered << " of " << taken;
+  EXPECT_TRUE(relay->turn()->list([](const auto&) {}));
+}
+
+TEST_F(RelayTurn, settings_arrive_however_often_they_change) {
+  for (int i = 0; i < 500; ++i) relay->turn()->configure(settings_for_test());
+  const auto last = settings_for_test();
+  relay->turn()->configure(last);
+  // Held by this test, the server and both shards.
+  EXPECT_TRUE(poll_until([&last] { return last.use_count() >= 4; }));
+}
+
+}  // namespace
+}  // namespace turnpike::test
