@@ -21,6 +21,7 @@
 #include "control/call_records.h"
 #include "control/config/host.h"
 #include "control/config/products.h"
+#include "control/config/turn_products.h"
 #include "control/loop/event_loop.h"
 #include "control/loop/watchers.h"
 #include "control/metrics.h"
@@ -29,6 +30,7 @@
 #include "control/process.h"
 #include "control/reload.h"
 #include "control/run_lock.h"
+#include "control/turn_service.h"
 #include "turnpike/host.h"
 #include "turnpike/relay.h"
 
@@ -97,6 +99,7 @@ class Daemon {
   std::optional<RunLock> lock_;
   loop::EventLoop loop_;
   std::unique_ptr<Relay> relay_;
+  std::unique_ptr<TurnService> turn_;
   std::unique_ptr<call::CallService> calls_;
   call::CallAdoption call_adoption_;
   std::unique_ptr<Pairing> pairing_;  // requests ask it for flows: it outlives every door
@@ -133,9 +136,10 @@ void Daemon::prepare_host() {
                                     {"hint", "raise LimitNOFILE or lower media.sessions_max"}});
   }
   const config::MediaSection& media = settings_.media;
-  if (const auto reserved = reserve_port_range(media.port_min, media.port_max); !reserved) {
-    log_.warning("ports_not_reserved", {{"reason", reserved.error().message}});
-  }
+  const config::TurnSection& turn = settings_.turn;
+  Result<void> reserved = reserve_port_range(media.port_min, media.port_max);
+  if (reserved && !turn.realms.empty()) reserved = reserve_port_range(turn.port_min, turn.port_max);
+  if (!reserved) log_.warning("ports_not_reserved", {{"reason", reserved.error().message}});
 }
 
 // Before anything is touched: a second daemon would take sockets and calls from the first.
@@ -158,9 +162,14 @@ Result<void> Daemon::start_relay() {
                  {{"reason", missing}, {"hint", "going on with the interface's other addresses"}});
   }
 
-  Result<std::unique_ptr<Relay>> relay = Relay::start(config::relay_config(settings_));
+  RelayConfig config = config::relay_config(settings_);
+  config.turn = config::turn_config(settings_, host_);
+  Result<std::unique_ptr<Relay>> relay = Relay::start(config);
   if (!relay) return relay.error();
   relay_ = std::move(*relay);
+  auto turn = TurnService::start(settings_, relay_->turn(), log_);
+  if (!turn) return turn.error();
+  turn_ = std::move(*turn);
   const AdoptionReport& adoption = relay_->adoption();
   const SrtpLibrary wanted = settings_.media.srtp_backend;
   const SrtpLibrary srtp = wanted == SrtpLibrary::kAuto ? best_srtp_library() : wanted;
@@ -286,6 +295,11 @@ Result<void> Daemon::start_api() {
       .calls_max = settings_.media.calls_max,
       .clock = [] { return loop::EventLoop::now(); },
       .draining = [this] { return draining_ || paused_; },
+      .turn_credentials = turn_ ? [this](const auto& asked) { return turn_->credentials(asked); }
+                                : std::function<api::Response(const api::Request&)>(),
+      .log_operation = [this](const char* what, const std::string& object,
+                              const auto& request) { log_operation(what, object, request); },
+      .turn_allocations_max = turn_ ? settings_.turn.allocations_max : 0,
       .zones = [this] { return pairing_ ? pairing_->report() : std::vector<zone::ZoneReport>{}; },
       .metrics =
           [this] {
@@ -334,7 +348,8 @@ Result<void> Daemon::start_api() {
                                     .endpoints = *endpoints_,
                                     .gate = *gate_,
                                     .http = *http_,
-                                    .pairing = pairing_.get()});
+                                    .pairing = pairing_.get(),
+                                    .turn = turn_.get()});
   return {};
 }
 
@@ -351,6 +366,7 @@ bool Daemon::on_drain_request(bool drain, const api::Request& request) {
   if (draining_) return false;
   paused_ = drain;
   calls_->set_draining(drain);
+  if (turn_) turn_->set_draining(drain);
   log_operation(drain ? "drain" : "resume", "", request);
   return true;
 }
@@ -382,6 +398,8 @@ metrics::Figures Daemon::figures() const {
   }
   figures.handshakes = relay_->handshake_counters();
   figures.usage = relay_->usage();
+  figures.turn = relay_->turn();
+  figures.turn_allocations_max = turn_ ? settings_.turn.allocations_max : 0;
   figures.adoption = relay_->adoption();
   figures.holder_configured = !settings_.holder.unix_path.empty();
   figures.call_adoption = call_adoption_;
@@ -510,6 +528,7 @@ void Daemon::on_stop_signal(const char* name) {
   draining_ = true;
   drain_until_ = loop::EventLoop::now() + settings_.node.drain_timeout;
   calls_->set_draining(true);
+  if (turn_) turn_->set_draining(true);
   log_.info("drain", {{"signal", name},
                       {"calls", calls_->call_count()},
                       {"timeout_seconds", settings_.node.drain_timeout.count()},
@@ -532,11 +551,13 @@ void Daemon::on_hand_over_signal() {
 
 void Daemon::on_drain_tick() {
   const std::size_t left = calls_->call_count();
+  const std::size_t allocations = turn_ ? turn_->allocations() : 0;
   const bool late = loop::EventLoop::now() >= drain_until_;
-  if (left > 0 && !late) return;
-  if (left > 0) {
-    log_.warning("drain_timeout",
-                 {{"calls", left}, {"kept_by_holder", relay_->adoption().holder_connected}});
+  if (left + allocations > 0 && !late) return;
+  if (left + allocations > 0) {
+    log_.warning("drain_timeout", {{"calls", left},
+                                   {"allocations", allocations},
+                                   {"kept_by_holder", relay_->adoption().holder_connected}});
   } else {
     log_.info("drained");
   }

@@ -7,107 +7,15 @@
 #include <functional>
 #include <string_view>
 
-#include <prometheus/metric_family.h>
-#include <prometheus/text_serializer.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "control/metrics_families.h"
 #include "control/ng/parse_fault.h"
 #include "control/ng/request.h"
 
 namespace turnpike::metrics {
 namespace {
-
-using prometheus::ClientMetric;
-using prometheus::MetricFamily;
-using prometheus::MetricType;
-
-double number(std::uint64_t value) {
-  return static_cast<double>(value);
-}
-
-double seconds(Nanoseconds value) {
-  return std::chrono::duration_cast<std::chrono::duration<double>>(value).count();
-}
-
-/// Collects families; add() calls after a family belong to it.
-class Families {
- public:
-  Families& counter(const char* name, const char* help) {
-    return open(name, help, MetricType::Counter);
-  }
-  Families& gauge(const char* name, const char* help) {
-    return open(name, help, MetricType::Gauge);
-  }
-  Families& histogram(const char* name, const char* help) {
-    return open(name, help, MetricType::Histogram);
-  }
-
-  Families& add(double value, const char* label = nullptr, std::string_view text = {}) {
-    ClientMetric& metric = labelled(label, text);
-    if (families_.back().type == MetricType::Counter) {
-      metric.counter.value = value;
-    } else {
-      metric.gauge.value = value;
-    }
-    return *this;
-  }
-  Families& add(std::uint64_t value, const char* label = nullptr, std::string_view text = {}) {
-    return add(number(value), label, text);
-  }
-  using Labels = std::vector<ClientMetric::Label>;
-  Families& add(double value, Labels labels) {
-    add(value);
-    families_.back().metric.back().label = std::move(labels);
-    return *this;
-  }
-
-  void add(const ng::DurationHistogram& durations, const char* label, std::string_view text) {
-    fill(labelled(label, text).histogram, ng::kDurationBounds, durations.buckets,
-         seconds(durations.sum));
-  }
-  void add_connect_times(const std::vector<const ShardCounters*>& shards) {
-    std::array<std::uint64_t, kIceConnectDurations.size() + 1> buckets{};
-    std::uint64_t sum_us = 0;
-    for (const ShardCounters* shard : shards) {
-      for (std::size_t i = 0; i < buckets.size(); ++i) {
-        buckets[i] += shard->ice_connect_durations[i].value();
-      }
-      sum_us += shard->ice_connect_us.value();
-    }
-    fill(labelled(nullptr, {}).histogram, kIceConnectDurations, buckets, number(sum_us) / 1e6);
-  }
-  void add(const HandshakeCounters& handshakes) {
-    std::array<std::uint64_t, kHandshakeDurations.size() + 1> buckets{};
-    for (std::size_t i = 0; i < buckets.size(); ++i) buckets[i] = handshakes.durations[i].value();
-    fill(labelled(nullptr, {}).histogram, kHandshakeDurations, buckets,
-         number(handshakes.duration_us.value()) / 1e6);
-  }
-
-  std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
-
- private:
-  Families& open(const char* name, const char* help, MetricType type) {
-    families_.push_back(MetricFamily{name, help, type, {}});
-    return *this;
-  }
-  static void fill(ClientMetric::Histogram& histogram, const auto& bounds, const auto& buckets,
-                   double sum) {
-    for (std::size_t i = 0; i < bounds.size(); ++i) {
-      histogram.sample_count += buckets[i];
-      histogram.bucket.push_back({histogram.sample_count, seconds(bounds[i])});
-    }
-    histogram.sample_count += buckets.back();
-    histogram.sample_sum = sum;
-  }
-  ClientMetric& labelled(const char* label, std::string_view text) {
-    ClientMetric& metric = families_.back().metric.emplace_back();
-    if (label != nullptr) metric.label.push_back({label, std::string(text)});
-    return metric;
-  }
-
-  std::vector<MetricFamily> families_;
-};
 
 struct ShardMetric {
   const char* name;
@@ -525,6 +433,68 @@ void add_zones(const Figures& figures, Families& families) {
   add_zone_certificates(figures, families);
 }
 
+struct TurnMetric {
+  const char* name;
+  const char* help;
+  Counter turn::Counters::*counter;
+};
+
+constexpr TurnMetric kTurnMetrics[] = {
+    {"turnpike_turn_bindings_total", "STUN Binding requests answered.", &turn::Counters::bindings},
+    {"turnpike_turn_allocations_opened_total", "Allocations made.",
+     &turn::Counters::allocations_opened},
+    {"turnpike_turn_allocations_closed_total", "Allocations that ended, however they did.",
+     &turn::Counters::allocations_closed},
+    {"turnpike_turn_allocations_expired_total", "Of these, those that nobody refreshed.",
+     &turn::Counters::allocations_expired},
+    {"turnpike_turn_refreshes_total", "Refresh requests granted.", &turn::Counters::refreshes},
+    {"turnpike_turn_permissions_total", "Permissions made or refreshed.",
+     &turn::Counters::permissions},
+    {"turnpike_turn_channel_binds_total", "Channels bound or refreshed.",
+     &turn::Counters::channel_binds},
+};
+
+void add_turn_data(const Figures& figures, Families& families) {
+  const auto total = [&figures](const auto& counter_of) {
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < figures.shards.size(); ++i) {
+      sum += counter_of(figures.turn->counters(i)).value();
+    }
+    return sum;
+  };
+  for (const TurnMetric& metric : kTurnMetrics) {
+    families.counter(metric.name, metric.help).add(total([&](const auto& of) -> auto& {
+      return of.*metric.counter;
+    }));
+  }
+  families.counter("turnpike_turn_packets_total", "Data relayed, by direction.")
+      .add(total([](const auto& of) -> auto& { return of.packets_to_peers; }), "to", "peer")
+      .add(total([](const auto& of) -> auto& { return of.packets_to_clients; }), "to", "client");
+  families.counter("turnpike_turn_bytes_total", "Application data relayed, by direction.")
+      .add(total([](const auto& of) -> auto& { return of.bytes_to_peers; }), "to", "peer")
+      .add(total([](const auto& of) -> auto& { return of.bytes_to_clients; }), "to", "client");
+  families.counter("turnpike_turn_refused_total", "Requests refused, by reason.");
+  for (std::size_t i = 0; i < turn::kRefusalCount; ++i) {
+    families.add(total([i](const auto& of) -> auto& { return of.refusals[i]; }), "reason",
+                 turn::kRefusals[i].label);
+  }
+  families.counter("turnpike_turn_drops_total", "Datagrams that went nowhere, by reason.");
+  for (std::size_t i = 0; i < turn::kDropCount; ++i) {
+    families.add(total([i](const auto& of) -> auto& { return of.drops[i]; }), "reason",
+                 turn::kDrops[i].label);
+  }
+}
+
+/// The first two also on a node without TURN, so that alerts always have a value to judge.
+void add_turn(const Figures& figures, Families& families) {
+  const std::uint64_t open = figures.turn == nullptr ? 0 : figures.turn->allocations();
+  families.gauge("turnpike_turn_allocations", "TURN allocations that are open.")
+      .add(open)
+      .gauge("turnpike_turn_allocations_max", "TURN allocations that may be open at a time.")
+      .add(figures.turn_allocations_max);
+  if (figures.turn != nullptr) add_turn_data(figures, families);
+}
+
 // Read when the program is loaded.
 const double kStartTimeSeconds =
     std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -566,6 +536,7 @@ std::string render(const Figures& figures) {
   add_ng(figures, families);
   add_zone_summary(figures, families);
   if (!figures.zones.empty()) add_zones(figures, families);
+  add_turn(figures, families);
   add_process(figures, families);
   return families.text();
 }

@@ -34,6 +34,8 @@ struct Figures {
   std::vector<const ShardCounters*> shards;
   const HandshakeCounters* handshakes = nullptr;  ///< null: a relay without DTLS
   RelayUsage usage;
+  TurnServer* turn = nullptr;  ///< null: none
+  std::uint64_t turn_allocations_max = 0;
   AdoptionReport adoption;
   bool holder_configured = false;
   call::CallAdoption call_adoption;

@@ -81,6 +81,11 @@ std::vector<std::string> Reloader::read_files() {
   std::vector<std::string> warnings =
       reload_api(settings.api, parts_.gate, parts_.http, parts_.log);
   if (parts_.pairing != nullptr) parts_.pairing->reload();
+  if (parts_.turn != nullptr) {
+    if (const auto read = parts_.turn->reload(settings); !read) {
+      warnings.push_back(read.error().message);
+    }
+  }
   if (settings.ng.token_file.empty()) return warnings;
   if (const auto token = config::read_secret_file(settings.ng.token_file); token) {
     parts_.ng.gate().set_token(std::string(token->reveal()));

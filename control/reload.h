@@ -18,6 +18,7 @@
 #include "control/log/log.h"
 #include "control/ng/server.h"
 #include "control/pairing.h"
+#include "control/turn_service.h"
 #include "turnpike/relay.h"
 
 namespace turnpike {
@@ -38,7 +39,8 @@ class Reloader {
     api::Endpoints& endpoints;
     api::Gate& gate;
     api::HttpServer& http;
-    Pairing* pairing = nullptr;  ///< null: no node of a pair
+    Pairing* pairing = nullptr;   ///< null: no node of a pair
+    TurnService* turn = nullptr;  ///< null: no TURN server
   };
 
   /// `running`: what is in force, replaced when another one is. Everything outlives this.

@@ -10,6 +10,7 @@
 #include "control/api/json.h"
 #include "control/api/page.h"
 #include "control/api/tls_json.h"
+#include "control/api/turn_json.h"
 #include "control/api/zones_json.h"
 
 namespace turnpike::api {
@@ -194,6 +195,9 @@ const std::vector<Endpoints::Route>& Endpoints::routes() {
       {Method::kGet, "/v1/sessions/{id}", &Endpoints::session},
       {Method::kGet, "/v1/zones", &Endpoints::zones},
       {Method::kGet, "/v1/tls/connections", &Endpoints::tls_connections},
+      {Method::kGet, "/v1/turn", &Endpoints::turn},
+      {Method::kPost, "/v1/turn/credentials", &Endpoints::turn_credentials},
+      {Method::kPost, "/v1/turn/end/{id}", &Endpoints::turn_end},
       {Method::kGet, "/v1/openapi.json", &Endpoints::openapi},
       {Method::kPost, "/v1/drain", &Endpoints::drain},
       {Method::kPost, "/v1/resume", &Endpoints::drain},
@@ -317,6 +321,42 @@ void Endpoints::tls_connections(const Request&, const Respond& respond) {
   const auto zones = context_.zones ? context_.zones() : std::vector<zone::ZoneReport>{};
   respond({200, "application/json",
            tls_connections_json(zones, context_.clock(), std::chrono::system_clock::now())});
+}
+
+void Endpoints::turn(const Request&, const Respond& respond) {
+  TurnServer* const server = context_.relay.turn();
+  if (server == nullptr) return respond(failure(404, "this node has no TURN server"));
+  const bool asked = server->list([this, server, respond](const auto& list) {
+    TurnFigures figures{server->allocations(), context_.turn_allocations_max, {}};
+    for (std::size_t i = 0; i < context_.relay.shard_count(); ++i) {
+      figures.shards.push_back(&server->counters(i));
+    }
+    respond(turn_response(figures, list, context_.clock()));
+  });
+  if (!asked) respond(failure(503, "too many requests for allocations at a time; ask again"));
+}
+
+void Endpoints::turn_end(const Request& request, const Respond& respond) {
+  constexpr std::string_view kPrefix = "/v1/turn/end/";
+  const SessionId id = parse_session_id(std::string_view(request.path).substr(kPrefix.size()));
+  if (!id.is_set()) return respond(failure(400, "an allocation's ID is SHARD-SLOT-GENERATION"));
+  TurnServer* const server = context_.relay.turn();
+  if (server == nullptr) return respond(failure(404, "this node has no TURN server"));
+  if (context_.log_operation) context_.log_operation("turn_end", to_string(id), request);
+  const bool asked = server->end({id.shard, id.slot, id.generation}, [respond](bool found) {
+    if (!found) return respond(failure(404, "there is no such allocation (any more)"));
+    respond(json_response(200, {{"ended", true}}));
+  });
+  if (!asked) respond(failure(503, "the relay has no room for the request; ask again"));
+}
+
+void Endpoints::turn_credentials(const Request& request, const Respond& respond) {
+  if (!context_.turn_credentials) return respond(failure(404, "this node has no TURN server"));
+  const auto user = request.query.find("user");
+  if (context_.log_operation && user != request.query.end()) {
+    context_.log_operation("turn_credentials", user->second, request);
+  }
+  respond(context_.turn_credentials(request));
 }
 
 void Endpoints::session(const Request& request, const Respond& respond) {

@@ -50,6 +50,11 @@ struct EndpointsContext {
   std::uint64_t calls_max = 0;
   std::function<Instant()> clock;
   std::function<bool()> draining;
+  /// Issues time-limited credentials of TURN; unset: none.
+  std::function<Response(const Request&)> turn_credentials{};
+  /// Notes in the log who did what to whom; unset: nobody does.
+  std::function<void(const char* what, const std::string& object, const Request&)> log_operation{};
+  std::uint64_t turn_allocations_max = 0;
   std::function<std::vector<zone::ZoneReport>()> zones{};  ///< unset: none
   std::function<Response()> metrics;
   /// Refuses new calls from now on, or takes them again; false when it cannot any more.
@@ -106,6 +111,9 @@ class Endpoints {
   void session(const Request& request, const Respond& respond);
   void zones(const Request& request, const Respond& respond);
   void tls_connections(const Request& request, const Respond& respond);
+  void turn(const Request& request, const Respond& respond);
+  void turn_end(const Request& request, const Respond& respond);
+  void turn_credentials(const Request& request, const Respond& respond);
   void openapi(const Request& request, const Respond& respond);
   void drain(const Request& request, const Respond& respond);
   void reload(const Request& request, const Respond& respond);

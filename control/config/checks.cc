@@ -320,14 +320,21 @@ void check_listener(const Settings& settings, const Listener& listener, Findings
     findings.mistake({listener.path}, where + ", which is reserved (5063-5080); choose another");
   }
   const MediaSection& media = settings.media;
-  const bool in_range =
-      listener.transport == Transport::kUdp && port >= media.port_min && port <= media.port_max;
-  if (!in_range) return;
+  const TurnSection& turn = settings.turn;
+  const auto within = [port](std::uint16_t first, std::uint16_t last) {
+    return port >= first && port <= last;
+  };
+  const bool in_media = within(media.port_min, media.port_max);
+  const bool in_turn = !turn.realms.empty() && within(turn.port_min, turn.port_max);
+  if (listener.transport != Transport::kUdp || (!in_media && !in_turn)) return;
   for (const InterfaceSection& interface : settings.interfaces) {
     for (const IpAddress& ip : interface.addresses) {
       if (!overlaps(ip, listener.address.ip)) continue;
-      findings.mistake({listener.path}, where + ", which lies in the media ports of [interface." +
-                                            interface.name + "]; choose one outside of them");
+      if (!in_media && interface.name != turn.interface) continue;
+      findings.mistake({listener.path}, where + ", which lies in the " +
+                                            (in_media ? "media" : "TURN") +
+                                            " ports of [interface." + interface.name +
+                                            "]; choose one outside of them");
     }
   }
 }
@@ -386,6 +393,12 @@ std::vector<Listener> listeners(const Settings& settings) {
           peer.sip_listen);
     }
   }
+  for (const InterfaceSection& interface : settings.interfaces) {
+    if (settings.turn.realms.empty() || interface.name != settings.turn.interface) continue;
+    for (const IpAddress& ip : interface.addresses) {
+      add("turn.udp_port", Transport::kUdp, {ip, settings.turn.udp_port});
+    }
+  }
   if (settings.sip.domains.empty()) return all;
   for (const InterfaceSection& interface : settings.interfaces) {
     for (const IpAddress& ip : interface.addresses) {
@@ -415,6 +428,7 @@ void check(const Settings& settings, Findings& findings) {
   check_unix_paths(settings, findings);
   check_sip(settings, findings);
   check_zones(settings, findings);
+  check_turn(settings, findings);
 }
 
 }  // namespace turnpike::config

@@ -28,6 +28,9 @@ void check_sip(const Settings& settings, Findings& findings);
 /// The rules of [zone.ZONE] and of node.role.
 void check_zones(const Settings& settings, Findings& findings);
 
+/// The rules of [turn] and [turn.realm.NAME].
+void check_turn(const Settings& settings, Findings& findings);
+
 /// Runs all rules.
 void check(const Settings& settings, Findings& findings);
 

@@ -54,12 +54,6 @@ void read_addresses(Host& host) {
   freeifaddrs(list);
 }
 
-bool has_address(const Host& host, const IpAddress& ip) {
-  const bool known =
-      std::find(host.addresses.begin(), host.addresses.end(), ip) != host.addresses.end();
-  return known || (ip.is_v4() && ip.is_loopback());  // all of 127.0.0.0/8 can be bound
-}
-
 bool has_both_families(const InterfaceSection& interface) {
   const auto has = [&](AddressFamily family) {
     return std::any_of(interface.addresses.begin(), interface.addresses.end(),
@@ -84,6 +78,12 @@ Host Host::read(const Settings& settings) {
   return host;
 }
 
+bool has_address(const Host& host, const IpAddress& ip) {
+  const bool known =
+      std::find(host.addresses.begin(), host.addresses.end(), ip) != host.addresses.end();
+  return known || (ip.is_v4() && ip.is_loopback());  // all of 127.0.0.0/8 can be bound
+}
+
 std::uint64_t open_files_needed(const Settings& settings) {
   const MediaSection& media = settings.media;
   std::uint64_t addresses = 0;
@@ -102,7 +102,10 @@ std::uint64_t open_files_needed(const Settings& settings) {
                                 addresses * kPortPairsInStock * kSocketsPerPair;
   const std::uint64_t twins =
       media.connect_after == 0 ? 0 : std::uint64_t{media.sessions_max} * kTwinsPerSession;
-  return std::min(ports, sockets) + std::min(ports, twins) + kFilesBesidesMedia;
+  // An allocation may have a relayed address of each family.
+  const TurnSection& turn = settings.turn;
+  const std::uint64_t relayed = turn.realms.empty() ? 0 : std::uint64_t{turn.allocations_max} * 2;
+  return std::min(ports, sockets) + std::min(ports, twins) + relayed + kFilesBesidesMedia;
 }
 
 std::vector<std::string> missing_addresses(const Settings& settings, const Host& host) {

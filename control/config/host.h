@@ -23,6 +23,9 @@ struct Host {
   static Host read(const Settings& settings);
 };
 
+/// Whether a socket of this host can be bound to the address.
+bool has_address(const Host& host, const IpAddress& ip);
+
 /// Reports what of the host will probably hinder these settings, as warnings that name keys.
 void check_host(const Settings& settings, const Host& host, Findings& findings);
 

@@ -77,6 +77,8 @@ std::string take_addresses(const Node& node, std::vector<IpAddress>& value);
 std::string take_local_addresses(const Node& node, std::vector<IpAddress>& value);
 std::string take_socket_address(const Node& node, SocketAddress& value);
 std::string take_path(const Node& node, const ValueContext& context, std::string& value);
+std::string take_paths(const Node& node, const ValueContext& context,
+                       std::vector<std::string>& value);
 std::string take_socket_path(const Node& node, const ValueContext& context, std::string& value);
 std::string integer_type(Range range);
 std::string words_type(const std::vector<std::string_view>& words);
@@ -205,6 +207,13 @@ class SectionOf {
                });
   }
 
+  SectionOf& paths(std::string name, std::vector<std::string> S::*field, std::string meaning) {
+    return add(std::move(name), "list of paths", Node::of_list({}), std::move(meaning),
+               [field](S& section, const Node& node, const ValueContext& context) {
+                 return take_paths(node, context, section.*field);
+               });
+  }
+
   /// The same in a part of the section.
   template <typename Part>
   SectionOf& path(std::string name, Part S::*part, std::string Part::*field, std::string meaning) {
@@ -271,6 +280,9 @@ std::vector<Section> sip_sections();
 
 /// [zone.ZONE] and the sections below it.
 std::vector<Section> zone_sections();
+
+/// [turn] and the sections below it.
+std::vector<Section> turn_sections();
 
 /// Every section of the file, in the order of the reference.
 const std::vector<Section>& sections();

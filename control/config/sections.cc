@@ -297,6 +297,7 @@ const std::vector<Section>& sections() {
       list.push_back(std::move(section));
     }
     for (Section& section : zone_sections()) list.push_back(std::move(section));
+    for (Section& section : turn_sections()) list.push_back(std::move(section));
     return list;
   }();
   return all;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "control/config/sip_section.h"
+#include "control/config/turn_section.h"
 #include "control/tls/context.h"
 #include "turnpike/address.h"
 #include "turnpike/command.h"
@@ -152,6 +153,7 @@ struct Settings {
   HolderSection holder;
   SipSection sip;
   std::vector<ZoneSection> zones;  ///< in the order of their names
+  TurnSection turn;
 };
 
 }  // namespace turnpike::config

@@ -153,6 +153,17 @@ std::string take_path(const Node& node, const ValueContext& context, std::string
   return {};
 }
 
+std::string take_paths(const Node& node, const ValueContext& context,
+                       std::vector<std::string>& value) {
+  std::vector<std::string> texts;
+  if (std::string complaint = take_texts(node, texts); !complaint.empty()) return complaint;
+  for (std::string& text : texts) {
+    static_cast<void>(take_path(Node::of_text(std::string(text)), context, text));
+  }
+  value = std::move(texts);
+  return {};
+}
+
 std::string take_socket_path(const Node& node, const ValueContext& context, std::string& value) {
   std::string path;
   if (std::string complaint = take_path(node, context, path); !complaint.empty()) return complaint;

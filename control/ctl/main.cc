@@ -236,11 +236,25 @@ class CommandLine {
     add_view(app_, "status", "calls, sessions, ports, drops", "/v1/status", ctl::print_status);
     add_view(app_, "zone", "zones, peers, certificates, last errors", "/v1/zones",
              ctl::print_zones);
+    add_turn();
     CLI::App* const tls = app_.add_subcommand("tls", "what is encrypted, and how");
     tls->require_subcommand(1);
     add_view(*tls, "connections",
              "every TLS connection of turnpiked: peer, cipher, how it was verified",
              "/v1/tls/connections", ctl::print_tls_connections);
+  }
+
+  void add_turn() {
+    CLI::App* const turn = app_.add_subcommand("turn", "TURN allocations, refusals and drops");
+    turn->require_subcommand(0, 1);
+    CLI::App* const end = add(*turn, "end", "end an allocation", [this] {
+      return tell(options_, "/v1/turn/end/" + ctl::escaped(name_),
+                  [](const std::string& body) { return ctl::print_done(body); });
+    });
+    end->add_option("ID", name_, "as `turnpikectl turn` shows it")->required();
+    // After its subcommand, which is asked first.
+    commands_.push_back(
+        {turn, [this] { return show(options_, fetch(options_, "/v1/turn"), ctl::print_turn); }});
   }
 
   void add_sessions() {

@@ -15,6 +15,9 @@ Result<std::string> print_sessions(const std::string& body);
 Result<std::string> print_session(const std::string& body);
 Result<std::string> print_zones(const std::string& body);
 Result<std::string> print_tls_connections(const std::string& body);
+Result<std::string> print_turn(const std::string& body);
+/// Of a request whose success says it all.
+Result<std::string> print_done(const std::string& body);
 /// The IDs of the sessions of one call, from the body of the list of sessions. The SIP sidecar
 /// names each pass of a call "CALL-ID,PASS"; the Call-ID alone means all of them.
 Result<std::vector<std::string>> sessions_of_call(const std::string& body,

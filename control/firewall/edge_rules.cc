@@ -5,6 +5,15 @@
 namespace turnpike::firewall {
 namespace {
 
+/// What TURN's clients and their peers use.
+void add_turn(const config::Settings& settings, Rules& offered) {
+  for (const IpAddress& ip : turn_addresses(settings)) {
+    const std::string to = at("daddr", ip) + "udp dport ";
+    offered.add(to + std::to_string(settings.turn.udp_port) + " accept");
+    offered.add(to + turn_ports(settings) + " accept");
+  }
+}
+
 /// What clients and peers use, at the addresses of the interfaces.
 void add_services(const config::Settings& settings, Rules& offered) {
   const auto add = [&offered](const IpAddress& ip, std::uint16_t port) {
@@ -22,6 +31,7 @@ void add_services(const config::Settings& settings, Rules& offered) {
   for (const IpAddress& ip : own_addresses(settings)) {
     offered.add(at("daddr", ip) + "udp dport " + media_ports(settings) + " accept");
   }
+  add_turn(settings, offered);
   const SocketAddress& metrics = settings.api.metrics;
   if (metrics.is_set()) add(metrics.ip, metrics.port);
 }

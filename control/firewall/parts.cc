@@ -77,6 +77,20 @@ std::string media_ports(const config::Settings& settings) {
   return range(settings.media.port_min, settings.media.port_max);
 }
 
+std::vector<IpAddress> turn_addresses(const config::Settings& settings) {
+  std::vector<IpAddress> all;
+  for (const config::InterfaceSection& interface : settings.interfaces) {
+    if (settings.turn.realms.empty() || interface.name != settings.turn.interface) continue;
+    std::copy_if(interface.addresses.begin(), interface.addresses.end(), std::back_inserter(all),
+                 [](const IpAddress& ip) { return !ip.is_loopback(); });
+  }
+  return all;
+}
+
+std::string turn_ports(const config::Settings& settings) {
+  return range(settings.turn.port_min, settings.turn.port_max);
+}
+
 std::vector<IpAddress> own_addresses(const config::Settings& settings) {
   std::vector<IpAddress> own;
   for (const config::InterfaceSection& interface : settings.interfaces) {
@@ -111,10 +125,14 @@ std::string chain(const std::string& hook, const std::string& rules) {
 }
 
 void leave_media_untracked(const config::Settings& settings, Untracked& untracked) {
-  const std::string ports = media_ports(settings);
-  for (const IpAddress& ip : own_addresses(settings)) {
+  const auto leave = [&untracked](const IpAddress& ip, const std::string& ports) {
     untracked.in.add(at("daddr", ip) + "udp dport " + ports + " notrack");
     untracked.out.add(at("saddr", ip) + "udp sport " + ports + " notrack");
+  };
+  for (const IpAddress& ip : own_addresses(settings)) leave(ip, media_ports(settings));
+  for (const IpAddress& ip : turn_addresses(settings)) {
+    leave(ip, std::to_string(settings.turn.udp_port));
+    leave(ip, turn_ports(settings));
   }
 }
 

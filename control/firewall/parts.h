@@ -46,6 +46,10 @@ struct ZonePorts {
 
 std::vector<ZonePorts> zone_ports(const config::Settings& settings);
 std::string media_ports(const config::Settings& settings);
+/// Where the TURN server listens and relays; empty: there is none.
+std::vector<IpAddress> turn_addresses(const config::Settings& settings);
+/// Of its relayed transport addresses.
+std::string turn_ports(const config::Settings& settings);
 /// Of all interfaces, without loopback.
 std::vector<IpAddress> own_addresses(const config::Settings& settings);
 
@@ -63,7 +67,7 @@ struct Untracked {
   Rules in;
   Rules out;
 };
-/// The media ports of all own addresses.
+/// The media ports of all own addresses, and TURN's.
 void leave_media_untracked(const config::Settings& settings, Untracked& untracked);
 std::string untracked_chains(const Untracked& untracked);
 

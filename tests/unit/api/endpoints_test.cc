@@ -363,5 +363,78 @@ TEST_F(EndpointsTest, unknown_sessions_and_broken_ids) {
   }
 }
 
+class TurnEndpoints : public EndpointsTest {
+ protected:
+  TurnEndpoints() {
+    relay_.turn_server = &turn_;
+    turn::AllocationReport one;
+    one.id = {1, 5, 9};
+    one.user = "1700000000:al\xffice";
+    one.realm = "example.org";
+    one.client = *parse_socket_address("45.9.1.10:4000");
+    one.relayed[0] = *parse_socket_address("45.9.1.1:24000");
+    one.created = now_ - Seconds{5};
+    one.expires = now_ + Seconds{595};
+    one.packets_to_peers = 12;
+    turn_.reports.push_back(one);
+    turn_.counters_.refusals[static_cast<std::size_t>(turn::Refusal::kPeerDenied)].add(3);
+  }
+
+  Response post(const std::string& path) {
+    Response answer{0, "", ""};
+    Request request{Door::kUnix, path};
+    request.method = Method::kPost;
+    endpoints_.handle(request, [&answer](Response response) { answer = std::move(response); });
+    return answer;
+  }
+
+  FakeTurn turn_;
+};
+
+TEST_F(TurnEndpoints, allocations_and_refusals_are_listed) {
+  const Response answer = get("/v1/turn");
+  ASSERT_EQ(answer.status, 200U) << answer.body;
+  const json body = json::parse(answer.body);
+  EXPECT_EQ(body["allocations_open"], 1);
+  const json& one = body["allocations"][0];
+  EXPECT_EQ(one["id"], "1-5-9");
+  EXPECT_EQ(one["transport"], "udp");
+  EXPECT_EQ(one["client"], "45.9.1.10:4000");
+  EXPECT_EQ(one["relayed"], json::array({"45.9.1.1:24000"}));
+  EXPECT_EQ(one["age_seconds"], 5.0);
+  EXPECT_EQ(one["expires_in_seconds"], 595.0);
+  EXPECT_EQ(one["packets_to_peers"], 12);
+  ASSERT_EQ(body["refused"].size(), 1U);
+  EXPECT_EQ(body["refused"][0]["reason"], "peer_denied");
+  EXPECT_EQ(body["refused"][0]["count"], 3);
+  EXPECT_EQ(body["drops"], json::array());
+}
+
+TEST_F(TurnEndpoints, an_allocation_is_ended_by_its_id) {
+  EXPECT_EQ(post("/v1/turn/end/1-5-9").status, 200U);
+  EXPECT_EQ(post("/v1/turn/end/1-5-8").status, 404U);
+  EXPECT_EQ(post("/v1/turn/end/").status, 400U);
+  EXPECT_EQ(get("/v1/turn/end/1-5-9").status, 404U) << "looking at something ends nothing";
+}
+
+TEST_F(TurnEndpoints, what_there_is_no_room_for_is_refused) {
+  turn_.full = true;
+  EXPECT_EQ(get("/v1/turn").status, 503U);
+  EXPECT_EQ(post("/v1/turn/end/1-5-9").status, 503U);
+}
+
+TEST_F(TurnEndpoints, none_on_a_node_without_turn) {
+  relay_.turn_server = nullptr;
+  EXPECT_EQ(get("/v1/turn").status, 404U);
+  EXPECT_EQ(post("/v1/turn/end/1-5-9").status, 404U);
+  EXPECT_EQ(post("/v1/turn/credentials").status, 404U);
+}
+
+TEST_F(TurnEndpoints, credentials_need_the_right_to_operate) {
+  Request request{Door::kApi, "/v1/turn/credentials"};
+  request.method = Method::kPost;
+  EXPECT_EQ(Endpoints::needs(request), Scope::kOperate);
+}
+
 }  // namespace
 }  // namespace turnpike::api

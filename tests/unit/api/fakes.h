@@ -10,6 +10,26 @@
 
 namespace turnpike::api {
 
+/// Answers at once what a test has put there.
+class FakeTurn final : public TurnServer {
+ public:
+  void configure(std::shared_ptr<const turn::Settings>) override {}
+  std::uint32_t allocations() const override { return static_cast<std::uint32_t>(reports.size()); }
+  const turn::Counters& counters(std::size_t) const override { return counters_; }
+  bool list(Listed done) override {
+    if (!full) done(reports);
+    return !full;
+  }
+  bool end(const turn::AllocationId& id, Ended done) override {
+    if (!full) done(!reports.empty() && reports.front().id == id);
+    return !full;
+  }
+
+  std::vector<turn::AllocationReport> reports;
+  turn::Counters counters_;
+  bool full = false;
+};
+
 /// A relay with one session on shard 0.
 class FakeRelay final : public Relay {
  public:
@@ -18,6 +38,7 @@ class FakeRelay final : public Relay {
   void update_transport(SessionId, Side, const TransportConfig&) override {}
   void switch_media(SessionId, Side, const MediaSwitches&) override {}
   DtlsIdentity dtls_identity() const override { return {}; }
+  TurnServer* turn() override { return turn_server; }
   void close_session(SessionId, std::uint64_t) override {}
   bool query_session(SessionId id, std::uint64_t token) override {
     if (id != session && !any_session) return false;
@@ -39,6 +60,7 @@ class FakeRelay final : public Relay {
   bool any_session = false;  ///< there are all that are asked for
   ShardCounters counters;
   AdoptionReport adopted;
+  TurnServer* turn_server = nullptr;
   std::vector<std::uint64_t> tokens;
 };
 

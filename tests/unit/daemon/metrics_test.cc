@@ -171,6 +171,39 @@ TEST(Metrics, zones_have_states_reasons_and_certificates) {
   EXPECT_THAT(rendered(), testing::Not(HasSubstr("turnpike_zone_connection_up")));
 }
 
+class FakeTurn final : public TurnServer {
+ public:
+  void configure(std::shared_ptr<const turn::Settings>) override {}
+  std::uint32_t allocations() const override { return 5; }
+  const turn::Counters& counters(std::size_t) const override { return counters_; }
+  bool list(Listed) override { return false; }
+  bool end(const turn::AllocationId&, Ended) override { return false; }
+
+  turn::Counters counters_;
+};
+
+TEST(Metrics, turn_figures_reach_their_series) {
+  std::array<ShardCounters, 2> shards;
+  ng::ServerCounters ng;
+  FakeTurn turn;
+  turn.counters_.packets_to_peers.add(7);
+  turn.counters_.refusals[static_cast<std::size_t>(turn::Refusal::kPeerDenied)].add(3);
+  Figures figures;
+  figures.shards = {&shards[0], &shards[1]};
+  figures.ng = &ng;
+  figures.turn = &turn;
+  figures.turn_allocations_max = 40;
+  const std::string text = render(figures);
+  for (const char* wanted : {"turnpike_turn_allocations 5\n", "turnpike_turn_allocations_max 40\n",
+                             "turnpike_turn_packets_total{to=\"peer\"} 14\n",
+                             "turnpike_turn_refused_total{reason=\"peer_denied\"} 6\n",
+                             "turnpike_turn_drops_total{reason=\"malformed\"} 0\n"}) {
+    EXPECT_THAT(text, HasSubstr(wanted));
+  }
+  EXPECT_LT(parse(text).values.size(), 431u);
+  EXPECT_THAT(rendered(), testing::Not(HasSubstr("turnpike_turn_refused_total")));
+}
+
 TEST(Metrics, number_of_series_is_bounded) {
   EXPECT_LT(parse(rendered(2)).values.size(), 392u);
   EXPECT_LT(parse(rendered(64)).values.size(), 1332u);

@@ -33,8 +33,8 @@ config::Settings load(const std::string& text) {
   return loaded.settings;
 }
 
-config::Settings edge() {
-  return load(head("edge") +
+config::Settings edge(const std::string& more = "") {
+  return load(head("edge") + more +
               "[zone.dmz]\nlisten = \"192.0.2.11:7002\"\ntls_name = \"edge\"\n"
               "tls_verify_subject = \"cluster\"\nflow_port_max = 36003\n" +
               files() + "[zone.dmz.peer.c1]\ntls_name = \"core\"\n");
@@ -131,6 +131,22 @@ TEST(FirewallRules, what_else_an_edge_offers_is_the_operators_choice) {
     EXPECT_THAT(text_of(rules(edge(), Place::kEdge, {.open = {bad}})), HasSubstr("is no port"))
         << bad;
   }
+}
+
+TEST(FirewallRules, an_edge_with_a_turn_server_offers_it) {
+  const std::string with = text_of(rules(
+      edge("[turn.realm.a]\nusers_file = \"u\"\n[turn]\nport_max = 24999\n"), Place::kEdge, {}));
+  for (const char* address : {"ip %s 192.0.2.10 ", "ip6 %s 2001:db8::10 "}) {
+    const auto at = [address](const std::string& direction) {
+      return std::string(address).replace(std::string(address).find("%s"), 2, direction);
+    };
+    EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 3478 accept"));
+    EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 24000-24999 accept"));
+    EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 24000-24999 notrack"));
+    EXPECT_THAT(with, HasSubstr(at("saddr") + "udp sport 24000-24999 notrack"));
+    EXPECT_THAT(with, HasSubstr(at("saddr") + "udp sport 3478 notrack"));
+  }
+  EXPECT_THAT(text_of(rules(edge(), Place::kEdge, {})), Not(HasSubstr("3478")));
 }
 
 TEST(FirewallSession, is_read_from_the_environment_of_an_ancestor) {

@@ -1,0 +1,143 @@
+// The rules that join several keys of [turn] and [turn.realm.NAME], and those with other sections.
+#include <algorithm>
+
+#include "control/call/network.h"
+#include "control/config/checks.h"
+#include "control/config/document.h"
+
+namespace turnpike::config {
+namespace {
+
+constexpr int kPortsMin = 256;               // each shard has its share of them
+constexpr std::size_t kRealmBytesMax = 127;  // RFC 8489 section 14.9
+
+class TurnCheck {
+ public:
+  TurnCheck(const Settings& settings, Findings& findings)
+      : settings_(settings), turn_(settings.turn), findings_(findings) {}
+
+  void run() {
+    if (turn_.realms.empty()) {
+      if (!findings_.given("turn")) return;
+      return findings_.mistake({"turn"},
+                               "[turn] has no realm, nobody could use it; add a section "
+                               "[turn.realm.NAME] with users_file or secret_files");
+    }
+    check_interface();
+    check_ports();
+    if (turn_.lifetime > turn_.lifetime_max) {
+      mistake("turn.lifetime_seconds", "is more than turn.lifetime_max_seconds; lower it");
+    }
+    for (const TurnRealmSection& realm : turn_.realms) {
+      check_realm("turn.realm." + realm.name + ".", realm);
+    }
+    if (turn_.realms.size() > 1) {
+      const std::string second = "turn.realm." + turn_.realms[1].name;
+      findings_.mistake({second}, "[" + second +
+                                      "] is a second realm, but clients take the one that the "
+                                      "server names them; leave one section [turn.realm.NAME]");
+    }
+  }
+
+ private:
+  void mistake(const std::string& key, const std::string& text) {
+    if (findings_.sound({key})) findings_.mistake({key}, key + " " + text);
+  }
+
+  void check_interface() {
+    const bool found = std::any_of(settings_.interfaces.begin(), settings_.interfaces.end(),
+                                   [this](const auto& one) { return one.name == turn_.interface; });
+    if (found) return;
+    mistake("turn.interface",
+            "names no section [interface.NAME] of this file; name one with public addresses, "
+            "which a node with role \"core\" may lack");
+  }
+
+  void check_ports() {
+    if (!findings_.sound({"turn.port_min", "turn.port_max"})) return;
+    if (turn_.port_max - turn_.port_min + 1 < kPortsMin) {
+      return mistake("turn.port_max", "is " + std::to_string(turn_.port_max) + "; give at least " +
+                                          std::to_string(kPortsMin) +
+                                          " ports from turn.port_min (" +
+                                          std::to_string(turn_.port_min) + ") on");
+    }
+    check_apart("media.port_min", settings_.media.port_min, settings_.media.port_max);
+    if (settings_.node.role == "edge") {
+      for (const ZoneSection& zone : settings_.zones) {
+        check_apart("zone." + zone.name + ".flow_port_min", zone.flow_port_min, zone.flow_port_max);
+      }
+    }
+    const auto ports = static_cast<std::uint32_t>(turn_.port_max - turn_.port_min + 1);
+    if (ports >= turn_.allocations_max) return;
+    findings_.warning({"turn.allocations_max", "turn.port_max"},
+                      "turn.port_min to turn.port_max last for " + std::to_string(ports) +
+                          " allocations on one address, fewer than turn.allocations_max (" +
+                          std::to_string(turn_.allocations_max) +
+                          "); widen the range or lower the limit");
+  }
+
+  void check_apart(const std::string& key, std::uint16_t first, std::uint16_t last) {
+    if (turn_.port_max < first || turn_.port_min > last) return;
+    mistake("turn.port_min", "to turn.port_max overlap the ports from " + key + " on (" +
+                                 std::to_string(first) + "-" + std::to_string(last) +
+                                 "); choose a range apart");
+  }
+
+  void check_networks(const std::string& key, const std::vector<std::string>& networks) {
+    for (const std::string& text : networks) {
+      if (call::parse_network(text)) continue;
+      return mistake(key, "holds " + describe(Node::of_text(text)) +
+                              ", which is no network; write networks like \"10.0.0.0/8\" or "
+                              "\"2001:db8::/32\"");
+    }
+  }
+
+  /// Our own services would be open to clients.
+  void check_own(const std::string& key, const std::vector<std::string>& networks) {
+    for (const std::string& text : networks) {
+      const auto network = call::parse_network(text);
+      for (const InterfaceSection& interface : settings_.interfaces) {
+        for (const auto* ips : {&interface.addresses, &interface.advertised}) {
+          if (!network || std::find(ips->begin(), ips->end(), network->address) == ips->end() ||
+              network->bits < (network->address.is_v4() ? 32U : 128U)) {
+            continue;
+          }
+          return mistake(key, "holds " + text +
+                                  ", an address of this node, whose own ports would "
+                                  "be open to clients; remove it");
+        }
+      }
+    }
+  }
+
+  void check_realm(const std::string& path, const TurnRealmSection& realm) {
+    const std::string& name = realm.realm_name();
+    const bool quotes = name.find_first_of("\"\\") != std::string::npos;
+    if (name.size() > kRealmBytesMax || quotes) {
+      mistake(path + "realm", "is longer than 127 bytes or holds quotes; give a domain name");
+    }
+    if (realm.users_file.empty() && realm.secret_files.empty()) {
+      mistake(path + "users_file",
+              "and " + path + "secret_files are empty, nobody could use the realm; set one");
+    }
+    check_networks(path + "allowed_peers", realm.allowed_peers);
+    check_networks(path + "denied_peers", realm.denied_peers);
+    check_own(path + "allowed_peers", realm.allowed_peers);
+    if (realm.only_allowed_peers && realm.allowed_peers.empty()) {
+      mistake(path + "only_allowed_peers",
+              "is true, but allowed_peers is empty, so nobody could be reached; name networks");
+    }
+  }
+
+  const Settings& settings_;
+  const TurnSection& turn_;
+  Findings& findings_;
+};
+
+}  // namespace
+
+void check_turn(const Settings& settings, Findings& findings) {
+  TurnCheck(settings, findings).run();
+}
+
+}  // namespace turnpike::config

@@ -1,0 +1,172 @@
+#include "control/config/turn_products.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include "control/call/network.h"
+#include "control/config/read_file.h"
+#include "control/config/secret_file.h"
+#include "control/pki/turn_keys.h"
+
+namespace turnpike::config {
+namespace {
+
+constexpr std::size_t kFileBytesMax = 1 << 20;  // of some ten thousand users
+constexpr std::size_t kSecretBytesMax = 256;
+constexpr std::size_t kNameBytesMax = 256;  // RFC 8489 section 14.3: less than 509
+
+void wipe(std::string& text) {
+  volatile char* bytes = text.data();
+  for (std::size_t i = 0; i < text.size(); ++i) bytes[i] = 0;
+}
+
+void dispose(turn::Settings* settings) {
+  for (turn::Realm& realm : settings->realms) {
+    for (turn::SharedSecret& secret : realm.secrets) wipe(secret.secret);
+    for (auto& [name, keys] : realm.users) {
+      for (volatile std::uint8_t& byte : keys.md5) byte = 0;
+      for (volatile std::uint8_t& byte : keys.sha256) byte = 0;
+    }
+  }
+  delete settings;
+}
+
+std::vector<turn::Prefix> prefixes(const std::vector<std::string>& networks) {
+  std::vector<turn::Prefix> all;
+  for (const std::string& text : networks) {
+    const auto network = call::parse_network(text);
+    if (network) all.push_back({network->address, static_cast<std::uint8_t>(network->bits)});
+  }
+  return all;
+}
+
+/// "" or what is wrong with the line.
+std::string take_user(const std::string& line, turn::Realm& realm) {
+  const std::size_t end = line.find_first_of(" \t");
+  const std::size_t begin = line.find_first_not_of(" \t", end);
+  if (end == std::string::npos || begin == std::string::npos) return "is not \"NAME PASSWORD\"";
+  const std::string name = line.substr(0, end);
+  if (name.size() > kNameBytesMax) return "has a name of more than 256 bytes";
+  const std::string_view password = std::string_view(line).substr(begin);
+  if (password.find_first_of(" \t") != std::string_view::npos) {
+    return "is not \"NAME PASSWORD\"; passwords have no blanks";
+  }
+  const bool is_new =
+      realm.users.emplace(name, pki::long_term_keys(name, realm.name, password)).second;
+  return is_new ? "" : "has the name of another line";
+}
+
+Result<void> read_users(const std::string& path, turn::Realm& realm) {
+  std::string text;
+  UnreadableFile why;
+  if (!read_private_file(path, kFileBytesMax, "these passwords", text, why)) {
+    return Error{path + ": " + why.reason};
+  }
+  std::string complaint;
+  std::size_t number = 0;
+  for (std::size_t at = 0; at < text.size() && complaint.empty();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    std::string line = text.substr(at, end - at);
+    at = end + 1;
+    ++number;
+    if (line.ends_with('\r')) line.pop_back();
+    if (!line.empty() && line[0] != '#') complaint = take_user(line, realm);
+    wipe(line);
+  }
+  wipe(text);
+  if (complaint.empty() && realm.users.empty()) return Error{path + ": holds no user"};
+  if (complaint.empty()) return {};
+  return Error{path + ": line " + std::to_string(number) + " " + complaint};
+}
+
+Result<void> read_secrets(const TurnRealmSection& section, turn::Realm& realm) {
+  for (const std::string& path : section.secret_files) {
+    const auto read = read_secret_file(path);
+    if (!read) return read.error();
+    if (read->reveal().size() > kSecretBytesMax) {
+      return Error{path + ": the secret is longer than 256 characters; shorten it"};
+    }
+    turn::SharedSecret secret;
+    secret.id = path.substr(path.rfind('/') + 1);
+    secret.secret = read->reveal();
+    secret.sha256 = section.secret_hash == SecretHash::kSha256;
+    realm.secrets.push_back(std::move(secret));
+  }
+  return {};
+}
+
+Result<void> fill_realm(const TurnSection& turn, const TurnRealmSection& section,
+                        turn::Realm& realm) {
+  realm.name = section.realm_name();
+  realm.peers.allowed = prefixes(section.allowed_peers);
+  realm.peers.denied = prefixes(section.denied_peers);
+  realm.peers.only_allowed = section.only_allowed_peers;
+  realm.peers.port_min = section.peer_port_min;
+  const bool limited = section.allocations_max != 0;
+  realm.quotas.allocations = limited ? section.allocations_max : turn.allocations_max;
+  realm.quotas.allocations_per_user = section.allocations_per_user_max;
+  realm.quotas.new_peers_per_minute = section.new_peers_per_minute_max;
+  realm.quotas.bytes_per_second = section.bytes_per_second_max;
+  if (!section.users_file.empty()) {
+    if (auto read = read_users(section.users_file, realm); !read) return read;
+  }
+  return read_secrets(section, realm);
+}
+
+}  // namespace
+
+turn::Config turn_config(const Settings& settings, const Host& host) {
+  const TurnSection& turn = settings.turn;
+  turn::Config config;
+  if (turn.realms.empty()) return config;
+  config.port_min = turn.port_min;
+  config.port_max = turn.port_max;
+  config.port_quarantine = turn.quarantine;
+  config.allocations_max = turn.allocations_max;
+  config.permissions_max = turn.permissions_max;
+  config.own_addresses = host.addresses;
+  for (const InterfaceSection& section : settings.interfaces) {
+    for (std::size_t i = 0; i < section.addresses.size(); ++i) {
+      const bool behind_nat = i < section.advertised.size();
+      const IpAddress& local = section.addresses[i];
+      const IpAddress& advertised = behind_nat ? section.advertised[i] : local;
+      config.own_addresses.push_back(local);
+      config.own_addresses.push_back(advertised);
+      // What the host lacks (now) it goes on without, as media does.
+      if (section.name != turn.interface || !has_address(host, local)) continue;
+      config.relay_addresses.push_back({local, advertised});
+      config.listeners.push_back({turn::ListenerTransport::kUdp, {local, turn.udp_port}});
+    }
+  }
+  return config;
+}
+
+Result<std::shared_ptr<turn::Settings>> turn_settings(const Settings& settings) {
+  const TurnSection& turn = settings.turn;
+  std::shared_ptr<turn::Settings> made(new turn::Settings(), dispose);
+  made->lifetime_default = turn.lifetime;
+  made->lifetime_max = turn.lifetime_max;
+  made->allocation_age_max = turn.allocation_age_max;
+  made->nonce_lifetime = turn.nonce_lifetime;
+  made->strict_expiry = turn.strict_expiry;
+  made->alternate = turn.alternate;
+  for (const TurnRealmSection& section : turn.realms) {
+    made->realms.emplace_back();
+    if (auto filled = fill_realm(turn, section, made->realms.back()); !filled) {
+      return Error{"turn.realm." + section.name + ": " + filled.error().message};
+    }
+  }
+  return made;
+}
+
+std::shared_ptr<turn::Settings> copy_of(const turn::Settings& settings) {
+  return {new turn::Settings(settings), dispose};
+}
+
+std::vector<std::string> judge_turn_files(const Settings& settings) {
+  const auto made = turn_settings(settings);
+  if (made) return {};
+  return {made.error().message};
+}
+
+}  // namespace turnpike::config

@@ -1,0 +1,52 @@
+// The [turn] section and its realms as typed values; turn_sections.cc says what the keys mean.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "turnpike/address.h"
+#include "turnpike/time.h"
+
+namespace turnpike::config {
+
+enum class SecretHash : std::uint8_t { kSha1 = 0, kSha256 = 1 };
+
+/// [turn.realm.NAME]
+struct TurnRealmSection {
+  std::string name;
+  std::string realm;  ///< empty: the name
+  std::string users_file;
+  std::vector<std::string> secret_files;
+  SecretHash secret_hash = SecretHash::kSha1;
+  std::vector<std::string> allowed_peers;  ///< networks
+  std::vector<std::string> denied_peers;
+  bool only_allowed_peers = false;
+  std::uint16_t peer_port_min = 0;
+  std::uint32_t allocations_max = 0;
+  std::uint32_t allocations_per_user_max = 0;
+  std::uint32_t new_peers_per_minute_max = 0;
+  std::uint64_t bytes_per_second_max = 0;
+
+  const std::string& realm_name() const { return realm.empty() ? name : realm; }
+};
+
+struct TurnSection {
+  std::string interface;
+  std::uint16_t udp_port = 0;
+  std::uint16_t port_min = 0;
+  std::uint16_t port_max = 0;
+  Seconds quarantine{};
+  std::uint32_t allocations_max = 0;
+  std::uint32_t permissions_max = 0;
+  Seconds lifetime{};
+  Seconds lifetime_max{};
+  Seconds allocation_age_max{};
+  Seconds nonce_lifetime{};
+  bool strict_expiry = false;
+  Seconds credentials_max{};
+  SocketAddress alternate;               ///< unset: none
+  std::vector<TurnRealmSection> realms;  ///< in the order of their names; none: no TURN server
+};
+
+}  // namespace turnpike::config

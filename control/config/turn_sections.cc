@@ -1,0 +1,128 @@
+// The tables of [turn] and [turn.realm.NAME].
+#include "control/config/schema.h"
+
+namespace turnpike::config {
+namespace {
+
+constexpr Range kLifetime{60, 86400};
+
+/// Times that are mostly left alone.
+void add_times(SectionOf<TurnSection>& section) {
+  section
+      .integer("lifetime_seconds", &TurnSection::lifetime, 600, kLifetime,
+               "Lifetime of an allocation whose client asks for none.")
+      .hot()
+      .integer("lifetime_max_seconds", &TurnSection::lifetime_max, 3600, kLifetime,
+               "The longest that a client gets at a time; it may refresh it.")
+      .hot()
+      .integer("allocation_age_max_seconds", &TurnSection::allocation_age_max, 86400, {0, 2592000},
+               "Allocations older than this are not refreshed; their clients make new ones, with "
+               "credentials that are good then. 0: as long as the client wants.")
+      .hot()
+      .integer("nonce_seconds", &TurnSection::nonce_lifetime, 1800, {60, 3600},
+               "How long a nonce is good; then the client is given a new one.")
+      .hot()
+      .boolean("strict_expiry", &TurnSection::strict_expiry, false,
+               "End an allocation when the time-limited credentials that made it are over. "
+               "Without, they make none any more, and those that there are go on up to "
+               "`allocation_age_max_seconds`.")
+      .hot()
+      .integer("credentials_max_seconds", &TurnSection::credentials_max, 3600, {60, 86400},
+               "The longest life of credentials that the API issues.")
+      .hot()
+      .socket_address("alternate", &TurnSection::alternate, "",
+                      "While this node drains, clients that ask for an allocation are sent to the "
+                      "TURN server there. \"\": they are refused.")
+      .hot();
+}
+
+Section turn_section() {
+  const auto place = [](Settings& settings, const std::string&) { return &settings.turn; };
+  SectionOf<TurnSection> section(
+      "turn",
+      "The TURN and STUN server, for clients that no other way connects. It is there when at least "
+      "one [turn.realm.NAME] is. See [turn.md](turn.md).",
+      place);
+  section
+      .text("interface", &TurnSection::interface, "outside",
+            "The `[interface.NAME]` at whose addresses it listens and relays.")
+      .integer("udp_port", &TurnSection::udp_port, 3478, {1024, 65534},
+               "UDP port at which clients ask.")
+      .integer("port_min", &TurnSection::port_min, 24000, {1024, 65534},
+               "First UDP port of relayed transport addresses, apart from `media`'s.")
+      .integer("port_max", &TurnSection::port_max, 29999, {1025, 65535}, "The last of them.")
+      .integer("quarantine_seconds", &TurnSection::quarantine, 5, {0, 3600},
+               "How long such a port rests before another allocation may get it.")
+      .integer("allocations_max", &TurnSection::allocations_max, 4000, {1, 200000},
+               "Allocations at a time; more are refused. Each needs a port and a file descriptor, "
+               "with both address families two.")
+      .integer("permissions_max", &TurnSection::permissions_max, 32, {1, 256},
+               "Peers that one allocation may have permissions or channels for at a time.");
+  add_times(section);
+  return section.done();
+}
+
+void add_peer_keys(SectionOf<TurnRealmSection>& section) {
+  section
+      .texts("allowed_peers", &TurnRealmSection::allowed_peers,
+             "Networks of peers that are open although they are private or otherwise "
+             "special-purpose. Loopback, multicast and this host's own addresses stay closed.")
+      .hot()
+      .texts("denied_peers", &TurnRealmSection::denied_peers,
+             "Networks of peers that are closed, also where `allowed_peers` opens them.")
+      .hot()
+      .boolean("only_allowed_peers", &TurnRealmSection::only_allowed_peers, false,
+               "Relay to `allowed_peers` and to nobody else.")
+      .hot()
+      .integer("peer_port_min", &TurnRealmSection::peer_port_min, 1024, {1, 65535},
+               "Lower ports of peers are closed.")
+      .hot()
+      .integer("allocations_max", &TurnRealmSection::allocations_max, 0, {0, 200000},
+               "Allocations of the realm at a time. 0: as many as `turn.allocations_max`.")
+      .hot()
+      .integer("allocations_per_user_max", &TurnRealmSection::allocations_per_user_max, 10,
+               {0, 200000}, "Allocations of one user at a time. 0: any number.")
+      .hot()
+      .integer("new_peers_per_minute_max", &TurnRealmSection::new_peers_per_minute_max, 60,
+               {0, 100000}, "Further peers of one allocation in a minute. 0: any number.")
+      .hot()
+      .integer("bytes_per_second_max", &TurnRealmSection::bytes_per_second_max, 0, {0, 1000000000},
+               "Data of one allocation in each direction. 0: no limit.")
+      .hot();
+}
+
+Section turn_realm_section() {
+  const auto place = [](Settings& settings, const std::string& name) {
+    settings.turn.realms.push_back({});
+    settings.turn.realms.back().name = name;
+    return &settings.turn.realms.back();
+  };
+  SectionOf<TurnRealmSection> section("turn.realm.*",
+                                      "The realm of the TURN server, one: who may ask, and for "
+                                      "what. A reload reads its files anew.",
+                                      place);
+  section
+      .text("realm", &TurnRealmSection::realm, "",
+            "Its name as clients are told it, such as \"example.org\". \"\": the section's name.")
+      .path("users_file", &TurnRealmSection::users_file, "",
+            "Users, one a line: `NAME PASSWORD`. Neither readable nor writable by everybody.")
+      .hot()
+      .paths("secret_files", &TurnRealmSection::secret_files,
+             "Files with a secret each, shared with who hands out time-limited credentials: one "
+             "line of 16 to 256 characters, not readable by everybody. All are taken; the API "
+             "issues with the first.")
+      .hot()
+      .word("secret_hash", &TurnRealmSection::secret_hash, "sha1", {"sha1", "sha256"},
+            "HMAC by which passwords are made from these secrets; nearly everybody has \"sha1\".")
+      .hot();
+  add_peer_keys(section);
+  return section.done();
+}
+
+}  // namespace
+
+std::vector<Section> turn_sections() {
+  return {turn_section(), turn_realm_section()};
+}
+
+}  // namespace turnpike::config

@@ -1,0 +1,49 @@
+// The TURN server's allocations, as a table.
+#include "control/ctl/print.h"
+#include "control/ctl/text.h"
+
+namespace turnpike::ctl {
+namespace {
+
+std::string reasons_text(const char* title, const Json& reasons) {
+  std::string text;
+  for (const Json& one : reasons) {
+    text += std::string(title) + " " + number(one.at("count")) + ": " + shown(one.at("meaning")) +
+            " (" + shown(one.at("reason")) + ")\n";
+  }
+  return text;
+}
+
+std::string turn_text(const Json& answer) {
+  const Json& list = answer.at("allocations");
+  std::string text = number(answer.at("allocations_open")) + " of " +
+                     number(answer.at("allocations_max")) + " allocations\n";
+  std::vector<Row> rows{{"ID", "USER", "REALM", "CLIENT", "RELAYED", "AGE", "LEFT", "PEERS",
+                         "TO PEERS", "TO CLIENT"}};
+  for (const Json& one : list) {
+    std::string relayed;
+    for (const Json& address : one.at("relayed")) {
+      relayed += (relayed.empty() ? "" : ",") + shown(address);
+    }
+    rows.push_back({shown(one.at("id")), shown(one.at("user")), shown(one.at("realm")),
+                    shown(one.at("client")) + "/" + shown(one.at("transport")), relayed,
+                    duration(one.at("age_seconds")), duration(one.at("expires_in_seconds")),
+                    number(one.at("permissions")), number(one.at("packets_to_peers")),
+                    number(one.at("packets_to_clients"))});
+  }
+  if (rows.size() > 1) text += table(rows);
+  return text + reasons_text("refused", answer.at("refused")) +
+         reasons_text("dropped", answer.at("drops"));
+}
+
+}  // namespace
+
+Result<std::string> print_turn(const std::string& body) {
+  return read(body, turn_text);
+}
+
+Result<std::string> print_done(const std::string& body) {
+  return read(body, [](const Json&) { return std::string("done\n"); });
+}
+
+}  // namespace turnpike::ctl

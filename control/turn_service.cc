@@ -1,0 +1,129 @@
+#include "control/turn_service.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+
+#include "control/api/json.h"
+#include "control/config/turn_products.h"
+#include "control/pki/turn_keys.h"
+
+namespace turnpike {
+namespace {
+
+constexpr std::size_t kUserBytesMax = 128;
+
+std::vector<SocketAddress> advertised(const config::Settings& settings) {
+  std::vector<SocketAddress> all;
+  for (const config::InterfaceSection& section : settings.interfaces) {
+    if (section.name != settings.turn.interface) continue;
+    const auto& ips = section.advertised.empty() ? section.addresses : section.advertised;
+    for (const IpAddress& ip : ips) all.push_back({ip, settings.turn.udp_port});
+  }
+  return all;
+}
+
+std::string value_of(const api::Request& request, const char* name) {
+  const auto found = request.query.find(name);
+  return found == request.query.end() ? "" : found->second;
+}
+
+/// Of the characters that go through every URL, file and SDP unchanged.
+bool is_user_name(const std::string& name) {
+  return !name.empty() && name.size() <= kUserBytesMax &&
+         std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c < 0x7f; });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TurnService>> TurnService::start(const config::Settings& settings,
+                                                        TurnServer* server, log::Log& log) {
+  if (server == nullptr) return std::unique_ptr<TurnService>();
+  std::unique_ptr<TurnService> service(new TurnService(settings, *server, log));
+  if (auto loaded = service->load(settings); !loaded) return loaded.error();
+  const config::TurnSection& turn = settings.turn;
+  log.info("turn_started", {{"realms", turn.realms.size()},
+                            {"udp_port", turn.udp_port},
+                            {"port_min", turn.port_min},
+                            {"port_max", turn.port_max}});
+  return service;
+}
+
+TurnService::TurnService(const config::Settings& settings, TurnServer& server, log::Log& log)
+    : section_(settings.turn), server_(server), log_(log), servers_(advertised(settings)) {}
+
+Result<void> TurnService::load(const config::Settings& settings) {
+  auto made = config::turn_settings(settings);
+  if (!made) return made.error();
+  settings_ = std::move(*made);
+  give();
+  return {};
+}
+
+void TurnService::give() {
+  settings_->draining = draining_;
+  server_.configure(config::copy_of(*settings_));
+}
+
+Result<void> TurnService::reload(const config::Settings& settings) {
+  const Result<void> loaded = load(settings);
+  if (!loaded) {
+    log_.warning("turn_kept", {{"reason", loaded.error().message},
+                               {"hint", "realms, users and secrets stay as they were"}});
+    return loaded;
+  }
+  section_ = settings.turn;
+  log_.info("turn_reloaded", {{"realms", settings_->realms.size()}});
+  return {};
+}
+
+void TurnService::set_draining(bool draining) {
+  if (draining == draining_) return;
+  draining_ = draining;
+  give();
+}
+
+std::vector<std::string> TurnService::uris() const {
+  std::vector<std::string> all;
+  for (const SocketAddress& server : servers_) {
+    all.push_back("turn:" + to_string(server) + "?transport=udp");
+  }
+  return all;
+}
+
+api::Response TurnService::credentials(const api::Request& request) const {
+  const std::string wanted = value_of(request, "realm");
+  const auto realm = std::find_if(
+      settings_->realms.begin(), settings_->realms.end(),
+      [&wanted](const turn::Realm& one) { return wanted.empty() || one.name == wanted; });
+  if (realm == settings_->realms.end()) return api::failure(404, "there is no such realm");
+  if (realm->secrets.empty()) {
+    return api::failure(409, "the realm has no secret_files to make credentials with");
+  }
+  const std::string user = value_of(request, "user");
+  if (!is_user_name(user)) {
+    return api::failure(400, "give a user: up to 128 letters, digits and signs, without blanks");
+  }
+  std::int64_t ttl = section_.credentials_max.count();
+  if (const std::string text = value_of(request, "ttl_seconds"); !text.empty()) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ttl);
+    const bool whole = error == std::errc{} && end == text.data() + text.size();
+    if (!whole || ttl < 1 || ttl > section_.credentials_max.count()) {
+      return api::failure(400, "ttl_seconds is a number from 1 to " +
+                                   std::to_string(section_.credentials_max.count()));
+    }
+  }
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto expiry = std::chrono::duration_cast<Seconds>(now).count() + ttl;
+  const std::string name = std::to_string(expiry) + ":" + user;
+  api::Response response = api::json_response(
+      200, {{"username", name},
+            {"password", pki::time_limited_password(realm->secrets.front(), name)},
+            {"ttl_seconds", ttl},
+            {"realm", realm->name},
+            {"uris", uris()}});
+  response.headers.emplace_back("cache-control", "no-store");
+  return response;
+}
+
+}  // namespace turnpike

@@ -1,0 +1,50 @@
+// The TURN server as the daemon runs it: settings with the users and secrets of its files, their
+// reload, draining, and time-limited credentials for those who ask over the API.
+// Is not: the server (relay/turn), nor its configuration (control/config/turn_products.h).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/api/endpoints.h"
+#include "control/config/settings.h"
+#include "control/log/log.h"
+#include "turnpike/relay.h"
+#include "turnpike/result.h"
+#include "turnpike/turn.h"
+
+namespace turnpike {
+
+class TurnService {
+ public:
+  /// Null when the settings have no TURN server. `server` outlives it. Fails, and nothing has
+  /// changed, when a file of a realm cannot be used.
+  static Result<std::unique_ptr<TurnService>> start(const config::Settings& settings,
+                                                    TurnServer* server, log::Log& log);
+
+  /// Takes what may change of the settings, and reads the files of the realms anew. When one cannot
+  /// be used, all stays and the log says so.
+  Result<void> reload(const config::Settings& settings);
+  void set_draining(bool draining);
+  std::uint32_t allocations() const { return server_.allocations(); }
+  const config::TurnSection& section() const { return section_; }
+
+  /// Answers POST /v1/turn/credentials.
+  api::Response credentials(const api::Request& request) const;
+
+ private:
+  TurnService(const config::Settings& settings, TurnServer& server, log::Log& log);
+  Result<void> load(const config::Settings& settings);
+  void give();
+  std::vector<std::string> uris() const;
+
+  config::TurnSection section_;
+  TurnServer& server_;
+  log::Log& log_;
+  std::vector<SocketAddress> servers_;  // as clients reach them
+  bool draining_ = false;
+  std::shared_ptr<turn::Settings> settings_;
+};
+
+}  // namespace turnpike

@@ -1,0 +1,178 @@
+// [turn] and [turn.realm.NAME]: values, every rule, and the files of users and secrets.
+#include <filesystem>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "control/config/load.h"
+#include "control/config/turn_products.h"
+#include "control/pki/turn_keys.h"
+
+namespace turnpike::config {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+const std::string kRealm = "[turn.realm.main]\nsecret_files = [\"turn-secret\"]\n";
+
+Loaded load(const std::string& text, const std::string& more = "") {
+  return load_text(
+      "[interface.outside]\naddresses = [\"45.9.1.1\", \"2a09::1\"]\nadvertised = [\"45.9.1.9\", "
+      "\"2a09::9\"]\n[interface.inside]\naddresses = [\"10.0.0.1\"]\n" +
+          more + text,
+      "t.toml", "/etc/turnpike");
+}
+
+TEST(TurnConfig, none_unless_there_is_a_realm) {
+  const Loaded loaded = load("");
+  EXPECT_THAT(loaded.findings.mistakes(), IsEmpty());
+  EXPECT_TRUE(turn_config(loaded.settings, Host{}).listeners.empty());
+}
+
+TEST(TurnConfig, defaults) {
+  const Loaded loaded = load(kRealm);
+  EXPECT_THAT(loaded.findings.mistakes(), IsEmpty());
+  Host host;
+  host.addresses = {IpAddress::v4(45, 9, 2, 1), IpAddress::v4(45, 9, 1, 1), *parse_ip("2a09::1")};
+  const turn::Config config = turn_config(loaded.settings, host);
+  ASSERT_EQ(config.listeners.size(), 2U);
+  EXPECT_EQ(to_string(config.listeners[0].local), "45.9.1.1:3478");
+  EXPECT_EQ(to_string(config.listeners[1].local), "[2a09::1]:3478");
+  EXPECT_EQ(to_string(config.relay_addresses[0].advertised), "45.9.1.9");
+  EXPECT_EQ(config.port_min, 24000);
+  EXPECT_EQ(config.port_max, 29999);
+  std::vector<std::string> own;
+  for (const IpAddress& ip : config.own_addresses) own.push_back(to_string(ip));
+  EXPECT_THAT(
+      own, testing::UnorderedElementsAre("45.9.2.1", "45.9.1.1", "2a09::1", "45.9.1.1", "45.9.1.9",
+                                         "2a09::1", "2a09::9", "10.0.0.1", "10.0.0.1"));
+  host.addresses.pop_back();
+  EXPECT_EQ(turn_config(loaded.settings, host).listeners.size(), 1U) << "the host lacks the other";
+  EXPECT_THAT(loaded.settings.turn.realms.front().secret_files,
+              ElementsAre("/etc/turnpike/turn-secret"));
+}
+
+struct Mistake {
+  const char* text;
+  const char* told;
+};
+
+class TurnMistakes : public testing::TestWithParam<Mistake> {};
+
+TEST_P(TurnMistakes, T10_refuse_to_start) {
+  const std::string text = GetParam().text;
+  const std::string realm = text.find("realm") == std::string::npos ? kRealm : "";
+  EXPECT_THAT(load(text + "\n" + realm).findings.mistakes(), Contains(HasSubstr(GetParam().told)))
+      << text;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Security, TurnMistakes,
+    testing::Values(
+        Mistake{"[turn]\nport_min = 40000\nport_max = 41000", "overlap the ports from media"},
+        Mistake{"[turn]\nport_min = 24000\nport_max = 36000", "overlap the ports from media"},
+        Mistake{"[turn]\nport_min = 24000\nport_max = 24003", "at least 256 ports"},
+        Mistake{"[turn]\nudp_port = 25000", "lies in the TURN ports"},
+        Mistake{"[turn]\nudp_port = 40000", "lies in the media ports"},
+        Mistake{"[turn]\ninterface = \"dmz\"", "names no section"},
+        Mistake{"[turn]\nlifetime_seconds = 7200", "more than turn.lifetime_max_seconds"},
+        Mistake{"[turn]\nport = 1", "unknown key"}, Mistake{"[turn]\n# no realm.", "has no realm"},
+        Mistake{"[turn.realm.a]\n", "nobody could use the realm"},
+        Mistake{"[turn.realm.a]\nusers_file = \"u\"\nallowed_peers = [\"10.0.0.0/33\"]",
+                "turn.realm.a.allowed_peers holds \"10.0.0.0/33\", which is no network"},
+        Mistake{"[turn.realm.a]\nusers_file = \"u\"\ndenied_peers = [\"10.0.0.0-10.1\"]",
+                "which is no network"},
+        Mistake{"[turn.realm.a]\nusers_file = \"u\"\nonly_allowed_peers = true",
+                "nobody could be reached"},
+        Mistake{"[turn.realm.a]\nusers_file = \"u\"\nrealm = \"x\\\"y\"", "holds quotes"},
+        Mistake{"[turn.realm.a]\nusers_file = \"u\"\n[turn.realm.b]\nusers_file = \"u\"\n"
+                "realm = \"a\"",
+                "leave one section"},
+        Mistake{"[turn.realm.a]\nusers_file = \"u\"\nallowed_peers = [\"45.9.1.1/32\"]",
+                "an address of this node"},
+        Mistake{"[turn.realm.a]\nusers_file = \"u\"\nallowed_peers = [\"2a09::9\"]",
+                "an address of this node"}));
+
+class TurnFiles : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::temp_directory_path() / ("turn-" + std::to_string(getpid()));
+    fs::create_directories(folder_);
+    settings_ = load("[turn.realm.main]\nrealm = \"example.org\"\nusers_file = \"" + path("users") +
+                     "\"\nsecret_files = [\"" + path("new") + "\", \"" + path("old") +
+                     "\"]\nsecret_hash = \"sha256\"\nallowed_peers = [\"10.1.0.0/16\"]")
+                    .settings;
+    write("users", "# two of them\nalice wonderland\r\nbob \tbuilder\n\n");
+    write("new", "the-newest-secret-of-all\n");
+    write("old", "the-oldest-secret-of-all\n");
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string path(const std::string& name) const { return folder_ / name; }
+  void write(const std::string& name, const std::string& text, int mode = 0600) const {
+    std::ofstream(path(name)) << text;
+    fs::permissions(path(name), fs::perms(mode));
+  }
+  std::string error() const {
+    const auto made = turn_settings(settings_);
+    return made ? "" : made.error().message;
+  }
+
+  fs::path folder_;
+  Settings settings_;
+};
+
+TEST_F(TurnFiles, users_and_secrets_are_read) {
+  const auto made = turn_settings(settings_);
+  ASSERT_TRUE(made) << made.error().message;
+  const turn::Realm& realm = (*made)->realms.front();
+  EXPECT_EQ(realm.name, "example.org");
+  ASSERT_EQ(realm.users.size(), 2U);
+  EXPECT_EQ(realm.users.at("alice").md5,
+            pki::long_term_keys("alice", "example.org", "wonderland").md5);
+  EXPECT_EQ(realm.users.at("bob").sha256,
+            pki::long_term_keys("bob", "example.org", "builder").sha256);
+  ASSERT_EQ(realm.secrets.size(), 2U);
+  EXPECT_EQ(realm.secrets[0].id, "new");
+  EXPECT_EQ(realm.secrets[0].secret, "the-newest-secret-of-all");
+  EXPECT_TRUE(realm.secrets[0].sha256);
+  ASSERT_EQ(realm.peers.allowed.size(), 1U);
+  EXPECT_EQ(realm.peers.allowed[0].length, 16);
+  EXPECT_EQ(realm.quotas.allocations, 4000U) << "of the whole relay when the realm has no own";
+  EXPECT_THAT(judge_turn_files(settings_), IsEmpty());
+}
+
+TEST_F(TurnFiles, T10_a_bad_line_is_named_and_its_content_is_not) {
+  write("users", "alice wonderland\nbob\n");
+  EXPECT_THAT(error(), HasSubstr("line 2 is not \"NAME PASSWORD\""));
+  write("users", "alice wonderland secret-word\n");
+  EXPECT_THAT(error(), HasSubstr("line 1"));
+  EXPECT_THAT(error(), Not(HasSubstr("secret-word")));
+  write("users", "alice a\nalice b\n");
+  EXPECT_THAT(error(), HasSubstr("line 2 has the name of another line"));
+  write("users", "\n# nobody\n");
+  EXPECT_THAT(error(), HasSubstr("holds no user"));
+  write("users", "alice wonderland\n", 0644);
+  EXPECT_THAT(error(), HasSubstr("every account of this host may read these passwords"));
+  fs::remove(path("users"));
+  EXPECT_THAT(error(), HasSubstr("No such file"));
+  EXPECT_THAT(judge_turn_files(settings_), Contains(HasSubstr("turn.realm.main")));
+}
+
+TEST_F(TurnFiles, T10_bad_secrets_are_refused) {
+  write("old", "short\n");
+  EXPECT_THAT(error(), HasSubstr("the secret has 5 characters"));
+  write("old", std::string(300, 'x') + "\n");
+  EXPECT_THAT(error(), HasSubstr("longer than 256"));
+  write("old", "the-oldest-secret-of-all\n", 0604);
+  EXPECT_THAT(error(), HasSubstr("every account"));
+}
+
+}  // namespace
+}  // namespace turnpike::config
