@@ -1,0 +1,100 @@
+"""A TURN server with public-looking addresses and the default peer policy, and coturn's programs
+around it.
+
+    client 45.9.1.10, 2a09:1::10 --- 45.9.1.1, 2a09:1::1 | the daemon's host
+    peer   45.9.2.10, 2a09:2::10 --- 45.9.2.1, 2a09:2::1 |
+    (inside as in network.py, where no client may be relayed to)
+
+Hides: addresses, the configuration of [turn], the command lines and output of turnutils_*.
+"""
+
+import contextlib
+import re
+import subprocess
+
+from . import case, network, turnpiked
+import netns
+
+CLIENT = network.Place("tp-tc", "45.9.1.10", "2a09:1::10", "45.9.1.1", "2a09:1::1", "tp-c")
+PEER = network.Place("tp-tp", "45.9.2.10", "2a09:2::10", "45.9.2.1", "2a09:2::1", "tp-p")
+REALM = "example.org"
+USER, PASSWORD = "alice", "correct-horse-battery"
+SECRET = "0123456789abcdef-rest-secret"
+SERVER_PORT = 3478
+RELAY_PORTS = range(24000, 30000)
+
+
+@contextlib.contextmanager
+def topology():
+    """Client, peer and inside, up; removed at the end."""
+    with contextlib.ExitStack() as stack:
+        for place in (CLIENT, PEER, network.INSIDE):
+            stack.enter_context(netns.Netns(
+                place.name, place.link, place.host_v4 + "/24", place.v4 + "/24"))
+            network.add_v6(place.name, place.link, place.host_v6, place.v6)
+        yield
+
+
+def private_file(folder, name, text):
+    path = folder / name
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def server(scratch, turn=None, realm=None, **options):
+    """A turnpiked with one realm of users and a secret; `turn` and `realm` override keys."""
+    users = private_file(scratch.folder, "turn-users", f"# of the test\n{USER} {PASSWORD}\n")
+    secret = private_file(scratch.folder, "turn-secret", SECRET + "\n")
+    sections = {
+        "interface.outside": {"addresses": [CLIENT.host_v4, CLIENT.host_v6]},
+        "turn": turn or {},
+        "turn.realm.main": {"realm": REALM, "users_file": users, "secret_files": [secret],
+                            **(realm or {})},
+    }
+    sections.update(options.pop("sections", {}))
+    return turnpiked.Turnpiked(scratch, sections, **options)
+
+
+def echo_peer(scratch, place=PEER, version=4):
+    """turnutils_peer, which sends back what it gets."""
+    with open(scratch.folder / "peer.log", "ab") as log:
+        scratch.spawn(*place.command("turnutils_peer", "-L", place.address(version)),
+                      stdout=log, stderr=log)
+
+    def listens():
+        sockets = subprocess.run(place.command("ss", "-Huln", "sport", "=", ":3480"),
+                                 capture_output=True, text=True, check=True).stdout
+        return place.address(version) in sockets
+    case.eventually(listens, "turnutils_peer listens")
+
+
+LONG_TERM = ("-u", USER, "-w", PASSWORD)
+REST = ("-u", USER, "-W", SECRET)
+
+
+def uclient(*words, auth=LONG_TERM, peer=PEER, version=4, timeout=40):
+    """Output of turnutils_uclient against the daemon."""
+    command = CLIENT.command("timeout", timeout, "turnutils_uclient", *auth,
+                             "-e", peer.address(version), *words, CLIENT.host(version))
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=timeout + 10)
+    return done.stdout + done.stderr
+
+
+def expect_all_back(output, what):
+    """Every message came back, and there were some."""
+    sent = re.findall(r"tot_send_bytes ~ (\d+)", output)
+    got = re.findall(r"tot_recv_bytes ~ (\d+)", output)
+    lost = re.findall(r"Total lost packets (-?\d+)", output)
+    last = " | ".join(output.splitlines()[-4:])
+    case.expect(sent and got and int(sent[-1]) > 0 and sent[-1] == got[-1],
+                f"{what}: sent {sent[-1:]}, got {got[-1:]} bytes: {last}")
+    case.expect(lost and int(lost[-1]) == 0, f"{what}: lost {lost[-1:]}: {last}")
+    case.note(f"{what}: {got[-1]} bytes there and back")
+
+
+def expect_nothing_back(output, what):
+    got = re.findall(r"tot_recv_bytes ~ (\d+)", output)
+    case.expect(re.search(r"(?m)^\d+: ", output), f"{what}: the client did not run: {output}")
+    case.expect(not got or int(got[-1]) == 0, f"{what}: {got[-1:]} bytes came back")

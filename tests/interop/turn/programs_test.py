@@ -1,0 +1,190 @@
+"""coturn's client programs against the TURN server over UDP, in namespaces with public-looking
+addresses and the default policy for peers.
+"""
+# time limit: 300 s
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from lib import turn  # noqa: E402
+from lib.case import case, eventually, expect, note, run  # noqa: E402
+from lib.network import INSIDE  # noqa: E402
+
+
+def _start(scratch, **options):
+    scratch.enter(turn.topology())
+    daemon = turn.server(scratch, **options)
+    turn.echo_peer(scratch)
+    return daemon
+
+
+def _expect_at_rest(daemon):
+    """All that was opened is closed again, by a Refresh of zero or by being ended."""
+    eventually(lambda: daemon.total("turnpike_turn_allocations") == 0,
+               lambda: f"{daemon.total('turnpike_turn_allocations'):g} allocations are left")
+
+
+@case
+def channels_come_back(scratch):
+    daemon = _start(scratch)
+    turn.expect_all_back(turn.uclient("-n", 20, "-m", 4, "-c"), "channels")
+    expect(daemon.total("turnpike_turn_channel_binds_total") >= 4, "no channel was bound")
+    expect(daemon.total("turnpike_turn_packets_total", to="peer") >= 80, "nothing was counted")
+
+
+@case
+def plain_run_with_even_port_and_reservation(scratch):
+    daemon = _start(scratch)
+    turn.expect_all_back(turn.uclient("-n", 10, "-m", 4, "-g"), "even ports with the next reserved")
+    opened = daemon.total("turnpike_turn_allocations_opened_total")
+    expect(opened >= 4, f"{opened:g} allocations for four clients")
+
+
+@case
+def indications_come_back(scratch):
+    _start(scratch)
+    turn.expect_all_back(turn.uclient("-s", "-n", 20, "-m", 4, "-c"), "indications")
+
+
+@case
+def clients_reach_each_other(scratch):
+    _start(scratch)
+    turn.expect_all_back(turn.uclient("-y", "-c", "-n", 10, "-m", 4), "client to client")
+    turn.expect_all_back(turn.uclient("-y", "-s", "-c", "-n", 10, "-m", 4),
+                         "client to client by indications")
+
+
+@case
+def ipv6_relayed_addresses(scratch):
+    _start(scratch)
+    turn.echo_peer(scratch, version=6)
+    turn.expect_all_back(turn.uclient("-x", "-c", "-n", 10, version=6), "IPv6")
+
+
+@case
+def time_limited_credentials(scratch):
+    daemon = _start(scratch)
+    turn.expect_all_back(turn.uclient("-c", auth=turn.REST), "credentials made from the secret")
+    before = daemon.total("turnpike_turn_allocations_opened_total")
+    wrong = ("-u", turn.USER, "-W", "another secret of that length")
+    turn.expect_nothing_back(turn.uclient("-c", auth=wrong, timeout=10), "a wrong secret")
+    turn.expect_nothing_back(
+        turn.uclient("-c", auth=("-u", turn.USER, "-w", "wrong"), timeout=10), "a wrong password")
+    expect(daemon.total("turnpike_turn_allocations_opened_total") == before,
+           "wrong credentials made an allocation")
+    expect(daemon.total("turnpike_turn_refused_total", reason="bad_credentials") >= 2,
+           "wrong credentials were not counted")
+
+
+@case
+def credentials_that_the_api_issues(scratch):
+    daemon = _start(scratch)
+    asked = subprocess.run(
+        ["curl", "-sS", "--unix-socket", str(daemon.api_path), "-X", "POST",
+         "http://localhost/v1/turn/credentials?user=bob&ttl_seconds=60"],
+        capture_output=True, text=True, check=True).stdout
+    issued = json.loads(asked)
+    expect(re.fullmatch(r"\d{10}:bob", issued["username"]), asked)
+    expect(f"turn:{turn.CLIENT.host_v4}:3478?transport=udp" in issued["uris"], asked)
+    given = ("-u", issued["username"], "-w", issued["password"])
+    turn.expect_all_back(turn.uclient("-c", auth=given), "issued credentials")
+
+
+@case
+def negative_modes_then_a_good_run(scratch):
+    daemon = _start(scratch)
+    for mode in ("-N", "-R"):
+        turn.uclient(mode, "-c", timeout=15)
+        note(f"{mode} done")
+        turn.expect_all_back(turn.uclient("-c", "-n", 5), f"after {mode}")
+    expect(daemon.process.poll() is None, "the daemon has ended")
+
+
+@case
+def stun_client_learns_its_address(scratch):
+    _start(scratch)
+    for version in (4, 6):
+        done = subprocess.run(
+            turn.CLIENT.command("timeout", 10, "turnutils_stunclient",
+                                turn.CLIENT.host(version)), capture_output=True, text=True)
+        expect(turn.CLIENT.address(version) in done.stdout + done.stderr,
+               f"the answer does not hold the client's address: {done.stdout} {done.stderr}")
+
+
+@case
+def T1_private_peers_are_refused(scratch):
+    scratch.enter(turn.topology())
+    daemon = turn.server(scratch)
+    turn.echo_peer(scratch, INSIDE)
+    for words in (("-c",), ("-c", "-s")):
+        turn.expect_nothing_back(turn.uclient(*words, peer=INSIDE, timeout=10), "a private peer")
+    expect(daemon.total("turnpike_turn_refused_total", reason="peer_denied") >= 2,
+           "refused peers were not counted")
+    expect(daemon.total("turnpike_turn_packets_total", to="peer") == 0, "something was relayed")
+
+
+@case
+def T1_private_peers_that_the_operator_opens(scratch):
+    scratch.enter(turn.topology())
+    turn.server(scratch, realm={"allowed_peers": [INSIDE.v4 + "/32"]})
+    turn.echo_peer(scratch, INSIDE)
+    turn.expect_all_back(turn.uclient("-c", peer=INSIDE), "a private peer on the list")
+
+
+@case
+def ports_stay_within_the_range(scratch):
+    daemon = _start(scratch)
+    client = scratch.spawn(*turn.CLIENT.command(
+        "turnutils_uclient", *turn.LONG_TERM, "-e", turn.PEER.v4, "-c", "-n", 1000, "-m", 10,
+        turn.CLIENT.host_v4), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    eventually(lambda: daemon.total("turnpike_turn_allocations") >= 10, "ten allocations are open")
+    own = subprocess.run(["ss", "-Hulnp"], capture_output=True, text=True, check=True).stdout
+    ports = [int(line.split()[3].rsplit(":", 1)[1]) for line in own.splitlines()
+             if f"pid={daemon.pid}," in line]
+    relayed = [port for port in ports if port in turn.RELAY_PORTS]
+    others = set(ports) - set(relayed) - {turn.SERVER_PORT, 2223}
+    expect(len(relayed) >= 10, f"{len(relayed)} relayed ports")
+    expect(all(36000 <= port <= 59999 for port in others), f"ports outside of any range: {others}")
+    client.kill()
+    client.wait()
+
+
+@case
+def allocations_are_listed_and_ended(scratch):
+    daemon = _start(scratch)
+    client = scratch.spawn(*turn.CLIENT.command(
+        "turnutils_uclient", *turn.LONG_TERM, "-e", turn.PEER.v4, "-c", "-n", 1000, "-m", 1,
+        turn.CLIENT.host_v4), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    eventually(lambda: daemon.total("turnpike_turn_packets_total", to="client") > 0, "data flows")
+    allocations = json.loads(daemon.api("/v1/turn"))["allocations"]
+    expect(allocations, "no allocation is listed")
+    one = allocations[0]
+    expect(one["user"] == turn.USER and one["realm"] == turn.REALM, f"{one}")
+    expect(one["client"].startswith(turn.CLIENT.v4), f"{one}")
+    from lib.turnpiked import executable
+    ctl = [str(executable("turnpikectl")), "--socket", str(daemon.api_path), "turn"]
+    shown = subprocess.run(ctl, capture_output=True, text=True, check=True).stdout
+    expect(one["id"] in shown and turn.USER in shown, shown)
+    for each in allocations:
+        subprocess.run([*ctl, "end", each["id"]], check=True, capture_output=True)
+    _expect_at_rest(daemon)
+    again = subprocess.run([*ctl, "end", one["id"]], capture_output=True, text=True)
+    expect(again.returncode == 1 and "no such allocation" in again.stderr, again.stderr)
+    client.kill()
+    client.wait()
+
+
+@case
+def nothing_answers_once_the_daemon_is_gone(scratch):
+    """That the other cases can fail."""
+    daemon = _start(scratch)
+    daemon.stop()
+    turn.expect_nothing_back(turn.uclient("-c", timeout=5), "no daemon")
+
+
+run()
