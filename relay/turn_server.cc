@@ -38,9 +38,9 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
                                                        std::size_t shards) {
   std::vector<TurnShardSetup> setups(shards);
   if (auto opened = open_listeners(config, setups); !opened) return opened.error();
-  std::array<std::uint8_t, 32> nonce_key{};
-  fill_random(nonce_key.data(), nonce_key.size());
   std::unique_ptr<TurnServers> servers(new TurnServers());
+  auto& nonce_key = servers->nonce_key_;
+  fill_random(nonce_key.data(), nonce_key.size());
   std::vector<RelayedPortTable::Place> places;
   for (const turn::RelayAddress& one : config.relay_addresses) {
     places.push_back({one.local, one.advertised});
@@ -59,13 +59,14 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
     secure_wipe(setups[i].nonce_key.data(), setups[i].nonce_key.size());
     made = made && servers->shards_.back() != nullptr;
   }
-  secure_wipe(nonce_key.data(), nonce_key.size());
   if (!made) return Error{"turn: no descriptors are left; raise LimitNOFILE"};
-  servers->has_settings_.resize(shards, true);
+  servers->has_credentials_.resize(shards, true);
   return servers;
 }
 
-TurnServers::~TurnServers() = default;
+TurnServers::~TurnServers() {
+  secure_wipe(nonce_key_.data(), nonce_key_.size());
+}
 
 bool TurnServers::push(std::size_t shard, const TurnRequest& request) {
   if (!shards_[shard]->push(request)) return false;
@@ -73,19 +74,20 @@ bool TurnServers::push(std::size_t shard, const TurnRequest& request) {
   return true;
 }
 
+// Keys of all users are worked out here: on a shard that would hold up its media.
 void TurnServers::configure(std::shared_ptr<const turn::Settings> settings) {
-  settings_ = std::move(settings);
-  has_settings_.assign(shards_.size(), false);
-  give_settings();
+  credentials_ = turn::prepare(std::move(settings), nonce_key_);
+  has_credentials_.assign(shards_.size(), false);
+  give_credentials();
 }
 
-void TurnServers::give_settings() {
+void TurnServers::give_credentials() {
   for (std::size_t i = 0; i < shards_.size(); ++i) {
-    if (has_settings_[i]) continue;
+    if (has_credentials_[i]) continue;
     TurnRequest request;
     request.kind = TurnRequestKind::kConfigure;
-    request.settings = settings_;
-    has_settings_[i] = push(i, request);
+    request.credentials = credentials_;
+    has_credentials_[i] = push(i, request);
   }
 }
 
@@ -148,7 +150,7 @@ void TurnServers::finish(const Question& question, bool found) {
 }
 
 void TurnServers::poll() {
-  if (settings_ != nullptr) give_settings();
+  if (credentials_ != nullptr) give_credentials();
   for (std::size_t i = 0; i < shards_.size(); ++i) {
     bool any = false;
     while (const TurnAnswer* answer = shards_[i]->next_answer()) {

@@ -50,15 +50,16 @@ class TurnServers final : public TurnServer {
 
   TurnServers() = default;
   bool push(std::size_t shard, const TurnRequest& request);
-  void give_settings();
+  void give_credentials();
   void take(const TurnAnswer& answer);
   static void finish(const Question& question, bool found);
 
   std::unique_ptr<RelayedPortTable> ports_;
   std::vector<std::unique_ptr<TurnShard>> shards_;
   std::function<void(std::size_t)> wake_;
-  std::shared_ptr<const turn::Settings> settings_;
-  std::vector<bool> has_settings_;  // by shard: the newest
+  std::array<std::uint8_t, 32> nonce_key_{};  // of every shard alike
+  std::shared_ptr<const turn::Credentials> credentials_;
+  std::vector<bool> has_credentials_;  // by shard: the newest
   std::map<std::uint64_t, Question> questions_;
   std::uint64_t last_token_ = 0;
 };

@@ -24,8 +24,8 @@ enum class TurnRequestKind : std::uint8_t { kNone, kConfigure, kList, kEnd };
 struct TurnRequest {
   TurnRequestKind kind = TurnRequestKind::kNone;
   std::uint64_t token = 0;
-  std::shared_ptr<const turn::Settings> settings;  ///< kConfigure
-  turn::AllocationId id;                           ///< kEnd
+  std::shared_ptr<const turn::Credentials> credentials;  ///< kConfigure
+  turn::AllocationId id;                                 ///< kEnd
 };
 
 struct TurnAnswer {

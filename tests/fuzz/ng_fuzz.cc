@@ -43,7 +43,7 @@ class EchoCalls final : public call::CallService {
                     call::ReplyFunction reply) override {
     remove(request, std::move(reply));
   }
-  Value::Dict node_statistics() const override { return {}; }
+  ng::Value::Dict node_statistics() const override { return {}; }
   void on_event(const Event&) override {}
   void on_tick() override {}
   void set_draining(bool) override {}
