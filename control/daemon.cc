@@ -356,10 +356,10 @@ Result<void> Daemon::start_api() {
 void Daemon::log_operation(const char* what, const std::string& object,
                            const api::Request& request) {
   log_.info("api_operate", {{"what", what},
-                            {"object", object},
                             {"by", request.asker},
                             {"address", request.source.is_set() ? to_string(request.source) : ""},
-                            {"calls", calls_->call_count()}});
+                            {"calls", calls_->call_count()},
+                            {"object", object}});
 }
 
 bool Daemon::on_drain_request(bool drain, const api::Request& request) {
