@@ -121,6 +121,15 @@ LiveSettings::Ng live_ng(const NgSection& section) {
           section.client_requests_per_second_max};
 }
 
+TurnSection live_turn(TurnSection section) {
+  section.interface.clear();
+  section.udp_port = section.port_min = section.port_max = 0;
+  section.quarantine = {};
+  section.allocations_max = section.permissions_max = 0;
+  for (TurnRealmSection& realm : section.realms) realm.realm.clear();
+  return section;
+}
+
 }  // namespace
 
 LiveSettings live_settings(const Settings& settings, const Host& host) {
@@ -135,6 +144,7 @@ LiveSettings live_settings(const Settings& settings, const Host& host) {
   live.api = {settings.api.host_names, settings.api.tokens_file};
   live.records = {settings.records.file, settings.records.file_bytes_max,
                   settings.records.files_max};
+  live.turn = live_turn(settings.turn);
   return live;
 }
 

@@ -37,6 +37,7 @@ struct LiveSettings {
   Ng ng;
   Api api;
   log::RecordFileOptions records;
+  TurnSection turn;  ///< without what holds from a start on
   bool operator==(const LiveSettings&) const = default;
 };
 

@@ -28,6 +28,7 @@ struct TurnRealmSection {
   std::uint32_t new_peers_per_minute_max = 0;
   std::uint64_t bytes_per_second_max = 0;
 
+  bool operator==(const TurnRealmSection&) const = default;
   const std::string& realm_name() const { return realm.empty() ? name : realm; }
 };
 
@@ -47,6 +48,8 @@ struct TurnSection {
   Seconds credentials_max{};
   SocketAddress alternate;               ///< unset: none
   std::vector<TurnRealmSection> realms;  ///< in the order of their names; none: no TURN server
+
+  bool operator==(const TurnSection&) const = default;
 };
 
 }  // namespace turnpike::config
