@@ -357,8 +357,7 @@ void Service::end(const std::string& call_id, Ending why, Gatherer::Done done) {
     done(stats);
     tally_.ended(why, duration, stats);
     if (!environment_.ended) return;
-    environment_.ended(summary, text_of(why), stats,
-                       verdicts_at_end(summary, stats, said_goodbye));
+    environment_.ended(summary, text_of(why), stats, verdicts_at_end(summary, stats, said_goodbye));
   };
   relay_.erase_record(known->second.record_key);
   for (const SessionId id : sessions) call_id_by_session_.erase(id);

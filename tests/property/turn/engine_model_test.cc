@@ -105,7 +105,7 @@ struct Model {
     Allocation* const allocation = find(client);
     if (allocation == nullptr) return 437;
     if (allocation->user != user) return 441;
-    if (number < 0x4000 || number > 0x4fff) return 400;
+    if (number < 0x4000 || number > 0x7fff) return 400;
     const int code = judge(*allocation, peer.ip);
     if (code != 200) return code;
     if (peer.port < 1024) return 403;
@@ -206,7 +206,7 @@ class Lockstep {
     return peers[static_cast<std::size_t>(below(static_cast<int>(peers.size())))];
   }
   std::uint16_t channel_number() {
-    return static_cast<std::uint16_t>(below(20) == 0 ? 0x5000 : 0x4000 + below(6));
+    return static_cast<std::uint16_t>(below(20) == 0 ? 0x8000 : 0x4000 + below(6));
   }
   std::optional<std::uint32_t> lifetime() {
     switch (below(5)) {
