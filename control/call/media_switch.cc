@@ -63,6 +63,18 @@ std::string choose(const Call& call, const CallRequest& request, Participants& w
 
 constexpr std::uint64_t kPcmuAndPcma = 1U << 0U | 1U << 8U;
 
+/// Why what `side` sends cannot be withheld; empty: it can. Of SRTP that passes, who has the keys
+/// would lose count of a stream that stops and goes on (RFC 3711 section 3.3.1).
+std::string why_not_blocked(const Call& call, Side side) {
+  for (std::size_t i = 0; i < call.media.size(); ++i) {
+    const CallMedia& media = call.media[i];
+    if (!media.has_session() || !is_passed(transport_side(call, media, side).keying)) continue;
+    return "m-line " + std::to_string(i + 1) +
+           " passes this node as it is: block it at the node that has its keys";
+  }
+  return {};
+}
+
 /// Why what `side` sends cannot be made silent; empty: it can.
 std::string why_not_silent(const Call& call, Side side) {
   bool any = false;
@@ -103,10 +115,9 @@ void Service::switch_media(MediaCommand what, const CallRequest& request, ReplyF
   const bool on = what == MediaCommand::kBlock || what == MediaCommand::kSilence;
   const bool blocks = what == MediaCommand::kBlock || what == MediaCommand::kUnblock;
   for (const Side side : {Side::kA, Side::kB}) {
-    if (what != MediaCommand::kSilence || !(who.whole() || who.chosen[index_of(side)])) continue;
-    if (const std::string fault = why_not_silent(call, side); !fault.empty()) {
-      return reply(result_of(fault));
-    }
+    if (!on || !(who.whole() || who.chosen[index_of(side)])) continue;
+    const std::string fault = blocks ? why_not_blocked(call, side) : why_not_silent(call, side);
+    if (!fault.empty()) return reply(result_of(fault));
   }
   const auto set = [&](MediaSwitches& switches) {
     (blocks ? switches.blocked : switches.silenced) = on;

@@ -47,6 +47,11 @@ bool has_own_name(const Section* section) {
   return section != nullptr && section->named();
 }
 
+bool has_tables(const Node& node) {
+  return std::any_of(node.members.begin(), node.members.end(),
+                     [](const Node::Member& one) { return one.value.kind == Node::Kind::kTable; });
+}
+
 class Merger {
  public:
   Node visit(const Node& running, const Node& wanted, const std::string& path) {
@@ -103,7 +108,10 @@ class Merger {
     std::string name;
     const Section* section = find_section(path, name);
     if (is_wanted == is_running || !has_own_name(section)) {
-      merged.members.push_back({child, visit(running, wanted, path)});
+      Node inner = visit(running, wanted, path);
+      // What is new and only there for sections below it waits with them.
+      if (!is_running && has_tables(wanted) && !has_tables(inner)) return;
+      merged.members.push_back({child, std::move(inner)});
       return;
     }
     const bool sidecars = is_sidecars(path);

@@ -52,7 +52,9 @@ Section interface_section() {
       .required("[\"192.0.2.10\"]")
       .addresses("advertised", &InterfaceSection::advertised,
                  "What remote ends are told instead, one for each of `addresses`: the public "
-                 "addresses of a 1:1 NAT in front of this host. Empty: the addresses themselves.")
+                 "addresses of a 1:1 NAT in front of this host. Empty: the addresses themselves. "
+                 "New calls have a changed one at once; the SIP sidecar and TURN when they are "
+                 "restarted.")
       .hot()
       .word("srtp", &InterfaceSection::srtp, "", {"required", "optional"},
             "\"required\": media of this side must be SRTP, a call that would carry plain RTP "

@@ -99,9 +99,13 @@ def serving(scratch, **api):
     tokens = scratch.folder / "tokens"
     tokens.write_text(f"# who may ask\ngrafana read {READER}\nanna operate {OPERATOR}\n")
     tokens.chmod(0o600)
-    daemon = Turnpiked(scratch, {"api": {
-        "listen": f"{OUTSIDE.host_v4}:{PORT}", "tokens_file": tokens,
-        "certificate_file": certificate, "private_key_file": key, **api}})
+    users = scratch.folder / "turn-users"
+    users.write_text("alice correct-horse-battery\n")
+    users.chmod(0o600)
+    daemon = Turnpiked(scratch, {
+        "api": {"listen": f"{OUTSIDE.host_v4}:{PORT}", "tokens_file": tokens,
+                "certificate_file": certificate, "private_key_file": key, **api},
+        "turn.realm.main": {"users_file": users}})
     return daemon, authority
 
 
@@ -172,7 +176,7 @@ def tokens_open_the_api_over_tls(scratch):
         open_to_all = path in ("/healthz", "/readyz")
         expect(status == (200 if open_to_all else 401), f"{asked} without token: {status}")
         checked += 1
-    expect(checked == 9, f"{checked} paths")
+    expect(checked == 10, f"{checked} paths")
     broken = json.loads(door.ask("/v1/status", READER)[1])
     broken["shards"][0]["packets_received"] = "many"
     try:

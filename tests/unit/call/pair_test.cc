@@ -143,6 +143,21 @@ class PairCall : public testing::Test {
   std::string zone_answer_;
 };
 
+TEST_F(PairCall, media_is_blocked_where_its_keys_are) {
+  offer_in(client_sdp());
+  answer_out(phone_sdp());
+  const auto block = [](Node& node) {
+    std::string error;
+    node.service->switch_media(MediaCommand::kBlock, request("", "a", ""),
+                               [&](const Dict& reply) { error = text(reply, "error-reason"); });
+    return error;
+  };
+  EXPECT_NE(block(edge_).find("block it at the node that has its keys"), std::string::npos);
+  EXPECT_FALSE(edge_.relay.session(0).switches[0].blocked);
+  EXPECT_EQ(block(core_), "");
+  EXPECT_TRUE(core_.relay.session(0).switches[0].blocked);
+}
+
 TEST_F(PairCall, keys_pass_the_edge_and_end_at_the_core) {
   const std::string to_phone = offer_in(client_sdp("a=turnpike-session:1 9 a 9 9\n"));
   EXPECT_NE(zone_offer_.find(kClientKey), std::string::npos) << "as the client wrote it";

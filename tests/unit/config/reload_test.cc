@@ -172,6 +172,19 @@ TEST(Reload, new_and_gone_sections_of_the_relay_wait_for_a_restart) {
   EXPECT_EQ(settings_of(gone.document).interfaces.size(), 3u);
 }
 
+TEST(Reload, a_section_that_is_new_with_those_below_it_waits_with_them) {
+  const Node without = load(kInterfaces).document;
+  const Loaded with = load(kInterfaces +
+                           "[turn]\npermissions_max = 8\n"
+                           "[turn.realm.guests]\nusers_file = \"/etc/turnpike/users\"\n");
+  const Merged added = merge(without, with.document);
+  EXPECT_EQ(added.document.member("turn"), nullptr) << "without its realm it would be a mistake";
+  ASSERT_EQ(added.changes.size(), 2u);
+  EXPECT_EQ(added.changes[0].key, "turn.permissions_max");
+  EXPECT_EQ(added.changes[1].key, "[turn.realm.guests]");
+  EXPECT_EQ(added.changes[1].effect, Effect::kRestart);
+}
+
 TEST(Reload, sections_of_the_sidecar_are_the_sidecars) {
   const Node without = load(kInterfaces).document;
   const Node with = load(kInterfaces + "[sip.servers.pbx]\nuris = [\"sip:10.0.0.1\"]\n").document;
