@@ -32,31 +32,42 @@ class Writer {
   void set(RecordFileOptions options) {
     close();
     options_ = std::move(options);
+    grows_to_ = 0;
+    rotate_trouble_.clear();
   }
 
-  /// "" or why the line is not in the file.
-  std::string add(const std::string& line, std::uint64_t& rotations) {
+  /// "" or why the line is not in the file. `trouble`: why a full file goes on to grow.
+  std::string add(const std::string& line, std::uint64_t& rotations, std::string& trouble) {
     if (fd_ < 0) {
       if (std::string why = open(); !why.empty()) return why;
     }
-    if (bytes_ != 0 && bytes_ + line.size() > options_.file_bytes_max) {
-      if (std::string why = rotate(); !why.empty()) return why;
-      ++rotations;
+    if (bytes_ != 0 && bytes_ + line.size() > std::max(options_.file_bytes_max, grows_to_)) {
+      rotate_trouble_ = rotate();
+      if (rotate_trouble_.empty()) ++rotations;
       if (std::string why = open(); !why.empty()) return why;
+      grows_to_ = rotate_trouble_.empty() ? 0 : bytes_ + options_.file_bytes_max / 16;
     }
+    trouble = rotate_trouble_;
     const ssize_t written = ::write(fd_, line.data(), line.size());
     if (written == static_cast<ssize_t>(line.size())) {
       bytes_ += line.size();
       return {};
     }
     std::string why = reason("write", written < 0 ? errno : ENOSPC);
-    if (written > 0 && ::ftruncate(fd_, static_cast<off_t>(bytes_)) != 0) close();
+    if (written > 0) take_back(written);
     return why;
   }
 
  private:
   std::string reason(const char* what, int error) const {
     return std::string("cannot ") + what + " " + options_.path + ": " + std::strerror(error);
+  }
+
+  /// The last bytes, wherever they are: somebody else may have emptied the file meanwhile.
+  void take_back(ssize_t bytes) {
+    struct stat status {};
+    const bool known = ::fstat(fd_, &status) == 0 && status.st_size >= bytes;
+    if (!known || ::ftruncate(fd_, status.st_size - bytes) != 0) close();
   }
 
   void close() {
@@ -104,19 +115,21 @@ class Writer {
   }
 
   /// The oldest file goes, each other one is one older. Without room for a second one the file
-  /// begins anew.
+  /// begins anew. With a failure the file keeps its name.
   std::string rotate() {
     close();
-    const auto name = [this](std::uint32_t n) {
-      return n == 0 ? options_.path : options_.path + "." + std::to_string(n);
-    };
     if (options_.files_max <= 1) {
       return ::unlink(options_.path.c_str()) == 0 ? "" : reason("remove", errno);
     }
+    const std::string aside = options_.path + ".rotating";
+    if (::rename(options_.path.c_str(), aside.c_str()) != 0) return reason("rotate", errno);
+    const auto name = [this](std::uint32_t n) { return options_.path + "." + std::to_string(n); };
     for (std::uint32_t n = options_.files_max - 1; n > 0; --n) {
-      if (::rename(name(n - 1).c_str(), name(n).c_str()) != 0 && errno != ENOENT) {
-        return reason("rotate", errno);
-      }
+      const std::string from = n == 1 ? aside : name(n - 1);
+      if (::rename(from.c_str(), name(n).c_str()) == 0 || errno == ENOENT) continue;
+      const int error = errno;
+      static_cast<void>(::rename(aside.c_str(), options_.path.c_str()));
+      return reason("rotate", error);
     }
     return {};
   }
@@ -124,6 +137,8 @@ class Writer {
   RecordFileOptions options_;
   int fd_ = -1;
   std::uint64_t bytes_ = 0;
+  std::uint64_t grows_to_ = 0;  // before rotating is tried again
+  std::string rotate_trouble_;  // of the last time
 };
 
 }  // namespace
@@ -161,16 +176,17 @@ struct RecordFile::State {
       lock.unlock();
       std::uint64_t rotations = 0;
       std::string why;
+      std::string full;
       if (item.options) {
         writer.set(std::move(*item.options));
       } else {
-        why = writer.add(item.line, rotations);
+        why = writer.add(item.line, rotations, full);
       }
       lock.lock();
       counters.rotations += rotations;
       if (item.options) continue;
       ++(why.empty() ? counters.written : counters.lost);
-      trouble = std::move(why);
+      trouble = why.empty() ? std::move(full) : std::move(why);
     }
     ended = true;
     changed.notify_all();

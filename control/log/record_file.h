@@ -2,7 +2,8 @@
 // files, written by a thread of its own. Is not: what a line says.
 //
 // The file is PATH, older ones are PATH.1 (the newest of them), PATH.2, … A line that cannot be
-// written whole is taken back, lost and counted; the next one is tried anew. What a process that
+// written whole is taken back, lost and counted; the next one is tried anew. A full file that cannot
+// be moved goes on to grow. What a process that
 // was killed left half written is cut off when the file is opened again.
 #pragma once
 
@@ -43,7 +44,7 @@ class RecordFile {
     std::uint64_t rotations = 0;  ///< files that were full
   };
   Counters counters() const;
-  /// Why the last line could not be written, "" when it could.
+  /// Why the last line could not be written, or a full file not be moved; "" when all is well.
   std::string trouble() const;
 
  private:

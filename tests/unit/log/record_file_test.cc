@@ -87,6 +87,24 @@ TEST_F(Records, a_full_file_is_rotated_and_the_oldest_goes) {
   EXPECT_FALSE(std::filesystem::exists(path(3)));
 }
 
+TEST_F(Records, a_full_file_that_cannot_be_moved_loses_nothing) {
+  std::filesystem::create_directories(path(2) + "/in-the-way");
+  std::ofstream(path(1)) << "older\n";
+  RecordFile file(options(10));
+  for (const char* line : {"first", "second", "third"}) file.write(line);
+  ASSERT_TRUE(settled(file, 3));
+  EXPECT_EQ(file.counters().lost, 0u);
+  EXPECT_THAT(lines(path()), ElementsAre("first", "second", "third"));
+  EXPECT_THAT(lines(path(1)), ElementsAre("older"));
+  EXPECT_THAT(file.trouble(), HasSubstr("cannot rotate"));
+  std::filesystem::remove_all(path(2));
+  file.write("fourth");
+  ASSERT_TRUE(settled(file, 4));
+  EXPECT_THAT(lines(path()), ElementsAre("fourth"));
+  EXPECT_THAT(lines(path(1)), ElementsAre("first", "second", "third"));
+  EXPECT_EQ(file.trouble(), "");
+}
+
 TEST_F(Records, one_file_alone_begins_anew) {
   {
     RecordFile file(options(10, 1));
