@@ -68,6 +68,7 @@ constexpr std::int64_t kRefusalsMax = 1000;
 constexpr std::int64_t kContactsMax = 10;
 
 constexpr std::int64_t kCallSecondsMax = 43200;  ///< what is remembered of a call and its peers
+constexpr std::int64_t kPartiesMax = 8;          ///< of one pass of a call, with tags of their own
 constexpr std::int64_t kOverSeconds = 64;        ///< that a call is over
 constexpr std::int64_t kCurlTimedOut = 28;       ///< CURLE_OPERATION_TIMEDOUT
 
@@ -122,8 +123,8 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
           define("BRANCH_OUTSIDE", 1) + define("BRANCH_PEER", 2);
   if (is_of_pair(config)) text += define("FLAG_ZONE", 4) + define("BRANCH_ZONE", 3);
   text += define("MESSAGE_BYTES_MAX", 16000) + define("CALL_ID_BYTES_MAX", 512) +
-          define("TAG_BYTES_MAX", 128) + define("PROVISIONAL_MAX", kProvisionalMax) +
-          define("REFUSALS_MAX", kRefusalsMax);
+          define("TAG_BYTES_MAX", 128) + define("PARTIES_MAX", kPartiesMax) +
+          define("PROVISIONAL_MAX", kProvisionalMax) + define("REFUSALS_MAX", kRefusalsMax);
   text += define("WINDOW_REQUESTS_MAX", window_requests_max(config));
   text += define("CALLS_PER_MINUTE_MAX", config.calls_per_minute_max);
   text += define("PEER_CALLS_PER_MINUTE_MAX", config.peer_calls_per_minute_max);
@@ -295,6 +296,8 @@ std::string tables(const SipConfig& config) {
                 "answered=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
       parameter("htable", "htable",
                 "media=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
+      parameter("htable", "htable",
+                "parties=>size=12;autoexpire=" + std::to_string(kCallSecondsMax) + ";initval=0;") +
       parameter("htable", "htable",
                 "over=>size=12;autoexpire=" + std::to_string(kOverSeconds) + ";") +
       parameter("htable", "htable", "tls_names=>size=8;autoexpire=86400;") +

@@ -531,5 +531,31 @@ def what_ringing_phones_name_themselves_fills_no_memory(scratch):
            "the ports that nobody can give back are given back")
 
 
+@case.case
+def tags_that_a_client_invents_within_a_call_fill_no_memory(scratch):
+    """What signs a dialog covers the other side's tag: a client's own is its word."""
+    edge = Edge(scratch)
+    pbx, alice = edge.inside_server(), edge.client("alice")
+    sent = sip.request(pbx, "INVITE", f"sip:alice@{DOMAIN}", f"sip:6001@{DOMAIN}", user="6001",
+                       body=inside_sdp())
+    asked = alice.expect("INVITE")
+    sip.reply(alice, asked, 200, "OK", "alice", outside_sdp(), to_tag="alice")
+    caller = edges.caller_side(pbx, "6001", sent, pbx.final(method="INVITE"))
+    caller.request("ACK", cseq=caller.cseq, to=CLEAR)
+    alice.expect("ACK")
+    called = edges.called_side(alice, "alice", asked, "alice")
+    before = edge.remembered("media")
+    asking = len(edge.ng.of("offer"))
+    for number in range(40):
+        called.from_header = f"{asked.first('to')};tag=invented-{number}"
+        called.request("UPDATE", body=outside_sdp())
+    case.eventually(lambda: len(edge.ng.of("offer")) >= asking + 40, "each reaches the relay")
+    left = edge.remembered("media") - before
+    expect(left <= 8, f"{left} invented parties are remembered")
+    called.from_header = f"{asked.first('to')};tag=alice"
+    hang_up(called, caller, edge)
+    expect(edge.remembered("parties") == 0, "nothing is left of the call")
+
+
 if __name__ == "__main__":
     case.run()
