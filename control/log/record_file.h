@@ -2,9 +2,9 @@
 // files, written by a thread of its own. Is not: what a line says.
 //
 // The file is PATH, older ones are PATH.1 (the newest of them), PATH.2, … A line that cannot be
-// written whole is taken back, lost and counted; the next one is tried anew. A full file that cannot
-// be moved goes on to grow. What a process that
-// was killed left half written is cut off when the file is opened again.
+// written whole is taken back, lost and counted; the next one is tried anew. A full file that
+// cannot be moved goes on to grow. What a process that was killed left half written is cut off when
+// the file is opened again.
 #pragma once
 
 #include <cstddef>
