@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <string>
+#include <string_view>
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -38,7 +39,8 @@ class TurnSocketsTest : public testing::Test {
     ASSERT_TRUE(sockets_->add_listener(fds->front()));
   }
 
-  static Send send_of(const SocketTag& tag, const std::string& text, const SocketAddress& to) {
+  // `text` outlives what is returned.
+  static Send send_of(const SocketTag& tag, std::string_view text, const SocketAddress& to) {
     Send send;
     const void* const bytes = text.data();
     send.data = static_cast<const std::uint8_t*>(bytes);
@@ -128,10 +130,11 @@ TEST_F(TurnSocketsTest, sends_leave_by_their_socket_in_order) {
 TEST_F(TurnSocketsTest, one_that_fails_does_not_keep_the_others) {
   const UdpSocket client(loopback(10));
   const SocketAddress nowhere{IpAddress{}, 9};
+  const std::string too_long(70000, 'x');
   const std::vector<Send> sends = {
       send_of(shared_tag(0), "one", address_of(client.fd())),
       send_of(shared_tag(0), "lost", nowhere),
-      send_of(shared_tag(0), std::string(70000, 'x'), address_of(client.fd())),
+      send_of(shared_tag(0), too_long, address_of(client.fd())),
       send_of(shared_tag(0), "two", address_of(client.fd())),
       send_of({5, 9, Side::kA, Component::kRtp}, "of nobody", address_of(client.fd())),
       send_of({50, 9, Side::kA, Component::kRtp}, "out of the table", address_of(client.fd())),
