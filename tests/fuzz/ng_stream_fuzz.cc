@@ -54,7 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (std::size_t i = 0; i < size; ++i) bytes += static_cast<char>(data[i]);
   ParseFault whole_fault = ParseFault::kNone;
   const auto whole = messages_of(bytes, bytes.size() + 1, whole_fault);
-  for (const std::size_t piece : {1, 7}) {
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{7}}) {
     ParseFault fault = ParseFault::kNone;
     require(messages_of(bytes, piece, fault) == whole);
     require(fault == whole_fault);
