@@ -10,6 +10,7 @@
 #include "control/config/host.h"
 #include "control/config/identities.h"
 #include "control/config/load.h"
+#include "control/config/turn_products.h"
 #include "control/daemon.h"
 #include "control/firewall/rules.h"
 #include "control/log/log.h"
@@ -64,10 +65,11 @@ int check(const std::string& path) {
   const pki::Judgement api_files = config::judge_api_files(loaded.settings.api);
   const std::vector<std::string> api_closed = closing_the_api(api_files.mistakes);
   const std::vector<std::string> ng_token = config::judge_ng_token(loaded.settings);
+  const std::vector<std::string> turn_files = config::judge_turn_files(loaded.settings);
   std::size_t count = 0;
   for (const auto* lines :
        {&warnings, &api_closed, &api_files.warnings, &files.mistakes, &files.warnings,
-        &users.mistakes, &zone_files.mistakes, &zone_files.warnings, &ng_token}) {
+        &users.mistakes, &zone_files.mistakes, &zone_files.warnings, &ng_token, &turn_files}) {
     print(stderr, *lines, "warning: ");
     count += lines->size();
   }

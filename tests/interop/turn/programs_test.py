@@ -11,7 +11,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from lib import turn  # noqa: E402
+from lib import turn, turnpiked  # noqa: E402
 from lib.case import case, eventually, expect, note, run  # noqa: E402
 from lib.network import INSIDE  # noqa: E402
 
@@ -99,10 +99,25 @@ def credentials_that_the_api_issues(scratch):
 def negative_modes_then_a_good_run(scratch):
     daemon = _start(scratch)
     for mode in ("-N", "-R"):
+        before = daemon.total("turnpike_turn_refused_total")
         turn.uclient(mode, "-c", timeout=15)
-        note(f"{mode} done")
+        refused = daemon.total("turnpike_turn_refused_total") - before
+        note(f"{mode}: {refused:g} requests refused")
+        expect(refused > 0, f"{mode} did not reach the server")
         turn.expect_all_back(turn.uclient("-c", "-n", 5), f"after {mode}")
     expect(daemon.process.poll() is None, "the daemon has ended")
+
+
+@case
+def a_file_that_cannot_be_used_is_named_before_the_start(scratch):
+    scratch.enter(turn.topology())
+    daemon = turn.server(scratch)
+    words = [turnpiked.executable(), "--check", "--config", daemon.config_path]
+    expect("turn-users" not in subprocess.run(words, capture_output=True, text=True).stderr,
+           "good files are named")
+    (scratch.folder / "turn-users").write_text("alice\n")
+    done = subprocess.run(words, capture_output=True, text=True)
+    expect("turn.realm.main" in done.stderr and "turn-users" in done.stderr, done.stderr)
 
 
 @case
