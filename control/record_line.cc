@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/api/endpoints.h"
+#include "control/api/leg_json.h"
 
 namespace turnpike {
 namespace {
@@ -31,10 +32,6 @@ Json date_of(Instant when, const CallEnd& end) {
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
                      utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
                      since % 1000);
-}
-
-Json address_of(const SocketAddress& address) {
-  return address.is_set() ? Json(to_string(address)) : Json();
 }
 
 double seconds_since(Instant when, Instant now) {
@@ -88,29 +85,16 @@ Json streams_of(const LegStats& leg) {
 }
 
 Json leg_of(const call::LegSummary& summary, const LegStats& leg) {
-  const SrtpSuite suite =
-      leg.transport.suite != SrtpSuite::kNone ? leg.transport.suite : summary.suite;
-  const bool selected = leg.transport.pair_count != 0 && leg.transport.pairs[0].selected;
   Json drops = Json::object();
   for (std::size_t i = 0; i < leg.drops.size(); ++i) {
     if (leg.drops[i] != 0) drops[kDropReasons[i].label] = leg.drops[i];
   }
-  return {{"interface", summary.interface},
-          {"local", address_of(summary.local)},
-          {"remote", address_of(selected ? leg.transport.pairs[0].remote : summary.remote)},
-          {"keying", summary.keying},
-          {"suite", info_of(suite).name},
-          {"packets_received", leg.packets_received},
-          {"bytes_received", leg.bytes_received},
-          {"rtcp_received", leg.rtcp_received},
-          {"packets_sent", leg.packets_sent},
-          {"bytes_sent", leg.bytes_sent},
-          {"rtcp_sent", leg.rtcp_sent},
-          {"source_moves", leg.source_moves},
-          {"round_trip_ms",
-           leg.round_trip_us == 0 ? Json() : Json(rounded(leg.round_trip_us / 1000.0))},
-          {"drops", std::move(drops)},
-          {"streams", streams_of(leg)}};
+  Json json = api::leg_figures(summary, leg);
+  json["round_trip_ms"] =
+      leg.round_trip_us == 0 ? Json() : Json(rounded(leg.round_trip_us / 1000.0));
+  json["drops"] = std::move(drops);
+  json["streams"] = streams_of(leg);
+  return json;
 }
 
 Json sessions_of(const CallEnd& end) {

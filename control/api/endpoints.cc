@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "control/api/json.h"
+#include "control/api/leg_json.h"
 #include "control/api/page.h"
 #include "control/api/tls_json.h"
 #include "control/api/turn_json.h"
@@ -113,36 +114,18 @@ Json leg_json(const call::LegSummary& summary, const diagnosis::LegVerdicts& ver
   Json streams = Json::array();
   const std::size_t count = std::min<std::size_t>(leg.stream_count, leg.streams.size());
   for (std::size_t i = 0; i < count; ++i) streams.push_back(stream_json(leg.streams[i], now));
-  // What DTLS agreed on only the relay knows; what SDES did, signalling knows before the relay.
-  const SrtpSuite suite =
-      leg.transport.suite != SrtpSuite::kNone ? leg.transport.suite : summary.suite;
-  // With ICE the first pair reported is the selected one of RTP, if there is one.
-  const bool selected = leg.transport.pair_count != 0 && leg.transport.pairs[0].selected;
-  const IcePairReport& pair = leg.transport.pairs[0];
-  const SocketAddress& remote = selected ? pair.remote : summary.remote;
-  const SocketAddress& local = selected && pair.local.is_set() ? pair.local : summary.local;
-  return {{"interface", summary.interface},
-          {"local", address_json(local)},
-          {"remote", address_json(remote)},
-          {"keying", summary.keying},
-          {"suite", info_of(suite).name},
-          {"ice", ice_json(leg.transport, now)},
-          {"dtls", dtls_json(leg.transport)},
-          {"packets_received", leg.packets_received},
-          {"bytes_received", leg.bytes_received},
-          {"rtcp_received", leg.rtcp_received},
-          {"packets_sent", leg.packets_sent},
-          {"bytes_sent", leg.bytes_sent},
-          {"rtcp_sent", leg.rtcp_sent},
-          {"source_moves", leg.source_moves},
-          {"last_packet_age_seconds", age(leg.last_packet, now)},
-          {"last_rtp_age_seconds", age(leg.last_rtp, now)},
-          {"verdicts",
-           {{"received", verdict_json(verdicts.received)}, {"sent", verdict_json(verdicts.sent)}}},
-          {"round_trip_ms", leg.round_trip_us == 0 ? Json() : Json(leg.round_trip_us / 1000.0)},
-          {"sends_to", address_json(leg.evidence.destination)},
-          {"drops", drops_of(leg.drops, [](std::uint32_t n) { return std::uint64_t{n}; })},
-          {"streams", std::move(streams)}};
+  Json json = leg_figures(summary, leg);
+  json["ice"] = ice_json(leg.transport, now);
+  json["dtls"] = dtls_json(leg.transport);
+  json["last_packet_age_seconds"] = age(leg.last_packet, now);
+  json["last_rtp_age_seconds"] = age(leg.last_rtp, now);
+  json["verdicts"] = {{"received", verdict_json(verdicts.received)},
+                      {"sent", verdict_json(verdicts.sent)}};
+  json["round_trip_ms"] = leg.round_trip_us == 0 ? Json() : Json(leg.round_trip_us / 1000.0);
+  json["sends_to"] = address_json(leg.evidence.destination);
+  json["drops"] = drops_of(leg.drops, [](std::uint32_t n) { return std::uint64_t{n}; });
+  json["streams"] = std::move(streams);
+  return json;
 }
 
 std::optional<std::pair<call::CallSummary, call::SessionSummary>> find_session(
