@@ -195,7 +195,7 @@ bool TurnShard::take_requests(Instant now) {
     const TurnRequest* const request = requests_.front();
     if (request == nullptr) break;
     if (request->kind == TurnRequestKind::kConfigure) {
-      engine_->configure(request->credentials, now);
+      engine_->configure(request->credentials);
     } else {
       answered = answers_.push(answer(*request)) || answered;
     }

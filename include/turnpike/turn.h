@@ -76,7 +76,6 @@ struct Settings {
   bool strict_expiry = false;  ///< an allocation ends with its time-limited credential
   bool draining = false;       ///< new Allocates are answered 300 or 486; live ones go on
   SocketAddress alternate;     ///< ALTERNATE-SERVER while draining; unset: none
-  std::string software;        ///< in success responses; empty: no SOFTWARE
 };
 
 /// A local address at which relayed transport addresses are made, and what peers see instead.

@@ -93,8 +93,7 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   /// From now on; ends allocations of users and realms that are no more.
-  void configure(std::shared_ptr<const Credentials> prepared, Instant now);
-  void configure(std::shared_ptr<const Settings> settings, Instant now);
+  void configure(std::shared_ptr<const Credentials> prepared);
 
   /// One datagram or stream message of a client: STUN or ChannelData. `listener` says by which
   /// transport and at which local address; `wall` is Unix time, for credentials. Data that is
@@ -106,7 +105,7 @@ class Engine {
   /// What the outbox held could not be sent.
   void send_failed(const Send& send, Drop reason);
   /// The client's stream is gone, and its allocation with it.
-  void stream_closed(const SocketTag& stream, Instant now);
+  void stream_closed(const SocketTag& stream);
 
   Instant next_deadline() const;
   void on_deadline(Instant now, Outbox& out);

@@ -99,15 +99,11 @@ void Engine::State::adapt(std::shared_ptr<const Credentials> prepared) {
   });
 }
 
-void Engine::configure(std::shared_ptr<const Credentials> prepared, Instant) {
+void Engine::configure(std::shared_ptr<const Credentials> prepared) {
   state_->adapt(std::move(prepared));
 }
 
-void Engine::configure(std::shared_ptr<const Settings> settings, Instant now) {
-  configure(prepare(std::move(settings), state_->setup.nonce_key), now);
-}
-
-void Engine::stream_closed(const SocketTag& stream, Instant) {
+void Engine::stream_closed(const SocketTag& stream) {
   // Without its transport: whichever it is, only the tag counts.
   Allocation* const found =
       state_->allocations.find({ListenerTransport::kTcp, stream, SocketAddress{}});

@@ -9,7 +9,6 @@ namespace {
 
 constexpr std::size_t kResponseBytesMax = 1024;
 static_assert(kResponseBytesMax <= kPayloadBytesMax);
-constexpr std::size_t kSoftwareBytesMax = 128;
 constexpr std::size_t kUnknownNamedMax = 8;
 
 // What requests may hold and we understand; everything else below 0x8000 is refused with 420.
@@ -185,15 +184,8 @@ Refused Engine::State::on_allocation(const Request& request, stun::Writer& respo
 
 Refused Engine::State::dispatch(Request& request, stun::Writer& response) {
   if (has_unknown(request.message)) return Refusal::kUnknownAttribute;
-  Refused refused = request.message.method() == stun::kAllocate ? allocate(request, response)
-                                                                : on_allocation(request, response);
-  if (!refused && request.message.method() == stun::kAllocate) {
-    const std::string& software = credentials->settings().software;
-    if (!software.empty() && software.size() <= kSoftwareBytesMax) {
-      response.add_text(stun::kSoftware, software);
-    }
-  }
-  return refused;
+  return request.message.method() == stun::kAllocate ? allocate(request, response)
+                                                     : on_allocation(request, response);
 }
 
 void Engine::State::on_request(Packet& packet, const stun::Message& message,

@@ -127,7 +127,8 @@ class TurnWorld {
     return *engine_;
   }
   void configure() {
-    if (engine_ != nullptr) engine_->configure(std::make_shared<turn::Settings>(settings), now);
+    if (engine_ == nullptr) return;
+    engine_->configure(turn::prepare(std::make_shared<turn::Settings>(settings), setup.nonce_key));
   }
 
   std::vector<TurnSent> from_client(const TurnBytes& bytes, const SocketAddress& client,

@@ -171,7 +171,7 @@ TEST_F(Records, a_file_that_was_moved_away_is_opened_anew) {
   EXPECT_THAT(lines(path()), ElementsAre("new"));
 }
 
-TEST_F(Records, the_queue_is_bounded_and_nobody_waits) {
+TEST_F(Records, no_line_is_forgotten_when_none_can_be_written) {
   ASSERT_EQ(mkfifo(path().c_str(), 0600), 0);
   RecordFile file(options());  // opening a pipe without a reader would wait; it is no file
   for (std::size_t i = 0; i < RecordFile::kQueueLines + 100; ++i) file.write("line");

@@ -99,9 +99,9 @@ TEST_F(TurnData, stream_clients_get_padded_channel_data) {
   ASSERT_EQ(in.size(), 1U);
   EXPECT_EQ(in[0].bytes, (TurnBytes{0x40, 0, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0}));
   EXPECT_EQ(world.engine().allocations(), 2U);
-  world.engine().stream_closed({0xfffffffe, 2}, world.now);
+  world.engine().stream_closed({0xfffffffe, 2});
   EXPECT_EQ(world.engine().allocations(), 2U);
-  world.engine().stream_closed(stream.tag, world.now);
+  world.engine().stream_closed(stream.tag);
   EXPECT_EQ(world.engine().allocations(), 1U);
 }
 

@@ -20,7 +20,6 @@ double ratio(std::size_t response, std::size_t request) {
 
 TEST(Security, T11_a_challenge_is_small) {
   TurnWorld world;
-  world.settings.software = "Turnpike";
   TurnClient client(world);
   const TurnBytes request = client.request(stun::kAllocate, TurnClient::add_udp);
   const TurnReply reply = client.send_for_reply(request);
@@ -72,7 +71,6 @@ TEST(Security, T11_forged_requests_do_not_lock_a_source_out) {
 
 TEST(Security, T11_a_binding_response_is_hardly_longer_than_its_request) {
   TurnWorld world;
-  world.settings.software = "Turnpike";
   for (const char* address : {"192.0.2.10:40000", "[2001:db8::7]:40000"}) {
     TurnClient client(world, address);
     const TurnBytes request = client.request(stun::kBinding, nullptr);
