@@ -49,8 +49,20 @@ def stolen_seconds(core):
 class Bench:
     """The runs, in a namespace and a folder that exist while it does."""
 
+    noun = "call"
+    ends = (network.PHONES, network.RELAY)  # the generator's, and those that it sends to
+
     def __init__(self, options, space, folder):
         self.options, self.space, self.folder = options, space, folder
+        self.packet_bytes = options.sizes[0]
+
+    def way_in(self, mode):
+        """The generator's words for how calls are set up."""
+        return "--ng", relays.NG_PORT, "--mode", mode
+
+    def direct(self):
+        """And for none: it sends to itself."""
+        return "--direct", "yes"
 
     def generate(self, calls, *words, seconds=None):
         """One run of the generator; gives its figures."""
@@ -58,9 +70,9 @@ class Bench:
         process = subprocess.Popen(
             self.space.command(
                 "taskset", "-c", self.options.generator_core, GENERATOR, "--calls", calls,
-                "--bytes", self.options.bytes, "--seconds", seconds,
-                "--warm-up", self.options.warm_up, "--local", ",".join(network.PHONES),
-                "--relay", ",".join(network.RELAY), *words),
+                "--bytes", self.packet_bytes, "--seconds", seconds,
+                "--warm-up", self.options.warm_up, "--local", ",".join(self.ends[0]),
+                "--relay", ",".join(self.ends[1]), *words),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True)
         relays.favour(process.pid)
@@ -81,8 +93,8 @@ class Bench:
         with relay.running(self.space, pathlib.Path(self.folder),
                            self.options.relay_core) as process:
             begin, stolen = time.monotonic(), stolen_seconds(self.options.relay_core)
-            run = self.generate(calls, "--ng", relays.NG_PORT, "--pid", process.pid,
-                                "--mode", mode, *words, seconds=seconds)
+            run = self.generate(calls, "--pid", process.pid, *self.way_in(mode), *words,
+                                seconds=seconds)
             run["stolen_percent"] = (100 * (stolen_seconds(self.options.relay_core) - stolen)
                                      / (time.monotonic() - begin))
         if report.faults(run):
@@ -100,7 +112,8 @@ class Bench:
                 begin = time.monotonic()
                 run = self.measure(relay, mode, calls, *rate)
                 runs[relay.name].append(run)
-                print(f"  {mode} {calls} calls, round {number + 1} of {self.options.rounds}, "
+                print(f"  {mode} {calls} {self.noun}s, {self.packet_bytes} bytes, "
+                      f"round {number + 1} of {self.options.rounds}, "
                       f"{relay.name}: {run['cpu_ns_per_packet']:.0f} ns/packet, "
                       f"loss {run['lost_percent']:.3f} %, {run['checked']} packets checked "
                       f"({time.monotonic() - begin:.0f} s)", flush=True)
@@ -116,7 +129,7 @@ class Bench:
         keeps up: what a relay is measured beyond that is the generator's own limit."""
         looking = self._search(search.BOUNDS[-1], FLOOR_HEADROOM)
         while rate := looking.next_rate():
-            looking.note(rate, self.generate(calls, "--direct", "yes", "--rate", rate))
+            looking.note(rate, self.generate(calls, *self.direct(), "--rate", rate))
         return looking.limit
 
     def limits(self, chosen, mode, calls):
@@ -134,7 +147,7 @@ class Bench:
                     pass
                 for name, one in looking.items():
                     found[name][bound.name].append(one)
-                    print(f"  {mode} {calls} calls, round {number + 1} of "
+                    print(f"  {mode} {calls} {self.noun}s, round {number + 1} of "
                           f"{self.options.rounds}, {name}: {one.limit} packets/s "
                           f"{bound.text}", flush=True)
         return found

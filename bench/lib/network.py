@@ -2,6 +2,9 @@
 
     phones of A: 203.0.113.10 --- 203.0.113.1 | relay | 192.0.2.1 --- 192.0.2.10: phones of B
 
+A TURN server has an address that counts as public, and so have its clients and their peer. Those of
+the clients and the peer are routed here without being the host's own, for a peer must not be.
+
 Hides: ip(8). What is sent from one address to another never leaves the kernel's loopback.
 """
 
@@ -11,6 +14,8 @@ import subprocess
 RELAY = ("203.0.113.1", "192.0.2.1")
 ZONE = "198.51.100.1"  # of a traversal pair, between its nodes
 PHONES = ("203.0.113.10", "192.0.2.10")
+TURN_SERVER, TURN_PEER = "45.9.1.1", "45.9.2.10"
+TURN_CLIENTS, TURN_FIRST_CLIENT = "45.10.0.0/16", "45.10.0.1"
 
 
 class NetworkError(RuntimeError):
@@ -32,8 +37,10 @@ class Namespace:
         _ip("netns", "add", name)
         try:
             _ip("-n", name, "link", "set", "lo", "up")
-            for address in (*RELAY, ZONE, *PHONES):
+            for address in (*RELAY, ZONE, *PHONES, TURN_SERVER):
                 _ip("-n", name, "addr", "add", f"{address}/32", "dev", "lo")
+            for elsewhere in (TURN_PEER, TURN_CLIENTS):
+                _ip("-n", name, "route", "add", "local", elsewhere, "dev", "lo")
         except NetworkError:
             self.remove()
             raise

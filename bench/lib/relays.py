@@ -58,6 +58,10 @@ class Relay:
     name = ""
     # Its threads run before all other work of the machine, and before one another as they come.
     real_time = True
+    # Where it is asked whether it serves, what, and what its answer holds.
+    ready_at = ("127.0.0.1", NG_PORT)
+    ready_question = b"ready d7:command4:pinge"
+    ready_answer = b"pong"
 
     def version(self):
         raise NotImplementedError
@@ -92,16 +96,16 @@ class Relay:
     def _wait_ready(self, space, process, log_path):
         deadline = time.monotonic() + READY_SECONDS
         with netns.inside(space.name):
-            ng = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        with ng:
-            ng.connect(("127.0.0.1", NG_PORT))
-            ng.settimeout(0.1)
+            door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with door:
+            door.connect(self.ready_at)
+            door.settimeout(0.1)
             while time.monotonic() < deadline:
                 if process.poll() is not None:
                     raise RelayError(f"{self.name} did not start: {_tail(log_path)}")
                 try:
-                    ng.send(b"ready d7:command4:pinge")
-                    if b"pong" in ng.recv(4096):
+                    door.send(self.ready_question)
+                    if self.ready_answer in door.recv(4096):
                         return
                 except ConnectionRefusedError:
                     time.sleep(0.05)  # not listening yet; the deadline bounds this
@@ -129,6 +133,7 @@ def _end(process):
 
 class Turnpike(Relay):
     name = "turnpike"
+    media_ports = (PORT_MIN, PORT_MAX)
 
     def __init__(self, build, media=()):
         self.executable = build / "control" / "turnpiked"
@@ -143,7 +148,7 @@ class Turnpike(Relay):
         config.write_text(
             f'[interface.outside]\naddresses = ["{network.RELAY[0]}"]\nsrtp = "optional"\n'
             f'[interface.inside]\naddresses = ["{network.RELAY[1]}"]\n'
-            f"[media]\nport_min = {PORT_MIN}\nport_max = {PORT_MAX}\n"
+            f"[media]\nport_min = {self.media_ports[0]}\nport_max = {self.media_ports[1]}\n"
             + "".join(f"{line}\n" for line in self.media) +
             f'[ng]\nunix = ""\nudp = "127.0.0.1:{NG_PORT}"\n'
             '[api]\nunix = ""\nmetrics = ""\n[log]\nlevel = "error"\n')

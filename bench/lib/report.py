@@ -17,6 +17,8 @@ FIGURES = [
     ("too_late_percent", "later than 20 ms", "%", 3, True),
     ("memory_kib_per_call", "memory per call", "KiB", 1, True),
     ("memory_all_mib", "memory in all", "MiB", 1, True),
+    ("kernel_kib_per_call", "kernel's, per call", "KiB", 1, True),
+    ("descriptors_per_call", "descriptors per call", "", 1, True),
     ("set_ups_per_second", "set-ups per second", "1/s", 0, False),
     ("cpu_us_per_set_up", "CPU per set-up", "us", 0, True),
     ("waited_percent", "waited for its core", "%", 1, None),
@@ -68,19 +70,20 @@ def _advantage(ours, theirs, less_is_better):
     return f"{theirs / ours if less_is_better else ours / theirs:.2f}x"
 
 
-def table(mode, calls, runs):
-    """Lines: a row per figure, a column per relay. `runs`: {relay: [run, …]}.
+def table(title, runs, noun="call"):
+    """Lines: a row per figure, a column per relay. `runs`: {relay: [run, …]}; of `noun`s.
     The last column says how many times better the first relay is than the second."""
     names = list(runs)
     middle = {name: medians(runs[name]) for name in names}
     pair = len(names) == 2
-    lines = [f"{mode}, {calls} calls, median of {max(len(each) for each in runs.values())}",
-             f"  {'':22}" + "".join(f"{name:>14}" for name in names)
+    lines = [f"{title}, median of {max(len(each) for each in runs.values())}",
+             f"  {'':26}" + "".join(f"{name:>14}" for name in names)
              + (f"{'better by':>12}" if pair else "")]
     for key, label, unit, digits, less in FIGURES:
         if not all(key in middle[name] for name in names):
             continue
-        row = f"  {label:22}" + "".join(f"{middle[name][key]:>14.{digits}f}" for name in names)
+        row = f"  {label.replace('call', noun):26}" + "".join(
+            f"{middle[name][key]:>14.{digits}f}" for name in names)
         if pair:
             row += f"{_advantage(*(middle[name][key] for name in names), less):>12}"
         lines.append(f"{row}  {unit}")

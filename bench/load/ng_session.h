@@ -3,32 +3,15 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
+
+#include "bench/load/call.h"
 
 namespace turnpike::bench {
 
 /// How the two legs of a call are keyed.
 enum class Mode { kRtpRtp, kSrtpRtp, kSrtpSrtp, kGcmGcm };
-
-/// RFC 4568 master key and salt of one direction.
-struct Key {
-  std::string suite;
-  std::vector<std::uint8_t> bytes;  ///< key, then salt
-};
-
-/// One side of a call as the generator plays it.
-struct Leg {
-  std::uint16_t relay_port = 0;  ///< where this side sends to
-  std::optional<Key> ours;       ///< what this side sends with
-  std::optional<Key> relays;     ///< what the relay sends to this side with
-};
-
-struct Call {
-  std::string id;
-  std::array<Leg, 2> leg;
-};
 
 /// A call whose sides have chosen their keys, not set up yet.
 Call new_call(const std::string& id, Mode mode);

@@ -26,6 +26,16 @@ ProcessFigures observe(int pid) {
       figures.resident_kib = std::strtoull(line.c_str() + 6, nullptr, 10);
     }
   }
+  for (std::filesystem::directory_iterator at(folder / "fd", error), end; !error && at != end;
+       at.increment(error)) {
+    ++figures.descriptors;
+  }
+  std::ifstream memory("/proc/meminfo");
+  for (std::string line; std::getline(memory, line);) {
+    if (line.starts_with("Slab:")) {
+      figures.kernel_kib = std::strtoull(line.c_str() + 5, nullptr, 10);
+    }
+  }
   return figures;
 }
 

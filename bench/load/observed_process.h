@@ -9,9 +9,11 @@ struct ProcessFigures {
   std::uint64_t cpu_ns = 0;     ///< on a processor, all threads that live
   std::uint64_t waited_ns = 0;  ///< ready to run but waiting for a processor, all threads
   std::uint64_t resident_kib = 0;
+  std::uint64_t descriptors = 0;
+  std::uint64_t kernel_kib = 0;  ///< the kernel's tables (Slab), those for all processes together
 };
 
-/// All zero when there is no such process.
+/// Zero, but for the kernel's, when there is no such process.
 ProcessFigures observe(int pid);
 
 }  // namespace turnpike::bench

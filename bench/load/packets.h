@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "bench/load/ng_session.h"
+#include "bench/load/call.h"
 
 namespace turnpike::bench {
 

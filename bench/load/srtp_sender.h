@@ -7,7 +7,7 @@
 #include <memory>
 #include <span>
 
-#include "bench/load/ng_session.h"
+#include "bench/load/call.h"
 
 namespace turnpike::bench {
 

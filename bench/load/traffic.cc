@@ -1,21 +1,16 @@
 #include "bench/load/traffic.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <map>
 #include <memory>
 #include <random>
 
 #include <arpa/inet.h>
-#include <linux/sock_diag.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "bench/load/ends.h"
 #include "bench/load/packets.h"
 #include "bench/load/schedule.h"
 #include "bench/load/srtp_sender.h"
@@ -30,83 +25,16 @@ constexpr std::int64_t kTailNs = 500'000'000;      // wait for what is still und
 constexpr float kUselessUs = 20'000.0F;            // a jitter buffer would rather not wait longer
 constexpr float kLostUs = 100'000.0F;              // to a listener the same as not at all
 constexpr std::size_t kSendBurst = 8;              // small: a burst shares one time stamp
-constexpr std::size_t kReceiveBurst = 64;
 constexpr std::uint32_t kSampledCalls = 8;
 constexpr unsigned kPhaseSeed = 20;  // the same phases in every run
-
-[[noreturn]] void give_up(const char* what) {
-  std::fprintf(stderr, "turnpike_load: %s: %s\n", what, std::strerror(errno));
-  std::exit(1);
-}
-
-sockaddr_in address_of(const std::string& ip, std::uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  if (inet_pton(AF_INET, ip.c_str(), &address.sin_addr) != 1) {
-    errno = EINVAL;
-    give_up(ip.c_str());
-  }
-  return address;
-}
-
-std::int64_t ns_of(const timespec& time) {
-  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
-// The clock of the kernel's receive time stamps.
-std::int64_t now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return ns_of(now);
-}
 
 // Messages of one sendmmsg() to one side.
 struct SendQueue {
   std::size_t size = 0;
   std::array<mmsghdr, kSendBurst> message{};
-  std::array<iovec, kSendBurst> vector{};
+  std::array<std::array<iovec, 3>, kSendBurst> pieces{};  // header, packet, padding
+  std::array<SourceAddress, kSendBurst> source{};
   std::array<std::size_t, kSendBurst> packet{};  // index into sent_at_
-};
-
-class Listener {
- public:
-  Listener() {
-    for (std::size_t i = 0; i < kReceiveBurst; ++i) {
-      vector_[i] = {data_[i].data(), data_[i].size()};
-      message_[i].msg_hdr.msg_iov = &vector_[i];
-      message_[i].msg_hdr.msg_iovlen = 1;
-      message_[i].msg_hdr.msg_control = control_[i].data();
-    }
-  }
-
-  // Calls heard(data, length, arrival) for each packet that waits, kReceiveBurst at most.
-  template <typename Heard>
-  void receive(int fd, Heard heard) {
-    for (std::size_t i = 0; i < last_; ++i) {
-      message_[i].msg_hdr.msg_controllen = control_[i].size();
-    }
-    const int n = recvmmsg(fd, message_.data(), kReceiveBurst, MSG_DONTWAIT, nullptr);
-    last_ = n < 0 ? 0 : static_cast<std::size_t>(n);
-    for (std::size_t i = 0; i < last_; ++i) {
-      heard(data_[i].data(), message_[i].msg_len, arrival(message_[i].msg_hdr));
-    }
-  }
-
- private:
-  static std::int64_t arrival(msghdr& header) {
-    const cmsghdr* control = CMSG_FIRSTHDR(&header);
-    if (control == nullptr || control->cmsg_type != SCM_TIMESTAMPNS) return now_ns();
-    timespec stamp{};
-    std::memcpy(&stamp, CMSG_DATA(control), sizeof stamp);
-    return ns_of(stamp);
-  }
-
-  std::size_t last_ = kReceiveBurst;  // whose control lengths the kernel has changed
-  std::array<mmsghdr, kReceiveBurst> message_{};
-  std::array<iovec, kReceiveBurst> vector_{};
-  std::array<std::array<std::uint8_t, 2048>, kReceiveBurst> data_{};
-  alignas(cmsghdr) std::array<std::array<std::uint8_t, 64>, kReceiveBurst> control_{};
 };
 
 double percentile(const std::vector<float>& sorted, double share) {
@@ -156,7 +84,9 @@ class Traffic::Player {
                     const std::function<void()>& on_end) {
     for (std::size_t train = 0; train < trains_.size(); ++train) {
       const std::size_t side = train % 2;
-      to_.push_back(address_of(plan_.relay_address[side], calls_[train / 2].leg[side].relay_port));
+      const Leg& leg = calls_[train / 2].leg[side];
+      to_.push_back(address_of(plan_.relay_address[side], leg.relay_port));
+      if (leg.relay_ip != 0) to_.back().sin_addr.s_addr = leg.relay_ip;
     }
     std::int64_t planned = now_ns() + kPreludeNs;
     for (const Span& span : spans_) {
@@ -215,14 +145,7 @@ class Traffic::Player {
   void queue(std::uint32_t train, std::uint32_t index, std::int64_t late_ns, const Span& span) {
     SendQueue& queue = queue_[train % 2];
     const std::size_t at = queue.size++;
-    const auto packet = trains_[train].packet(index);
-    queue.vector[at] = {const_cast<std::uint8_t*>(packet.data()), packet.size()};
-    msghdr& header = queue.message[at].msg_hdr;
-    header = {};
-    header.msg_name = &to_[train];
-    header.msg_namelen = sizeof to_[train];
-    header.msg_iov = &queue.vector[at];
-    header.msg_iovlen = 1;
+    write(queue, at, train, index);
     queue.packet[at] = std::size_t{train} * packets_ + index;
     if (span.phase != kWarmUp) {
       PhaseResult& phase = phases_[span.phase];
@@ -234,6 +157,27 @@ class Traffic::Player {
     flush();
     hear(listening_side_);  // half as many calls while there is no time to lose
     listening_side_ = 1 - listening_side_;
+  }
+
+  void write(SendQueue& queue, std::size_t at, std::uint32_t train, std::uint32_t index) {
+    static std::array<std::uint8_t, 3> padding{};
+    const auto packet = trains_[train].packet(index);
+    const Leg& leg = calls_[train / 2].leg[train % 2];
+    const bool padded = plan_.framing == Framing::kIndication && train % 2 == 0;
+    // An iovec knows no const; sendmmsg(2) writes nothing there.
+    const auto piece = [](auto bytes) {
+      return iovec{const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
+    };
+    queue.pieces[at] = {piece(stun::Bytes(leg.header)), piece(packet),
+                        piece(std::span(padding).first(padded ? (4 - packet.size() % 4) % 4 : 0))};
+    msghdr& header = queue.message[at].msg_hdr;
+    header = {};
+    header.msg_name = &to_[train];
+    header.msg_namelen = sizeof to_[train];
+    const std::size_t first = leg.header.empty() ? 1 : 0;
+    header.msg_iov = &queue.pieces[at][first];
+    header.msg_iovlen = leg.header.empty() ? 1 : queue.pieces[at].size();
+    queue.source[at].put(header, leg.own_ip);
   }
 
   void flush() {
@@ -257,25 +201,31 @@ class Traffic::Player {
   }
 
   void hear(std::uint32_t side) {
-    listener_.receive(ends_.fd[side], [&](const auto* data, auto length, auto arrival) {
-      note(side, data, length, arrival);
+    listener_.receive(ends_.fd[side], [&](auto datagram, auto arrival, auto destination) {
+      note(side, datagram, arrival, destination);
     });
   }
 
   // Header fields are in the clear in SRTP too: SSRC names call and sender, SEQ the packet.
-  void note(std::uint32_t side, const std::uint8_t* data, std::uint32_t length,
-            std::int64_t arrival) {
-    std::uint32_t train = 0;
-    if (length >= kRtpHeaderBytes) std::memcpy(&train, data + 8, 4);
-    train = ntohl(train);
-    const auto index = static_cast<std::uint16_t>(
-        static_cast<std::uint16_t>((data[2] << 8) | data[3]) - kFirstSequence);
-    if (length < kRtpHeaderBytes || train >= trains_.size() || train % 2 == side ||
-        index >= packets_) {
+  void note(std::uint32_t side, stun::Bytes datagram, std::int64_t arrival,
+            std::uint32_t destination) {
+    const auto framed = unframed(datagram, framing_at(side));
+    if (!framed || framed->packet.size() < kRtpHeaderBytes) {
       ++foreign_;
       return;
     }
-    if (is_sample(train / 2)) samples_[train].emplace_back(data, data + length);
+    const std::uint8_t* const data = framed->packet.data();
+    std::uint32_t train = 0;
+    std::memcpy(&train, data + 8, 4);
+    train = ntohl(train);
+    const auto index = static_cast<std::uint16_t>(
+        static_cast<std::uint16_t>((data[2] << 8) | data[3]) - kFirstSequence);
+    if (train >= trains_.size() || train % 2 == side || index >= packets_ ||
+        !belongs_to(train / 2, side, *framed, destination)) {
+      ++foreign_;
+      return;
+    }
+    if (is_sample(train / 2)) samples_[train].emplace_back(data, data + framed->packet.size());
     const Span& span = spans_[span_of_[index]];
     if (span.phase == kWarmUp) return;
     const std::size_t packet = std::size_t{train} * packets_ + index;
@@ -289,6 +239,19 @@ class Traffic::Player {
     if (index - span.begin >= span.first_second) return;
     ++phases_[span.phase].first_second_received;
     phases_[span.phase].first_second_late += delay_us > kLostUs ? 1 : 0;
+  }
+
+  Framing framing_at(std::uint32_t side) const {
+    return side == 0 ? plan_.framing : Framing::kNone;
+  }
+
+  // Whether the datagram came to the address of that call, and is told to be of its peer.
+  bool belongs_to(std::uint32_t call, std::uint32_t side, const Framed& framed,
+                  std::uint32_t destination) const {
+    const Leg& leg = calls_[call].leg[side];
+    const stun::Bytes origin = origin_in(leg.header, framing_at(side));
+    return (leg.own_ip == 0 || leg.own_ip == destination) &&
+           std::equal(origin.begin(), origin.end(), framed.origin.begin(), framed.origin.end());
   }
 
   TrafficResult result() {
@@ -347,39 +310,6 @@ class Traffic::Player {
   std::uint32_t listening_side_ = 0;
   Listener listener_;
 };
-
-Ends::Ends(const std::array<std::string, 2>& address) {
-  for (unsigned side = 0; side < 2; ++side) {
-    fd[side] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    const int bytes = 16 << 20;
-    const int on = 1;
-    setsockopt(fd[side], SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes);
-    setsockopt(fd[side], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);
-    setsockopt(fd[side], SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
-    sockaddr_in local = address_of(address[side], 0);
-    socklen_t length = sizeof local;
-    if (bind(fd[side], reinterpret_cast<sockaddr*>(&local), length) != 0 ||
-        getsockname(fd[side], reinterpret_cast<sockaddr*>(&local), &length) != 0) {
-      give_up(address[side].c_str());
-    }
-    port[side] = ntohs(local.sin_port);
-  }
-}
-
-Ends::~Ends() {
-  for (const int one : fd) close(one);
-}
-
-std::uint64_t Ends::unread() const {
-  std::uint64_t drops = 0;
-  for (const int one : fd) {
-    std::array<std::uint32_t, SK_MEMINFO_VARS> memory{};
-    socklen_t size = sizeof memory;
-    if (getsockopt(one, SOL_SOCKET, SO_MEMINFO, memory.data(), &size) != 0) give_up("SO_MEMINFO");
-    drops += memory[SK_MEMINFO_DROPS];
-  }
-  return drops;
-}
 
 Traffic::Traffic(const TrafficPlan& plan, const Ends& ends, const std::vector<Call>& calls)
     : player_(std::make_unique<Player>(plan, ends, calls)) {}

@@ -10,7 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "bench/load/ng_session.h"
+#include "bench/load/call.h"
+#include "bench/load/ends.h"
+#include "bench/load/framing.h"
 
 namespace turnpike::bench {
 
@@ -23,6 +25,7 @@ struct Phase {
 struct TrafficPlan {
   std::array<std::string, 2> relay_address;  ///< where side A and side B send to
   std::uint32_t packet_bytes = 172;          ///< RTP with header, before SRTP
+  Framing framing = Framing::kNone;          ///< around the packets of side A
   std::vector<Phase> phases;                 ///< measured; one follows the other without a pause
   std::uint32_t warm_up_seconds = 4;         ///< before that, at the first one's rate
 };
@@ -56,21 +59,6 @@ struct TrafficResult {
   double delay_p999_us = 0;
   double sent_late_share = 0;  ///< share of packets sent more than 1 ms after their time
   std::vector<PhaseResult> phases;
-};
-
-/// Two bound sockets, one per side, shared by all calls: the relay's ports tell the calls apart.
-class Ends {
- public:
-  explicit Ends(const std::array<std::string, 2>& address);
-  ~Ends();
-  Ends(const Ends&) = delete;
-  Ends& operator=(const Ends&) = delete;
-
-  /// Packets that the kernel dropped because a socket's buffer was full.
-  std::uint64_t unread() const;
-
-  std::array<int, 2> fd{-1, -1};
-  std::array<std::uint16_t, 2> port{};
 };
 
 /// The packets of all calls, made before the calls are set up: a relay must not see silence while
