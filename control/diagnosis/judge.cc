@@ -39,11 +39,16 @@ struct View {
   bool weighs(std::uint64_t count, std::uint64_t least = kSeveral) const {
     return count >= least && count * kOneOf > accepted();
   }
+  /// Whether packets that were turned away, the last one at `last`, are the media that is missing.
+  /// Strays are few against what was accepted (of that, `before` is of another time), or something
+  /// accepted is newer. Of a rider nobody knows whether they were its own.
+  bool is_media(std::uint64_t count, Instant last, std::uint64_t before = 0) const {
+    if (!is_recent(last) || last <= stats.last_rtp) return false;
+    if (count >= kFewPackets && !leg.rides) return true;
+    const std::uint64_t since = accepted() - std::min(accepted(), before);
+    return count >= kSeveral && count * kOneOf > since && last > stats.last_packet;
+  }
 };
-
-bool is_newer(Instant one, Instant than) {
-  return one != Instant{} && one > than;
-}
 
 // ---- What keeps both directions from flowing.
 
@@ -136,8 +141,8 @@ Found flaw_of_flowing(const View& view) {
 Found unverified(const View& view) {
   const LegEvidence& evidence = view.stats.evidence;
   const LegStats& stats = view.stats;
-  if (evidence.unverified < kSeveral || !view.is_recent(evidence.unverified_last) ||
-      !is_newer(evidence.unverified_last, stats.last_rtp)) {
+  if (!view.is_media(evidence.unverified, evidence.unverified_last,
+                     evidence.received_before_keys)) {
     return std::nullopt;
   }
   std::string text = packets(evidence.unverified) + " from " +
@@ -159,10 +164,7 @@ Found unverified(const View& view) {
 Found wrong_source(const View& view) {
   const LegEvidence& evidence = view.stats.evidence;
   const std::uint64_t count = evidence.refused;
-  if (count < kSeveral || !view.is_recent(evidence.refused_last) ||
-      !is_newer(evidence.refused_last, view.stats.last_rtp)) {
-    return std::nullopt;
-  }
+  if (!view.is_media(count, evidence.refused_last)) return std::nullopt;
   const SocketAddress& expected =
       evidence.destination.is_set() ? evidence.destination : view.leg.remote;
   return Verdict{Finding::kWrongSource,

@@ -102,8 +102,11 @@ TEST_F(Judge, rtcp_does_not_hide_that_rtp_has_stopped) {
   EXPECT_THAT(evidence(), HasSubstr("5 packets of RTCP, the last 1.0 s ago; of RTP 1000 packets, "
                                     "the last 12.0 s ago"));
   EXPECT_EQ(to_b(), "nothing_to_send");
-  a.evidence.refused = 5;
-  a.evidence.refused_last = now;
+  a.evidence.refused = 49;
+  a.evidence.refused_last = now - Seconds{2};
+  EXPECT_EQ(from_a(), "only_rtcp") << "strays of long ago and one of now";
+  EXPECT_THAT(evidence(), HasSubstr("49 packets from another source, the last 2.0 s ago"));
+  a.evidence.refused = 50;
   EXPECT_EQ(from_a(), "wrong_source") << "RTP comes from elsewhere, RTCP does not";
 }
 
@@ -263,7 +266,9 @@ TEST_F(Judge, what_came_from_elsewhere_must_be_recent_and_more_than_a_stray) {
   a.evidence.refused = 1;
   EXPECT_EQ(from_a(), "stopped");
   EXPECT_THAT(evidence(), HasSubstr("1 packet from another source, the last 1.0 s ago"));
-  a.evidence.refused = 5;
+  a.evidence.refused = 10;
+  EXPECT_EQ(from_a(), "stopped") << "one in a hundred of what was accepted";
+  a.evidence.refused = 11;
   EXPECT_EQ(from_a(), "wrong_source");
   a.evidence.refused_last = now - Seconds{10};
   EXPECT_EQ(from_a(), "stopped");
@@ -275,10 +280,23 @@ TEST_F(Judge, what_did_not_verify_must_be_recent_and_more_than_a_stray) {
   a.evidence.unverified = 4;
   EXPECT_EQ(from_a(), "stopped");
   EXPECT_THAT(evidence(), HasSubstr("4 packets did not verify, the last 1.0 s ago"));
-  a.evidence.unverified = 5;
+  a.evidence.unverified = 10;
+  EXPECT_EQ(from_a(), "stopped") << "one in a hundred of what verified";
+  a.evidence.unverified = 11;
   EXPECT_EQ(from_a(), "auth_failed");
   a.evidence.unverified_last = now - Seconds{10};
   EXPECT_EQ(from_a(), "stopped");
+}
+
+TEST_F(Judge, strays_do_not_explain_that_somebody_is_muted) {
+  silence_a();
+  signalled.legs[0].protection = Protection::kSdes;
+  a.rtcp_received = 2;
+  a.last_packet = now - Seconds{1};
+  a.evidence.unverified = a.evidence.refused = 5;
+  a.evidence.unverified_last = a.evidence.refused_last = now - Seconds{2};
+  EXPECT_EQ(from_a(), "only_rtcp") << "RTCP verified after them, with the same keys";
+  EXPECT_THAT(evidence(), HasSubstr("5 packets did not verify, the last 2.0 s ago"));
 }
 
 TEST_F(Judge, an_old_unreachable_is_no_cause_of_a_later_silence) {
@@ -332,6 +350,10 @@ TEST_F(Judge, a_rider_shows_what_its_transport_saw) {
   EXPECT_THAT(evidence(), HasSubstr("1000 verified"));
   a.evidence.received_before_keys = 1000;
   EXPECT_EQ(from_a(), "auth_failed_since_rekey");
+  a.evidence.received_before_keys = 0;
+  a.transport_accepted = 100000;
+  a.evidence.unverified = 900;
+  EXPECT_EQ(from_a(), "never_received") << "few against what the other m-lines send";
 }
 
 TEST_F(Judge, ice_without_a_valid_check_is_no_fault_while_media_passes) {
