@@ -58,6 +58,7 @@ api::ReloadReport Reloader::reload(const std::string& asker) {
   waiting_ = keys_of(report, "restart");
   report.applied = true;
   for (std::string& warning : read_files()) report.warnings.push_back(std::move(warning));
+  if (parts_.ng_door != nullptr) parts_.ng_door->end_withdrawn();
   log_changes(report, asker);
   return report;
 }

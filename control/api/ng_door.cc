@@ -48,6 +48,8 @@ struct Client {
     std::string text;
     bool is_binary = false;
   };
+  bool is_web_socket = false;
+  std::uint64_t token_number = 0;  // of the token that it has shown
   std::deque<Frame> frames;
   std::size_t frame_bytes = 0;
 };
@@ -96,6 +98,9 @@ struct NgDoor::State {
   lws_vhost* make_vhost();
   void adopt(int fd);
   ng::Refusal judge(lws* connection) const;
+  ng::Refusal judge_again(const Client& client) const {
+    return gate.judge_again(client.address, client.token_number);
+  }
   int refuse(lws* connection, ng::Refusal refusal);
   int on_request(lws* connection, std::string_view path);
   int on_body(lws* connection, std::string_view bytes);
@@ -197,9 +202,12 @@ int NgDoor::State::refuse(lws* connection, ng::Refusal refusal) {
 int NgDoor::State::on_request(lws* connection, std::string_view path) {
   const auto found = clients.find(connection);
   if (found == clients.end()) return -1;
-  if (const ng::Refusal refusal = judge(connection); refusal != ng::Refusal::kNone) {
-    return refuse(connection, refusal);
-  }
+  Client& client = *found->second;
+  client.token_number = gate.token_number();
+  ng::Refusal refusal = judge(connection);
+  // It may have connected by other rules.
+  if (refusal == ng::Refusal::kNone) refusal = judge_again(client);
+  if (refusal != ng::Refusal::kNone) return refuse(connection, refusal);
   const bool is_post = lws_hdr_total_length(connection, WSI_TOKEN_POST_URI) > 0;
   if (!is_post || path != kPath) return refuse(connection, ng::Refusal::kProtocol);
   // A Client for each request: a late reply to one before finds nobody.
@@ -280,6 +288,10 @@ int NgDoor::State::on_upgrade(lws* connection) {
   if (refusal == ng::Refusal::kNone && offered.find(kWebSocketProtocol) == std::string::npos) {
     refusal = ng::Refusal::kProtocol;
   }
+  if (const auto found = clients.find(connection); found != clients.end()) {
+    found->second->is_web_socket = true;
+    found->second->token_number = gate.token_number();
+  }
   return refusal == ng::Refusal::kNone ? 0 : refuse(connection, refusal);
 }
 
@@ -287,6 +299,11 @@ int NgDoor::State::on_frame(lws* connection, std::string_view bytes) {
   const auto found = clients.find(connection);
   if (found == clients.end()) return -1;
   const std::shared_ptr<Client> client = found->second;
+  if (const ng::Refusal refusal = judge_again(*client); refusal != ng::Refusal::kNone) {
+    gate.count(refusal);
+    lws_close_reason(connection, LWS_CLOSE_STATUS_POLICY_VIOLATION, nullptr, 0);
+    return -1;
+  }
   if (client->message.size() + bytes.size() > options.message_bytes_max) {
     gate.count(ng::Refusal::kTooLong);
     lws_close_reason(connection, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, nullptr, 0);
@@ -389,6 +406,20 @@ Result<std::unique_ptr<NgDoor>> NgDoor::open(loop::EventLoop& loop, const NgDoor
 
 void NgDoor::set_host_names(std::vector<std::string> names) {
   state_->options.host_names = std::move(names);
+}
+
+void NgDoor::end_withdrawn() {
+  std::vector<lws*> withdrawn;  // they leave the table when they are closed
+  for (const auto& [connection, client] : state_->clients) {
+    if (!client->is_web_socket) continue;
+    const ng::Refusal refusal = state_->judge_again(*client);
+    if (refusal == ng::Refusal::kNone) continue;
+    state_->gate.count(refusal);
+    withdrawn.push_back(connection);
+  }
+  for (lws* const connection : withdrawn) {
+    lws_set_timeout(connection, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+  }
 }
 
 SocketAddress NgDoor::tcp_address() const {

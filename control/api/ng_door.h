@@ -36,6 +36,9 @@ class NgDoor {
   SocketAddress tcp_address() const;
   /// As NgDoorOptions::host_names, for requests from now on.
   void set_host_names(std::vector<std::string> names);
+  /// Closes WebSockets that would not be let in again. After the gate has new rules or another
+  /// token, and not from within a request of this door; what they ask is judged without it, too.
+  void end_withdrawn();
 
  private:
   struct State;

@@ -87,9 +87,22 @@ void Gate::set_rules(GateRules rules) {
 }
 
 void Gate::set_token(std::string token) {
-  has_token_ = !token.empty();
-  if (has_token_) token_digest_ = digest_of(token);
+  const bool has_token = !token.empty();
+  const Digest digest = has_token ? digest_of(token) : Digest{};
   explicit_bzero(token.data(), token.size());
+  if (has_token == has_token_ && digest == token_digest_) return;
+  has_token_ = has_token;
+  token_digest_ = digest;
+  ++token_number_;
+}
+
+Refusal Gate::judge_again(const IpAddress& client, std::uint64_t token_number) const {
+  if (!may_connect(client)) return Refusal::kNetwork;
+  return token_number == token_number_ ? Refusal::kNone : Refusal::kToken;
+}
+
+bool Gate::may_connect(const IpAddress& client) const {
+  return is_client_ ? is_client_(client) : client.is_loopback();
 }
 
 Gate::Digest Gate::digest_of(std::string_view token) const {
@@ -97,7 +110,7 @@ Gate::Digest Gate::digest_of(std::string_view token) const {
 }
 
 bool Gate::admits(const IpAddress& client) {
-  const bool admitted = is_client_ ? is_client_(client) : client.is_loopback();
+  const bool admitted = may_connect(client);
   if (!admitted) count(Refusal::kNetwork);
   return admitted;
 }

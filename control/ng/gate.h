@@ -50,8 +50,13 @@ class Gate {
 
   /// Other rules for what comes from now on; the token stays.
   void set_rules(GateRules rules);
-  /// Another token, whose text is wiped. Connections that were let in stay.
+  /// Another token, whose text is wiped. What was let in by the one before is not any more.
   void set_token(std::string token);
+  /// Of the token that holds now: another one has another number.
+  std::uint64_t token_number() const { return token_number_; }
+  /// Why a connection that once was let in is not any more: its address, or a token that was
+  /// replaced. kNone: it is. For each request, and for connections that ask nothing.
+  Refusal judge_again(const IpAddress& client, std::uint64_t token_number) const;
 
   /// Whether the address may connect. A refusal is counted.
   bool admits(const IpAddress& client);
@@ -71,7 +76,10 @@ class Gate {
 
   std::function<bool(const IpAddress&)> is_client_;
   std::array<char, 32> digest_key_{};
+  bool may_connect(const IpAddress& client) const;
+
   bool has_token_ = false;
+  std::uint64_t token_number_ = 0;
   Digest token_digest_{};
   MessageLimits limits_;
   Dispatcher& dispatcher_;

@@ -59,6 +59,7 @@ void StreamSession::process() {
   // A reply that comes at once calls this again; the loop below goes on instead.
   if (std::exchange(processing_, true)) return;
   while (!working_ && !closing_ && !closed_ && !backlogged()) {
+    if (end_withdrawn()) break;
     if (read_token() == Step::kWait || read_frame() == Step::kWait || read_message() == Step::kWait)
       break;
   }
@@ -98,10 +99,20 @@ StreamSession::Step StreamSession::read_token() {
     guard_.gate->count(Refusal::kToken);
     return send_last("the first line must be \"Authorization: Bearer TOKEN\"");
   }
+  token_number_ = guard_.gate->token_number();
   explicit_bzero(input_.data(), end);
   input_.erase(0, end + 1);
   since_ = loop::EventLoop::now();
   return Step::kGoOn;
+}
+
+bool StreamSession::end_withdrawn() {
+  if (guard_.gate == nullptr || !is_let_in_) return false;
+  const Refusal refusal = guard_.gate->judge_again(guard_.client, token_number_);
+  if (refusal == Refusal::kNone) return false;
+  guard_.gate->count(refusal);
+  send_last(std::string(info_of(refusal).words) + "; connect anew");
+  return true;
 }
 
 StreamSession::Step StreamSession::read_frame() {
@@ -202,12 +213,14 @@ void StreamSession::drained() {
 }
 
 void StreamSession::sweep(Instant now) {
+  const auto self = shared_from_this();
   Milliseconds limit = limits_.idle_timeout;
   if (working_ || closing_ || link_->bytes_unsent() > 0) {
     limit = limits_.reply_timeout;
   } else if (!input_.empty() || !is_let_in_) {
     limit = limits_.request_timeout;
   }
+  if (!closed_ && !closing_ && !working_ && end_withdrawn()) return;
   if (closed_ || now - since_ < limit) return;
   ++dispatcher_.counters().connections_timed_out;
   close();

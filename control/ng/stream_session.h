@@ -4,6 +4,7 @@
 // after the other. Over TCP a first line shows the token: "Authorization: Bearer TOKEN".
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -37,7 +38,7 @@ class StreamSession : public std::enable_shared_from_this<StreamSession> {
                 StreamLimits limits, Dispatcher& dispatcher, std::function<void()> on_closed);
   /// Begins to read. The session is owned by a shared_ptr by now.
   void start();
-  /// Closes the connection when one of its times is over.
+  /// Closes the connection when one of its times is over, or when it would not be let in again.
   void sweep(Instant now);
 
  private:
@@ -46,6 +47,8 @@ class StreamSession : public std::enable_shared_from_this<StreamSession> {
   void receive(std::string_view bytes);
   void process();
   Step read_token();
+  /// Ends what would not be let in again. False: it would.
+  bool end_withdrawn();
   Step read_frame();
   Step read_message();
   Step refuse(ParseFault fault, const std::string& reason);
@@ -75,6 +78,7 @@ class StreamSession : public std::enable_shared_from_this<StreamSession> {
   bool closing_ = false;     // close when everything is sent
   bool lingers_ = false;     // ... and the peer has ended its side: what it sends is thrown away
   bool is_let_in_ = false;   // has shown the token, or needs none
+  std::uint64_t token_number_ = 0;  // of the token that it has shown
   bool closed_ = false;
   Instant since_;  // when the present state began: idle, reading, working, sending
 };

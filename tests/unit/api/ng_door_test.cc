@@ -193,6 +193,36 @@ TEST_F(NgDoorTest, T19_token_host_and_origin_are_asked_for_before_anything_else)
   EXPECT_THAT(ask(post("Host: NG.example.com:1\r\n" + token, kPing), kPong), EndsWith(kPong));
 }
 
+TEST_F(NgDoorTest, T19_what_is_withdrawn_ends_web_sockets_and_requests_of_open_connections) {
+  open();
+  const int asking = connect_web_socket();
+  const int idle = connect_web_socket();
+  const int post_again = connect_tcp();
+  send_all(post_again, post(kAuthorized, kPing));
+  receive(post_again, kPong);
+  send_all(asking, frame(kPing));
+  EXPECT_THAT(receive(asking, kPong), EndsWith(kPong));
+  door_->end_withdrawn();
+  gate_->set_token(kToken);
+  send_all(asking, frame(kPing));
+  EXPECT_THAT(receive(asking, kPong), EndsWith(kPong)) << "the same token, read anew";
+  gate_->set_token("another token than that");
+  calls_.seen.clear();
+  send_all(asking, frame(R"({"command":"delete","call-id":"c","from-tag":"f"})"));
+  const std::string policy_violation = "\x88\x02\x03\xf0";
+  EXPECT_EQ(receive(asking, policy_violation), policy_violation);
+  EXPECT_EQ(refused(Refusal::kToken), 1u);
+  door_->end_withdrawn();
+  EXPECT_EQ(receive(idle), "");
+  EXPECT_GE(refused(Refusal::kToken), 2u);
+  gate_->set_token(kToken);
+  gate_->set_rules({.is_client = [](const IpAddress&) { return false; }});
+  send_all(post_again, post(kAuthorized, kPing));
+  EXPECT_THAT(receive(post_again), StartsWith("HTTP/1.1 403 "));
+  EXPECT_EQ(refused(Refusal::kNetwork), 1u);
+  EXPECT_TRUE(calls_.seen.empty());
+}
+
 TEST_F(NgDoorTest, connect_is_closed) {
   open();
   for (int i = 0; i < 70; ++i) {

@@ -65,6 +65,21 @@ TEST_F(GateTest, token_is_the_whole_of_it_behind_the_scheme) {
   EXPECT_FALSE(without->is_authorised("Bearer x"));
 }
 
+TEST_F(GateTest, what_was_let_in_is_judged_again_by_new_rules) {
+  const auto open = gate({.token = "correct horse battery"});
+  const std::uint64_t shown = open->token_number();
+  EXPECT_EQ(open->judge_again(kHere, shown), Refusal::kNone);
+  open->set_token("correct horse battery");
+  EXPECT_EQ(open->judge_again(kHere, shown), Refusal::kNone) << "read anew, and the same";
+  open->set_token("another horse battery");
+  EXPECT_EQ(open->judge_again(kHere, shown), Refusal::kToken);
+  open->set_token("correct horse battery");
+  EXPECT_EQ(open->judge_again(kHere, shown), Refusal::kToken) << "it was withdrawn meanwhile";
+  open->set_rules({.is_client = [](const IpAddress& ip) { return ip == kThere; }});
+  EXPECT_EQ(open->judge_again(kHere, open->token_number()), Refusal::kNetwork);
+  EXPECT_EQ(open->judge_again(kThere, open->token_number()), Refusal::kNone);
+}
+
 TEST_F(GateTest, requests_in_work_are_limited_for_each_client_alone) {
   const auto limited = gate({.requests_in_work_max = 2});
   const Instant now{Seconds{100}};

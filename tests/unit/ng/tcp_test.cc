@@ -167,6 +167,33 @@ TEST_F(TcpTest, T19_addresses_that_are_not_the_clients_are_closed_at_once) {
   EXPECT_EQ(refused(Refusal::kNetwork), 1u);
 }
 
+TEST_F(TcpTest, T19_a_token_or_network_that_is_withdrawn_ends_what_it_let_in) {
+  for (const bool asks : {true, false}) {
+    for (const Refusal why : {Refusal::kToken, Refusal::kNetwork}) {
+      start();
+      auto socket = connect();
+      socket.send(kTokenLine + kPing);
+      EXPECT_EQ(receive(socket, kPong.size()), kPong);
+      server_->gate().set_token(kToken);
+      socket.send(kPing);
+      EXPECT_EQ(receive(socket, kPong.size()), kPong) << "the same token, read anew";
+      if (why == Refusal::kToken) server_->gate().set_token("another token than that");
+      if (why == Refusal::kNetwork) {
+        server_->gate().set_rules({.is_client = [](const IpAddress&) { return false; }});
+      }
+      calls_.seen.clear();
+      if (asks) socket.send("d7:call-id1:c7:command6:delete8:from-tag1:fe");
+      EXPECT_NE(receive_all(socket).find("connect anew"), std::string::npos);
+      EXPECT_TRUE(calls_.seen.empty());
+      EXPECT_EQ(refused(why), 1u);
+      if (why == Refusal::kNetwork) continue;
+      auto again = connect();
+      again.send("Authorization: Bearer another token than that\n" + kPing);
+      EXPECT_EQ(receive(again, kPong.size()), kPong);
+    }
+  }
+}
+
 TEST_F(TcpTest, connections_have_a_limit_of_their_own) {
   StreamLimits limits;
   limits.connections_max = 1;
