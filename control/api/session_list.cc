@@ -30,7 +30,14 @@ struct Wish {
   std::size_t offset = 0;
   std::size_t limit = SIZE_MAX;
   bool figures = false;
+  std::optional<SessionId> after{};
 };
+
+/// Where the last page ended; "" is the beginning.
+bool take_cursor(const std::string& text, std::optional<SessionId>& after) {
+  after = parse_session_id(text);
+  return text.empty() || after->is_set();
+}
 
 bool take_number(const std::string& text, std::size_t& number) {
   std::uint32_t value = 0;
@@ -56,8 +63,10 @@ std::string_view take(const std::string& name, const std::string& value, Wish& w
   } else if (name == "figures") {
     if (value != "true" && value != "false") return "figures is true or false";
     wish.figures = value == "true";
+  } else if (name == "after") {
+    if (!take_cursor(value, wish.after)) return "after is a session's ID, or empty";
   } else {
-    return "the query may hold search, sort, offset, limit and figures";
+    return "the query may hold search, sort, offset, limit, figures and after";
   }
   return {};
 }
@@ -166,7 +175,12 @@ void SessionList::handle(const Request& request, const Respond& respond) {
   if (wish.figures && wish.limit > kFiguresMax) {
     return respond(failure(400, "figures need a limit of at most 50"));
   }
-  const std::vector<call::CallSummary> calls = calls_.calls();
+  if (wish.after && (!wish.search.empty() || wish.order != Order::kAsKept || wish.offset != 0)) {
+    return respond(failure(400, "after goes with limit and figures only"));
+  }
+  // A cursor makes a walk over all sessions cost what they are, not their square.
+  const std::vector<call::CallSummary> calls =
+      wish.after ? calls_.sessions_after(*wish.after, wish.limit) : calls_.calls();
   std::vector<Match> found;
   auto page = std::make_shared<Page>();
   for (const call::CallSummary& call : calls) {
@@ -175,7 +189,8 @@ void SessionList::handle(const Request& request, const Respond& respond) {
       if (matches({&call, &session}, wish.search)) found.push_back({&call, &session});
     }
   }
-  page->matching = found.size();
+  if (wish.after) page->total = calls_.session_count();
+  page->matching = wish.after ? page->total : found.size();
   sort(found, wish.order);
   found.erase(found.begin(),
               found.begin() + static_cast<std::ptrdiff_t>(std::min(wish.offset, found.size())));

@@ -28,7 +28,8 @@ class SessionList {
 
   /// Query: `search` (part of call-id, tag, address or kind, in any case), `sort` (`newest`,
   /// `oldest`, `call_id`), `offset`, `limit`, `figures` (`true`; needs a limit of at most
-  /// kFiguresMax). Anything else is answered with 400.
+  /// kFiguresMax), `after` (the last session of the page before, "" for the first page; by ID, goes
+  /// with `limit` and `figures` only). Anything else is answered with 400.
   void handle(const Request& request, const Respond& respond);
 
   /// Takes kSessionStats events with a token of ours. True when it was one.

@@ -97,7 +97,7 @@ CallAdoption Service::adopt() {
     log_detail(*call, "taken over");
     lose_associations(*call, relay_.dtls_identity().id);
     update_transports(relay_, *call);
-    update_switches(relay_, *call, false);
+    update_switches(relay_, *call, true);  // the relay may have missed the last change
     const bool is_carried = std::any_of(call->sides.begin(), call->sides.end(), [&](auto& side) {
       return config_.is_zone_peer(side.interface_index);
     });

@@ -129,9 +129,12 @@ struct LegSummary {
   bool ice = false;
 };
 
+/// SessionSummary::kind of what is no m-line, but only carries others.
+constexpr const char* kCarrierKind = "bundle";
+
 struct SessionSummary {
   SessionId id;
-  std::string kind;  ///< "audio"
+  std::string kind;  ///< "audio", "video", …, kCarrierKind
   std::array<LegSummary, 2> legs;
   diagnosis::Signalling signalled{};
 };
@@ -144,7 +147,8 @@ struct CallSummary {
   Instant created{};
   bool answered = false;
   std::vector<SessionSummary> sessions;
-  Instant answered_at{};  ///< of the first answer
+  Instant answered_at{};             ///< of the first answer
+  std::int64_t created_unix_us = 0;  ///< `created` by the clock of then
 };
 
 /// What became of the calls of the process before.
@@ -220,9 +224,20 @@ class CallService {
   virtual void set_draining(bool draining) = 0;
 
   virtual std::size_t call_count() const = 0;
+  /// Calls that are over and whose last figures are awaited, for two seconds at most: Environment::
+  /// ended is still to come.
+  virtual std::size_t calls_ending() const { return 0; }
   /// a=candidate lines so far that were passed over: see sdp::IceDescription::skipped.
   virtual std::uint64_t ice_candidates_skipped() const { return 0; }
   virtual std::vector<CallSummary> calls() const = 0;
+  virtual std::size_t session_count() const { return 0; }
+  /// The sessions behind `after` in the order of their IDs, at most `limit`; each in a summary of
+  /// its call that holds no other one. Costs what it gives, however many calls there are.
+  virtual std::vector<CallSummary> sessions_after(SessionId after, std::size_t limit) const {
+    static_cast<void>(after);
+    static_cast<void>(limit);
+    return {};
+  }
   /// Rebuilds calls from the relay's adopted records, closes sessions without a call.
   virtual CallAdoption adopt() = 0;
 };

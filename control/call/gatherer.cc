@@ -7,7 +7,7 @@ namespace turnpike::call {
 
 void Gatherer::query(const std::vector<SessionId>& sessions, Instant now, Done done) {
   const std::uint64_t token = next_token();
-  Wait wait{now + kPatience, {}, {}, std::move(done)};
+  Wait wait{now + kPatience, {}, {}, std::move(done), false};
   for (const SessionId id : sessions) {
     if (relay_.query_session(id, token)) wait.missing.insert(id);
   }
@@ -17,10 +17,11 @@ void Gatherer::query(const std::vector<SessionId>& sessions, Instant now, Done d
 void Gatherer::close(const std::vector<SessionId>& sessions, Instant now, Done done) {
   const std::uint64_t token = next_token();
   for (const SessionId id : sessions) relay_.close_session(id, token);
-  wait_for(token, {now + kPatience, {sessions.begin(), sessions.end()}, {}, std::move(done)});
+  wait_for(token, {now + kPatience, {sessions.begin(), sessions.end()}, {}, std::move(done), true});
 }
 
 void Gatherer::wait_for(std::uint64_t token, Wait wait) {
+  closing_ += wait.closes ? 1 : 0;
   const auto at = wait_by_token_.emplace(token, std::move(wait)).first;
   if (at->second.missing.empty()) finish(at);
 }
@@ -44,6 +45,7 @@ void Gatherer::finish(std::map<std::uint64_t, Wait>::iterator wait) {
   const Wait finished = std::move(wait->second);
   wait_by_token_.erase(wait);
   finished.done(finished.stats);
+  closing_ -= finished.closes ? 1 : 0;
 }
 
 }  // namespace turnpike::call

@@ -2,6 +2,7 @@
 // events can be lost, a reply must not be.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -30,6 +31,8 @@ class Gatherer {
   void on_event(const Event& event);
   /// Gives up waiting where patience is over; what did not come is missing from the figures.
   void on_tick(Instant now);
+  /// Calls of close() whose figures were not handed on yet.
+  std::size_t closing() const { return closing_; }
 
  private:
   struct Wait {
@@ -37,6 +40,7 @@ class Gatherer {
     std::set<SessionId> missing;
     StatsBySession stats;
     Done done;
+    bool closes = false;
   };
   std::uint64_t next_token() { return next_token_++; }
   void finish(std::map<std::uint64_t, Wait>::iterator wait);
@@ -45,6 +49,7 @@ class Gatherer {
   Relay& relay_;
   std::uint64_t next_token_ = 1;  // 0 is for sessions that nobody asks about
   std::map<std::uint64_t, Wait> wait_by_token_;
+  std::size_t closing_ = 0;
 };
 
 }  // namespace turnpike::call

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "control/call/legs.h"
@@ -61,12 +62,15 @@ class KeyedDescription {
   sdp::Session value;
 };
 
-/// Another end answers for this side from now on (a fork).
+/// Another end answers for this side from now on (a fork): what the SIP server said of the one
+/// before does not hold for it.
 void take_tag(CallSide& side, const std::string& tag) {
   std::erase(side.other_tags, tag);
   if (!side.tag.empty()) side.other_tags.push_back(side.tag);
   if (side.other_tags.size() > kOtherTagsMax) side.other_tags.erase(side.other_tags.begin());
   side.tag = tag;
+  side.label.clear();
+  side.switches = {};
 }
 
 /// The side that an offer comes from. A new tag is the answerer's when it speaks to the caller: it
@@ -186,7 +190,13 @@ void Service::refuse_for_load(const CallRequest& request, const char* message,
 
 void Service::tell_legs(const Call& call, Which which) {
   update_legs(relay_, {config_, environment_.flow_to}, call, which);
-  update_switches(relay_, call, false);
+  const auto before = call_by_id_.find(call.id);
+  bool changed = false;  // by another end that took over
+  for (const Side side : {Side::kA, Side::kB}) {
+    changed = changed || (before != call_by_id_.end() &&
+                          before->second.side(side).switches != call.side(side).switches);
+  }
+  update_switches(relay_, call, changed);
 }
 
 void Service::on_flows_changed(const std::string& peer) {
@@ -257,7 +267,6 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
   if (answerer.tag != request.to_tag) {
     take_tag(answerer, request.to_tag);
     answerer.since = environment_.clock();
-    answerer.label.clear();
   }
   if (!request.label.empty()) answerer.label = request.label;
   SessionChanges changes(relay_);
@@ -282,6 +291,8 @@ void Service::keep(Call next, const std::vector<SessionId>& to_close) {
   next.delete_at = Instant{};
   if (next.answered && next.answered_at == Instant{}) next.answered_at = moment.monotonic;
   Call& call = call_by_id_[next.id];
+  std::set<SessionId> lines;  // without what only was the transport of others
+  for (const CallMedia& media : call.media) lines.insert(media.session);
   for (const SessionId id : sessions_of(call)) call_id_by_session_.erase(id);
   for (const SessionId id : sessions_of(next)) call_id_by_session_[id] = next.id;
   call = std::move(next);
@@ -289,7 +300,10 @@ void Service::keep(Call next, const std::vector<SessionId>& to_close) {
   if (to_close.empty()) return;
   // What an m-line carried counts for the call, also after it was given up.
   gatherer_.close(to_close, environment_.clock(),
-                  [this, id = call.id, key = call.record_key](const StatsBySession& stats) {
+                  [this, lines, id = call.id, key = call.record_key](const StatsBySession& stats) {
+                    for (const auto& [session, figures] : stats) {
+                      if (lines.contains(session)) tally_.given_up(figures);
+                    }
                     const auto known = call_by_id_.find(id);
                     if (known == call_by_id_.end() || known->second.record_key != key) return;
                     known->second.past += totals_of(stats);
@@ -355,7 +369,11 @@ void Service::end(const std::string& call_id, Ending why, Gatherer::Done done) {
   auto finish = [this, why, said_goodbye, duration, summary = summary_of(known->second),
                  done = std::move(done)](const StatsBySession& stats) {
     done(stats);
-    tally_.ended(why, duration, stats);
+    tally_.ended(why, duration);
+    for (const SessionSummary& session : summary.sessions) {
+      const auto found = stats.find(session.id);
+      if (session.kind != kCarrierKind && found != stats.end()) tally_.media(found->second);
+    }
     if (!environment_.ended) return;
     environment_.ended(summary, text_of(why), stats, verdicts_at_end(summary, stats, said_goodbye));
   };

@@ -39,6 +39,9 @@ class Service final : public CallService {
   bool end_call(const std::string& call_id) override;
   void set_draining(bool draining) override { draining_ = draining; }
   std::size_t call_count() const override { return call_by_id_.size(); }
+  std::size_t calls_ending() const override { return gatherer_.closing(); }
+  std::size_t session_count() const override { return call_id_by_session_.size(); }
+  std::vector<CallSummary> sessions_after(SessionId after, std::size_t limit) const override;
   std::uint64_t ice_candidates_skipped() const override { return ice_candidates_skipped_; }
   std::vector<CallSummary> calls() const override;
   CallAdoption adopt() override;

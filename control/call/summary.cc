@@ -1,6 +1,7 @@
 // Service: what an operator sees of calls.
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <utility>
 
 #include "control/call/bundle.h"
@@ -11,15 +12,26 @@
 namespace turnpike::call {
 namespace {
 
-// With what encodings add, this fits into a datagram.
+// With what is around it, this fits into a datagram.
 constexpr std::size_t kListBytesMax = 48 * 1024;
+
+/// Of a text in JSON or bencode, whatever is in it.
+std::size_t encoded_bytes_max(const std::string& text) {
+  constexpr std::size_t kAround = 8;
+  const auto of_byte = [](std::size_t sum, char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool escaped = byte < 0x20 || byte >= 0x7f;
+    return sum + (escaped ? 6 : c == '"' || c == '\\' ? 2 : 1);
+  };
+  return std::accumulate(text.begin(), text.end(), kAround, of_byte);
+}
 
 }  // namespace
 
 CallSummary Service::summary_of(const Call& call) const {
-  CallSummary summary{call.id,         call.side(Side::kA).tag, call.side(Side::kB).tag,
-                      call.created,    call.answered,           {},
-                      call.answered_at};
+  CallSummary summary{call.id,          call.side(Side::kA).tag, call.side(Side::kB).tag,
+                      call.created,     call.answered,           {},
+                      call.answered_at, call.created_unix_us};
   const auto add = [&](const CallMedia& media, const std::string& kind) {
     if (!media.has_session()) return;
     SessionSummary session{media.session, kind, {}, signalling_of(call, media)};
@@ -39,7 +51,7 @@ CallSummary Service::summary_of(const Call& call) const {
   };
   for (const CallMedia& media : call.media) add(media, media.kind);
   // What only has the transport of others.
-  for (const CallMedia& media : call.carriers) add(media, "bundle");
+  for (const CallMedia& media : call.carriers) add(media, kCarrierKind);
   return summary;
 }
 
@@ -58,16 +70,29 @@ std::vector<CallSummary> Service::calls() const {
   return summaries;
 }
 
+std::vector<CallSummary> Service::sessions_after(SessionId after, std::size_t limit) const {
+  std::vector<CallSummary> found;
+  for (auto at = call_id_by_session_.upper_bound(after);
+       at != call_id_by_session_.end() && found.size() < limit; ++at) {
+    CallSummary call = summary_of(call_by_id_.at(at->second));
+    std::erase_if(call.sessions, [&](const SessionSummary& one) { return one.id != at->first; });
+    found.push_back(std::move(call));
+  }
+  return found;
+}
+
 void Service::list(const CallRequest& request, ReplyFunction reply) {
   ng::Value::List ids;
   std::size_t bytes = 0;
   for (const auto& [id, call] : call_by_id_) {
-    bytes += id.size();
-    if (ids.size() == request.limit || bytes > kListBytesMax) break;
+    if (ids.size() == request.limit) break;
+    bytes += encoded_bytes_max(id);
+    if (bytes > kListBytesMax) break;
     ids.emplace_back(id);
   }
   ng::Value::Dict dict;
   put_text(dict, "result", "ok");
+  if (bytes > kListBytesMax) put_text(dict, "warning", "There are more than fit into a datagram");
   put_list(dict, "calls", std::move(ids));
   reply(std::move(dict));
 }

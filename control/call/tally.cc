@@ -64,26 +64,33 @@ const char* text_of(Ending ending) {
   return "no media and no signal for too long";
 }
 
-void Tally::ended(Ending ending, Nanoseconds duration, const StatsBySession& stats) {
+void Tally::ended(Ending ending, Nanoseconds duration) {
   ++ended_[static_cast<std::size_t>(ending)];
   const double seconds = seconds_of(duration);
   seconds_ += seconds;
   seconds_squared_ += seconds * seconds;
   minute_.seconds_ended += seconds;
-  for (const auto& [id, session] : stats) {
-    const bool a = session.legs[0].packets_received != 0;
-    const bool b = session.legs[1].packets_received != 0;
-    if (!a && !b) ++zero_way_;
-    if (a != b) ++one_way_;
-    for (const LegStats& leg : session.legs) {
-      for (std::uint32_t i = 0; i < leg.stream_count && i < kStreamsPerLegMax; ++i) {
-        const StreamStats& stream = leg.streams[i];
-        packets_lost_ += stream.packets_lost;
-        mos_samples_ += stream.quality.samples;
-        mos_sum_ += stream.quality.average.mos_hundredths / 100.0 * stream.quality.samples;
-      }
+}
+
+void Tally::media(const SessionStats& session) {
+  const bool a = session.legs[0].packets_received != 0;
+  const bool b = session.legs[1].packets_received != 0;
+  if (!a && !b) ++zero_way_;
+  if (a != b) ++one_way_;
+  for (const LegStats& leg : session.legs) {
+    for (std::uint32_t i = 0; i < leg.stream_count && i < kStreamsPerLegMax; ++i) {
+      const StreamStats& stream = leg.streams[i];
+      packets_lost_ += stream.packets_lost;
+      mos_samples_ += stream.quality.samples;
+      mos_sum_ += stream.quality.average.mos_hundredths / 100.0 * stream.quality.samples;
     }
   }
+}
+
+void Tally::given_up(const SessionStats& session) {
+  const auto carried = [](const LegStats& leg) { return leg.packets_received != 0; };
+  // What the answer refused was never to have media.
+  if (std::any_of(session.legs.begin(), session.legs.end(), carried)) media(session);
 }
 
 void Tally::sample(const Relayed& relayed, std::size_t calls, Instant now) {

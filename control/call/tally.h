@@ -48,7 +48,11 @@ class Tally {
 
   /// A new call for which there was no room.
   void refused() { ++refused_; }
-  void ended(Ending ending, Nanoseconds duration, const StatsBySession& stats);
+  void ended(Ending ending, Nanoseconds duration);
+  /// The last figures of an m-line of a call that ended, one for each.
+  void media(const SessionStats& session);
+  /// The same of one that was given up while its call went on.
+  void given_up(const SessionStats& session);
   /// About once a second.
   void sample(const Relayed& relayed, std::size_t calls, Instant now);
 

@@ -105,17 +105,18 @@ int repeat(double seconds, const std::function<int()>& once) {
 
 constexpr std::size_t kTopPage = 50;  // as many as the API gives figures of at once
 
-/// Figures of all sessions. Sessions come and go between the pages; each is taken once.
+/// Figures of all sessions. Sessions come and go between the pages; none that stays is missed.
 Result<ctl::TopSnapshot> snapshot(const Options& options) {
   ctl::TopSnapshot sessions;
-  for (std::size_t offset = 0;; offset += kTopPage) {
-    const auto body =
-        fetch(options, "/v1/sessions?sort=oldest&figures=true&limit=" + std::to_string(kTopPage) +
-                           "&offset=" + std::to_string(offset));
+  const std::string path =
+      "/v1/sessions?figures=true&limit=" + std::to_string(kTopPage) + "&after=";
+  for (std::string last;;) {
+    const auto body = fetch(options, path + last);
     if (!body) return body.error();
-    const auto count = ctl::add_page(*body, sessions);
-    if (!count) return count.error();
-    if (*count < kTopPage) return sessions;
+    auto page = ctl::add_page(*body, sessions);
+    if (!page) return page.error();
+    if (page->sessions < kTopPage) return sessions;
+    last = std::move(page->last);
   }
 }
 

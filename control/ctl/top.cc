@@ -62,9 +62,12 @@ std::string as_json(const std::vector<Rate>& rates) {
 
 }  // namespace
 
-Result<std::size_t> add_page(const std::string& body, TopSnapshot& snapshot) {
+Result<TopPage> add_page(const std::string& body, TopSnapshot& snapshot) {
   return read(body, [&snapshot](const Json& answer) {
+    TopPage page;
     for (const Json& one : answer.at("sessions")) {
+      ++page.sessions;
+      page.last = shown(one.at("id"));
       if (one.at("legs").is_null()) continue;  // its figures did not come in time
       TopFigures figures{shown(one.at("kind")), shown(one.at("call_id"))};
       for (const Json& leg : one.at("legs")) {
@@ -73,9 +76,9 @@ Result<std::size_t> add_page(const std::string& body, TopSnapshot& snapshot) {
         figures.dropped += leg.at("packets_dropped").get<std::uint64_t>();
         figures.jitter_ms = std::max(figures.jitter_ms, leg.at("jitter_ms").get<double>());
       }
-      snapshot[shown(one.at("id"))] = std::move(figures);
+      snapshot[page.last] = std::move(figures);
     }
-    return answer.at("sessions").size();
+    return page;
   });
 }
 

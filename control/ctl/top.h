@@ -1,6 +1,7 @@
 // Which sessions carry most, lose most: figures of all sessions twice, and the difference.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -22,8 +23,12 @@ struct TopFigures {
 /// By session ID.
 using TopSnapshot = std::map<std::string, TopFigures>;
 
-/// Adds one page of the list; gives how many sessions it held. Fails as print_sessions does.
-Result<std::size_t> add_page(const std::string& body, TopSnapshot& snapshot);
+struct TopPage {
+  std::size_t sessions = 0;
+  std::string last;  ///< its last session's ID: the next page begins after it
+};
+/// Adds one page of the list. Fails as print_sessions does.
+Result<TopPage> add_page(const std::string& body, TopSnapshot& snapshot);
 
 /// A table of at most `limit` sessions that are in both, ordered by "packets", "loss", "jitter" or
 /// "drops" of the time between, the largest first. As JSON: the same as an array.

@@ -77,10 +77,23 @@ class FakeCalls final : public call::CallService {
   void on_tick() override {}
   void set_draining(bool) override {}
   std::size_t call_count() const override { return summaries.size(); }
-  std::vector<call::CallSummary> calls() const override { return summaries; }
+  std::vector<call::CallSummary> calls() const override {
+    ++asked_for_all;
+    return summaries;
+  }
+  std::size_t session_count() const override { return summaries.size(); }
+  /// Summaries with one session each, in the order of their IDs.
+  std::vector<call::CallSummary> sessions_after(SessionId after, std::size_t limit) const override {
+    std::vector<call::CallSummary> found;
+    for (const call::CallSummary& call : summaries) {
+      if (found.size() < limit && call.sessions.at(0).id > after) found.push_back(call);
+    }
+    return found;
+  }
   call::CallAdoption adopt() override { return {}; }
 
   std::vector<call::CallSummary> summaries;
+  mutable int asked_for_all = 0;
 };
 
 }  // namespace turnpike::api

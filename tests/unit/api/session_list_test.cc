@@ -100,6 +100,28 @@ TEST_F(SessionListTest, order_and_pages) {
   EXPECT_TRUE(ids(sessions({{"offset", "4294967295"}})).empty());
 }
 
+TEST_F(SessionListTest, a_walk_meets_each_session_once_and_costs_what_it_meets) {
+  std::vector<std::string> met;
+  std::string last;
+  for (;;) {
+    const json page = sessions({{"after", last}, {"limit", "25"}});
+    EXPECT_EQ(page["total"], 60 - (met.empty() ? 0 : 10));
+    for (const std::string& id : ids(page)) met.push_back(id);
+    if (page["sessions"].size() < 25) break;
+    last = met.back();
+    // Sessions of the first page end: what is behind them is not passed over.
+    if (met.size() == 25)
+      calls_.summaries.erase(calls_.summaries.begin(), calls_.summaries.begin() + 10);
+  }
+  ASSERT_EQ(met.size(), 60u);
+  for (std::uint32_t i = 0; i < 60; ++i) EXPECT_EQ(met[i], "0-" + std::to_string(i) + "-1");
+  EXPECT_EQ(calls_.asked_for_all, 0) << "each page would cost all calls";
+  for (const auto& [name, value] : std::vector<std::pair<std::string, std::string>>{
+           {"search", "x"}, {"sort", "newest"}, {"offset", "1"}}) {
+    EXPECT_EQ(get({{"after", ""}, {name, value}}).status, 400u) << name;
+  }
+}
+
 TEST_F(SessionListTest, wrong_wishes_are_named) {
   for (const auto& [name, value] :
        std::vector<std::pair<std::string, std::string>>{{"sort", "best"},
@@ -110,6 +132,7 @@ TEST_F(SessionListTest, wrong_wishes_are_named) {
                                                         {"offset", ""},
                                                         {"figures", "1"},
                                                         {"figures", "true"},
+                                                        {"after", "1-2"},
                                                         {"x", "y"}}) {
     const Response answer = get({{name, value}});
     EXPECT_EQ(answer.status, 400u) << name << value;

@@ -271,11 +271,15 @@ TEST_F(Lifecycle, replies_come_even_when_events_are_lost) {
   });
   deliver_events();
   EXPECT_EQ(replies, 0);
+  EXPECT_EQ(service_->calls_ending(), 1U) << "who ends now loses its record";
+  EXPECT_TRUE(ended_.empty());
   service_->on_tick();
   EXPECT_EQ(replies, 0);
   now_ += Seconds{2};
   service_->on_tick();
   EXPECT_EQ(replies, 2);
+  EXPECT_EQ(service_->calls_ending(), 0U);
+  EXPECT_EQ(ended_.size(), 1U);
   expect_nothing_left();
 }
 

@@ -105,6 +105,31 @@ TEST_F(MediaSwitch, unblocking_all_is_for_all) {
   expect(kNone, kNone);
 }
 
+TEST_F(MediaSwitch, is_of_the_participant_and_not_of_who_answers_next) {
+  connect();
+  ask(MediaCommand::kBlock, [](auto& asked) { asked.label = "callee"; });
+  expect(kNone, kBlocked);
+  offered_sdp(answer(request(sdp_of(kAudio, "10.0.0.20"), "a", "b2")));
+  expect(kNone, kNone);
+  EXPECT_EQ(text(dict(dict(query(request("")), "tags"), "b2"), "label"), "");
+  ask(MediaCommand::kBlock, [](auto& asked) {
+    asked.directional = true;
+    asked.from_tag = "b2";
+  });
+  expect(kNone, kBlocked);
+  offered_sdp(answer(request(sdp_of(kAudio, "10.0.0.20"), "a", "b2")));
+  expect(kNone, kBlocked);
+  // By an offer within the dialogue, somebody else speaks for the callee's side.
+  CallRequest other = request(sdp_of(kAudio, "10.0.0.21"), "b3", "a");
+  offered_sdp(offer(other));
+  expect(kNone, kNone);
+  EXPECT_EQ(ask(MediaCommand::kBlock, [](auto& asked) { asked.label = "callee"; }),
+            "No participant of this call has that label, address or from-tag");
+  ask(MediaCommand::kBlock);
+  offered_sdp(answer(request(sdp_of(kAudio, "10.0.0.22"), "a", "b4")));
+  expect(kBlocked, kBlocked);
+}
+
 TEST_F(MediaSwitch, silence_is_made_of_g711_only) {
   connect("m=audio 4000 RTP/AVP 96 8\nm=video 4002 RTP/AVP 97\n");
   EXPECT_EQ(ask(MediaCommand::kSilence), "");
@@ -136,7 +161,7 @@ TEST_F(MediaSwitch, lasts_over_new_m_lines_and_a_restart) {
   for (auto& [key, record] : relay_->records) relay_->records_found.emplace_back(key, record);
   for (auto& [id, session] : relay_->sessions) {
     relay_->sessions_found.push_back({id, session.ports});
-    session.switches = {};
+    session.switches = {kBlocked, kNone};  // the relay may have missed the last change
   }
   restart(test_config());
   ASSERT_EQ(service_->adopt().calls, 1U);

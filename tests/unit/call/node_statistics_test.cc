@@ -1,6 +1,9 @@
 // NG "list" and "statistics": what the node has done, in the names that clients know.
+#include <set>
+
 #include <gtest/gtest.h>
 
+#include "control/ng/message.h"
 #include "tests/unit/call/call_fixture.h"
 
 namespace turnpike::call {
@@ -92,6 +95,29 @@ TEST_F(NodeStatistics, tell_how_calls_ended) {
   EXPECT_EQ(number(part("voip_metrics"), "packets_lost"), 3);
 }
 
+TEST_F(NodeStatistics, count_m_lines_that_were_given_up_and_no_transport_of_others) {
+  const char* two = "m=audio 4000 RTP/AVP 0\nm=video 4002 RTP/AVP 96\n";
+  connect("one", two);
+  relay_->session(1).stats.legs[0].packets_received = 10;
+  relay_->session(1).stats.legs[0].stream_count = 1;
+  relay_->session(1).stats.legs[0].streams[0].packets_lost = 7;
+  const char* first = "m=audio 4000 RTP/AVP 0\nm=video 0 RTP/AVP 96\n";
+  connect("one", first);
+  deliver_events();
+  EXPECT_EQ(number(part("totalstatistics"), "onewaystreams"), 1);
+  EXPECT_EQ(number(part("totalstatistics"), "zerowaystreams"), 0);
+  EXPECT_EQ(number(part("voip_metrics"), "packets_lost"), 7);
+  end("one");
+  EXPECT_EQ(number(part("totalstatistics"), "zerowaystreams"), 1);
+  // A video that the answer refuses was never to have packets.
+  CallRequest asks = request(sdp_of(two));
+  offered_sdp(offer(asks));
+  offered_sdp(answer(
+      request(sdp_of("m=audio 5000 RTP/AVP 0\nm=video 0 RTP/AVP 96\n", "10.0.0.20"), "a", "b")));
+  deliver_events();
+  EXPECT_EQ(number(part("totalstatistics"), "zerowaystreams"), 1);
+}
+
 TEST_F(NodeStatistics, tell_of_calls_that_the_operator_ended) {
   connect("one");
   EXPECT_TRUE(service_->end_call("one"));
@@ -145,10 +171,40 @@ TEST_F(NodeStatistics, calls_are_listed) {
   EXPECT_EQ(listed(0).size(), 32U);
   EXPECT_EQ(listed(1).size(), 1U);
   EXPECT_EQ(listed(1000).size(), 40U);
-  const std::string long_id(1000, 'x');
-  for (int i = 0; i < 60; ++i) connect(long_id + std::to_string(i));
-  EXPECT_LT(listed(1000).size(), 92U) << "they would fit into no datagram";
-  EXPECT_GT(listed(1000).size(), 40U);
+}
+
+TEST_F(NodeStatistics, a_list_of_calls_fits_into_a_datagram_whatever_their_names) {
+  for (const char byte : {'x', '\\', '"', '\x01', '\xff'}) {
+    const std::string long_id(1000, byte);
+    for (int i = 0; i < 80; ++i) connect(long_id + std::to_string(i));
+    CallRequest asked;
+    asked.limit = 1000;
+    service_->list(asked, [&](const Dict& reply) {
+      std::string text_of_reply;
+      ng::append_message(ng::Encoding::kJson, reply, text_of_reply);
+      EXPECT_LT(text_of_reply.size(), 65000U) << "of " << int{byte};
+      EXPECT_GE(find(reply, "calls")->as_list()->size(), 8U);
+      EXPECT_NE(text(reply, "warning"), "");
+    });
+    for (int i = 0; i < 80; ++i) end(long_id + std::to_string(i));
+  }
+}
+
+TEST_F(NodeStatistics, a_walk_over_sessions_meets_each_once) {
+  for (int i = 0; i < 10; ++i) connect("call " + std::to_string(i));
+  std::set<SessionId> met;
+  SessionId last{};
+  for (int pages = 0; pages < 4; ++pages) {
+    for (const CallSummary& call : service_->sessions_after(last, 3)) {
+      ASSERT_EQ(call.sessions.size(), 1U);
+      EXPECT_GT(call.sessions[0].id, last);
+      last = call.sessions[0].id;
+      met.insert(last);
+    }
+  }
+  EXPECT_EQ(met.size(), service_->session_count());
+  EXPECT_EQ(met.size(), 10U);
+  EXPECT_TRUE(service_->sessions_after(last, 3).empty());
 }
 
 }  // namespace

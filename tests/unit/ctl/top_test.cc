@@ -23,9 +23,10 @@ TEST(CtlTop, a_page_sums_both_legs) {
       "b": {"packets_received": 90, "packets_lost": 0, "packets_dropped": 4, "jitter_ms": 7}}},
     {"id": "0-2-1", "kind": "audio", "call_id": "y", "legs": null}]})";
   TopSnapshot snapshot;
-  const auto count = add_page(body, snapshot);
-  ASSERT_TRUE(count);
-  EXPECT_EQ(*count, 2u) << "also what has no figures is of the page";
+  const auto page = add_page(body, snapshot);
+  ASSERT_TRUE(page);
+  EXPECT_EQ(page->sessions, 2u) << "also what has no figures is of the page";
+  EXPECT_EQ(page->last, "0-2-1");
   ASSERT_EQ(snapshot.size(), 1u);
   const TopFigures& one = snapshot.at("0-1-1");
   EXPECT_EQ(one.received, 190u);
