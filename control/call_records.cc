@@ -7,10 +7,11 @@
 
 namespace turnpike {
 
-void CallRecords::set(const log::RecordFileOptions& options) {
+void CallRecords::set(log::RecordFileOptions options) {
+  options.line_begin = kCallRecordBegin;
   enabled_ = !options.path.empty();
-  if (file_) return file_->reopen(options);
-  if (enabled_) file_ = std::make_unique<log::RecordFile>(options);
+  if (file_) return file_->reopen(std::move(options));
+  if (enabled_) file_ = std::make_unique<log::RecordFile>(std::move(options));
 }
 
 void CallRecords::end(const call::CallSummary& call, const std::string& why,
@@ -27,8 +28,11 @@ void CallRecords::end(const call::CallSummary& call, const std::string& why,
 }
 
 void CallRecords::on_tick() {
-  if (!file_) return;
-  const std::string trouble = enabled_ ? file_->trouble() : "";
+  if (!enabled_) {
+    troubled_ = false;  // nothing works again: nothing is written any more
+    return;
+  }
+  const std::string trouble = file_->trouble();
   if (trouble.empty() == !troubled_) return;
   troubled_ = !trouble.empty();
   if (!troubled_) return log_.info("records_written", {{"lost", file_->counters().lost}});

@@ -22,7 +22,7 @@ class CallRecords {
   CallRecords(std::string node, log::Log& log) : node_(std::move(node)), log_(log) {}
 
   /// Writes to this file from now on; opens it anew when it is the same.
-  void set(const log::RecordFileOptions& options);
+  void set(log::RecordFileOptions options);
   /// As CallService::Environment::ended.
   void end(const call::CallSummary& call, const std::string& why,
            const std::map<SessionId, SessionStats>& stats,

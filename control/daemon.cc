@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "control/adoption_log.h"
 #include "control/api/endpoints.h"
 #include "control/api/http_server.h"
 #include "control/api/ng_door.h"
@@ -22,6 +23,7 @@
 #include "control/config/host.h"
 #include "control/config/products.h"
 #include "control/config/turn_products.h"
+#include "control/drain.h"
 #include "control/loop/event_loop.h"
 #include "control/loop/watchers.h"
 #include "control/metrics.h"
@@ -68,8 +70,6 @@ class Daemon {
   Result<void> lock();
   Result<void> start_relay();
   void start_calls();
-  void log_kept_settings(const AdoptionReport& adoption);
-  void log_adoption();
   Result<void> start_ng();
   Result<void> start_pairing();
   Result<void> start_api();
@@ -118,7 +118,8 @@ class Daemon {
   bool draining_ = false;  // about to end
   bool paused_ = false;    // new calls are refused because somebody asked through the API
   bool holder_connected_ = false;
-  Instant drain_until_{};
+  bool handing_over_ = false;
+  Drain drain_;
   std::uint64_t shortages_told_ = 0;
   std::uint64_t address_failures_told_ = 0;
   Instant tell_shortages_at_{};
@@ -178,7 +179,7 @@ Result<void> Daemon::start_relay() {
                               {"ports", relay_->usage().ports_total},
                               {"holder", adoption.holder_connected},
                               {"sessions_adopted", adoption.sessions_adopted}});
-  log_kept_settings(adoption);
+  log_kept_settings(adoption, log_);
   if (!adoption.refused.empty()) {
     log_.warning("adoption_refused", {{"reason", adoption.refused}});
   }
@@ -188,23 +189,6 @@ Result<void> Daemon::start_relay() {
   }
   holder_connected_ = adoption.holder_connected;
   return {};
-}
-
-void Daemon::log_kept_settings(const AdoptionReport& adoption) {
-  if (adoption.kept_settings.empty()) return;
-  std::string configured;
-  std::string kept;
-  for (const KeptSetting& setting : adoption.kept_settings) {
-    const std::string key = std::string(kept.empty() ? "" : " ") + "media." + setting.name + '=';
-    configured += key + std::to_string(setting.configured);
-    kept += key + std::to_string(setting.kept);
-  }
-  log_.warning("settings_kept",
-               {{"configured", configured},
-                {"kept", kept},
-                {"hint",
-                 "calls that are up need the old values; the new ones hold from a start "
-                 "without calls on, as after a stop that waited for their end"}});
 }
 
 void Daemon::start_calls() {
@@ -246,25 +230,7 @@ void Daemon::start_calls() {
   }
   calls_ = call::CallService::create(std::move(calls), *relay_, environment);
   call_adoption_ = calls_->adopt();
-  log_adoption();
-}
-
-void Daemon::log_adoption() {
-  const AdoptionReport& relay = relay_->adoption();
-  const call::CallAdoption& calls = call_adoption_;
-  const std::uint32_t lost = relay.sessions_damaged + relay.sessions_without_sockets +
-                             relay.records_damaged + calls.records_unreadable +
-                             calls.calls_without_sessions + calls.sessions_without_call;
-  if (lost == 0 && calls.calls == 0 && relay.sessions_adopted == 0) return;
-  log_.write(lost == 0 ? log::Level::kInfo : log::Level::kWarning, "adoption",
-             {{"calls", calls.calls},
-              {"sessions", relay.sessions_adopted},
-              {"sessions_damaged", relay.sessions_damaged},
-              {"sessions_without_sockets", relay.sessions_without_sockets},
-              {"sessions_without_call", calls.sessions_without_call},
-              {"records_damaged", relay.records_damaged},
-              {"records_unreadable", calls.records_unreadable},
-              {"calls_without_sessions", calls.calls_without_sessions}});
+  log_adoption(relay_->adoption(), call_adoption_, log_);
 }
 
 Result<void> Daemon::start_ng() {
@@ -526,7 +492,7 @@ void Daemon::on_stop_signal(const char* name) {
     return;
   }
   draining_ = true;
-  drain_until_ = loop::EventLoop::now() + settings_.node.drain_timeout;
+  drain_.until = loop::EventLoop::now() + settings_.node.drain_timeout;
   calls_->set_draining(true);
   if (turn_) turn_->set_draining(true);
   log_.info("drain", {{"signal", name},
@@ -539,6 +505,7 @@ void Daemon::on_stop_signal(const char* name) {
 
 // A restart: the holder keeps the calls for the next process, so nothing has to wait for their end.
 void Daemon::on_hand_over_signal() {
+  if (handing_over_) return;
   if (!relay_->adoption().holder_connected) {
     log_.warning("hand_over_impossible",
                  {{"hint", "no holder keeps the calls; waiting for them to end instead"}});
@@ -546,15 +513,19 @@ void Daemon::on_hand_over_signal() {
   }
   log_.info("hand_over", {{"calls", calls_->call_count()}});
   notify_service_manager("STOPPING=1\nSTATUS=handing over");
-  loop_.stop();
+  draining_ = handing_over_ = true;
+  drain_.until = loop::EventLoop::now();
+  drain_tick_.start(Milliseconds{0}, kDrainTick);
 }
 
 void Daemon::on_drain_tick() {
   const std::size_t left = calls_->call_count();
   const std::size_t allocations = turn_ ? turn_->allocations() : 0;
-  const bool late = loop::EventLoop::now() >= drain_until_;
-  if (left + allocations > 0 && !late) return;
-  if (left + allocations > 0) {
+  const Drain::Step step =
+      drain_.step(left + allocations, calls_->calls_ending(), loop::EventLoop::now());
+  if (step == Drain::Step::kWait) return;
+  if (handing_over_) return loop_.stop();
+  if (step == Drain::Step::kLate) {
     log_.warning("drain_timeout", {{"calls", left},
                                    {"allocations", allocations},
                                    {"kept_by_holder", relay_->adoption().holder_connected}});

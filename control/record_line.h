@@ -15,6 +15,8 @@ namespace turnpike {
 
 /// Raised when a field changes its meaning or goes; new fields do not raise it.
 constexpr int kCallRecordVersion = 1;
+/// How every record begins.
+constexpr const char* kCallRecordBegin = "{\"version\":";
 
 struct CallEnd {
   std::string node;

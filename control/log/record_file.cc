@@ -31,6 +31,7 @@ class Writer {
 
   void set(RecordFileOptions options) {
     close();
+    if (options.path == options_.path) forget_from(options.files_max);
     options_ = std::move(options);
     grows_to_ = 0;
     rotate_trouble_.clear();
@@ -41,6 +42,9 @@ class Writer {
     if (fd_ < 0) {
       if (std::string why = open(); !why.empty()) return why;
     }
+    struct stat status {};
+    if (::fstat(fd_, &status) != 0) return reason("look at", errno);
+    bytes_ = static_cast<std::uint64_t>(status.st_size);  // somebody else may have emptied it
     if (bytes_ != 0 && bytes_ + line.size() > std::max(options_.file_bytes_max, grows_to_)) {
       rotate_trouble_ = rotate();
       if (rotate_trouble_.empty()) ++rotations;
@@ -49,10 +53,7 @@ class Writer {
     }
     trouble = rotate_trouble_;
     const ssize_t written = ::write(fd_, line.data(), line.size());
-    if (written == static_cast<ssize_t>(line.size())) {
-      bytes_ += line.size();
-      return {};
-    }
+    if (written == static_cast<ssize_t>(line.size())) return {};
     std::string why = reason("write", written < 0 ? errno : ENOSPC);
     if (written > 0) take_back(written);
     return why;
@@ -61,6 +62,15 @@ class Writer {
  private:
   std::string reason(const char* what, int error) const {
     return std::string("cannot ") + what + " " + options_.path + ": " + std::strerror(error);
+  }
+
+  std::string name(std::uint32_t n) const { return options_.path + "." + std::to_string(n); }
+
+  /// Files that rotation made, and that fewer of them no longer need.
+  void forget_from(std::uint32_t files_max) const {
+    for (std::uint32_t n = std::max(files_max, 1U); n < options_.files_max; ++n) {
+      static_cast<void>(::unlink(name(n).c_str()));
+    }
   }
 
   /// The last bytes, wherever they are: somebody else may have emptied the file meanwhile.
@@ -88,6 +98,8 @@ class Writer {
       close();
       return options_.path + " is no file";
     }
+    // One that was there before. Of somebody else's it stays as it is.
+    static_cast<void>(::fchmod(fd_, status.st_mode & kMode));
     bytes_ = static_cast<std::uint64_t>(status.st_size);
     return cut_half_a_line();
   }
@@ -105,6 +117,10 @@ class Writer {
       if (end != nullptr) break;
     }
     if (whole == bytes_) return {};
+    if (!is_half_a_line(whole)) {
+      close();
+      return options_.path + " ends with something else than a record; name another file";
+    }
     if (::ftruncate(fd_, static_cast<off_t>(whole)) != 0) {
       const int error = errno;
       close();
@@ -112,6 +128,13 @@ class Writer {
     }
     bytes_ = whole;
     return {};
+  }
+
+  /// What was named by mistake loses nothing.
+  bool is_half_a_line(std::uint64_t begin) const {
+    std::string head(std::min<std::uint64_t>(bytes_ - begin, options_.line_begin.size()), '\0');
+    const ssize_t got = ::pread(fd_, head.data(), head.size(), static_cast<off_t>(begin));
+    return got == static_cast<ssize_t>(head.size()) && options_.line_begin.starts_with(head);
   }
 
   /// The oldest file goes, each other one is one older. Without room for a second one the file
@@ -123,7 +146,6 @@ class Writer {
     }
     const std::string aside = options_.path + ".rotating";
     if (::rename(options_.path.c_str(), aside.c_str()) != 0) return reason("rotate", errno);
-    const auto name = [this](std::uint32_t n) { return options_.path + "." + std::to_string(n); };
     for (std::uint32_t n = options_.files_max - 1; n > 0; --n) {
       const std::string from = n == 1 ? aside : name(n - 1);
       if (::rename(from.c_str(), name(n).c_str()) == 0 || errno == ENOENT) continue;
@@ -152,6 +174,7 @@ struct RecordFile::State {
   mutable std::mutex mutex;
   std::condition_variable changed;
   std::deque<Item> queue;
+  std::size_t queue_bytes = 0;
   bool ending = false;
   bool ended = false;
   Counters counters;
@@ -160,6 +183,7 @@ struct RecordFile::State {
   void push(Item item) {
     {
       const std::lock_guard lock(mutex);
+      queue_bytes += item.line.size();
       queue.push_back(std::move(item));
     }
     changed.notify_all();
@@ -173,6 +197,7 @@ struct RecordFile::State {
       if (queue.empty()) break;
       Item item = std::move(queue.front());
       queue.pop_front();
+      queue_bytes -= item.line.size();
       lock.unlock();
       std::uint64_t rotations = 0;
       std::string why;
@@ -216,7 +241,8 @@ void RecordFile::write(std::string line) {
   line += '\n';
   {
     const std::lock_guard lock(state_->mutex);
-    if (state_->queue.size() >= kQueueLines) {
+    const bool full = state_->queue_bytes + line.size() > kQueueBytes;
+    if (full || state_->queue.size() >= kQueueLines) {
       ++state_->counters.lost;
       state_->trouble = "the disk does not keep up";
       return;

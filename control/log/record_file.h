@@ -4,7 +4,8 @@
 // The file is PATH, older ones are PATH.1 (the newest of them), PATH.2, … A line that cannot be
 // written whole is taken back, lost and counted; the next one is tried anew. A full file that
 // cannot be moved goes on to grow. What a process that was killed left half written is cut off when
-// the file is opened again.
+// the file is opened again; a file that ends with anything else is left alone. What others may read
+// of a file that was there before is taken from them.
 #pragma once
 
 #include <cstddef>
@@ -17,14 +18,18 @@ namespace turnpike::log {
 struct RecordFileOptions {
   std::string path;  ///< empty: nothing is written
   std::uint64_t file_bytes_max = std::uint64_t{64} << 20;
-  std::uint32_t files_max = 10;  ///< with the one that is written; 1: older lines are thrown away
+  /// With the one that is written; 1: older lines are thrown away. Fewer than before: what
+  /// rotation made beyond them goes.
+  std::uint32_t files_max = 10;
+  std::string line_begin = "{";  ///< how every line begins
   bool operator==(const RecordFileOptions&) const = default;
 };
 
 class RecordFile {
  public:
-  /// Lines that wait for the disk; more are lost.
+  /// What waits for the disk; more is lost.
   static constexpr std::size_t kQueueLines = 16384;
+  static constexpr std::size_t kQueueBytes = std::size_t{32} << 20;
 
   /// Starts the thread; the file is opened by it.
   explicit RecordFile(RecordFileOptions options);

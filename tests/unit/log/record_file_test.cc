@@ -8,8 +8,10 @@
 #include <thread>
 #include <vector>
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -115,12 +117,65 @@ TEST_F(Records, one_file_alone_begins_anew) {
 }
 
 TEST_F(Records, half_a_line_of_a_killed_process_is_cut_off) {
-  std::ofstream(path()) << "whole\n" << std::string(10000, 'x');
+  std::ofstream(path()) << "whole\n{" << std::string(10000, 'x');
   { RecordFile(options()).write("next"); }
   EXPECT_THAT(lines(path()), ElementsAre("whole", "next"));
-  std::ofstream(path()) << std::string(10000, 'x');
+  std::ofstream(path()) << '{' << std::string(10000, 'x');
   { RecordFile(options()).write("only"); }
   EXPECT_THAT(lines(path()), ElementsAre("only"));
+  RecordFileOptions longer = options();
+  longer.line_begin = "{\"version\":";
+  std::ofstream(path()) << "{\"ver";
+  { RecordFile(longer).write("only"); }
+  EXPECT_THAT(lines(path()), ElementsAre("only"));
+}
+
+TEST_F(Records, a_file_that_was_named_by_mistake_loses_nothing) {
+  for (const char* text : {"the only copy of a letter", "{\"users\": []}", "line\nanother"}) {
+    std::ofstream(path()) << text;
+    RecordFileOptions mistaken = options();
+    mistaken.line_begin = "{\"version\":";
+    RecordFile file(mistaken);
+    file.write("lost");
+    ASSERT_TRUE(settled(file, 1));
+    EXPECT_EQ(file.counters().lost, 1u);
+    EXPECT_THAT(file.trouble(), HasSubstr("ends with something else than a record"));
+    std::ifstream kept(path());
+    EXPECT_EQ(std::string(std::istreambuf_iterator<char>(kept), {}), text);
+  }
+}
+
+TEST_F(Records, a_file_that_was_there_is_no_wider_than_a_new_one) {
+  std::ofstream(path()) << "before\n";
+  for (const auto& [before, after] : {std::pair<unsigned, unsigned>{0666, 0640}, {0600, 0600}}) {
+    std::filesystem::permissions(path(), std::filesystem::perms{before});
+    { RecordFile(options()).write("one"); }
+    EXPECT_EQ(std::filesystem::status(path()).permissions(), std::filesystem::perms{after});
+  }
+}
+
+TEST_F(Records, a_file_that_somebody_emptied_is_not_full) {
+  RecordFile file(options(10));
+  file.write("aaaa");
+  file.write("bbbb");
+  ASSERT_TRUE(settled(file, 2));
+  std::filesystem::resize_file(path(), 0);  // logrotate's copytruncate
+  file.write("cccc");
+  ASSERT_TRUE(settled(file, 3));
+  EXPECT_EQ(file.counters().rotations, 0u);
+  EXPECT_THAT(lines(path()), ElementsAre("cccc"));
+}
+
+TEST_F(Records, fewer_files_take_those_beyond_with_them) {
+  std::ofstream(path(7)) << "not ours\n";
+  RecordFile file(options(1, 6));
+  for (const char* line : {"a", "b", "c", "d", "e", "f"}) file.write(line);
+  file.reopen(options(1, 3));
+  file.write("g");
+  ASSERT_TRUE(settled(file, 7));
+  EXPECT_THAT(lines(path(2)), ElementsAre("e"));
+  for (const int n : {3, 4, 5}) EXPECT_FALSE(std::filesystem::exists(path(n))) << n;
+  EXPECT_TRUE(std::filesystem::exists(path(7)));
 }
 
 TEST_F(Records, a_full_disk_loses_whole_lines_and_says_why) {
@@ -169,6 +224,62 @@ TEST_F(Records, a_file_that_was_moved_away_is_opened_anew) {
   ASSERT_TRUE(settled(file, 3));
   EXPECT_THAT(lines(path(9)), ElementsAre("old", "follows it"));
   EXPECT_THAT(lines(path()), ElementsAre("new"));
+}
+
+/// Keeps whoever opens the file to write to it waiting, for 45 seconds at most.
+class Lease {
+ public:
+  explicit Lease(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    ::fcntl(fd_, F_SETSIG, SIGURG);  // which is ignored, unlike SIGIO
+    held_ = ::fcntl(fd_, F_SETLEASE, F_RDLCK) == 0;
+  }
+  ~Lease() { ::close(fd_); }
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+  bool held() const { return held_; }
+  /// Whether somebody waits.
+  bool is_wanted() const { return ::fcntl(fd_, F_GETLEASE) != F_RDLCK; }
+
+ private:
+  int fd_;
+  bool held_ = false;
+};
+
+/// Lines of so many bytes, of which so many wait while the disk hangs.
+void fill_while_the_disk_hangs(RecordFile& file, const std::string& path, std::size_t bytes,
+                               std::size_t fit) {
+  constexpr std::size_t kMore = 100;
+  {
+    const Lease lease(path);
+    if (!lease.held()) GTEST_SKIP() << "no leases on this file system";
+    file.write("held by the writer");
+    while (!lease.is_wanted()) std::this_thread::yield();
+    const auto begin = std::chrono::steady_clock::now();
+    for (std::size_t i = 0; i < fit + kMore; ++i) file.write(std::string(bytes, 'x'));
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5)) << "it waited";
+    EXPECT_EQ(file.counters().lost, kMore);
+    EXPECT_EQ(file.counters().written, 0u);
+    EXPECT_EQ(file.trouble(), "the disk does not keep up");
+  }
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (file.counters().written < fit + 1 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(file.counters().written, fit + 1) << "what had waited comes into the file";
+  EXPECT_EQ(file.trouble(), "");
+}
+
+TEST_F(Records, the_queue_is_bounded_in_lines_and_nobody_waits) {
+  std::ofstream(path()) << "before\n";
+  RecordFile file(options(std::uint64_t{1} << 30));
+  fill_while_the_disk_hangs(file, path(), 3, RecordFile::kQueueLines);
+}
+
+TEST_F(Records, the_queue_is_bounded_in_bytes) {
+  std::ofstream(path()) << "before\n";
+  RecordFile file(options(std::uint64_t{1} << 30));
+  constexpr std::size_t kLine = 300000;
+  fill_while_the_disk_hangs(file, path(), kLine, RecordFile::kQueueBytes / (kLine + 1));
 }
 
 TEST_F(Records, no_line_is_forgotten_when_none_can_be_written) {
