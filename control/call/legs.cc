@@ -9,6 +9,14 @@
 namespace turnpike::call {
 namespace {
 
+bool line_sends(const CallMedia& media, Side side) {
+  if (!media.answered || !media.accepted) return false;
+  const RemoteMedia& sender = media.sides[index_of(side)].remote;
+  const RemoteMedia& receiver = media.sides[index_of(other(side))].remote;
+  if (sender.held || receiver.held) return false;
+  return sdp::sends(sender.direction) && sdp::receives(receiver.direction);
+}
+
 /// A leg to the other node of the pair.
 void carry(const LegRules& rules, const CallSide& end, const RemoteMedia& remote, LegConfig& leg) {
   leg.carriage = remote.carriage;
@@ -29,10 +37,11 @@ LegConfig leg_of(const LegRules& rules, const Call& call, const CallMedia& media
   leg.source_policy = end.rules.policy;
   leg.received_from = end.rules.received_from;
   leg.rtcp_mux = side.rtcp_mux;
-  leg.expects_media = expects_media(media, which);
+  leg.expects_media = expects_media(call, media, which);
   leg.clock_rate_hz = side.clock_rate_hz;
   const bool given_up = media.answered && !media.accepted;
-  if (side.carrier.is_set() && !given_up) {
+  // Without keys there is no telling m-lines apart: all of a transport goes on as it comes.
+  if (side.carrier.is_set() && !given_up && !leg.opaque) {
     leg.bundle.transport = side.carrier;
     leg.bundle.mid.assign(side.mid);
     leg.bundle.mid_extension = side.remote.mid_extension;
@@ -79,12 +88,13 @@ void update_transport(Relay& relay, const Call& call, const CallMedia& media, Si
 
 }  // namespace
 
-bool expects_media(const CallMedia& media, Side side) {
-  if (!media.answered || !media.accepted) return false;
-  const RemoteMedia& sender = media.sides[index_of(side)].remote;
-  const RemoteMedia& receiver = media.sides[index_of(other(side))].remote;
-  if (sender.held || receiver.held) return false;
-  return sdp::sends(sender.direction) && sdp::receives(receiver.direction);
+bool expects_media(const Call& call, const CallMedia& media, Side side) {
+  if (!is_passed(media.sides[index_of(side)].keying)) return line_sends(media, side);
+  if (rides(media, side)) return false;
+  return line_sends(media, side) ||
+         std::any_of(call.media.begin(), call.media.end(), [&](const CallMedia& line) {
+           return line.sides[index_of(side)].carrier == media.session && line_sends(line, side);
+         });
 }
 
 void update_legs(Relay& relay, const LegRules& rules, const Call& call, Which which) {

@@ -11,9 +11,9 @@
 
 namespace turnpike::call {
 
-/// True when the end on `side` ought to send media now: answered, not on hold, and wanted by the
-/// other side.
-bool expects_media(const CallMedia& media, Side side);
+/// True when the end on `side` ought to send media of this session now: answered, not on hold, and
+/// wanted by the other side. Who passes keys on sees no m-lines, only what their transport has.
+bool expects_media(const Call& call, const CallMedia& media, Side side);
 
 enum class Which : std::uint8_t {
   kAll,         ///< after an answer

@@ -68,7 +68,7 @@ class Negotiation {
   /// Whether the receiver is offered ICE.
   bool offers_ice(const MediaSide& receiver, const OfferedMedia& offered) const;
   /// What ICE and DTLS say of us to the receiver.
-  void choose_transport(const MediaSide& sender, const MediaSide& receiver,
+  void choose_transport(Side to, const MediaSide& sender, const MediaSide& receiver,
                         OfferedMedia& offered) const;
   Result<void> ensure_session(CallMedia& media, Side from, const OfferedMedia& offered,
                               const sdp::Media& line);
@@ -114,6 +114,9 @@ class Negotiation {
   Group answerers_group(const Offer& offer, const Answers& answers,
                         const sdp::Session& description) const;
   Group offerers_group(const Offer& offer, const Answers& answers) const;
+  /// What an edge, which cannot tell the m-lines of a transport apart, may have on one: those that
+  /// share it on either side. In the offerer's order.
+  static Group on_both_sides(Group offerers, const Group& answerers);
   SessionId carrier_for(const Group& group, SessionId present) const;
   /// Ends what carries no m-line any more.
   void end_unused_carriers();
@@ -133,13 +136,13 @@ class Negotiation {
   Result<Keying> passed_keying(const sdp::Session& description, const sdp::Media& line) const;
   Result<void> pass_offer(const sdp::Session& description, const sdp::Media& line,
                           sdp::Profile profile, OfferedMedia& offered) const;
-  /// Some browsers take no description without a group: it has the first m-line that could be in
-  /// one, alone.
+  /// Some browsers take no description without a group: where the core offered none, it has the
+  /// first m-line that could be in one, alone.
   static void group_first(std::vector<OutgoingMedia>& outgoing, const Offer& offer);
   /// What another node says of the m-line: which session it has for it, and what it sends.
   Result<RemoteMedia> read_node(Side side, const sdp::Session& description, const sdp::Media& line);
-  /// Our session for the m-line, as the other node is to name it.
-  Carriage carriage_towards(const CallMedia& media, Side to) const;
+  /// Our session that has an m-line's transport, as the other node is to name it.
+  Carriage carriage_towards(const CallMedia& transport, Side to) const;
 
   // Both
   /// What the end on `side` says; an address that media must not go to is an error, unless ICE

@@ -16,7 +16,7 @@ Result<void> Negotiation::answer(Side offerer, sdp::Session& description) {
                  " m= lines, its offer had " + std::to_string(offer.media.size())};
   }
   const auto present = present_carriers();
-  if (!passes_keys()) sdp::unfold_bundle(description, sdp::bundle_of(description));
+  sdp::unfold_bundle(description, sdp::bundle_of(description));
   Answers answers(description.media.size());
   for (std::size_t i = 0; i < description.media.size(); ++i) {
     const OfferedMedia& offered = offer.media[i];
@@ -227,11 +227,11 @@ OutgoingMedia Negotiation::outgoing_answer(const CallMedia& media, Side offerer,
   }
   outgoing.passes_keys = passes_keys();
   if (is_zone_peer(offerer)) {
-    outgoing.carriage = carriage_towards(media, offerer);
+    outgoing.carriage = carriage_towards(transport, offerer);
     outgoing.rtcp_port = outgoing.rtp.port;
   }
   outgoing.bundled = media.sides[index_of(offerer)].carrier.is_set();
-  outgoing.tagged = tagged;
+  outgoing.bundle_rank = tagged ? 0 : 1;
   outgoing.folded = outgoing.bundled && !tagged;
   if (sender.keying == Keying::kDtls) {
     const sdp::DtlsDescription& said = offered.sender.dtls;

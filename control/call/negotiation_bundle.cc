@@ -41,11 +41,14 @@ void Negotiation::choose_bundle(std::size_t index, Side to, const sdp::Session& 
                                 const Offer& offer, OfferedMedia& offered) const {
   const CallMedia* shared = shared_transport(to);
   const bool ice = offered.receiver_ice.in_use;
-  bool fits = offered.receiver_keying == Keying::kDtls && ice && offered.mux_offered;
+  bool fits = offered.mux_offered && (ice || is_zone_peer(to));
+  // An edge has its two ends share what they both can.
+  fits = fits &&
+         (passes_keys() ? !offered.bundle_mid.empty() : offered.receiver_keying == Keying::kDtls);
   if (shared != nullptr) {
     const MediaSide& transport = shared->sides[index_of(to)];
     fits = transport.keying == offered.receiver_keying && transport.ice.in_use == ice &&
-           !has_mux_flag(RtcpMuxFlag::kReject);
+           !has_mux_flag(RtcpMuxFlag::kReject) && (fits || !passes_keys());
   }
   for (std::size_t i = 0; i < index && fits; ++i) {
     if (offer.media[i].receiver_mid.empty()) continue;
@@ -54,7 +57,9 @@ void Negotiation::choose_bundle(std::size_t index, Side to, const sdp::Session& 
     fits = bundled || sdp::may_share_session(description.media[i], description.media[index]);
   }
   if (!fits) return;
-  offered.receiver_mid = mid_towards(index, to, description, offer);
+  // The core tells packets apart by the name that the client puts into them.
+  offered.receiver_mid =
+      passes_keys() ? offered.bundle_mid : mid_towards(index, to, description, offer);
   if (shared == nullptr) return;
   offered.shared = shared->session;
   offered.mux_offered = true;
@@ -124,6 +129,11 @@ Negotiation::Group Negotiation::offerers_group(const Offer& offer, const Answers
   return group;
 }
 
+Negotiation::Group Negotiation::on_both_sides(Group offerers, const Group& answerers) {
+  std::erase_if(offerers, [&](std::size_t i) { return !is_in(answerers, i); });
+  return offerers;
+}
+
 std::array<SessionId, 2> Negotiation::present_carriers() const {
   std::array<SessionId, 2> carriers;
   for (const CallMedia& media : call_.media) {
@@ -157,13 +167,16 @@ Negotiation::Group Negotiation::settle(Side offerer, const Offer& offer, const A
   std::array<Group, 2> groups;
   groups[index_of(offerer)] = offerers_group(offer, answers);
   groups[index_of(answerer)] = answerers_group(offer, answers, description);
+  if (passes_keys())
+    groups.fill(on_both_sides(groups[index_of(offerer)], groups[index_of(answerer)]));
   for (const Side side : {Side::kA, Side::kB}) {
     Group& group = groups[index_of(side)];
     // Who was offered a transport for each m-line has chosen anew, whatever another fork has.
-    const bool anew = side == answerer && std::none_of(group.begin(), group.end(), [&](auto i) {
+    const Side chooser = passes_keys() ? answerer : side;
+    const bool anew = chooser == answerer && std::none_of(group.begin(), group.end(), [&](auto i) {
                         return offer.media[i].rides();
                       });
-    const SessionId carrier = carrier_for(group, anew ? SessionId{} : present[index_of(side)]);
+    const SessionId carrier = carrier_for(group, anew ? SessionId{} : present[index_of(chooser)]);
     if (!carrier.is_set()) group.clear();
     for (std::size_t i = 0; i < call_.media.size(); ++i) {
       call_.media[i].sides[index_of(side)].carrier = is_in(group, i) ? carrier : SessionId{};

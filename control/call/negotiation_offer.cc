@@ -42,7 +42,7 @@ Result<void> Negotiation::offer(Side from, sdp::Session& description) {
   offer.rules = source_rules();
   if (call_.media.size() < description.media.size()) call_.media.resize(description.media.size());
   const auto group = sdp::bundle_of(description);
-  if (!passes_keys()) sdp::unfold_bundle(description, group);
+  sdp::unfold_bundle(description, group);
 
   bool unsupported = false;
   bool usable = false;
@@ -61,8 +61,9 @@ Result<void> Negotiation::offer(Side from, sdp::Session& description) {
   }
   for (std::size_t rank = 0; rank < group.size(); ++rank) {
     OfferedMedia& offered = offer.media[group[rank]];
-    const bool may_share = !passes_keys() && !is_zone_peer(from);
-    if (offered.accepted && may_share) offered.bundle_rank = static_cast<std::uint16_t>(rank + 1);
+    if (!offered.accepted) continue;
+    offered.bundle_rank = static_cast<std::uint16_t>(rank + 1);
+    if (passes_keys()) outgoing[group[rank]].bundle_rank = offered.bundle_rank;
   }
   if (unsupported && !usable) {
     return Error{
@@ -168,12 +169,11 @@ Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
   const CallMedia* shared = shared_transport(to);
   const MediaSide& sender = transport_side(call_, media, from);
   const MediaSide* receiver = &(shared != nullptr ? *shared : media).sides[index_of(to)];
-  choose_transport(sender, *receiver, offered);
-  if (is_zone_peer(to)) offered.receiver_ice = OwnIce{};
+  choose_transport(to, sender, *receiver, offered);
   choose_bundle(index, to, description, offer, offered);
   if (shared != nullptr && !offered.rides()) {
     receiver = &media.sides[index_of(to)];
-    choose_transport(sender, *receiver, offered);
+    choose_transport(to, sender, *receiver, offered);
   }
   if (offered.receiver_keying == Keying::kSdes) {
     auto lines = lines_to_offer(*receiver, sender_lines, request_.sdes);
@@ -252,11 +252,11 @@ bool Negotiation::offers_ice(const MediaSide& receiver, const OfferedMedia& offe
   return request_.ice == IceWish::kForce || by_default;
 }
 
-void Negotiation::choose_transport(const MediaSide& sender, const MediaSide& receiver,
+void Negotiation::choose_transport(Side to, const MediaSide& sender, const MediaSide& receiver,
                                    OfferedMedia& offered) const {
   offered.sender_ice_lite = is_ice_lite(sender, false);
   offered.receiver_ice = OwnIce{};
-  if (offers_ice(receiver, offered)) {
+  if (!is_zone_peer(to) && offers_ice(receiver, offered)) {
     offered.receiver_ice = own_ice(receiver, random_bytes_);
     offered.receiver_ice.lite = is_ice_lite(receiver, true);
   }
@@ -445,7 +445,7 @@ OutgoingMedia Negotiation::outgoing_offer(CallMedia& media, Side to, const Offer
   }
   outgoing.passes_keys = passes_keys();
   if (is_zone_peer(to)) {
-    outgoing.carriage = carriage_towards(media, to);
+    outgoing.carriage = carriage_towards(transport, to);
     outgoing.rtcp_port = outgoing.rtp.port;
   }
   outgoing.bundled = !offered.receiver_mid.empty();

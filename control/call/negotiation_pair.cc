@@ -68,6 +68,8 @@ Result<void> Negotiation::pass_offer(const sdp::Session& description, const sdp:
 }
 
 void Negotiation::group_first(std::vector<OutgoingMedia>& outgoing, const Offer& offer) {
+  if (std::any_of(outgoing.begin(), outgoing.end(), [](const auto& o) { return o.bundled; }))
+    return;
   for (std::size_t i = 0; i < outgoing.size(); ++i) {
     if (!outgoing[i].accepted || !outgoing[i].ice || !outgoing[i].rtcp_mux) continue;
     outgoing[i].bundled = true;
@@ -94,12 +96,12 @@ Result<RemoteMedia> Negotiation::read_node(Side side, const sdp::Session& descri
   return remote;
 }
 
-Carriage Negotiation::carriage_towards(const CallMedia& media, Side to) const {
+Carriage Negotiation::carriage_towards(const CallMedia& transport, Side to) const {
   Carriage carriage;
-  carriage.shard = static_cast<std::uint8_t>(media.session.shard);
+  carriage.shard = static_cast<std::uint8_t>(transport.session.shard);
   carriage.side = to;
-  carriage.slot = media.session.slot;
-  carriage.generation = media.session.generation;
+  carriage.slot = transport.session.slot;
+  carriage.generation = transport.session.generation;
   return carriage;
 }
 

@@ -66,7 +66,8 @@ void refuse(sdp::Media& media) {
 }
 
 void rewrite_media(sdp::Media& media, const OutgoingMedia& outgoing) {
-  remove_transport(media.attributes, outgoing.passes_keys);
+  const bool keeps_keys = outgoing.passes_keys && !outgoing.folded;
+  remove_transport(media.attributes, keeps_keys);
   media.protocol = outgoing.protocol;
   if (!outgoing.accepted) return refuse(media);
   media.port = outgoing.rtp.port;
@@ -78,8 +79,7 @@ void rewrite_media(sdp::Media& media, const OutgoingMedia& outgoing) {
   // Growing later would leave copies of keys in freed memory.
   attributes.reserve(attributes.size() + 15 + outgoing.crypto.size());
   if (outgoing.carriage) sdp::append_carriage(media, *outgoing.carriage);
-  if (outgoing.rtcp_mux && !outgoing.passes_keys)
-    attributes.push_back(sdp::Attribute::flag("rtcp-mux"));
+  if (outgoing.rtcp_mux && !keeps_keys) attributes.push_back(sdp::Attribute::flag("rtcp-mux"));
   if (outgoing.folded) return;
   attributes.push_back(sdp::Attribute::with("rtcp", std::to_string(outgoing.rtcp_port)));
   for (const OutgoingCrypto& line : outgoing.crypto) {
@@ -91,8 +91,7 @@ void rewrite_media(sdp::Media& media, const OutgoingMedia& outgoing) {
 }
 
 void write_group(sdp::Session& description, const std::vector<OutgoingMedia>& outgoing) {
-  std::string tagged;
-  std::string others;
+  std::vector<std::pair<std::uint16_t, std::string_view>> mids;
   for (std::size_t i = 0; i < description.media.size(); ++i) {
     auto& attributes = description.media[i].attributes;
     const bool has_mid = outgoing[i].bundled || sdp::has(attributes, "mid");
@@ -102,10 +101,14 @@ void write_group(sdp::Session& description, const std::vector<OutgoingMedia>& ou
     }
     if (!outgoing[i].accepted || !outgoing[i].bundled) continue;
     const sdp::Attribute* mid = sdp::find(attributes, "mid");
-    if (mid != nullptr) (outgoing[i].tagged ? tagged : others) += " " + mid->value;
+    if (mid != nullptr) mids.emplace_back(outgoing[i].bundle_rank, mid->value);
   }
-  if (tagged.empty() && others.empty()) return;
-  description.attributes.push_back(sdp::Attribute::with("group", "BUNDLE" + tagged + others));
+  if (mids.empty()) return;
+  std::stable_sort(mids.begin(), mids.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::string group = "BUNDLE";
+  for (const auto& [rank, mid] : mids) group.append(" ").append(mid);
+  description.attributes.push_back(sdp::Attribute::with("group", std::move(group)));
 }
 
 }  // namespace

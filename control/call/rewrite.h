@@ -36,7 +36,7 @@ struct OutgoingMedia {
   std::optional<Carriage> carriage;  ///< for another node of the pair
   bool ice_lite = false;             ///< said at session level as soon as one m-line has it
   bool bundled = false;              ///< in our BUNDLE group (RFC 9143)
-  bool tagged = false;               ///< first in it; else the group has the order of the m-lines
+  std::uint16_t bundle_rank = 0;     ///< place in it; among equals that of the m-lines counts
   bool folded = false;  ///< on the transport of another one: says nothing of it (section 7.1.3)
   std::string mid;      ///< in place of its own, and in our group; empty: its own
 };

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "control/call/bundle.h"
 #include "control/call/legs.h"
 #include "control/call/negotiation.h"
 #include "control/call/record.h"
@@ -89,20 +90,24 @@ bool contains(const std::vector<std::string>& tags, const std::string& tag) {
 }
 
 bool expects_any_media(const Call& call) {
-  return std::any_of(call.media.begin(), call.media.end(), [](const CallMedia& media) {
+  const auto expects = [&](const CallMedia& media) {
     return media.has_session() &&
-           (expects_media(media, Side::kA) || expects_media(media, Side::kB));
-  });
+           (expects_media(call, media, Side::kA) || expects_media(call, media, Side::kB));
+  };
+  return std::any_of(call.media.begin(), call.media.end(), expects) ||
+         std::any_of(call.carriers.begin(), call.carriers.end(), expects);
 }
 
 /// All ends that ought to send were reported silent, and there is one.
 bool is_silent(const Call& call) {
   bool any = false;
-  for (const CallMedia& media : call.media) {
-    for (const Side side : {Side::kA, Side::kB}) {
-      if (!media.has_session() || !expects_media(media, side)) continue;
-      if (media.silent_since[index_of(side)] == Instant{}) return false;
-      any = true;
+  for (const auto* sessions : {&call.media, &call.carriers}) {
+    for (const CallMedia& media : *sessions) {
+      for (const Side side : {Side::kA, Side::kB}) {
+        if (!media.has_session() || !expects_media(call, media, side)) continue;
+        if (media.silent_since[index_of(side)] == Instant{}) return false;
+        any = true;
+      }
     }
   }
   return any;
@@ -441,10 +446,8 @@ void Service::on_media_timeout(const Event& event) {
   const auto index = call_id_by_session_.find(event.session);
   if (index == call_id_by_session_.end()) return;
   Call& call = call_by_id_.at(index->second);
-  for (CallMedia& media : call.media) {
-    if (media.session == event.session) {
-      media.silent_since[index_of(event.side)] = environment_.clock();
-    }
+  if (CallMedia* media = find_session(call, event.session); media != nullptr) {
+    media->silent_since[index_of(event.side)] = environment_.clock();
   }
   look_for_silence(call);
 }
@@ -459,17 +462,21 @@ void Service::look_for_silence(const Call& call) {
 void Service::end_if_silent(const std::string& call_id, const StatsBySession& stats) {
   const auto known = call_by_id_.find(call_id);
   if (known == call_by_id_.end()) return;
-  for (CallMedia& media : known->second.media) {
-    const auto found = stats.find(media.session);
-    for (const Side side : {Side::kA, Side::kB}) {
-      if (!media.has_session() || !expects_media(media, side)) continue;
-      Instant& silent_since = media.silent_since[index_of(side)];
-      if (found == stats.end()) return;  // no figures: on_tick asks again
-      // What is said to nobody is no media of the call.
-      if (found->second.legs[index_of(side)].last_carried > silent_since) silent_since = Instant{};
+  Call& call = known->second;
+  for (auto* sessions : {&call.media, &call.carriers}) {
+    for (CallMedia& media : *sessions) {
+      const auto found = stats.find(media.session);
+      for (const Side side : {Side::kA, Side::kB}) {
+        if (!media.has_session() || !expects_media(call, media, side)) continue;
+        Instant& silent_since = media.silent_since[index_of(side)];
+        if (found == stats.end()) return;  // no figures: on_tick asks again
+        // What is said to nobody is no media of the call.
+        const Instant carried = found->second.legs[index_of(side)].last_carried;
+        if (carried > silent_since) silent_since = Instant{};
+      }
     }
   }
-  if (!is_silent(known->second)) return;
+  if (!is_silent(call)) return;
   end(call_id, Ending::kSilent, [](const StatsBySession&) {});
 }
 

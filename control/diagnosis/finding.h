@@ -24,6 +24,8 @@ enum class Weight : std::uint8_t {
     "Nothing is wrong as long as it rings.")                                                       \
   X(kRejected, "rejected", kExplained, "SDP refused this m-line (port 0)",                         \
     "If it should have been accepted, look why the answerer refused it.")                          \
+  X(kSharedTransport, "shared_transport", kFine,                                                   \
+    "media is on the transport of another m-line, and cannot be told apart without keys", "")      \
   X(kMuted, "muted_by_sdp", kExplained, "SDP says that nothing is sent in this direction",         \
     "Resume the call at the end that holds it; if none does, look who wrote that into the SDP.")   \
   X(kBlocked, "blocked_by_command", kExplained, "what the other leg sends is blocked by NG",       \

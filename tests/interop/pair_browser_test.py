@@ -6,7 +6,7 @@ SRTP at the core. Tones at both ends are the judges.
 from lib.case import case, eventually, expect, run
 from lib.network import INSIDE, OUTSIDE
 from lib.pair import Pair
-from lib.web_phone import FROM_BROWSER_HZ, FROM_INSIDE_HZ, InsidePhone, Page
+from lib.web_phone import FROM_BROWSER_HZ, FROM_INSIDE_HZ, InsidePhone, Page, VideoPhone
 
 INWARDS = {"ICE": "remove", "transport_protocol": "RTP/AVP", "rtcp_mux": ["demux"]}
 OUTWARDS = {"ICE": "force", "transport_protocol": "UDP/TLS/RTP/SAVPF", "rtcp_mux": ["offer"]}
@@ -74,15 +74,45 @@ def a_phone_inside_calls_a_browser(scratch):
 
 
 @case
+def a_page_with_one_transport_has_sound_and_pictures(scratch):
+    pair = _pair(scratch)
+    page = Page(scratch)
+    page.configure(bundlePolicy="max-bundle")
+    phone, other = VideoPhone(scratch), VideoPhone(scratch, 20030)
+    call = Call(pair, "in")
+    phone.hears(call.offer(page.offer("caller", FROM_BROWSER_HZ, True), ["outside", "inside"],
+                           **INWARDS))
+    answer = call.answer(phone.sdp())
+    phone.talks()
+    phone.shows()
+    page.hears_answer("caller", answer)
+    call = Call(pair, "out")
+    offer = call.offer(other.sdp(), ["inside", "outside"], **OUTWARDS)
+    other.hears(call.answer(page.answer("callee", FROM_BROWSER_HZ, offer, True)))
+    other.talks()
+    other.shows()
+    for name, end in (("caller", phone), ("callee", other)):
+        page.connects(name)
+        end.hears_tone(FROM_BROWSER_HZ)
+        page.hears_tone(name, FROM_INSIDE_HZ)
+        page.sees_pictures(name)
+    expect(pair.core.metric("turnpike_relay_dtls_handshakes_total", result="established") == 2,
+           "each call has one association for both m-lines")
+    text = pair.edge.session_text("in-in")
+    expect("shared_transport" in text or "transport of another m-line" in text, text)
+
+
+@case
 def two_browsers_outside_talk_over_the_core(scratch):
     pair = _pair(scratch)
     page = Page(scratch)
     call = Call(pair, "both")
-    offer = call.offer(page.offer("caller", 1000), ["outside", "outside"], **OUTWARDS)
-    page.hears_answer("caller", call.answer(page.answer("callee", 440, offer)))
+    offer = call.offer(page.offer("caller", 1000, True), ["outside", "outside"], **OUTWARDS)
+    page.hears_answer("caller", call.answer(page.answer("callee", 440, offer, True)))
     for name, hz in (("caller", 440), ("callee", 1000)):
         page.connects(name)
         page.hears_tone(name, hz)
+        page.sees_pictures(name)
     expect(pair.core.metric("turnpike_relay_dtls_handshakes_total", result="established") == 2,
            "each browser has its own keys with the core")
     expect(pair.dropped_from_edge() == 0, "the edge has sent what is no reply")

@@ -356,6 +356,21 @@ TEST_F(Judge, a_rider_shows_what_its_transport_saw) {
   EXPECT_EQ(from_a(), "never_received") << "few against what the other m-lines send";
 }
 
+TEST_F(Judge, who_has_no_keys_judges_the_transport_of_a_bundle_only) {
+  silence_a();
+  for (LegSignalling& leg : signalled.legs) {
+    leg.protection = Protection::kPassed;
+    leg.rides = true;
+  }
+  EXPECT_EQ(from_a(), "shared_transport");
+  EXPECT_EQ(to_a(), "shared_transport");
+  signalled.accepted = false;
+  EXPECT_EQ(from_a(), "rejected");
+  signalled.accepted = true;
+  signalled.legs[0].rides = false;
+  EXPECT_EQ(from_a(), "never_received") << "the one that has the transport";
+}
+
 TEST_F(Judge, ice_without_a_valid_check_is_no_fault_while_media_passes) {
   signalled.legs[0].ice = true;
   a.transport.ice = IceState::kChecking;
