@@ -441,11 +441,7 @@ struct TurnMetric {
 
 constexpr TurnMetric kTurnMetrics[] = {
     {"turnpike_turn_bindings_total", "STUN Binding requests answered.", &turn::Counters::bindings},
-    {"turnpike_turn_allocations_opened_total", "Allocations made.",
-     &turn::Counters::allocations_opened},
-    {"turnpike_turn_allocations_closed_total", "Allocations that ended, however they did.",
-     &turn::Counters::allocations_closed},
-    {"turnpike_turn_allocations_expired_total", "Of these, those that nobody refreshed.",
+    {"turnpike_turn_allocations_expired_total", "Allocations ended that nobody refreshed.",
      &turn::Counters::allocations_expired},
     {"turnpike_turn_refreshes_total", "Refresh requests granted.", &turn::Counters::refreshes},
     {"turnpike_turn_permissions_total", "Permissions made or refreshed.",
@@ -453,6 +449,52 @@ constexpr TurnMetric kTurnMetrics[] = {
     {"turnpike_turn_channel_binds_total", "Channels bound or refreshed.",
      &turn::Counters::channel_binds},
 };
+
+/// Of the transports that have listeners.
+constexpr turn::ListenerTransport kTurnTransports[] = {
+    turn::ListenerTransport::kUdp, turn::ListenerTransport::kTcp, turn::ListenerTransport::kTls};
+
+std::uint64_t turn_total(const Figures& figures, turn::ListenerTransport transport,
+                         Counter turn::ClientCounters::*counter) {
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < figures.shards.size(); ++i) {
+    const auto& clients = figures.turn->counters(i).clients;
+    sum += (clients[static_cast<std::size_t>(transport)].*counter).value();
+  }
+  return sum;
+}
+
+/// A value for each transport; `to` is a label of its own, or empty.
+void add_turn_clients(const Figures& figures, Families& families,
+                      Counter turn::ClientCounters::*counter, const char* to = "") {
+  for (const turn::ListenerTransport transport : kTurnTransports) {
+    const std::string name(turn::kTransportNames[static_cast<std::size_t>(transport)]);
+    Families::Labels labels{{"transport", name}};
+    if (*to != 0) labels.push_back({"to", to});
+    families.add(number(turn_total(figures, transport, counter)), std::move(labels));
+  }
+}
+
+void add_turn_transports(const Figures& figures, Families& families) {
+  using turn::ClientCounters;
+  families.counter("turnpike_turn_allocations_opened_total", "Allocations made.");
+  add_turn_clients(figures, families, &ClientCounters::allocations_opened);
+  families.counter("turnpike_turn_allocations_closed_total",
+                   "Allocations that ended, however they did.");
+  add_turn_clients(figures, families, &ClientCounters::allocations_closed);
+  families.counter("turnpike_turn_packets_total", "Data relayed, by direction.");
+  add_turn_clients(figures, families, &ClientCounters::packets_to_peers, "peer");
+  add_turn_clients(figures, families, &ClientCounters::packets_to_clients, "client");
+  families.counter("turnpike_turn_bytes_total", "Application data relayed, by direction.");
+  add_turn_clients(figures, families, &ClientCounters::bytes_to_peers, "peer");
+  add_turn_clients(figures, families, &ClientCounters::bytes_to_clients, "client");
+  families.gauge("turnpike_turn_connections", "Connections of clients that are open.");
+  for (const auto transport : {turn::ListenerTransport::kTcp, turn::ListenerTransport::kTls}) {
+    const auto closed = turn_total(figures, transport, &ClientCounters::connections_closed);
+    families.add(turn_total(figures, transport, &ClientCounters::connections_opened) - closed,
+                 "transport", turn::kTransportNames[static_cast<std::size_t>(transport)]);
+  }
+}
 
 void add_turn_data(const Figures& figures, Families& families) {
   const auto total = [&figures](const auto& counter_of) {
@@ -467,12 +509,13 @@ void add_turn_data(const Figures& figures, Families& families) {
       return of.*metric.counter;
     }));
   }
-  families.counter("turnpike_turn_packets_total", "Data relayed, by direction.")
-      .add(total([](const auto& of) -> auto& { return of.packets_to_peers; }), "to", "peer")
-      .add(total([](const auto& of) -> auto& { return of.packets_to_clients; }), "to", "client");
-  families.counter("turnpike_turn_bytes_total", "Application data relayed, by direction.")
-      .add(total([](const auto& of) -> auto& { return of.bytes_to_peers; }), "to", "peer")
-      .add(total([](const auto& of) -> auto& { return of.bytes_to_clients; }), "to", "client");
+  add_turn_transports(figures, families);
+  families.counter("turnpike_turn_connections_ended_total",
+                   "Connections of clients that ended or were refused, by reason.");
+  for (std::size_t i = 0; i < turn::kStreamCloseCount; ++i) {
+    families.add(total([i](const auto& of) -> auto& { return of.closes[i]; }), "reason",
+                 turn::kStreamCloses[i].label);
+  }
   families.counter("turnpike_turn_refused_total", "Requests refused, by reason.");
   for (std::size_t i = 0; i < turn::kRefusalCount; ++i) {
     families.add(total([i](const auto& of) -> auto& { return of.refusals[i]; }), "reason",

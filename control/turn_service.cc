@@ -13,12 +13,12 @@ namespace {
 
 constexpr std::size_t kUserBytesMax = 128;
 
-std::vector<SocketAddress> advertised(const config::Settings& settings) {
-  std::vector<SocketAddress> all;
+std::vector<IpAddress> advertised(const config::Settings& settings) {
+  std::vector<IpAddress> all;
   for (const config::InterfaceSection& section : settings.interfaces) {
     if (section.name != settings.turn.interface) continue;
     const auto& ips = section.advertised.empty() ? section.addresses : section.advertised;
-    for (const IpAddress& ip : ips) all.push_back({ip, settings.turn.udp_port});
+    all.insert(all.end(), ips.begin(), ips.end());
   }
   return all;
 }
@@ -44,13 +44,18 @@ Result<std::unique_ptr<TurnService>> TurnService::start(const config::Settings& 
   const config::TurnSection& turn = settings.turn;
   log.info("turn_started", {{"realms", turn.realms.size()},
                             {"udp_port", turn.udp_port},
+                            {"tcp_port", turn.tcp_port},
                             {"port_min", turn.port_min},
                             {"port_max", turn.port_max}});
   return service;
 }
 
 TurnService::TurnService(const config::Settings& settings, TurnServer& server, log::Log& log)
-    : section_(settings.turn), server_(server), log_(log), servers_(advertised(settings)) {}
+    : section_(settings.turn),
+      server_(server),
+      log_(log),
+      servers_(advertised(settings)),
+      ports_{settings.turn.udp_port, settings.turn.tcp_port} {}
 
 Result<void> TurnService::load(const config::Settings& settings) {
   auto made = config::turn_settings(settings);
@@ -85,9 +90,12 @@ void TurnService::set_draining(bool draining) {
 
 std::vector<std::string> TurnService::uris() const {
   std::vector<std::string> all;
-  for (const SocketAddress& server : servers_) {
-    all.push_back("turn:" + to_string(server) + "?transport=udp");
-  }
+  const auto add = [&all](const char* scheme, const SocketAddress& server, const char* transport) {
+    if (server.port == 0) return;
+    all.push_back(scheme + (":" + to_string(server)) + "?transport=" + transport);
+  };
+  for (const IpAddress& ip : servers_) add("turn", {ip, ports_.udp}, "udp");
+  for (const IpAddress& ip : servers_) add("turn", {ip, ports_.tcp}, "tcp");
   return all;
 }
 

@@ -42,7 +42,12 @@ class TurnService {
   config::TurnSection section_;
   TurnServer& server_;
   log::Log& log_;
-  std::vector<SocketAddress> servers_;  // as clients reach them
+  std::vector<IpAddress> servers_;  // as clients reach them
+  struct Ports {
+    std::uint16_t udp = 0;
+    std::uint16_t tcp = 0;
+  };
+  const Ports ports_;  // those since the start
   bool draining_ = false;
   std::shared_ptr<turn::Settings> settings_;
 };

@@ -6,6 +6,7 @@
 #include "relay/io/flow_socket.h"
 #include "relay/io/loop.h"
 #include "relay/io/secure_random.h"
+#include "relay/io/tcp_stream.h"
 
 namespace turnpike {
 namespace {
@@ -22,7 +23,9 @@ void close_all(const std::vector<TurnShardSetup>& setups) {
 
 Result<void> open_listeners(const turn::Config& config, std::vector<TurnShardSetup>& setups) {
   for (const turn::Listener& listener : config.listeners) {
-    const auto fds = open_shared_port(listener.local, setups.size());
+    const auto fds = listener.transport == turn::ListenerTransport::kUdp
+                         ? open_shared_port(listener.local, setups.size())
+                         : open_stream_port(listener.local, setups.size());
     if (!fds) {
       close_all(setups);
       return Error{"turn: " + fds.error().message};
@@ -41,6 +44,8 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
   std::unique_ptr<TurnServers> servers(new TurnServers());
   auto& nonce_key = servers->nonce_key_;
   fill_random(nonce_key.data(), nonce_key.size());
+  SipHashKey source_key;
+  fill_random(source_key.data(), source_key.size());
   std::vector<RelayedPortTable::Place> places;
   for (const turn::RelayAddress& one : config.relay_addresses) {
     places.push_back({one.local, one.advertised});
@@ -53,6 +58,7 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
     setups[i].index = static_cast<std::uint16_t>(i);
     setups[i].shards = shards;
     setups[i].nonce_key = nonce_key;
+    setups[i].source_key = source_key;
     setups[i].shared = shared;
     setups[i].ports = servers->ports_.get();
     servers->shards_.push_back(TurnShard::make(setups[i], config));
@@ -95,8 +101,8 @@ std::uint32_t TurnServers::allocations() const {
   std::uint64_t open = 0;
   for (const auto& shard : shards_) {
     const turn::Counters& counters = shard->counters();
-    const std::uint64_t closed = counters.allocations_closed.value();
-    open += counters.allocations_opened.value() - closed;
+    const std::uint64_t closed = counters.total(&turn::ClientCounters::allocations_closed);
+    open += counters.total(&turn::ClientCounters::allocations_opened) - closed;
   }
   return static_cast<std::uint32_t>(open);
 }

@@ -15,10 +15,13 @@ namespace {
 constexpr std::uint32_t kSourceBurstMin = 8;
 
 // The kernel spreads clients by chance: a shard may get more than its equal share.
+std::uint32_t share_of_a_shard(std::uint32_t max, std::size_t shards) {
+  const std::uint32_t share = max / static_cast<std::uint32_t>(shards);
+  return std::min(max, share + share / 4 + 16);
+}
+
 std::uint32_t allocations_of_a_shard(const turn::Config& config, std::size_t shards) {
-  const auto count = static_cast<std::uint32_t>(shards);
-  const std::uint32_t share = config.allocations_max / count;
-  return std::min(config.allocations_max, share + share / 4 + 16);
+  return share_of_a_shard(config.allocations_max, shards);
 }
 
 turn::EngineSetup engine_setup(const TurnShardSetup& setup, const turn::Config& config) {
@@ -55,16 +58,31 @@ turn::EngineSetup engine_setup(const TurnShardSetup& setup, const turn::Config& 
 std::unique_ptr<TurnShard> TurnShard::make(const TurnShardSetup& setup,
                                            const turn::Config& config) {
   auto sockets = TurnSockets::make(allocations_of_a_shard(config, setup.shards));
-  bool made = sockets != nullptr;
+  std::unique_ptr<TurnShard> shard;
+  if (sockets != nullptr) shard.reset(new TurnShard(setup, config, std::move(sockets)));
+  if (shard != nullptr && shard->streams_ != nullptr) {
+    return shard->add_listeners(setup) ? std::move(shard) : nullptr;
+  }
   for (const int fd : setup.listener_fds) {
-    if (sockets == nullptr) {
-      ::close(fd);
+    if (fd >= 0) ::close(fd);
+  }
+  return nullptr;
+}
+
+bool TurnShard::add_listeners(const TurnShardSetup& setup) {
+  bool added = sockets_->add_companion(streams_->poll_fd());
+  for (std::uint32_t i = 0; i < setup.listener_fds.size(); ++i) {
+    const int fd = setup.listener_fds[i];
+    if (fd < 0) continue;
+    const turn::ListenerTransport transport = config_.listeners[i].transport;
+    if (transport == turn::ListenerTransport::kUdp) {
+      udp_listeners_.push_back(i);
+      added = sockets_->add_listener(fd) && added;
     } else {
-      made = sockets->add_listener(fd) && made;
+      added = streams_->add_listener(fd, i, transport) && added;
     }
   }
-  if (!made) return nullptr;
-  return std::unique_ptr<TurnShard>(new TurnShard(setup, config, std::move(sockets)));
+  return added;
 }
 
 TurnShard::TurnShard(const TurnShardSetup& setup, const turn::Config& config,
@@ -78,6 +96,12 @@ TurnShard::TurnShard(const TurnShardSetup& setup, const turn::Config& config,
   turn::RelayedPorts& ports = *this;
   engine_ = std::make_unique<turn::Engine>(engine, ports, counters_);
   secure_wipe(engine.nonce_key.data(), engine.nonce_key.size());
+  streams_ = TurnStreams::make(
+      share_of_a_shard(config.connections_max, setup.shards),
+      turn::SourceGate(setup.shared, setup.source_key, config.connections_per_source_max),
+      counters_,
+      {.has_allocation = [this](const auto& tag) { return engine_->stream_has_allocation(tag); },
+       .closed = [this](const auto& tag) { engine_->stream_closed(tag); }});
 }
 
 TurnShard::~TurnShard() {
@@ -148,14 +172,27 @@ TurnShard::Turn TurnShard::drain(int batches_max) {
   for (int i = 0; i < batches_max; ++i) {
     batch_.clear();
     turn.more = sockets_->receive(batch_);
-    if (batch_.size() == 0) break;
-    turn.packets += batch_.size();
     now_ = monotonic_now();
     wall_ = wall_now();
-    for (std::size_t k = 0; k < batch_.size(); ++k) handle(batch_[k]);
-    flush();
+    std::size_t packets = batch_.size();
+    handle_all();
+    if (sockets_->companion_is_ready() || streams_->has_unread()) {
+      // A batch of their own: a flood of datagrams keeps no connection waiting, nor the reverse.
+      batch_.clear();
+      turn.more = streams_->receive(batch_, now_) || turn.more;
+      packets += batch_.size();
+      handle_all();
+      streams_->reap();
+    }
+    turn.packets += packets;
+    if (packets == 0) break;
   }
   return turn;
+}
+
+void TurnShard::handle_all() {
+  for (std::size_t k = 0; k < batch_.size(); ++k) handle(batch_[k]);
+  flush();
 }
 
 void TurnShard::handle(Packet& packet) {
@@ -163,8 +200,10 @@ void TurnShard::handle(Packet& packet) {
     counters_.drops[static_cast<std::size_t>(turn::Drop::kTooLong)].add();
     return;
   }
-  if (is_shared(packet.tag)) {
-    engine_->from_client(packet, config_.listeners[packet.tag.generation], now_, wall_, outbox_);
+  if (is_shared(packet.tag) || is_stream(packet.tag)) {
+    const std::uint32_t listener = is_shared(packet.tag) ? udp_listeners_[packet.tag.generation]
+                                                         : streams_->listener_of(packet.tag);
+    engine_->from_client(packet, config_.listeners[listener], now_, wall_, outbox_);
   } else {
     engine_->from_peer(packet, now_, outbox_);
   }
@@ -173,17 +212,31 @@ void TurnShard::handle(Packet& packet) {
 
 void TurnShard::flush() {
   if (outbox_.size() == 0) return;
-  sockets_->send({outbox_.begin(), outbox_.end()}, [this](const Send& send, SendResult result) {
-    engine_->send_failed(
-        send, result == SendResult::kBlocked ? turn::Drop::kBlocked : turn::Drop::kFailed);
-  });
+  for (const Send& send : outbox_) {
+    if (!is_stream(send.tag)) [[likely]] {
+      datagrams_.push(send);
+      continue;
+    }
+    const SendResult result = streams_->post(send, now_);
+    if (result != SendResult::kWaiting) send_failed(send, result);
+  }
   outbox_.clear();
+  sockets_->send({datagrams_.begin(), datagrams_.end()},
+                 [this](const Send& send, SendResult result) { send_failed(send, result); });
+  datagrams_.clear();
+  streams_->write_out(now_);
+}
+
+void TurnShard::send_failed(const Send& send, SendResult result) {
+  engine_->send_failed(send,
+                       result == SendResult::kBlocked ? turn::Drop::kBlocked : turn::Drop::kFailed);
 }
 
 void TurnShard::on_deadline(Instant now) {
   now_ = now;
   engine_->on_deadline(now, outbox_);
   flush();
+  streams_->on_deadline(now);
 }
 
 // ---- What control asks

@@ -14,6 +14,7 @@
 #include "relay/io/turn_sockets.h"
 #include "relay/turn/engine.h"
 #include "relay/turn/shared.h"
+#include "relay/turn_streams.h"
 #include "turnpike/turn.h"
 
 namespace turnpike {
@@ -38,9 +39,11 @@ struct TurnShardSetup {
   std::uint16_t index = 0;
   std::size_t shards = 1;
   std::array<std::uint8_t, 32> nonce_key{};  ///< of every shard alike
+  SipHashKey source_key{};                   ///< of every shard alike
   std::shared_ptr<turn::Shared> shared;      ///< of all shards
   RelayedPortTable* ports = nullptr;         ///< of all shards; outlives them
-  std::vector<int> listener_fds;             ///< by turn::Config::listeners; owned from now on
+  /// By turn::Config::listeners; owned from now on. -1: not of the shards.
+  std::vector<int> listener_fds;
 };
 
 class TurnShard final : private turn::RelayedPorts {
@@ -61,7 +64,9 @@ class TurnShard final : private turn::RelayedPorts {
   };
   /// Handles what waits, up to so many batches.
   Turn drain(int batches_max);
-  Instant next_deadline() const { return engine_->next_deadline(); }
+  Instant next_deadline() const {
+    return std::min(engine_->next_deadline(), streams_->next_deadline());
+  }
   void on_deadline(Instant now);
   /// Does what control asked for; true when answers wait for it.
   bool take_requests(Instant now);
@@ -75,6 +80,7 @@ class TurnShard final : private turn::RelayedPorts {
  private:
   TurnShard(const TurnShardSetup& setup, const turn::Config& config,
             std::unique_ptr<TurnSockets> sockets);
+  bool add_listeners(const TurnShardSetup& setup);
 
   // turn::RelayedPorts
   std::optional<Opened> open(const SocketTag& tag, AddressFamily family, Parity parity) override;
@@ -84,21 +90,27 @@ class TurnShard final : private turn::RelayedPorts {
 
   bool give(const SocketTag& tag, const RelayedPort& port);
   RelayedPort& port_of(const SocketTag& tag);
+  /// Of the batch.
+  void handle_all();
   void handle(Packet& packet);
   void flush();
+  void send_failed(const Send& send, SendResult result);
   TurnAnswer answer(const TurnRequest& request);
 
   turn::Config config_;
   turn::Counters counters_;
   std::unique_ptr<TurnSockets> sockets_;
+  std::vector<std::uint32_t> udp_listeners_;  // by the index in a shared tag: that of config_
   RelayedPortTable& table_;
   RelayedPortSlice slice_;
   std::vector<RelayedPort> ports_;  // by slot and side; what is open
   std::unique_ptr<turn::Engine> engine_;
+  std::unique_ptr<TurnStreams> streams_;
   Instant now_{};  // of the call to the engine that goes on
   Seconds wall_{0};
   Batch batch_;
   Outbox outbox_;
+  Outbox datagrams_;  // of outbox_
   Mailbox<TurnRequest> requests_{kRequestsMax};
   Mailbox<TurnAnswer> answers_{kRequestsMax};
 };

@@ -8,11 +8,6 @@
 namespace turnpike::api {
 namespace {
 
-const char* name_of(turn::ListenerTransport transport) {
-  static constexpr std::array kNames = {"udp", "tcp", "tls", "dtls"};
-  return kNames[static_cast<std::size_t>(transport)];
-}
-
 Json allocation_json(const turn::AllocationReport& one, Instant now) {
   Json relayed = Json::array();
   for (const SocketAddress& address : one.relayed) {
@@ -21,7 +16,7 @@ Json allocation_json(const turn::AllocationReport& one, Instant now) {
   return {{"id", to_string(SessionId{one.id.slot, one.id.generation, one.id.shard})},
           {"realm", one.realm},
           {"user", one.user},
-          {"transport", name_of(one.transport)},
+          {"transport", turn::kTransportNames[static_cast<std::size_t>(one.transport)]},
           {"client", address_json(one.client)},
           {"server", address_json(one.server)},
           {"relayed", std::move(relayed)},
@@ -49,6 +44,16 @@ Json reasons_json(const TurnFigures& figures, const std::array<turn::ReasonInfo,
   return named;
 }
 
+/// Connections that are open.
+std::uint64_t connections(const TurnFigures& figures) {
+  std::uint64_t open = 0;
+  for (const turn::Counters* shard : figures.shards) {
+    const std::uint64_t closed = shard->total(&turn::ClientCounters::connections_closed);
+    open += shard->total(&turn::ClientCounters::connections_opened) - closed;
+  }
+  return open;
+}
+
 }  // namespace
 
 Response turn_response(const TurnFigures& figures, const std::vector<turn::AllocationReport>& list,
@@ -56,11 +61,14 @@ Response turn_response(const TurnFigures& figures, const std::vector<turn::Alloc
   Json allocations = Json::array();
   for (const turn::AllocationReport& one : list) allocations.push_back(allocation_json(one, now));
   return json_response(
-      200, {{"allocations_open", figures.allocations},
-            {"allocations_max", figures.allocations_max},
-            {"refused", reasons_json(figures, turn::kRefusals, &turn::Counters::refusals)},
-            {"drops", reasons_json(figures, turn::kDrops, &turn::Counters::drops)},
-            {"allocations", std::move(allocations)}});
+      200,
+      {{"allocations_open", figures.allocations},
+       {"allocations_max", figures.allocations_max},
+       {"connections", connections(figures)},
+       {"refused", reasons_json(figures, turn::kRefusals, &turn::Counters::refusals)},
+       {"drops", reasons_json(figures, turn::kDrops, &turn::Counters::drops)},
+       {"connections_ended", reasons_json(figures, turn::kStreamCloses, &turn::Counters::closes)},
+       {"allocations", std::move(allocations)}});
 }
 
 }  // namespace turnpike::api

@@ -397,6 +397,7 @@ std::vector<Listener> listeners(const Settings& settings) {
     if (settings.turn.realms.empty() || interface.name != settings.turn.interface) continue;
     for (const IpAddress& ip : interface.addresses) {
       add("turn.udp_port", Transport::kUdp, {ip, settings.turn.udp_port});
+      add("turn.tcp_port", Transport::kTcp, {ip, settings.turn.tcp_port});
     }
   }
   if (settings.sip.domains.empty()) return all;

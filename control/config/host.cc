@@ -104,8 +104,9 @@ std::uint64_t open_files_needed(const Settings& settings) {
       media.connect_after == 0 ? 0 : std::uint64_t{media.sessions_max} * kTwinsPerSession;
   // An allocation may have a relayed address of each family.
   const TurnSection& turn = settings.turn;
-  const std::uint64_t relayed = turn.realms.empty() ? 0 : std::uint64_t{turn.allocations_max} * 2;
-  return std::min(ports, sockets) + std::min(ports, twins) + relayed + kFilesBesidesMedia;
+  const std::uint64_t turn_sockets =
+      turn.realms.empty() ? 0 : std::uint64_t{turn.allocations_max} * 2 + turn.connections_max;
+  return std::min(ports, sockets) + std::min(ports, twins) + turn_sockets + kFilesBesidesMedia;
 }
 
 std::vector<std::string> missing_addresses(const Settings& settings, const Host& host) {

@@ -124,6 +124,8 @@ turn::Config turn_config(const Settings& settings, const Host& host) {
   config.port_quarantine = turn.quarantine;
   config.allocations_max = turn.allocations_max;
   config.permissions_max = turn.permissions_max;
+  config.connections_max = turn.connections_max;
+  config.connections_per_source_max = turn.connections_per_source_max;
   config.own_addresses = host.addresses;
   for (const InterfaceSection& section : settings.interfaces) {
     for (std::size_t i = 0; i < section.addresses.size(); ++i) {
@@ -136,6 +138,9 @@ turn::Config turn_config(const Settings& settings, const Host& host) {
       if (section.name != turn.interface || !has_address(host, local)) continue;
       config.relay_addresses.push_back({local, advertised});
       config.listeners.push_back({turn::ListenerTransport::kUdp, {local, turn.udp_port}});
+      if (turn.tcp_port != 0) {
+        config.listeners.push_back({turn::ListenerTransport::kTcp, {local, turn.tcp_port}});
+      }
     }
   }
   return config;

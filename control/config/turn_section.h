@@ -35,11 +35,14 @@ struct TurnRealmSection {
 struct TurnSection {
   std::string interface;
   std::uint16_t udp_port = 0;
+  std::uint16_t tcp_port = 0;  ///< 0: none
   std::uint16_t port_min = 0;
   std::uint16_t port_max = 0;
   Seconds quarantine{};
   std::uint32_t allocations_max = 0;
   std::uint32_t permissions_max = 0;
+  std::uint32_t connections_max = 0;
+  std::uint32_t connections_per_source_max = 0;
   Seconds lifetime{};
   Seconds lifetime_max{};
   Seconds allocation_age_max{};

@@ -48,6 +48,8 @@ Section turn_section() {
             "The `[interface.NAME]` at whose addresses it listens and relays.")
       .integer("udp_port", &TurnSection::udp_port, 3478, {1024, 65534},
                "UDP port at which clients ask.")
+      .integer("tcp_port", &TurnSection::tcp_port, 3478, {0, 65534},
+               "TCP port at which clients ask that no UDP gets through from. 0: none.")
       .integer("port_min", &TurnSection::port_min, 24000, {1024, 65534},
                "First UDP port of relayed transport addresses, apart from `media`'s.")
       .integer("port_max", &TurnSection::port_max, 29999, {1025, 65535}, "The last of them.")
@@ -57,7 +59,12 @@ Section turn_section() {
                "Allocations at a time; more are refused. Each needs a port and a file descriptor, "
                "with both address families two.")
       .integer("permissions_max", &TurnSection::permissions_max, 32, {1, 256},
-               "Peers that one allocation may have permissions or channels for at a time.");
+               "Peers that one allocation may have permissions or channels for at a time.")
+      .integer("connections_max", &TurnSection::connections_max, 4000, {1, 200000},
+               "TCP connections of clients at a time, each with a file descriptor and up to 24 KiB "
+               "of memory besides the kernel's; more are closed at once.")
+      .integer("connections_per_source_max", &TurnSection::connections_per_source_max, 100,
+               {0, 200000}, "Of these, from one IPv4 address or one /64 of IPv6. 0: any number.");
   add_times(section);
   return section.done();
 }

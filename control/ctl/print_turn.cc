@@ -17,7 +17,8 @@ std::string reasons_text(const char* title, const Json& reasons) {
 std::string turn_text(const Json& answer) {
   const Json& list = answer.at("allocations");
   std::string text = number(answer.at("allocations_open")) + " of " +
-                     number(answer.at("allocations_max")) + " allocations\n";
+                     number(answer.at("allocations_max")) + " allocations, " +
+                     number(answer.at("connections")) + " connections\n";
   std::vector<Row> rows{{"ID", "USER", "REALM", "CLIENT", "RELAYED", "AGE", "LEFT", "PEERS",
                          "TO PEERS", "TO CLIENT"}};
   for (const Json& one : list) {
@@ -33,7 +34,8 @@ std::string turn_text(const Json& answer) {
   }
   if (rows.size() > 1) text += table(rows);
   return text + reasons_text("refused", answer.at("refused")) +
-         reasons_text("dropped", answer.at("drops"));
+         reasons_text("dropped", answer.at("drops")) +
+         reasons_text("connections ended", answer.at("connections_ended"));
 }
 
 }  // namespace

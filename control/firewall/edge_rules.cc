@@ -8,9 +8,11 @@ namespace {
 /// What TURN's clients and their peers use.
 void add_turn(const config::Settings& settings, Rules& offered) {
   for (const IpAddress& ip : turn_addresses(settings)) {
-    const std::string to = at("daddr", ip) + "udp dport ";
-    offered.add(to + std::to_string(settings.turn.udp_port) + " accept");
-    offered.add(to + turn_ports(settings) + " accept");
+    const std::string to = at("daddr", ip);
+    offered.add(to + "udp dport " + std::to_string(settings.turn.udp_port) + " accept");
+    offered.add(to + "udp dport " + turn_ports(settings) + " accept");
+    if (settings.turn.tcp_port == 0) continue;
+    offered.add(to + "tcp dport " + std::to_string(settings.turn.tcp_port) + " accept");
   }
 }
 

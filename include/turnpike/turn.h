@@ -76,6 +76,8 @@ struct Settings {
   bool strict_expiry = false;  ///< an allocation ends with its time-limited credential
   bool draining = false;       ///< new Allocates are answered 300 or 486; live ones go on
   SocketAddress alternate;     ///< ALTERNATE-SERVER while draining; unset: none
+  std::string certificate;     ///< of listeners with TLS: PEM, the chain behind it
+  std::string private_key;     ///< PEM. Secret
 };
 
 /// A local address at which relayed transport addresses are made, and what peers see instead.
@@ -85,6 +87,8 @@ struct RelayAddress {
 };
 
 enum class ListenerTransport : std::uint8_t { kUdp, kTcp, kTls, kDtls };
+constexpr std::array<std::string_view, 4> kTransportNames = {"udp", "tcp", "tls", "dtls"};
+constexpr std::size_t kTransportCount = kTransportNames.size();
 
 struct Listener {
   ListenerTransport transport = ListenerTransport::kUdp;
@@ -103,6 +107,9 @@ struct Config {
   Seconds port_quarantine{5};
   std::uint32_t allocations_max = 4000;  ///< of the whole relay
   std::uint32_t permissions_max = 32;    ///< of one allocation; channels count as well
+  std::uint32_t connections_max = 4000;  ///< of clients over TCP and TLS, of the whole relay
+  /// Of these, of one IPv4 address or IPv6 /64. 0: no limit.
+  std::uint32_t connections_per_source_max = 100;
 };
 
 // name, metric label, meaning: why a request was refused, with the error code that says so
@@ -155,6 +162,28 @@ enum class Drop : std::uint8_t {
 };
 constexpr std::size_t kDropCount = static_cast<std::size_t>(Drop::kCount);
 
+// name, metric label, meaning: how a client's connection ended, or why it was refused
+#define TURNPIKE_TURN_CLOSES(X)                                                           \
+  X(kClient, "client", "the client closed it")                                            \
+  X(kFailed, "failed", "the client reset it, or the network lost it")                     \
+  X(kMalformed, "malformed", "bytes that are neither STUN nor ChannelData, or too long")  \
+  X(kSilent, "silent", "no STUN message came in time")                                    \
+  X(kIdle, "idle", "it had no allocation for too long")                                   \
+  X(kStalled, "stalled", "the client did not read what was sent to it")                   \
+  X(kFull, "full", "refused: turn.connections_max is reached")                            \
+  X(kSourceFull, "source_full", "refused: turn.connections_per_source_max is reached")    \
+  X(kNoDescriptor, "no_descriptor", "waits: no descriptor or memory is left for it")      \
+  X(kTlsFailed, "tls_failed", "no TLS of a version and cipher that is taken, or damaged") \
+  X(kTlsTimeout, "tls_timeout", "the TLS handshake took too long")
+
+enum class StreamClose : std::uint8_t {
+#define X(name, label, help) name,
+  TURNPIKE_TURN_CLOSES(X)
+#undef X
+      kCount
+};
+constexpr std::size_t kStreamCloseCount = static_cast<std::size_t>(StreamClose::kCount);
+
 struct ReasonInfo {
   std::string_view label;
   std::string_view help;
@@ -169,22 +198,45 @@ constexpr std::array<ReasonInfo, kDropCount> kDrops = {{
     TURNPIKE_TURN_DROPS(X)
 #undef X
 }};
+constexpr std::array<ReasonInfo, kStreamCloseCount> kStreamCloses = {{
+#define X(name, label, help) {label, help},
+    TURNPIKE_TURN_CLOSES(X)
+#undef X
+}};
 
-/// What the TURN part of one shard has done since it started. Read from any thread.
-struct Counters {
-  Counter bindings;  ///< Binding requests answered
+/// What was done for clients of one transport.
+struct ClientCounters {
+  Counter connections_opened;  ///< not of UDP
+  Counter connections_closed;  ///< of those that were opened
   Counter allocations_opened;
   Counter allocations_closed;
-  Counter allocations_expired;  ///< of these
-  Counter refreshes;
-  Counter permissions;
-  Counter channel_binds;
   Counter packets_to_peers;
   Counter bytes_to_peers;  ///< application data
   Counter packets_to_clients;
   Counter bytes_to_clients;
+};
+
+/// What the TURN part of one shard has done since it started. Read from any thread.
+struct Counters {
+  Counter bindings;                                     ///< Binding requests answered
+  std::array<ClientCounters, kTransportCount> clients;  ///< by ListenerTransport
+  Counter allocations_expired;                          ///< of those that were closed
+  Counter refreshes;
+  Counter permissions;
+  Counter channel_binds;
   std::array<Counter, kRefusalCount> refusals;
   std::array<Counter, kDropCount> drops;
+  std::array<Counter, kStreamCloseCount> closes;
+
+  ClientCounters& of(ListenerTransport transport) {
+    return clients[static_cast<std::size_t>(transport)];
+  }
+  /// Of all transports.
+  std::uint64_t total(Counter ClientCounters::*counter) const {
+    std::uint64_t sum = 0;
+    for (const ClientCounters& one : clients) sum += (one.*counter).value();
+    return sum;
+  }
 };
 
 /// Names an allocation while it lives.

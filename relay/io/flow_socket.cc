@@ -1,8 +1,6 @@
 #include "relay/io/flow_socket.h"
 
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <string>
 
 #include <linux/filter.h>
@@ -10,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "relay/io/shared_port.h"
 #include "relay/io/sockaddr.h"
 
 namespace turnpike {
@@ -17,10 +16,6 @@ namespace {
 
 // The media of hundreds of calls waits here while a shard is busy for some milliseconds.
 constexpr int kBufferBytes = 4 << 20;
-
-bool set_option(int fd, int level, int name, int value) {
-  return setsockopt(fd, level, name, &value, sizeof value) == 0;
-}
 
 int open_socket(AddressFamily family) {
   const int fd = socket(family == AddressFamily::kIpv4 ? AF_INET : AF_INET6,
@@ -34,11 +29,6 @@ int open_socket(AddressFamily family) {
     }
   }
   return fd;
-}
-
-Error error_at(const SocketAddress& address, const char* what) {
-  const int error = errno;
-  return Error{std::string(what) + " " + to_string(address) + ": " + std::strerror(error)};
 }
 
 // Of a group the kernel takes the socket with the number that this returns, counted in the order
@@ -59,25 +49,7 @@ bool steer_by_shard(int fd, std::size_t shard_offset) {
 }  // namespace
 
 Result<std::vector<int>> open_shared_port(const SocketAddress& local, std::size_t shards) {
-  std::vector<int> fds;
-  const auto fail = [&](const char* what) {
-    Error error = error_at(local, what);
-    for (const int fd : fds) close(fd);
-    return error;
-  };
-  sockaddr_storage storage{};
-  const socklen_t size = to_sockaddr(local, storage);
-  for (std::size_t i = 0; i < shards; ++i) {
-    const int fd = open_socket(local.ip.family);
-    if (fd < 0) return fail("cannot open a socket for");
-    fds.push_back(fd);
-    // The first alone: with SO_REUSEPORT from the start we would join the group of another program
-    // of our user, such as a second daemon.
-    if (i == 0 && bind(fd, as_sockaddr(storage), size) != 0) return fail("cannot bind");
-    if (shards > 1 && !set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return fail("cannot share");
-    if (i != 0 && bind(fd, as_sockaddr(storage), size) != 0) return fail("cannot bind");
-  }
-  return fds;
+  return bind_group(local, shards, open_socket);
 }
 
 Result<std::vector<int>> open_flow_port(const SocketAddress& local, std::size_t shards,

@@ -23,6 +23,8 @@ std::uint64_t pack(const SocketTag& tag) {
          index_of(tag.side);
 }
 
+constexpr std::uint64_t kCompanion = std::uint64_t{kSharedSlot - 1} << 32;
+
 }  // namespace
 
 std::unique_ptr<TurnSockets> TurnSockets::make(std::uint32_t slots) {
@@ -52,6 +54,10 @@ bool TurnSockets::add_listener(int fd) {
   return watch(fd, pack({kSharedSlot, 0, Side::kA, Component::kRtp}) | index);
 }
 
+bool TurnSockets::add_companion(int fd) {
+  return watch(fd, kCompanion);
+}
+
 TurnSockets::Entry* TurnSockets::entry(const SocketTag& tag) {
   const std::size_t index = std::size_t{tag.slot} * 2 + index_of(tag.side);
   return index < entries_.size() ? &entries_[index] : nullptr;
@@ -77,6 +83,7 @@ int TurnSockets::remove(const SocketTag& tag) {
 
 bool TurnSockets::receive(Batch& batch) {
   bool more = false;
+  companion_is_ready_ = false;
   // Each its own share, so that a flood at one keeps nobody from the others.
   const std::size_t share = kListenersShare / std::max<std::size_t>(1, listeners_.size());
   const auto read = [&](std::uint32_t index) {
@@ -92,6 +99,10 @@ bool TurnSockets::receive(Batch& batch) {
   more |= ready == room;
   for (int i = 0; i < ready; ++i) {
     const std::uint64_t packed = events[static_cast<std::size_t>(i)].data.u64;
+    if (packed == kCompanion) {
+      companion_is_ready_ = true;
+      continue;
+    }
     if (batch.full()) return true;
     if (packed >> 32 == kSharedSlot) {
       const auto index = static_cast<std::uint32_t>(packed);

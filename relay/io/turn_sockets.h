@@ -26,6 +26,10 @@ class TurnSockets {
   /// A bound socket at which clients ask, from now on owned: its datagrams carry shared_tag(i),
   /// i counted from 0 in the order of the calls. False when the kernel refuses.
   bool add_listener(int fd);
+  /// A descriptor that others read: poll_fd() is readable when it is, too.
+  bool add_companion(int fd);
+  /// receive() has found it readable.
+  bool companion_is_ready() const { return companion_is_ready_; }
   /// The socket of a relayed transport address; it belongs to the caller, who calls remove() and
   /// then closes it.
   bool add(int fd, const SocketTag& tag);
@@ -69,6 +73,7 @@ class TurnSockets {
   static void send_off(Group& group, const Fate& fate);
 
   int epoll_fd_;
+  bool companion_is_ready_ = false;
   std::vector<Listener> listeners_;
   std::vector<Entry> entries_;  // by slot and side
 };

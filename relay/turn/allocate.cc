@@ -268,7 +268,7 @@ Refused Engine::State::allocate(const Request& request, stun::Writer& response) 
   allocation->expires = request.now + granted;
   allocation->granted_s = static_cast<std::uint32_t>(granted.count());
   set_timer(*allocation);
-  counters.allocations_opened.add();
+  counters.of(allocation->transport).allocations_opened.add();
   write_allocated(request, *allocation, response);
   return std::nullopt;
 }

@@ -117,8 +117,9 @@ void Engine::State::to_peer(Allocation& allocation, const Peer& peer, std::uint1
   if (!out.push(send)) return drop(Drop::kBlocked);
   ++allocation.to_peers.packets;
   allocation.to_peers.bytes += data.size();
-  counters.packets_to_peers.add();
-  counters.bytes_to_peers.add(data.size());
+  ClientCounters& figures = counters.of(allocation.transport);
+  figures.packets_to_peers.add();
+  figures.bytes_to_peers.add(data.size());
 }
 
 void Engine::State::on_channel_data(Packet& packet, const Allocations::Tuple& tuple, Instant now,
@@ -188,8 +189,9 @@ void Engine::State::to_client(Allocation& allocation, Packet& packet, Channel* c
   if (!out.push(send)) return drop(Drop::kBlocked);
   ++allocation.to_clients.packets;
   allocation.to_clients.bytes += data_bytes;
-  counters.packets_to_clients.add();
-  counters.bytes_to_clients.add(data_bytes);
+  ClientCounters& figures = counters.of(allocation.transport);
+  figures.packets_to_clients.add();
+  figures.bytes_to_clients.add(data_bytes);
 }
 
 std::shared_ptr<const Credentials> prepare(std::shared_ptr<const Settings> settings,

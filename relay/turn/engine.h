@@ -106,6 +106,7 @@ class Engine {
   void send_failed(const Send& send, Drop reason);
   /// The client's stream is gone, and its allocation with it.
   void stream_closed(const SocketTag& stream);
+  bool stream_has_allocation(const SocketTag& stream) const;
 
   Instant next_deadline() const;
   void on_deadline(Instant now, Outbox& out);

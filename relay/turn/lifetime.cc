@@ -39,7 +39,7 @@ void Engine::State::close(Allocation& allocation) {
   }
   uncount_owner(allocation.owner);
   timers.cancel(allocation.slot);
-  if (allocation.expires != Instant{}) counters.allocations_closed.add();
+  if (allocation.expires != Instant{}) counters.of(allocation.transport).allocations_closed.add();
   allocations.close(allocation);
 }
 
@@ -108,6 +108,10 @@ void Engine::stream_closed(const SocketTag& stream) {
   Allocation* const found =
       state_->allocations.find({ListenerTransport::kTcp, stream, SocketAddress{}});
   if (found != nullptr) state_->close(*found);
+}
+
+bool Engine::stream_has_allocation(const SocketTag& stream) const {
+  return state_->allocations.find({ListenerTransport::kTcp, stream, SocketAddress{}}) != nullptr;
 }
 
 void Engine::on_deadline(Instant now, Outbox&) {

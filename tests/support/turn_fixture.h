@@ -165,6 +165,9 @@ class TurnWorld {
     now = until;
     wall = start_wall + std::chrono::duration_cast<Seconds>(now - start);
   }
+  std::uint64_t total(Counter turn::ClientCounters::*counter) const {
+    return counters.total(counter);
+  }
   std::uint64_t refused(turn::Refusal refusal) const {
     return counters.refusals[static_cast<std::size_t>(refusal)].value();
   }

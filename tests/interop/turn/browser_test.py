@@ -4,6 +4,7 @@ relayed addresses, and nothing without the server's credentials.
 # time limit: 120 s
 
 import pathlib
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -40,9 +41,26 @@ return {message, found};
 """
 
 
-def _connect(browser, password, milliseconds):
-    return browser.run(_CONNECT, f"turn:{turn.CLIENT.host_v4}:3478?transport=udp", turn.USER,
-                       password, milliseconds)
+def _connect(browser, password, milliseconds, server=":3478?transport=udp", scheme="turn:"):
+    return browser.run(_CONNECT, scheme + turn.CLIENT.host_v4 + server, turn.USER, password,
+                       milliseconds)
+
+
+def _drop_udp_to_the_server():
+    rules = f"""table inet no_udp {{
+      counter dropped {{ }}
+      chain out {{
+        type filter hook output priority 0;
+        ip daddr {turn.CLIENT.host_v4} meta l4proto udp counter name dropped drop
+      }}
+    }}"""
+    subprocess.run(turn.CLIENT.command("nft", "-f", "-"), input=rules, text=True, check=True)
+
+
+def _expect_message(result):
+    note(f"candidates: {result['found']}")
+    expect(result["message"] == "through the relay", f"{result}")
+    expect(result["found"] and all("typ relay" in one for one in result["found"]), f"{result}")
 
 
 @case
@@ -51,13 +69,24 @@ def data_channel_by_relayed_addresses_only(scratch):
     daemon = turn.server(scratch)
     browser = Browser(scratch, turn.CLIENT)
     browser.open("data:text/html,<title>turn</title>")
-    result = _connect(browser, turn.PASSWORD, 20000)
-    note(f"candidates: {result['found']}")
-    expect(result["message"] == "through the relay", f"{result}")
-    expect(result["found"] and all("typ relay" in one for one in result["found"]), f"{result}")
+    _expect_message(_connect(browser, turn.PASSWORD, 20000))
     expect(daemon.total("turnpike_turn_packets_total", to="peer") > 0, "nothing was relayed")
     wrong = _connect(browser, "a wrong password", 5000)
     expect(not wrong["message"] and not wrong["found"], f"{wrong}")
+
+
+@case
+def data_channel_where_no_udp_gets_through(scratch):
+    scratch.enter(turn.topology())
+    daemon = turn.server(scratch)
+    _drop_udp_to_the_server()
+    browser = Browser(scratch, turn.CLIENT)
+    browser.open("data:text/html,<title>turn</title>")
+    _expect_message(_connect(browser, turn.PASSWORD, 20000, ":3478?transport=tcp"))
+    expect(daemon.total("turnpike_turn_packets_total", to="peer", transport="tcp") > 0,
+           "nothing was relayed for a client over TCP")
+    by_udp = _connect(browser, turn.PASSWORD, 3000)
+    expect(not by_udp["message"], "UDP gets through: the test proves nothing")
 
 
 run()

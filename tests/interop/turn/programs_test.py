@@ -1,5 +1,5 @@
-"""coturn's client programs against the TURN server over UDP, in namespaces with public-looking
-addresses and the default policy for peers.
+"""coturn's client programs against the TURN server over UDP and TCP, in namespaces with
+public-looking addresses and the default policy for peers.
 """
 # time limit: 300 s
 
@@ -57,6 +57,38 @@ def clients_reach_each_other(scratch):
     turn.expect_all_back(turn.uclient("-y", "-c", "-n", 10, "-m", 4), "client to client")
     turn.expect_all_back(turn.uclient("-y", "-s", "-c", "-n", 10, "-m", 4),
                          "client to client by indications")
+
+
+@case
+def clients_over_tcp(scratch):
+    """Channels (on a stream they are padded), indications, and both families."""
+    daemon = _start(scratch)
+    turn.expect_all_back(turn.uclient("-t", "-n", 5, "-m", 4, "-c", "-l", 171), "channels by TCP")
+    turn.expect_all_back(turn.uclient("-t", "-s", "-n", 5, "-m", 4, "-c", "-l", 171),
+                         "indications by TCP")
+    turn.expect_all_back(turn.uclient("-t", "-y", "-c", "-n", 3, "-m", 2), "client to client")
+    turn.echo_peer(scratch, version=6)
+    turn.expect_all_back(turn.uclient("-t", "-x", "-c", "-n", 5, version=6), "IPv6 by TCP")
+    expect(daemon.total("turnpike_turn_packets_total", to="peer", transport="tcp") >= 40,
+           "nothing was counted for TCP")
+    expect(daemon.total("turnpike_turn_packets_total", transport="udp") == 0, "UDP was used")
+    _expect_at_rest(daemon)
+    eventually(lambda: daemon.total("turnpike_turn_connections") == 0, "connections are closed")
+
+
+@case
+def a_connection_that_ends_takes_its_allocation_along(scratch):
+    daemon = _start(scratch)
+    client = scratch.spawn(*turn.CLIENT.command(
+        "turnutils_uclient", "-t", *turn.LONG_TERM, "-e", turn.PEER.v4, "-c", "-n", 1000,
+        "-m", 2, turn.CLIENT.host_v4), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    eventually(lambda: daemon.total("turnpike_turn_packets_total", to="client") > 0, "data flows")
+    shown = json.loads(daemon.api("/v1/turn"))
+    expect({one["transport"] for one in shown["allocations"]} == {"tcp"}, f"{shown}")
+    expect(shown["connections"] >= 2, f"{shown}")
+    client.kill()
+    client.wait()
+    _expect_at_rest(daemon)
 
 
 @case

@@ -378,6 +378,9 @@ class TurnEndpoints : public EndpointsTest {
     one.packets_to_peers = 12;
     turn_.reports.push_back(one);
     turn_.counters_.refusals[static_cast<std::size_t>(turn::Refusal::kPeerDenied)].add(3);
+    turn_.counters_.of(turn::ListenerTransport::kTcp).connections_opened.add(4);
+    turn_.counters_.of(turn::ListenerTransport::kTcp).connections_closed.add(1);
+    turn_.counters_.closes[static_cast<std::size_t>(turn::StreamClose::kStalled)].add(1);
   }
 
   Response post(const std::string& path) {
@@ -408,6 +411,9 @@ TEST_F(TurnEndpoints, allocations_and_refusals_are_listed) {
   EXPECT_EQ(body["refused"][0]["reason"], "peer_denied");
   EXPECT_EQ(body["refused"][0]["count"], 3);
   EXPECT_EQ(body["drops"], json::array());
+  EXPECT_EQ(body["connections"], 3);
+  ASSERT_EQ(body["connections_ended"].size(), 1U);
+  EXPECT_EQ(body["connections_ended"][0]["reason"], "stalled");
 }
 
 TEST_F(TurnEndpoints, an_allocation_is_ended_by_its_id) {

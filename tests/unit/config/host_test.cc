@@ -73,6 +73,11 @@ TEST(ConfigHost, open_files_count_sessions_and_the_stock_of_ports) {
                                    "addresses = [\"192.0.2.20\", \"2001:db8::20\"]\n")
                                   .settings),
             10u * 500 + 5 * 2 * 2048 + 1000);
+  // Two sockets of an allocation, one of a connection.
+  EXPECT_EQ(open_files_needed(load("[media]\nsessions_max = 500\n[turn]\nallocations_max = 100\n"
+                                   "connections_max = 70\n[turn.realm.a]\nusers_file = \"u\"\n")
+                                  .settings),
+            6u * 500 + 3 * 2 * 2048 + 1000 + 270);
   // Never more than there are ports.
   EXPECT_EQ(open_files_needed(load("[media]\nport_min = 40000\nport_max = 40099\n").settings),
             3u * 100 + 3 * 100 + 1000);

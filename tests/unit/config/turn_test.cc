@@ -41,9 +41,13 @@ TEST(TurnConfig, defaults) {
   Host host;
   host.addresses = {IpAddress::v4(45, 9, 2, 1), IpAddress::v4(45, 9, 1, 1), *parse_ip("2a09::1")};
   const turn::Config config = turn_config(loaded.settings, host);
-  ASSERT_EQ(config.listeners.size(), 2U);
+  ASSERT_EQ(config.listeners.size(), 4U);
   EXPECT_EQ(to_string(config.listeners[0].local), "45.9.1.1:3478");
-  EXPECT_EQ(to_string(config.listeners[1].local), "[2a09::1]:3478");
+  EXPECT_EQ(config.listeners[0].transport, turn::ListenerTransport::kUdp);
+  EXPECT_EQ(to_string(config.listeners[1].local), "45.9.1.1:3478");
+  EXPECT_EQ(config.listeners[1].transport, turn::ListenerTransport::kTcp);
+  EXPECT_EQ(to_string(config.listeners[2].local), "[2a09::1]:3478");
+  EXPECT_EQ(config.connections_per_source_max, 100U);
   EXPECT_EQ(to_string(config.relay_addresses[0].advertised), "45.9.1.9");
   EXPECT_EQ(config.port_min, 24000);
   EXPECT_EQ(config.port_max, 29999);
@@ -53,9 +57,17 @@ TEST(TurnConfig, defaults) {
       own, testing::UnorderedElementsAre("45.9.2.1", "45.9.1.1", "2a09::1", "45.9.1.1", "45.9.1.9",
                                          "2a09::1", "2a09::9", "10.0.0.1", "10.0.0.1"));
   host.addresses.pop_back();
-  EXPECT_EQ(turn_config(loaded.settings, host).listeners.size(), 1U) << "the host lacks the other";
+  EXPECT_EQ(turn_config(loaded.settings, host).listeners.size(), 2U) << "the host lacks the other";
   EXPECT_THAT(loaded.settings.turn.realms.front().secret_files,
               ElementsAre("/etc/turnpike/turn-secret"));
+}
+
+TEST(TurnConfig, tcp_is_off_with_port_0) {
+  const Loaded loaded = load("[turn]\ntcp_port = 0\n" + kRealm);
+  EXPECT_THAT(loaded.findings.mistakes(), IsEmpty());
+  Host host;
+  host.addresses = {IpAddress::v4(45, 9, 1, 1)};
+  EXPECT_EQ(turn_config(loaded.settings, host).listeners.size(), 1U);
 }
 
 struct Mistake {
@@ -80,6 +92,9 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"[turn]\nport_min = 24000\nport_max = 24003", "at least 256 ports"},
         Mistake{"[turn]\nudp_port = 25000", "lies in the TURN ports"},
         Mistake{"[turn]\nudp_port = 40000", "lies in the media ports"},
+        Mistake{"[turn]\ntcp_port = 4444\n[api]\nmetrics = \"45.9.1.1:4444\"\n"
+                "metrics_public = true",
+                "turn.tcp_port and api.metrics both listen on 45.9.1.1:4444"},
         Mistake{"[turn]\ninterface = \"dmz\"", "names no section"},
         Mistake{"[turn]\nlifetime_seconds = 7200", "more than turn.lifetime_max_seconds"},
         Mistake{"[turn]\nport = 1", "unknown key"}, Mistake{"[turn]\n# no realm.", "has no realm"},

@@ -186,7 +186,7 @@ TEST(Metrics, turn_figures_reach_their_series) {
   std::array<ShardCounters, 2> shards;
   ng::ServerCounters ng;
   FakeTurn turn;
-  turn.counters_.packets_to_peers.add(7);
+  turn.counters_.of(turn::ListenerTransport::kTcp).packets_to_peers.add(7);
   turn.counters_.refusals[static_cast<std::size_t>(turn::Refusal::kPeerDenied)].add(3);
   Figures figures;
   figures.shards = {&shards[0], &shards[1]};
@@ -195,12 +195,12 @@ TEST(Metrics, turn_figures_reach_their_series) {
   figures.turn_allocations_max = 40;
   const std::string text = render(figures);
   for (const char* wanted : {"turnpike_turn_allocations 5\n", "turnpike_turn_allocations_max 40\n",
-                             "turnpike_turn_packets_total{to=\"peer\"} 14\n",
+                             "turnpike_turn_packets_total{transport=\"tcp\",to=\"peer\"} 14\n",
                              "turnpike_turn_refused_total{reason=\"peer_denied\"} 6\n",
                              "turnpike_turn_drops_total{reason=\"malformed\"} 0\n"}) {
     EXPECT_THAT(text, HasSubstr(wanted));
   }
-  EXPECT_LT(parse(text).values.size(), 431u);
+  EXPECT_LT(parse(text).values.size(), 449u);
   EXPECT_THAT(rendered(), testing::Not(HasSubstr("turnpike_turn_refused_total")));
 }
 

@@ -141,6 +141,7 @@ TEST(FirewallRules, an_edge_with_a_turn_server_offers_it) {
       return std::string(address).replace(std::string(address).find("%s"), 2, direction);
     };
     EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 3478 accept"));
+    EXPECT_THAT(with, HasSubstr(at("daddr") + "tcp dport 3478 accept"));
     EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 24000-24999 accept"));
     EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 24000-24999 notrack"));
     EXPECT_THAT(with, HasSubstr(at("saddr") + "udp sport 24000-24999 notrack"));

@@ -31,7 +31,7 @@ TEST(TurnAllocate, gives_a_relayed_address_after_one_challenge) {
   EXPECT_EQ(reply.lifetime(), 600U);
   EXPECT_EQ(world.engine().allocations(), 1U);
   EXPECT_EQ(world.ports.bound.size(), 1U);
-  EXPECT_EQ(world.counters.allocations_opened.value(), 1U);
+  EXPECT_EQ(world.total(&turn::ClientCounters::allocations_opened), 1U);
 }
 
 TEST(TurnAllocate, is_answered_alike_when_it_comes_again) {
@@ -348,7 +348,7 @@ TEST(TurnAllocate, ends_in_time) {
   EXPECT_EQ(world.engine().allocations(), 0U);
   EXPECT_EQ(world.ports.in_use(), 0U);
   EXPECT_EQ(world.counters.allocations_expired.value(), 1U);
-  EXPECT_EQ(world.counters.allocations_closed.value(), 1U);
+  EXPECT_EQ(world.total(&turn::ClientCounters::allocations_closed), 1U);
   EXPECT_EQ(client.refresh(700).code(), 437);
 }
 

@@ -31,8 +31,8 @@ TEST_F(TurnData, send_indication_reaches_a_permitted_peer) {
     EXPECT_EQ(sent[0].to, to);
     EXPECT_EQ(world.ports.bound.at(sent[0].tag), client.relayed);
   }
-  EXPECT_EQ(world.counters.packets_to_peers.value(), 2U);
-  EXPECT_EQ(world.counters.bytes_to_peers.value(), 10U);
+  EXPECT_EQ(world.total(&turn::ClientCounters::packets_to_peers), 2U);
+  EXPECT_EQ(world.total(&turn::ClientCounters::bytes_to_peers), 10U);
 }
 
 TEST_F(TurnData, data_of_a_permitted_peer_comes_as_an_indication) {
@@ -54,8 +54,8 @@ TEST_F(TurnData, data_of_a_permitted_peer_comes_as_an_indication) {
     const stun::Bytes value = *message->find(stun::kDataValue);
     EXPECT_EQ(TurnBytes(value.begin(), value.end()), data);
   }
-  EXPECT_EQ(world.counters.packets_to_clients.value(), 9U);
-  EXPECT_EQ(world.counters.bytes_to_clients.value(), 36U);
+  EXPECT_EQ(world.total(&turn::ClientCounters::packets_to_clients), 9U);
+  EXPECT_EQ(world.total(&turn::ClientCounters::bytes_to_clients), 36U);
 }
 
 TEST_F(TurnData, channel_carries_both_directions) {

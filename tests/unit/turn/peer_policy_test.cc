@@ -155,7 +155,8 @@ TEST(Security, T1_every_method_that_names_a_peer_asks_the_policy) {
     EXPECT_TRUE(client.send_channel(0x4000, {1}).empty()) << text;
     EXPECT_TRUE(client.from_peer(peer, {1}).empty()) << text;
     EXPECT_EQ(world.refused(turn::Refusal::kPeerDenied), 2U);
-    EXPECT_EQ(world.counters.packets_to_peers.value() + world.counters.packets_to_clients.value(),
+    EXPECT_EQ(world.total(&turn::ClientCounters::packets_to_peers) +
+                  world.total(&turn::ClientCounters::packets_to_clients),
               0U);
   }
   TurnWorld world;

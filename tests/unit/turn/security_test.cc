@@ -168,7 +168,8 @@ TEST(Security, T14_ports_and_quotas_return) {
     ASSERT_EQ(world.engine().allocations(), 0U);
     ASSERT_EQ(world.ports.in_use(), 0U);
   }
-  EXPECT_EQ(world.counters.allocations_opened.value(), world.counters.allocations_closed.value());
+  EXPECT_EQ(world.total(&turn::ClientCounters::allocations_opened),
+            world.total(&turn::ClientCounters::allocations_closed));
   TurnClient last(world);
   EXPECT_EQ(last.allocate().code(), 200);
 }

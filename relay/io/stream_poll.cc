@@ -1,0 +1,60 @@
+#include "relay/io/stream_poll.h"
+
+#include <algorithm>
+#include <array>
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+namespace turnpike {
+namespace {
+
+constexpr std::size_t kAtOnceMax = 64;
+
+epoll_event event_of(std::uint32_t item, std::uint32_t events) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u32 = item;
+  return event;
+}
+
+}  // namespace
+
+std::unique_ptr<StreamPoll> StreamPoll::make() {
+  const int fd = epoll_create1(EPOLL_CLOEXEC);
+  if (fd < 0) return nullptr;
+  return std::unique_ptr<StreamPoll>(new StreamPoll(fd));
+}
+
+StreamPoll::~StreamPoll() {
+  close(fd_);
+}
+
+bool StreamPoll::add(int fd, std::uint32_t item) {
+  epoll_event event = event_of(item, EPOLLIN);
+  return epoll_ctl(fd_, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+void StreamPoll::watch_writing(int fd, std::uint32_t item, bool wanted) {
+  epoll_event event = event_of(item, wanted ? EPOLLIN | EPOLLOUT : EPOLLIN);
+  epoll_ctl(fd_, EPOLL_CTL_MOD, fd, &event);
+}
+
+void StreamPoll::remove(int fd) {
+  epoll_ctl(fd_, EPOLL_CTL_DEL, fd, nullptr);
+}
+
+std::size_t StreamPoll::wait(std::span<Ready> ready) {
+  std::array<epoll_event, kAtOnceMax> events;
+  const auto room = static_cast<int>(std::min(ready.size(), events.size()));
+  const int count = epoll_wait(fd_, events.data(), room, 0);
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events[static_cast<std::size_t>(i)];
+    const bool broken = (event.events & (EPOLLERR | EPOLLHUP)) != 0;
+    ready[static_cast<std::size_t>(i)] = {event.data.u32, broken || (event.events & EPOLLIN) != 0,
+                                          (event.events & EPOLLOUT) != 0};
+  }
+  return count < 0 ? 0 : static_cast<std::size_t>(count);
+}
+
+}  // namespace turnpike

@@ -1,0 +1,39 @@
+// TCP connections of clients: listening sockets that shards share, who connects, and the bytes.
+// Hides: the socket calls and options.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "relay/core/byte_stream.h"
+#include "turnpike/address.h"
+#include "turnpike/result.h"
+
+namespace turnpike {
+
+/// One listening socket for each shard at one address and port; the kernel spreads connections.
+/// Buffers of each connection are bounded, and one whose other end is gone fails within a minute.
+Result<std::vector<int>> open_stream_port(const SocketAddress& local, std::size_t shards);
+
+enum class AcceptState : std::uint8_t {
+  kAccepted,
+  kNobody,         ///< nobody waits
+  kNoLongerThere,  ///< who waited has gone; ask again
+  kExhausted,      ///< the kernel has no descriptor or memory for it; ask again much later
+};
+
+struct Accepted {
+  AcceptState state = AcceptState::kNobody;
+  int fd = -1;  ///< non-blocking; the caller's
+  SocketAddress source;
+};
+
+/// The next one who has connected, without waiting.
+Accepted accept_stream(int listener);
+
+/// Owns `fd` from now on.
+std::unique_ptr<ByteStream> make_tcp_stream(int fd);
+
+}  // namespace turnpike
