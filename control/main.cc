@@ -65,11 +65,12 @@ int check(const std::string& path) {
   const pki::Judgement api_files = config::judge_api_files(loaded.settings.api);
   const std::vector<std::string> api_closed = closing_the_api(api_files.mistakes);
   const std::vector<std::string> ng_token = config::judge_ng_token(loaded.settings);
-  const std::vector<std::string> turn_files = config::judge_turn_files(loaded.settings);
+  const pki::Judgement turn_files = config::judge_turn_files(loaded.settings);
   std::size_t count = 0;
   for (const auto* lines :
        {&warnings, &api_closed, &api_files.warnings, &files.mistakes, &files.warnings,
-        &users.mistakes, &zone_files.mistakes, &zone_files.warnings, &ng_token, &turn_files}) {
+        &users.mistakes, &zone_files.mistakes, &zone_files.warnings, &ng_token,
+        &turn_files.mistakes, &turn_files.warnings}) {
     print(stderr, *lines, "warning: ");
     count += lines->size();
   }

@@ -40,11 +40,13 @@ Result<std::unique_ptr<TurnService>> TurnService::start(const config::Settings& 
                                                         TurnServer* server, log::Log& log) {
   if (server == nullptr) return std::unique_ptr<TurnService>();
   std::unique_ptr<TurnService> service(new TurnService(settings, *server, log));
-  if (auto loaded = service->load(settings); !loaded) return loaded.error();
+  Result<void> certificate;
+  if (auto loaded = service->load(settings, certificate); !loaded) return loaded.error();
   const config::TurnSection& turn = settings.turn;
   log.info("turn_started", {{"realms", turn.realms.size()},
                             {"udp_port", turn.udp_port},
                             {"tcp_port", turn.tcp_port},
+                            {"tls_port", service->ports_.tls},
                             {"port_min", turn.port_min},
                             {"port_max", turn.port_max}});
   return service;
@@ -55,12 +57,26 @@ TurnService::TurnService(const config::Settings& settings, TurnServer& server, l
       server_(server),
       log_(log),
       servers_(advertised(settings)),
-      ports_{settings.turn.udp_port, settings.turn.tcp_port} {}
+      ports_{settings.turn.udp_port, settings.turn.tcp_port,
+             settings.turn.has_tls() ? settings.turn.tls_port : std::uint16_t{0}} {}
 
-Result<void> TurnService::load(const config::Settings& settings) {
+Result<void> TurnService::load(const config::Settings& settings, Result<void>& certificate) {
   auto made = config::turn_settings(settings);
   if (!made) return made.error();
+  // What cannot be replaced goes on.
+  const bool has_old = settings_ != nullptr && !settings_->certificate.empty();
+  if (has_old) {
+    (*made)->certificate = settings_->certificate;
+    (*made)->private_key = settings_->private_key;
+  }
   settings_ = std::move(*made);
+  certificate = config::read_turn_certificate(settings, *settings_);
+  if (!certificate) {
+    log_.warning("turn_certificate_unusable",
+                 {{"reason", certificate.error().message},
+                  {"hint", has_old ? "clients are shown the one from before"
+                                   : "no client over TLS is served; repair it and reload"}});
+  }
   give();
   return {};
 }
@@ -71,7 +87,8 @@ void TurnService::give() {
 }
 
 Result<void> TurnService::reload(const config::Settings& settings) {
-  const Result<void> loaded = load(settings);
+  Result<void> certificate;
+  const Result<void> loaded = load(settings, certificate);
   if (!loaded) {
     log_.warning("turn_kept", {{"reason", loaded.error().message},
                                {"hint", "realms, users and secrets stay as they were"}});
@@ -79,7 +96,7 @@ Result<void> TurnService::reload(const config::Settings& settings) {
   }
   section_ = settings.turn;
   log_.info("turn_reloaded", {{"realms", settings_->realms.size()}});
-  return {};
+  return certificate;
 }
 
 void TurnService::set_draining(bool draining) {
@@ -96,6 +113,7 @@ std::vector<std::string> TurnService::uris() const {
   };
   for (const IpAddress& ip : servers_) add("turn", {ip, ports_.udp}, "udp");
   for (const IpAddress& ip : servers_) add("turn", {ip, ports_.tcp}, "tcp");
+  for (const IpAddress& ip : servers_) add("turns", {ip, ports_.tls}, "tcp");
   return all;
 }
 

@@ -35,7 +35,8 @@ class TurnService {
 
  private:
   TurnService(const config::Settings& settings, TurnServer& server, log::Log& log);
-  Result<void> load(const config::Settings& settings);
+  /// `certificate`: whether that of TLS clients could be read; the rest is in force all the same.
+  Result<void> load(const config::Settings& settings, Result<void>& certificate);
   void give();
   std::vector<std::string> uris() const;
 
@@ -46,6 +47,7 @@ class TurnService {
   struct Ports {
     std::uint16_t udp = 0;
     std::uint16_t tcp = 0;
+    std::uint16_t tls = 0;
   };
   const Ports ports_;  // those since the start
   bool draining_ = false;

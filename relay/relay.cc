@@ -44,6 +44,7 @@ SessionSockets sockets_of(const SessionPairs& pairs) {
 }
 
 RelayImpl::~RelayImpl() {
+  if (turn_ != nullptr) turn_->stop();  // before the shards go that it wakes
   for (auto& shard : shards_) shard->stop();
   if (handshakes_ != nullptr) handshakes_->stop();  // before the shards go that it wakes
   if (event_fd_ >= 0) close(event_fd_);
@@ -124,6 +125,7 @@ Result<void> RelayImpl::start_shards() {
   for (const auto& [shard, command] : adopt_commands_) send(shard, command);
   adopt_commands_.clear();
   flush();
+  if (turn_ != nullptr) return turn_->start();
   return {};
 }
 

@@ -1,5 +1,7 @@
 #include "relay/turn_server.h"
 
+#include <utility>
+
 #include <unistd.h>
 
 #include "relay/core/bytes.h"
@@ -14,23 +16,34 @@ namespace {
 // Of a mailbox the rest is for settings.
 constexpr std::size_t kQuestionsMax = TurnShard::kRequestsMax / 2;
 constexpr Milliseconds kPatience{2000};
+constexpr std::string_view kAlpnOfTurn = "stun.turn";  // RFC 7443
 
 void close_all(const std::vector<TurnShardSetup>& setups) {
   for (const TurnShardSetup& setup : setups) {
-    for (const int fd : setup.listener_fds) close(fd);
+    for (const int fd : setup.listener_fds) {
+      if (fd >= 0) close(fd);
+    }
   }
 }
 
-Result<void> open_listeners(const turn::Config& config, std::vector<TurnShardSetup>& setups) {
-  for (const turn::Listener& listener : config.listeners) {
+// Those of TLS are one for all shards.
+Result<void> open_listeners(const turn::Config& config, std::vector<TurnShardSetup>& setups,
+                            std::vector<TurnTlsThread::Listener>& tls) {
+  for (std::uint32_t number = 0; number < config.listeners.size(); ++number) {
+    const turn::Listener& listener = config.listeners[number];
+    const bool is_tls = listener.transport == turn::ListenerTransport::kTls;
     const auto fds = listener.transport == turn::ListenerTransport::kUdp
                          ? open_shared_port(listener.local, setups.size())
-                         : open_stream_port(listener.local, setups.size());
+                         : open_stream_port(listener.local, is_tls ? 1 : setups.size());
     if (!fds) {
       close_all(setups);
+      for (const TurnTlsThread::Listener& one : tls) close(one.fd);
       return Error{"turn: " + fds.error().message};
     }
-    for (std::size_t i = 0; i < setups.size(); ++i) setups[i].listener_fds.push_back((*fds)[i]);
+    if (is_tls) tls.push_back({fds->front(), number});
+    for (std::size_t i = 0; i < setups.size(); ++i) {
+      setups[i].listener_fds.push_back(is_tls ? -1 : (*fds)[i]);
+    }
   }
   return {};
 }
@@ -40,8 +53,10 @@ Result<void> open_listeners(const turn::Config& config, std::vector<TurnShardSet
 Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& config,
                                                        std::size_t shards) {
   std::vector<TurnShardSetup> setups(shards);
-  if (auto opened = open_listeners(config, setups); !opened) return opened.error();
   std::unique_ptr<TurnServers> servers(new TurnServers());
+  if (auto opened = open_listeners(config, setups, servers->tls_listeners_); !opened) {
+    return opened.error();
+  }
   auto& nonce_key = servers->nonce_key_;
   fill_random(nonce_key.data(), nonce_key.size());
   SipHashKey source_key;
@@ -53,6 +68,7 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
   servers->ports_ = std::make_unique<RelayedPortTable>(std::move(places), config.port_min,
                                                        config.port_max, config.port_quarantine);
   const auto shared = std::make_shared<turn::Shared>();
+  servers->gate_.emplace(shared, source_key, config.connections_per_source_max);
   bool made = true;
   for (std::size_t i = 0; i < shards; ++i) {
     setups[i].index = static_cast<std::uint16_t>(i);
@@ -70,7 +86,25 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
   return servers;
 }
 
+Result<void> TurnServers::start() {
+  if (tls_listeners_.empty()) return {};
+  const auto listeners = std::exchange(tls_listeners_, {});
+  tls_ = TurnTlsThread::start(listeners, *gate_, [this](const TlsNewcomer& newcomer) {
+    const std::size_t shard = next_shard_++ % shards_.size();
+    const bool taken = shards_[shard]->push(newcomer);
+    wake_(shard);
+    return taken;
+  });
+  if (tls_ == nullptr) return Error{"turn: no descriptors are left; raise LimitNOFILE"};
+  return {};
+}
+
+void TurnServers::stop() {
+  if (tls_ != nullptr) tls_->stop();
+}
+
 TurnServers::~TurnServers() {
+  for (const TurnTlsThread::Listener& one : tls_listeners_) close(one.fd);
   secure_wipe(nonce_key_.data(), nonce_key_.size());
 }
 
@@ -82,9 +116,20 @@ bool TurnServers::push(std::size_t shard, const TurnRequest& request) {
 
 // Keys of all users are worked out here: on a shard that would hold up its media.
 void TurnServers::configure(std::shared_ptr<const turn::Settings> settings) {
+  if (tls_ != nullptr && !settings->certificate.empty()) {
+    // Control has judged both; should the library find fault all the same, the old ones stay.
+    auto context =
+        TlsServerContext::make(settings->certificate, settings->private_key, kAlpnOfTurn);
+    if (context) tls_context_ = std::move(*context);
+    give_tls();
+  }
   credentials_ = turn::prepare(std::move(settings), nonce_key_);
   has_credentials_.assign(shards_.size(), false);
   give_credentials();
+}
+
+void TurnServers::give_tls() {
+  if (tls_context_ != nullptr && tls_->use(tls_context_)) tls_context_.reset();
 }
 
 void TurnServers::give_credentials() {
@@ -156,6 +201,7 @@ void TurnServers::finish(const Question& question, bool found) {
 }
 
 void TurnServers::poll() {
+  if (tls_context_ != nullptr) give_tls();
   if (credentials_ != nullptr) give_credentials();
   for (std::size_t i = 0; i < shards_.size(); ++i) {
     bool any = false;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "relay/turn_shard.h"
@@ -25,6 +26,9 @@ class TurnServers final : public TurnServer {
   TurnShard& of_shard(std::size_t shard) { return *shards_[shard]; }
   /// `wake` makes the shard look for requests.
   void on_wake(std::function<void(std::size_t shard)> wake) { wake_ = std::move(wake); }
+  /// Once the shards are there; stop() before they go.
+  Result<void> start();
+  void stop();
   /// Hands out answers that wait, and settings that found no room.
   void poll();
   /// Gives up on answers that do not come. Call about ten times a second.
@@ -51,11 +55,17 @@ class TurnServers final : public TurnServer {
   TurnServers() = default;
   bool push(std::size_t shard, const TurnRequest& request);
   void give_credentials();
+  void give_tls();
   void take(const TurnAnswer& answer);
   static void finish(const Question& question, bool found);
 
   std::unique_ptr<RelayedPortTable> ports_;
   std::vector<std::unique_ptr<TurnShard>> shards_;
+  std::vector<TurnTlsThread::Listener> tls_listeners_;  // until start()
+  std::optional<turn::SourceGate> gate_;                // of TLS
+  std::size_t next_shard_ = 0;                          // the TLS thread's
+  std::unique_ptr<TurnTlsThread> tls_;
+  std::shared_ptr<const TlsServerContext> tls_context_;  // that tls_ has no room for yet
   std::function<void(std::size_t)> wake_;
   std::array<std::uint8_t, 32> nonce_key_{};  // of every shard alike
   std::shared_ptr<const turn::Credentials> credentials_;

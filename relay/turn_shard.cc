@@ -106,6 +106,7 @@ TurnShard::TurnShard(const TurnShardSetup& setup, const turn::Config& config,
 
 TurnShard::~TurnShard() {
   engine_.reset();
+  for (; newcomers_.front() != nullptr; newcomers_.pop()) delete newcomers_.front()->stream;
   for (const RelayedPort& port : ports_) {
     if (port.fd >= 0) ::close(port.fd);
   }
@@ -239,10 +240,23 @@ void TurnShard::on_deadline(Instant now) {
   streams_->on_deadline(now);
 }
 
-// ---- What control asks
+// ---- What others ask
+
+void TurnShard::take_newcomers() {
+  for (; newcomers_.front() != nullptr; newcomers_.pop()) {
+    const TlsNewcomer& one = *newcomers_.front();
+    if (one.stream == nullptr) {
+      counters_.closes[static_cast<std::size_t>(one.why)].add();
+      continue;
+    }
+    streams_->adopt(std::unique_ptr<ByteStream>(one.stream), one.client, one.source, one.listener,
+                    turn::ListenerTransport::kTls, now_);
+  }
+}
 
 bool TurnShard::take_requests(Instant now) {
   now_ = now;
+  take_newcomers();
   bool answered = false;
   while (!answers_.full()) {
     const TurnRequest* const request = requests_.front();

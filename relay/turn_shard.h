@@ -15,6 +15,7 @@
 #include "relay/turn/engine.h"
 #include "relay/turn/shared.h"
 #include "relay/turn_streams.h"
+#include "relay/turn_tls_thread.h"
 #include "turnpike/turn.h"
 
 namespace turnpike {
@@ -49,6 +50,7 @@ struct TurnShardSetup {
 class TurnShard final : private turn::RelayedPorts {
  public:
   static constexpr std::size_t kRequestsMax = 64;
+  static constexpr std::size_t kNewcomersMax = 64;
   /// Allocations in one answer.
   static constexpr std::size_t kListedMax = 2000;
 
@@ -70,6 +72,9 @@ class TurnShard final : private turn::RelayedPorts {
   void on_deadline(Instant now);
   /// Does what control asked for; true when answers wait for it.
   bool take_requests(Instant now);
+
+  // Of the TLS thread.
+  bool push(const TlsNewcomer& newcomer) { return newcomers_.push(newcomer); }
 
   // Of control.
   bool push(const TurnRequest& request) { return requests_.push(request); }
@@ -96,6 +101,7 @@ class TurnShard final : private turn::RelayedPorts {
   void flush();
   void send_failed(const Send& send, SendResult result);
   TurnAnswer answer(const TurnRequest& request);
+  void take_newcomers();
 
   turn::Config config_;
   turn::Counters counters_;
@@ -113,6 +119,7 @@ class TurnShard final : private turn::RelayedPorts {
   Outbox datagrams_;  // of outbox_
   Mailbox<TurnRequest> requests_{kRequestsMax};
   Mailbox<TurnAnswer> answers_{kRequestsMax};
+  Mailbox<TlsNewcomer> newcomers_{kNewcomersMax};
 };
 
 }  // namespace turnpike

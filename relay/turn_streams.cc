@@ -124,11 +124,6 @@ bool TurnStreams::adopt(std::unique_ptr<ByteStream> stream, const SocketAddress&
   ++size_;
   counters_.of(transport).connections_opened.add();
   timers_.set(slot, now + kLook);
-  // What TLS has read already nobody will be told of.
-  if (connection.stream->has_read_ahead()) {
-    connection.unread = true;
-    unread_.push_back(slot);
-  }
   return true;
 }
 
@@ -187,6 +182,10 @@ bool TurnStreams::receive(Batch& batch, Instant now) {
     }
     if (one.writable) write(one.item, now);
     if (one.readable && !connections_[one.item]->unread) more |= read(one.item, batch);
+  }
+  if (has_unread() != stays_ready_) {
+    stays_ready_ = has_unread();
+    poll_->stay_ready(stays_ready_);
   }
   return more;
 }

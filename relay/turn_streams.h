@@ -67,7 +67,7 @@ class TurnStreams {
 
   /// Readable when receive() would find something.
   int poll_fd() const { return poll_->fd(); }
-  /// receive() would find something although poll_fd() does not say so.
+  /// Messages wait that were read already; poll_fd() says so as well.
   bool has_unread() const { return !unread_.empty(); }
   /// Appends whole messages, accepts and writes what waits. True when more may wait. Ends nothing:
   /// after the batch was handled, reap() does.
@@ -120,6 +120,7 @@ class TurnStreams {
   std::vector<std::uint32_t> reading_;                    // scratch of receive()
   std::vector<std::uint32_t> unwritten_;                  // slots: posted to since write_out()
   std::vector<std::uint32_t> doomed_;                     // slots
+  bool stays_ready_ = false;
   std::uint32_t size_ = 0;
   TimerWheel timers_;  // connections by slot, then listeners that pause
 };

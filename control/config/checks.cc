@@ -398,6 +398,9 @@ std::vector<Listener> listeners(const Settings& settings) {
     for (const IpAddress& ip : interface.addresses) {
       add("turn.udp_port", Transport::kUdp, {ip, settings.turn.udp_port});
       add("turn.tcp_port", Transport::kTcp, {ip, settings.turn.tcp_port});
+      if (settings.turn.has_tls()) {
+        add("turn.tls_port", Transport::kTcp, {ip, settings.turn.tls_port});
+      }
     }
   }
   if (settings.sip.domains.empty()) return all;

@@ -25,6 +25,7 @@ class TurnCheck {
     }
     check_interface();
     check_ports();
+    check_tls();
     if (turn_.lifetime > turn_.lifetime_max) {
       mistake("turn.lifetime_seconds", "is more than turn.lifetime_max_seconds; lower it");
     }
@@ -51,6 +52,19 @@ class TurnCheck {
     mistake("turn.interface",
             "names no section [interface.NAME] of this file; name one with public addresses, "
             "which a node with role \"core\" may lack");
+  }
+
+  void check_tls() {
+    const bool has_certificate = !turn_.certificate_file.empty();
+    if (has_certificate && turn_.private_key_file.empty()) {
+      mistake("turn.private_key_file", "is empty; give the key of turn.certificate_file");
+    } else if (!has_certificate && !turn_.private_key_file.empty()) {
+      mistake("turn.certificate_file", "is empty; give the certificate of turn.private_key_file");
+    } else if (!has_certificate && turn_.tls_port != 0 && findings_.given("turn.tls_port")) {
+      mistake("turn.tls_port",
+              "is given, but TLS needs a certificate; set turn.certificate_file and "
+              "turn.private_key_file, or remove it");
+    }
   }
 
   void check_ports() {

@@ -1,7 +1,9 @@
 #include "control/config/turn_products.h"
 
 #include <algorithm>
+#include <chrono>
 #include <sstream>
+#include <utility>
 
 #include "control/call/network.h"
 #include "control/config/read_file.h"
@@ -21,6 +23,7 @@ void wipe(std::string& text) {
 }
 
 void dispose(turn::Settings* settings) {
+  wipe(settings->private_key);
   for (turn::Realm& realm : settings->realms) {
     for (turn::SharedSecret& secret : realm.secrets) wipe(secret.secret);
     for (auto& [name, keys] : realm.users) {
@@ -141,6 +144,9 @@ turn::Config turn_config(const Settings& settings, const Host& host) {
       if (turn.tcp_port != 0) {
         config.listeners.push_back({turn::ListenerTransport::kTcp, {local, turn.tcp_port}});
       }
+      if (turn.has_tls()) {
+        config.listeners.push_back({turn::ListenerTransport::kTls, {local, turn.tls_port}});
+      }
     }
   }
   return config;
@@ -168,10 +174,42 @@ std::shared_ptr<turn::Settings> copy_of(const turn::Settings& settings) {
   return {new turn::Settings(settings), dispose};
 }
 
-std::vector<std::string> judge_turn_files(const Settings& settings) {
-  const auto made = turn_settings(settings);
-  if (made) return {};
-  return {made.error().message};
+Result<void> read_turn_certificate(const Settings& settings, turn::Settings& into) {
+  const TurnSection& turn = settings.turn;
+  if (!turn.has_tls()) return {};
+  const pki::Judgement judgement = pki::check_identity(turn.certificate_file, turn.private_key_file,
+                                                       {}, std::chrono::system_clock::now());
+  if (!judgement.mistakes.empty()) return Error{judgement.mistakes.front()};
+  UnreadableFile why;
+  std::string certificate;
+  std::string private_key;
+  for (const auto& [path, text] : {std::pair{&turn.certificate_file, &certificate},
+                                   std::pair{&turn.private_key_file, &private_key}}) {
+    if (!read_regular_file(*path, kFileBytesMax, *text, why)) {
+      return Error{*path + ": " + why.reason};
+    }
+  }
+  wipe(into.private_key);
+  into.certificate = std::move(certificate);
+  into.private_key = std::move(private_key);
+  return {};
+}
+
+pki::Judgement judge_turn_files(const Settings& settings) {
+  pki::Judgement judgement;
+  const TurnSection& turn = settings.turn;
+  if (turn.realms.empty()) return judgement;
+  if (turn.has_tls()) {
+    judgement = pki::check_identity(turn.certificate_file, turn.private_key_file, {},
+                                    std::chrono::system_clock::now());
+    for (std::string& mistake : judgement.mistakes) {
+      mistake += "; turn.tls_port would serve nobody";
+    }
+  }
+  if (const auto made = turn_settings(settings); !made) {
+    judgement.mistakes.push_back(made.error().message);
+  }
+  return judgement;
 }
 
 }  // namespace turnpike::config

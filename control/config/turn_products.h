@@ -2,11 +2,10 @@
 #pragma once
 
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "control/config/host.h"
 #include "control/config/settings.h"
+#include "control/pki/certificate.h"
 #include "turnpike/result.h"
 #include "turnpike/turn.h"
 
@@ -22,7 +21,11 @@ Result<std::shared_ptr<turn::Settings>> turn_settings(const Settings& settings);
 /// Another of the same; its secrets are wiped as well.
 std::shared_ptr<turn::Settings> copy_of(const turn::Settings& settings);
 
-/// Why the files cannot be used, if they cannot.
-std::vector<std::string> judge_turn_files(const Settings& settings);
+/// Reads certificate and key of TLS clients, if there are any, into `into`. When they cannot be
+/// used, because they are damaged, do not fit each other, are not valid now, `into` stays as it is.
+Result<void> read_turn_certificate(const Settings& settings, turn::Settings& into);
+
+/// What is wrong with all these files.
+pki::Judgement judge_turn_files(const Settings& settings);
 
 }  // namespace turnpike::config

@@ -36,6 +36,9 @@ struct TurnSection {
   std::string interface;
   std::uint16_t udp_port = 0;
   std::uint16_t tcp_port = 0;  ///< 0: none
+  std::uint16_t tls_port = 0;
+  std::string certificate_file;  ///< empty: no TLS
+  std::string private_key_file;
   std::uint16_t port_min = 0;
   std::uint16_t port_max = 0;
   Seconds quarantine{};
@@ -53,6 +56,7 @@ struct TurnSection {
   std::vector<TurnRealmSection> realms;  ///< in the order of their names; none: no TURN server
 
   bool operator==(const TurnSection&) const = default;
+  bool has_tls() const { return tls_port != 0 && !certificate_file.empty(); }
 };
 
 }  // namespace turnpike::config

@@ -50,6 +50,15 @@ Section turn_section() {
                "UDP port at which clients ask.")
       .integer("tcp_port", &TurnSection::tcp_port, 3478, {0, 65534},
                "TCP port at which clients ask that no UDP gets through from. 0: none.")
+      .integer("tls_port", &TurnSection::tls_port, 5349, {0, 65534},
+               "TCP port at which they ask over TLS, once there is a certificate. 0: none.")
+      .path("certificate_file", &TurnSection::certificate_file, "",
+            "Certificate of `tls_port` with its chain, PEM. A reload reads it anew; the first one "
+            "waits for a restart. \"\": no TLS.")
+      .hot()
+      .path("private_key_file", &TurnSection::private_key_file, "",
+            "Private key of `certificate_file`, PEM without passphrase.")
+      .hot()
       .integer("port_min", &TurnSection::port_min, 24000, {1024, 65534},
                "First UDP port of relayed transport addresses, apart from `media`'s.")
       .integer("port_max", &TurnSection::port_max, 29999, {1025, 65535}, "The last of them.")
@@ -61,8 +70,9 @@ Section turn_section() {
       .integer("permissions_max", &TurnSection::permissions_max, 32, {1, 256},
                "Peers that one allocation may have permissions or channels for at a time.")
       .integer("connections_max", &TurnSection::connections_max, 4000, {1, 200000},
-               "TCP connections of clients at a time, each with a file descriptor and up to 24 KiB "
-               "of memory besides the kernel's; more are closed at once.")
+               "TCP and TLS connections of clients at a time, each with a file descriptor and up "
+               "to 24 KiB "
+               "of memory (with TLS 64) besides the kernel's; more are closed at once.")
       .integer("connections_per_source_max", &TurnSection::connections_per_source_max, 100,
                {0, 200000}, "Of these, from one IPv4 address or one /64 of IPv6. 0: any number.");
   add_times(section);

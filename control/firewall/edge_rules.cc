@@ -11,8 +11,11 @@ void add_turn(const config::Settings& settings, Rules& offered) {
     const std::string to = at("daddr", ip);
     offered.add(to + "udp dport " + std::to_string(settings.turn.udp_port) + " accept");
     offered.add(to + "udp dport " + turn_ports(settings) + " accept");
-    if (settings.turn.tcp_port == 0) continue;
-    offered.add(to + "tcp dport " + std::to_string(settings.turn.tcp_port) + " accept");
+    for (const std::uint16_t port :
+         {settings.turn.tcp_port,
+          settings.turn.has_tls() ? settings.turn.tls_port : std::uint16_t{0}}) {
+      if (port != 0) offered.add(to + "tcp dport " + std::to_string(port) + " accept");
+    }
   }
 }
 

@@ -32,7 +32,7 @@ class ByteStream {
   virtual StreamMoved read(std::span<std::uint8_t> into) = 0;
   /// What was not taken is offered again, at the same place or another, with more behind it or not.
   virtual StreamMoved write(std::span<const std::uint8_t> bytes) = 0;
-  /// Bytes were read from the descriptor and wait for read(): the descriptor says nothing of them.
+  /// The last read() has left bytes that the descriptor says nothing of any more.
   virtual bool has_read_ahead() const { return false; }
 };
 

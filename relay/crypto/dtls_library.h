@@ -5,23 +5,14 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 
 #include <openssl/ssl.h>
 
 #include "relay/crypto/dtls.h"
+#include "relay/crypto/openssl_ptr.h"
 
 namespace turnpike {
-
-struct OpensslFree {
-  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
-  void operator()(SSL* ssl) const { SSL_free(ssl); }
-  void operator()(X509* certificate) const { X509_free(certificate); }
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-};
-template <typename T>
-using OpensslPtr = std::unique_ptr<T, OpensslFree>;
 
 struct DtlsCertificate::Library {
   OpensslPtr<SSL_CTX> context;

@@ -5,6 +5,8 @@
 #include <memory>
 #include <span>
 
+#include "turnpike/time.h"
+
 namespace turnpike {
 
 class StreamPoll {
@@ -28,12 +30,16 @@ class StreamPoll {
   /// Whether wait() tells when there is room to write as well.
   void watch_writing(int fd, std::uint32_t item, bool wanted);
   void remove(int fd);
-  /// Fills `ready` from the front, without waiting; returns how many.
-  std::size_t wait(std::span<Ready> ready);
+  /// Whether fd() is readable in any case: for work that no descriptor tells of.
+  void stay_ready(bool ready);
+  /// Fills `ready` from the front; returns how many. Waits for the first one, but no longer than
+  /// `longest`.
+  std::size_t wait(std::span<Ready> ready, Milliseconds longest = Milliseconds{0});
 
  private:
-  explicit StreamPoll(int fd) : fd_(fd) {}
+  StreamPoll(int fd, int always_fd) : fd_(fd), always_fd_(always_fd) {}
   int fd_;
+  int always_fd_;  // readable, and in the set when stay_ready() says so
 };
 
 }  // namespace turnpike

@@ -21,6 +21,7 @@ REALM = "example.org"
 USER, PASSWORD = "alice", "correct-horse-battery"
 SECRET = "0123456789abcdef-rest-secret"
 SERVER_PORT = 3478
+TLS_PORT = 5349
 RELAY_PORTS = range(24000, 30000)
 
 
@@ -40,6 +41,18 @@ def private_file(folder, name, text):
     path.write_text(text)
     path.chmod(0o600)
     return path
+
+
+def identity(folder, name="edge", days=30):
+    """Keys of [turn] for a self-signed certificate with the server's addresses."""
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-days", str(days), "-subj", f"/CN={name}", "-keyout", key, "-out", certificate,
+         "-addext", f"subjectAltName=IP:{CLIENT.host_v4},IP:{CLIENT.host_v6}"],
+        check=True, capture_output=True)
+    key.chmod(0o600)
+    return {"certificate_file": certificate, "private_key_file": key}
 
 
 def server(scratch, turn=None, realm=None, **options):

@@ -78,13 +78,17 @@ def data_channel_by_relayed_addresses_only(scratch):
 @case
 def data_channel_where_no_udp_gets_through(scratch):
     scratch.enter(turn.topology())
-    daemon = turn.server(scratch)
+    daemon = turn.server(scratch, turn=turn.identity(scratch.folder))
     _drop_udp_to_the_server()
-    browser = Browser(scratch, turn.CLIENT)
+    browser = Browser(scratch, turn.CLIENT, ["--ignore-certificate-errors"])
     browser.open("data:text/html,<title>turn</title>")
     _expect_message(_connect(browser, turn.PASSWORD, 20000, ":3478?transport=tcp"))
     expect(daemon.total("turnpike_turn_packets_total", to="peer", transport="tcp") > 0,
            "nothing was relayed for a client over TCP")
+    _expect_message(_connect(browser, turn.PASSWORD, 20000, f":{turn.TLS_PORT}?transport=tcp",
+                             "turns:"))
+    expect(daemon.total("turnpike_turn_packets_total", to="peer", transport="tls") > 0,
+           "nothing was relayed for a client over TLS")
     by_udp = _connect(browser, turn.PASSWORD, 3000)
     expect(not by_udp["message"], "UDP gets through: the test proves nothing")
 

@@ -76,6 +76,67 @@ def clients_over_tcp(scratch):
     eventually(lambda: daemon.total("turnpike_turn_connections") == 0, "connections are closed")
 
 
+def _s_client(*words):
+    """Output of openssl s_client against the TLS port; it says who it is and hangs up."""
+    command = turn.CLIENT.command(
+        "timeout", 10, "openssl", "s_client", "-connect", f"{turn.CLIENT.host_v4}:{turn.TLS_PORT}",
+        *words)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+@case
+def clients_over_tls(scratch):
+    daemon = _start(scratch, turn=turn.identity(scratch.folder))
+    tls = ("-t", "-S", "-p", turn.TLS_PORT)
+    trusted = ("-E", scratch.folder / "edge.pem")
+    turn.expect_all_back(turn.uclient(*tls, *trusted, "-n", 5, "-m", 4, "-c", "-l", 171),
+                         "channels by TLS")
+    turn.expect_all_back(turn.uclient(*tls, "-s", "-n", 5, "-m", 4, "-c", "-l", 171),
+                         "indications by TLS")
+    expect(daemon.total("turnpike_turn_packets_total", to="peer", transport="tls") >= 40,
+           "nothing was counted for TLS")
+    expect(daemon.total("turnpike_turn_packets_total", transport="tcp") == 0, "TLS was not used")
+    _expect_at_rest(daemon)
+    uris = json.loads(subprocess.run(
+        ["curl", "-sS", "--unix-socket", str(daemon.api_path), "-X", "POST",
+         "http://localhost/v1/turn/credentials?user=bob"],
+        capture_output=True, text=True, check=True).stdout)["uris"]
+    expect(f"turns:{turn.CLIENT.host_v4}:{turn.TLS_PORT}?transport=tcp" in uris, f"{uris}")
+
+
+@case
+def tls_versions_names_and_certificates(scratch):
+    keys = turn.identity(scratch.folder)
+    daemon = _start(scratch, turn=keys)
+    for version in ("-tls1_2", "-tls1_3"):
+        shown = _s_client(version, "-alpn", "stun.turn", "-CAfile", keys["certificate_file"])
+        expect("Verify return code: 0 (ok)" in shown, shown)
+        expect("ALPN protocol: stun.turn" in shown, shown)
+        expect("Compression: NONE" in shown or version == "-tls1_3", shown)
+    old = _s_client("-tls1_1", "-cipher", "ALL:@SECLEVEL=0")
+    expect("Cipher is (NONE)" in old, old)
+    expect("Cipher is (NONE)" in _s_client("-alpn", "http/1.1"), "another protocol is served")
+    other = turn.identity(scratch.folder, "other")
+    shown = _s_client("-CAfile", other["certificate_file"])
+    expect("Verify return code: 0" not in shown, "a certificate of somebody else is believed")
+    expect(daemon.total("turnpike_turn_connections_ended_total", reason="tls_failed") >= 2,
+           "refused handshakes were not counted")
+    # Another certificate in the same files, then one that cannot be used.
+    for key, path in other.items():
+        keys[key].write_bytes(path.read_bytes())
+    ctl = [str(turnpiked.executable("turnpikectl")), "--socket", str(daemon.api_path), "reload"]
+    subprocess.run(ctl, check=True, capture_output=True)
+    eventually(lambda: "CN = other" in _s_client(), "the new certificate is shown")
+    keys["certificate_file"].write_text("no certificate")
+    told = subprocess.run(ctl, capture_output=True, text=True)
+    expect("edge.pem" in told.stdout + told.stderr, told.stdout + told.stderr)
+    expect("CN = other" in _s_client(), "the old certificate is gone")
+    checked = subprocess.run([turnpiked.executable(), "--check", "--config", daemon.config_path],
+                             capture_output=True, text=True).stderr
+    expect("edge.pem" in checked and "turn.tls_port would serve nobody" in checked, checked)
+
+
 @case
 def a_connection_that_ends_takes_its_allocation_along(scratch):
     daemon = _start(scratch)

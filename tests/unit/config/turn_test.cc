@@ -70,6 +70,20 @@ TEST(TurnConfig, tcp_is_off_with_port_0) {
   EXPECT_EQ(turn_config(loaded.settings, host).listeners.size(), 1U);
 }
 
+TEST(TurnConfig, tls_is_on_once_there_is_a_certificate) {
+  Host host;
+  host.addresses = {IpAddress::v4(45, 9, 1, 1)};
+  EXPECT_EQ(turn_config(load(kRealm).settings, host).listeners.size(), 2U);
+  const std::string files = "certificate_file = \"c.pem\"\nprivate_key_file = \"k.pem\"\n";
+  const turn::Config config = turn_config(load("[turn]\n" + files + kRealm).settings, host);
+  ASSERT_EQ(config.listeners.size(), 3U);
+  EXPECT_EQ(config.listeners[2].transport, turn::ListenerTransport::kTls);
+  EXPECT_EQ(config.listeners[2].local.port, 5349);
+  EXPECT_EQ(
+      turn_config(load("[turn]\ntls_port = 0\n" + files + kRealm).settings, host).listeners.size(),
+      2U);
+}
+
 struct Mistake {
   const char* text;
   const char* told;
@@ -92,6 +106,11 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"[turn]\nport_min = 24000\nport_max = 24003", "at least 256 ports"},
         Mistake{"[turn]\nudp_port = 25000", "lies in the TURN ports"},
         Mistake{"[turn]\nudp_port = 40000", "lies in the media ports"},
+        Mistake{"[turn]\ntls_port = 5349", "turn.tls_port is given, but TLS needs a certificate"},
+        Mistake{"[turn]\ncertificate_file = \"c.pem\"", "turn.private_key_file is empty"},
+        Mistake{"[turn]\nprivate_key_file = \"k.pem\"", "turn.certificate_file is empty"},
+        Mistake{"[turn]\ntcp_port = 5349\ncertificate_file = \"c\"\nprivate_key_file = \"k\"",
+                "turn.tls_port and turn.tcp_port both listen on 45.9.1.1:5349"},
         Mistake{"[turn]\ntcp_port = 4444\n[api]\nmetrics = \"45.9.1.1:4444\"\n"
                 "metrics_public = true",
                 "turn.tcp_port and api.metrics both listen on 45.9.1.1:4444"},
@@ -160,7 +179,7 @@ TEST_F(TurnFiles, users_and_secrets_are_read) {
   ASSERT_EQ(realm.peers.allowed.size(), 1U);
   EXPECT_EQ(realm.peers.allowed[0].length, 16);
   EXPECT_EQ(realm.quotas.allocations, 4000U) << "of the whole relay when the realm has no own";
-  EXPECT_THAT(judge_turn_files(settings_), IsEmpty());
+  EXPECT_THAT(judge_turn_files(settings_).mistakes, IsEmpty());
 }
 
 TEST_F(TurnFiles, T10_a_bad_line_is_named_and_its_content_is_not) {
@@ -177,7 +196,7 @@ TEST_F(TurnFiles, T10_a_bad_line_is_named_and_its_content_is_not) {
   EXPECT_THAT(error(), HasSubstr("every account of this host may read these passwords"));
   fs::remove(path("users"));
   EXPECT_THAT(error(), HasSubstr("No such file"));
-  EXPECT_THAT(judge_turn_files(settings_), Contains(HasSubstr("turn.realm.main")));
+  EXPECT_THAT(judge_turn_files(settings_).mistakes, Contains(HasSubstr("turn.realm.main")));
 }
 
 TEST_F(TurnFiles, T10_bad_secrets_are_refused) {

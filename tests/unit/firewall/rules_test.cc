@@ -134,14 +134,17 @@ TEST(FirewallRules, what_else_an_edge_offers_is_the_operators_choice) {
 }
 
 TEST(FirewallRules, an_edge_with_a_turn_server_offers_it) {
-  const std::string with = text_of(rules(
-      edge("[turn.realm.a]\nusers_file = \"u\"\n[turn]\nport_max = 24999\n"), Place::kEdge, {}));
+  const std::string with =
+      text_of(rules(edge("[turn.realm.a]\nusers_file = \"u\"\n[turn]\nport_max = 24999\n"
+                         "certificate_file = \"c\"\nprivate_key_file = \"k\"\n"),
+                    Place::kEdge, {}));
   for (const char* address : {"ip %s 192.0.2.10 ", "ip6 %s 2001:db8::10 "}) {
     const auto at = [address](const std::string& direction) {
       return std::string(address).replace(std::string(address).find("%s"), 2, direction);
     };
     EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 3478 accept"));
     EXPECT_THAT(with, HasSubstr(at("daddr") + "tcp dport 3478 accept"));
+    EXPECT_THAT(with, HasSubstr(at("daddr") + "tcp dport 5349 accept"));
     EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 24000-24999 accept"));
     EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 24000-24999 notrack"));
     EXPECT_THAT(with, HasSubstr(at("saddr") + "udp sport 24000-24999 notrack"));

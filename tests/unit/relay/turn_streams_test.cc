@@ -304,6 +304,19 @@ TEST_F(TurnStreamsTest, connections_are_limited_in_all) {
 
 // ---- With listening sockets
 
+TEST_F(TurnStreamsTest, who_waits_for_its_poll_hears_of_messages_that_were_read_already) {
+  const Client client = connect();
+  Bytes stream = binding();
+  for (std::uint8_t i = 0; i < 100; ++i) {
+    const Bytes one = channel_data(4, i);
+    stream.insert(stream.end(), one.begin(), one.end());
+  }
+  client.send(stream);
+  std::size_t got = 0;
+  for (pollfd one{streams_->poll_fd(), POLLIN, 0}; poll(&one, 1, 0) == 1;) got += turn().size();
+  EXPECT_EQ(got, 101U);
+}
+
 class TurnListenerTest : public TurnStreamsTest {
  protected:
   void SetUp() override {

@@ -1,0 +1,90 @@
+// Where TURN clients over TLS come in: accepts them and makes their handshakes on a thread of its
+// own, so that public-key work keeps no media waiting, then hands each to a shard for good.
+// Hides: the thread, its listening sockets, limits and times of a handshake.
+// Is not: TURN, nor what is sent after the handshake (turn_streams.h).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "relay/core/mailbox.h"
+#include "relay/crypto/tls_server.h"
+#include "relay/io/stream_poll.h"
+#include "relay/turn/source_gate.h"
+#include "turnpike/turn.h"
+
+namespace turnpike {
+
+/// A client whose handshake is done, or what became of one that is gone: crosses a mailbox, which
+/// copies. Who takes it owns `stream`.
+struct TlsNewcomer {
+  ByteStream* stream = nullptr;
+  turn::StreamClose why = turn::StreamClose::kCount;  ///< without `stream`
+  SocketAddress client;
+  std::uint64_t source = 0;  ///< counted at the gate
+  std::uint32_t listener = 0;
+};
+
+class TurnTlsThread {
+ public:
+  static constexpr Seconds kHandshakeMax{10};
+  /// At a time. One more, and the one that takes longest is closed.
+  static constexpr std::size_t kHandshakesMax = 512;
+
+  struct Listener {
+    int fd = -1;                 ///< owned from now on
+    std::uint32_t listener = 0;  ///< index in turn::Config::listeners
+  };
+  /// `give`: on the thread; false when there is no room, and the client stays the giver's.
+  static std::unique_ptr<TurnTlsThread> start(const std::vector<Listener>& listeners,
+                                              turn::SourceGate gate,
+                                              std::function<bool(const TlsNewcomer&)> give);
+  ~TurnTlsThread();
+  TurnTlsThread(const TurnTlsThread&) = delete;
+  TurnTlsThread& operator=(const TurnTlsThread&) = delete;
+
+  /// Of control: for handshakes to come. Until the first one, clients are closed. False when there
+  /// is no room; ask again soon.
+  bool use(std::shared_ptr<const TlsServerContext> context) { return contexts_.push(context); }
+  void stop();
+
+ private:
+  struct Client {
+    std::unique_ptr<TlsStream> stream;
+    SocketAddress address;
+    std::uint64_t source = 0;
+    std::uint32_t listener = 0;
+    Instant due{};
+    bool wants_to_write = false;
+  };
+
+  TurnTlsThread(std::unique_ptr<StreamPoll> poll, turn::SourceGate gate,
+                std::function<bool(const TlsNewcomer&)> give);
+  void run();
+  void take_contexts();
+  bool accept_one(std::size_t index, Instant now);
+  void make_room();
+  void go_on(std::size_t place);
+  void hand_over(std::size_t place);
+  void end(std::size_t place, turn::StreamClose why);
+  void tell(turn::StreamClose why);
+  void end_late(Instant now);
+
+  std::unique_ptr<StreamPoll> poll_;
+  turn::SourceGate gate_;
+  std::function<bool(const TlsNewcomer&)> give_;
+  std::vector<Listener> listeners_;
+  std::vector<Instant> paused_;    // by listener: until then; or not at all
+  std::vector<Client> clients_;    // by place
+  std::vector<std::size_t> free_;  // places
+  std::shared_ptr<const TlsServerContext> context_;
+  Mailbox<std::shared_ptr<const TlsServerContext>> contexts_{4};
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+}  // namespace turnpike

@@ -1,0 +1,316 @@
+// TURN clients over TLS: real handshakes with a whole relay, and what is refused.
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "relay/io/sockaddr.h"
+#include "turnpike/relay.h"
+
+namespace turnpike::test {
+namespace {
+
+using turn::ListenerTransport;
+using turn::StreamClose;
+
+const SocketAddress kTls{IpAddress::v4(127, 0, 0, 4), 25349};
+const SocketAddress kTcp{IpAddress::v4(127, 0, 0, 4), 23480};
+
+struct Identity {
+  std::string certificate;
+  std::string private_key;
+};
+
+std::string text_of(BIO* bio) {
+  char* data = nullptr;
+  const long length = BIO_get_mem_data(bio, &data);
+  std::string text(data, static_cast<std::size_t>(length));
+  BIO_free(bio);
+  return text;
+}
+
+/// Self-signed.
+Identity make_identity(const char* name) {
+  EVP_PKEY* key = EVP_EC_gen("P-256");
+  X509* certificate = X509_new();
+  X509_set_version(certificate, 2);
+  ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
+  X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
+  X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+  X509_set_pubkey(certificate, key);
+  X509_NAME* subject = X509_get_subject_name(certificate);
+  const void* const bytes = name;
+  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, static_cast<const unsigned char*>(bytes),
+                             -1, -1, 0);
+  X509_set_issuer_name(certificate, subject);
+  X509_sign(certificate, key, EVP_sha256());
+  BIO* certificate_text = BIO_new(BIO_s_mem());
+  PEM_write_bio_X509(certificate_text, certificate);
+  BIO* key_text = BIO_new(BIO_s_mem());
+  PEM_write_bio_PrivateKey(key_text, key, nullptr, nullptr, 0, nullptr, nullptr);
+  Identity identity{text_of(certificate_text), text_of(key_text)};
+  X509_free(certificate);
+  EVP_PKEY_free(key);
+  return identity;
+}
+
+std::vector<std::uint8_t> binding() {
+  std::vector<std::uint8_t> bytes = {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42};
+  bytes.resize(20, 7);
+  return bytes;
+}
+
+int dial(const SocketAddress& server) {
+  sockaddr_storage storage{};
+  const socklen_t size = to_sockaddr(server, storage);
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  const timeval patience{5, 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  EXPECT_EQ(connect(fd, as_sockaddr(storage), size), 0) << std::strerror(errno);
+  return fd;
+}
+
+/// A client that takes every certificate.
+class TlsClient {
+ public:
+  explicit TlsClient(int version = TLS1_3_VERSION, std::string_view alpn = {})
+      : context_(SSL_CTX_new(TLS_client_method())), fd_(dial(kTls)) {
+    SSL_CTX_set_security_level(context_, 0);  // it would like to speak old versions
+    SSL_CTX_set_min_proto_version(context_, version);
+    SSL_CTX_set_max_proto_version(context_, version);
+    ssl_ = SSL_new(context_);
+    const std::string wire = static_cast<char>(alpn.size()) + std::string(alpn);
+    const void* const offered = wire.data();
+    if (!alpn.empty()) {
+      SSL_set_alpn_protos(ssl_, static_cast<const unsigned char*>(offered),
+                          static_cast<unsigned>(wire.size()));
+    }
+    SSL_set_fd(ssl_, fd_);
+    is_up_ = SSL_connect(ssl_) == 1;
+    ERR_clear_error();
+  }
+  ~TlsClient() {
+    SSL_free(ssl_);
+    SSL_CTX_free(context_);
+    close(fd_);
+  }
+  TlsClient(const TlsClient&) = delete;
+  TlsClient& operator=(const TlsClient&) = delete;
+
+  bool is_up() const { return is_up_; }
+  bool send(const std::vector<std::uint8_t>& bytes) {
+    return SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size())) ==
+           static_cast<int>(bytes.size());
+  }
+  std::vector<std::uint8_t> receive() {
+    std::vector<std::uint8_t> bytes(4096);
+    const int length = SSL_read(ssl_, bytes.data(), static_cast<int>(bytes.size()));
+    ERR_clear_error();
+    bytes.resize(length < 0 ? 0 : static_cast<std::size_t>(length));
+    return bytes;
+  }
+  bool is_answered() {
+    if (!is_up() || !send(binding())) return false;
+    const auto answer = receive();
+    return answer.size() > 20 && answer[0] == 1 && answer[1] == 1;
+  }
+  std::string alpn() const {
+    const unsigned char* name = nullptr;
+    unsigned length = 0;
+    SSL_get0_alpn_selected(ssl_, &name, &length);
+    return {name, name + length};
+  }
+  std::string server_name() const {
+    X509* const certificate = SSL_get1_peer_certificate(ssl_);
+    std::array<char, 64> name{};
+    if (certificate != nullptr) {
+      X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, name.data(),
+                                static_cast<int>(name.size()));
+    }
+    X509_free(certificate);
+    return name.data();
+  }
+  SSL* ssl() { return ssl_; }
+
+ private:
+  SSL_CTX* context_;
+  int fd_;
+  SSL* ssl_ = nullptr;
+  bool is_up_ = false;
+};
+
+class TurnOverTls : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::signal(SIGPIPE, SIG_IGN);  // as the daemon does
+    RelayConfig config;
+    const IpAddress ip = kTls.ip;
+    config.interfaces = {{"outside", {{ip, ip}}}};
+    config.shards = 2;
+    config.pin_shards = false;
+    config.sessions_max = 10;
+    config.port_min = 40200;
+    config.port_max = 40299;
+    config.turn.listeners = {{ListenerTransport::kTls, kTls}, {ListenerTransport::kTcp, kTcp}};
+    config.turn.relay_addresses = {{ip, ip}};
+    config.turn.port_min = 41200;
+    config.turn.port_max = 41299;
+    config.turn.connections_per_source_max = 20;
+    auto started = Relay::start(config);
+    ASSERT_TRUE(started) << started.error().message;
+    relay_ = std::move(*started);
+    show("first.example");
+  }
+
+  void show(const char* name) {
+    const Identity identity = make_identity(name);
+    auto settings = std::make_shared<turn::Settings>();
+    settings->realms.emplace_back().name = "example.org";
+    settings->certificate = identity.certificate;
+    settings->private_key = identity.private_key;
+    relay_->turn()->configure(settings);
+  }
+
+  template <typename Condition>
+  bool soon(Condition condition) {
+    pollfd wait{relay_->event_fd(), POLLIN, 0};
+    for (int i = 0; i < 100 && !condition(); ++i) {
+      poll(&wait, 1, 50);
+      relay_->poll_events([](const Event&) {});
+    }
+    return condition();
+  }
+
+  std::uint64_t closes(StreamClose why) const {
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < relay_->shard_count(); ++i) {
+      sum += relay_->turn()->counters(i).closes[static_cast<std::size_t>(why)].value();
+    }
+    return sum;
+  }
+  std::uint64_t opened(ListenerTransport transport) const {
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < relay_->shard_count(); ++i) {
+      const auto& clients = relay_->turn()->counters(i).clients;
+      sum += clients[static_cast<std::size_t>(transport)].connections_opened.value();
+    }
+    return sum;
+  }
+
+  std::unique_ptr<Relay> relay_;
+};
+
+TEST_F(TurnOverTls, both_versions_are_served_on_every_shard) {
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    for (int i = 0; i < 2; ++i) {
+      TlsClient client(version);
+      ASSERT_TRUE(client.is_up());
+      EXPECT_EQ(client.server_name(), "first.example");
+      EXPECT_TRUE(client.is_answered());
+      EXPECT_TRUE(client.is_answered()) << "a second time";
+    }
+  }
+  EXPECT_EQ(opened(ListenerTransport::kTls), 4U);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_GT(relay_->turn()->counters(i).bindings.value(), 0U) << "shard " << i;
+  }
+}
+
+TEST_F(TurnOverTls, messages_in_one_record_and_in_many) {
+  TlsClient client;
+  ASSERT_TRUE(client.is_up());
+  for (const std::uint8_t byte : binding()) ASSERT_TRUE(client.send({byte}));
+  EXPECT_EQ(client.receive().size(), 32U);
+  auto many = binding();
+  for (int i = 0; i < 5; ++i) many.insert(many.end(), many.begin(), many.begin() + 20);
+  ASSERT_TRUE(client.send(many));
+  std::size_t got = 0;
+  while (got < 6 * 32U) {
+    const std::size_t more = client.receive().size();
+    ASSERT_GT(more, 0U);
+    got += more;
+  }
+  EXPECT_EQ(got, 6 * 32U);
+}
+
+TEST_F(TurnOverTls, what_is_no_tls_or_too_old_is_refused_and_counted) {
+  ASSERT_TRUE(TlsClient().is_answered());
+  EXPECT_FALSE(TlsClient(TLS1_1_VERSION).is_up());
+  EXPECT_TRUE(soon([this] { return closes(StreamClose::kTlsFailed) == 1; }));
+  const int fd = dial(kTls);
+  const auto plain = binding();
+  EXPECT_EQ(send(fd, plain.data(), plain.size(), MSG_NOSIGNAL), 20);
+  std::array<std::uint8_t, 64> bytes;
+  while (recv(fd, bytes.data(), bytes.size(), 0) > 0) continue;  // an alert, then the end
+  close(fd);
+  EXPECT_TRUE(soon([this] { return closes(StreamClose::kTlsFailed) == 2; }));
+}
+
+TEST_F(TurnOverTls, the_protocol_of_rfc_7443_is_taken_and_others_are_not) {
+  TlsClient named(TLS1_3_VERSION, "stun.turn");
+  ASSERT_TRUE(named.is_up());
+  EXPECT_EQ(named.alpn(), "stun.turn");
+  EXPECT_TRUE(named.is_answered());
+  EXPECT_FALSE(TlsClient(TLS1_2_VERSION, "http/1.1").is_up());
+  EXPECT_TRUE(TlsClient().is_up()) << "who offers none is welcome";
+}
+
+TEST_F(TurnOverTls, another_certificate_is_for_those_to_come) {
+  TlsClient before;
+  ASSERT_EQ(before.server_name(), "first.example");
+  show("second.example");
+  EXPECT_TRUE(soon([] { return TlsClient().server_name() == "second.example"; }));
+  EXPECT_TRUE(before.is_answered()) << "it was up already";
+}
+
+TEST_F(TurnOverTls, no_renegotiation) {
+  TlsClient client(TLS1_2_VERSION);
+  ASSERT_TRUE(client.is_answered());
+  SSL_renegotiate(client.ssl());
+  EXPECT_NE(SSL_do_handshake(client.ssl()), 1);
+  ERR_clear_error();
+}
+
+TEST_F(TurnOverTls, key_updates_keep_a_connection_up) {
+  TlsClient client;
+  ASSERT_TRUE(client.is_answered());
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_EQ(SSL_key_update(client.ssl(), SSL_KEY_UPDATE_REQUESTED), 1);
+    ASSERT_TRUE(client.is_answered()) << i;
+  }
+}
+
+TEST_F(TurnOverTls, handshakes_count_for_their_source) {
+  std::vector<int> fds;
+  for (int i = 0; i < 25; ++i) fds.push_back(dial(kTls));
+  EXPECT_TRUE(soon([this] { return closes(StreamClose::kSourceFull) == 5; }));
+  for (const int fd : fds) close(fd);
+  EXPECT_TRUE(soon([] { return TlsClient().is_up(); })) << "those that are gone count on";
+}
+
+TEST_F(TurnOverTls, a_relay_ends_with_clients_in_every_state) {
+  TlsClient up;
+  ASSERT_TRUE(up.is_answered());
+  const int shaking = dial(kTls);
+  const int plain = dial(kTcp);
+  relay_.reset();
+  close(shaking);
+  close(plain);
+}
+
+}  // namespace
+}  // namespace turnpike::test
