@@ -61,8 +61,8 @@ constexpr std::int64_t kEdgeFailuresMax = 100;
 /// Hexadecimal: 65,536 counters of wrong passwords of each kind, of 100 bytes. Who wants to lock
 /// all users out has to fill them with ten each within five minutes.
 constexpr std::int64_t kFailureDigits = 4;
-/// Of the last minute, each a source and a reason that is remembered and said once.
-constexpr std::int64_t kRefusalsMax = 1000;
+/// Of one side in a minute, each of a source and a reason.
+constexpr std::int64_t kLogLinesMax = 1000;
 
 /// Of one user, at a registrar.
 constexpr std::int64_t kContactsMax = 10;
@@ -124,7 +124,7 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
   if (is_of_pair(config)) text += define("FLAG_ZONE", 4) + define("BRANCH_ZONE", 3);
   text += define("MESSAGE_BYTES_MAX", 16000) + define("CALL_ID_BYTES_MAX", 512) +
           define("TAG_BYTES_MAX", 128) + define("PARTIES_MAX", kPartiesMax) +
-          define("PROVISIONAL_MAX", kProvisionalMax) + define("REFUSALS_MAX", kRefusalsMax);
+          define("PROVISIONAL_MAX", kProvisionalMax) + define("LINES_MAX", kLogLinesMax);
   text += define("WINDOW_REQUESTS_MAX", window_requests_max(config));
   text += define("CALLS_PER_MINUTE_MAX", config.calls_per_minute_max);
   text += define("PEER_CALLS_PER_MINUTE_MAX", config.peer_calls_per_minute_max);
@@ -290,6 +290,7 @@ std::string tables(const SipConfig& config) {
   std::string text =
       parameter("htable", "htable", "banned=>size=12;autoexpire=300;") +
       parameter("htable", "htable", "refusals=>size=12;autoexpire=60;") +
+      parameter("htable", "htable", "lines=>size=4;autoexpire=60;updateexpire=0;initval=0;") +
       parameter("htable", "htable",
                 "hops=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
       parameter("htable", "htable",

@@ -124,6 +124,31 @@ def the_certificates_name_decides_who_a_peer_is(scratch):
 
 
 @case.case
+def a_certificate_of_nobody_fills_no_log(scratch):
+    """Whoever some authority knows can send requests to the port of the peers."""
+    edge = Edge(scratch, {"sip": {"requests_per_second_max": 10}},
+                before=lambda certificates: certificates.make(
+                    "nobody", "", common_name="nobody\nforged line"))
+    for _ in range(5):
+        with edge.connect(MTLS, "nobody") as peer:
+            sip.request(peer, "OPTIONS", f"sip:6001@{DOMAIN}", "sip:joe@partner.example")
+            expect(peer.final().status == 403, "not a peer")
+            try:
+                expect(not peer._read(5), "more came")
+                expect(False, "it stays open")
+            except ConnectionError:
+                pass
+    expect(edge.log().count("no peer is named") == 1, "said once")
+    expect("CN 'nobody?forged line'" in edge.log(), "in one line")
+    expect("assignment failed" not in edge.log(), "and nothing else of it")
+    # Each of these has a connection of its own, or the first answer would end all.
+    for _ in range(80):
+        with edge.connect(MTLS, "nobody") as peer:
+            sip.request(peer, "OPTIONS", f"sip:6001@{DOMAIN}", "sip:joe@partner.example")
+    case.eventually(lambda: edge.counter("dropped_flood") > 10, "the flood is dropped")
+
+
+@case.case
 def the_common_name_counts_where_the_site_says_so(scratch):
     edge = Edge(scratch, SNI_EDGE | {"sip.peer.partner": {"verify_name": "san-or-cn"}},
                 make_certificates)
