@@ -58,9 +58,18 @@ constexpr std::int64_t kProvisionalMax = 100;
 
 /// Wrong passwords of one user over one edge within five minutes, from whatever networks it says.
 constexpr std::int64_t kEdgeFailuresMax = 100;
-/// Hexadecimal: 65,536 counters of wrong passwords of each kind, of 100 bytes. Who wants to lock
-/// all users out has to fill them with ten each within five minutes.
-constexpr std::int64_t kFailureDigits = 4;
+/// Of wrong passwords, all of them in use, as whoever wants to lock users out has to fill them.
+constexpr std::int64_t kFailuresMib = 64;
+constexpr std::int64_t kFailureBytes = 224;  ///< of a counter; measured, and rounded up
+
+/// Of one kind and side: two counters for each user from a network, for each network, and on a
+/// core for each user over an edge.
+std::int64_t failure_counters(const SipConfig& config) {
+  const auto zones = static_cast<std::int64_t>(zone_sides(config).size());
+  const std::int64_t kinds = is_of_pair(config) ? 2 + 3 * zones : 4;
+  return kFailuresMib * 1024 * 1024 / kFailureBytes / (2 * kinds);
+}
+
 /// Of one side in a minute, each of a source and a reason.
 constexpr std::int64_t kLogLinesMax = 1000;
 
@@ -110,7 +119,7 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
   if (knows_peers(config)) text += define("WITH_PEERS");
   if (asks_peers(config)) text += define("WITH_CALLED_PEERS");
   if (has_registrar(config)) {
-    text += define("WITH_REGISTRAR") + define("FAILURE_DIGITS", kFailureDigits);
+    text += define("WITH_REGISTRAR") + define("FAILURE_COUNTERS", failure_counters(config));
   }
   if (has_upstream(config)) text += define("WITH_UPSTREAM");
   if (has_tls(config)) text += define("WITH_TLS");

@@ -343,21 +343,34 @@ def an_edge_in_other_hands_cannot_do_without_passwords(scratch):
 
 
 @case.case
-def wrong_passwords_fill_no_memory_whatever_an_edge_says(scratch):
+def wrong_passwords_fill_no_memory_and_lock_out_no_other_side(scratch):
     pair = Pair(scratch)
     pair.core.kill_kamailio()
-    # 16 counters of each kind, so that all of them are soon in use.
-    pair.core.start_kamailio(("FAILURE_DIGITS 4", "FAILURE_DIGITS 1"))
+    generated = re.search(r"FAILURE_COUNTERS \d+",
+                          (pair.core.folder / "sidecar" / "kamailio.cfg").read_text())[0]
+    # So few of each kind that all are soon in use.
+    pair.core.start_kamailio((generated, "FAILURE_COUNTERS 8"))
     eventually(lambda: "dmz/core-1 is back" in pair.edge.log("kamailio"), "the core is back")
+    alice, inside = pair.client("alice"), pair.connect_inside()
     edge, long_name = pair.stream("edge"), "x" * 2000
-    statuses = set()
-    for number in range(200):
-        client = [("P-Turnpike-Client", f"{FORGED}/192.0.2.{number}/s")]
-        answer = edges.register(edge, f"{long_name}{number}", "guessed", domain=DOMAIN, more=client)
-        statuses.add(answer.status)
+    def guess(number):
+        client = [("P-Turnpike-Client", f"{FORGED}/192.0.2.{number % 250}/s")]
+        return edges.register(edge, f"{long_name}{number}", "guessed", domain=DOMAIN,
+                              more=client).status
+    statuses = [guess(number) for number in range(400)]
+    expect(statuses[0] == 401 and statuses[-5:] == [403] * 5, f"all are over: {statuses[-9:]}")
     remembered = re.search(r"name: failures\s.*?all: (\d+)", pair.core.sip("htable.stats"), re.S)
     expect(30 < int(remembered.group(1)) <= 48, f"{remembered.group(1)} are remembered")
-    expect(statuses == {401, 403}, f"{statuses}: counted all the same")
+    # Strangers over this edge have to wait, whom no edge can choose; nobody else has.
+    answer = edges.register(pair.connect("nat"), "bob", pair.pair.password, domain=DOMAIN)
+    expect(answer.status == 403, f"not counted at all: {answer.start}")
+    answer = edges.register(inside, "bob", pair.pair.password, domain=DOMAIN)
+    expect(answer.status == 200, f"locked out by another side: {answer.start}")
+    answer = edges.register(alice, "alice", pair.pair.password, domain=DOMAIN)
+    expect(answer.status == 200, f"locked out on her own connection: {answer.start}")
+    # There she is counted alone.
+    statuses = [edges.register(alice, "alice", "guessed", domain=DOMAIN).status for _ in range(25)]
+    expect(statuses[:20] == [401] * 20 and statuses[-1] == 403, f"guessed: {statuses}")
 
 
 @case.case

@@ -75,6 +75,12 @@ class Pair:
         self.scratch.on_exit(agent.close)
         return agent.connect(TLS, self.certificates.context(), DOMAIN)
 
+    def connect_inside(self):
+        """A phone that may register with the core, over TCP."""
+        agent = sip.Agent(self.place("inside"), 0, "tcp")
+        self.scratch.on_exit(agent.close)
+        return agent.connect((CORE_INSIDE, 5060))
+
     def place(self, name):
         address = traversal.PHONE_ADDRESS.get(name, "127.0.0.1")
         return Place(self.net.name(name), address)
