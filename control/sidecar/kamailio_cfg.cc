@@ -81,6 +81,11 @@ constexpr std::int64_t kPartiesMax = 8;          ///< of one pass of a call, wit
 constexpr std::int64_t kOverSeconds = 64;        ///< that a call is over
 constexpr std::int64_t kCurlTimedOut = 28;       ///< CURLE_OPERATION_TIMEDOUT
 
+/// Of connections: whose other end stands for a node or a peer.
+bool needs_closed_events(const SipConfig& config) {
+  return is_of_pair(config) || has_peers(config);
+}
+
 std::string define(std::string_view name, std::string_view value = "") {
   return "#!define " + std::string(name) + (value.empty() ? "" : " ") + std::string(value) + "\n";
 }
@@ -118,6 +123,7 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
   }
   if (knows_peers(config)) text += define("WITH_PEERS");
   if (asks_peers(config)) text += define("WITH_CALLED_PEERS");
+  if (needs_closed_events(config)) text += define("WITH_CLOSED_EVENTS");
   if (has_registrar(config)) {
     text += define("WITH_REGISTRAR") + define("FAILURE_COUNTERS", failure_counters(config));
   }
@@ -311,6 +317,8 @@ std::string tables(const SipConfig& config) {
       parameter("htable", "htable",
                 "over=>size=12;autoexpire=" + std::to_string(kOverSeconds) + ";") +
       parameter("htable", "htable", "tls_names=>size=8;autoexpire=86400;") +
+      parameter("htable", "htable", "peer_of=>size=8;autoexpire=86400;") +
+      parameter("htable", "htable", "peer_at=>size=8;autoexpire=86400;") +
       parameter("htable", "htable",
                 "requests=>size=12;autoexpire=" + std::to_string(kWindowSeconds) +
                     ";updateexpire=0;initval=0;") +
@@ -388,8 +396,7 @@ std::string zone_watch(const SipConfig& config) {
                          ";mode=1;") +
            parameter("rtimer", "exec", "timer=peers;route=ASK_PEERS");
   }
-  return text + parameter("tcpops", "closed_event", 1) +
-         parameter("jsonrpcs", "transport", kNoTransport) +
+  return text + parameter("jsonrpcs", "transport", kNoTransport) +
          parameter("rtimer", "timer", "name=zone;interval=1;mode=1;") +
          parameter("rtimer", "exec", "timer=zone;route=ZONE_TICK");
 }
@@ -452,6 +459,7 @@ std::string kamailio_cfg(const SipConfig& config, const std::string& directory,
     text += parameter("tls", "config", directory + "/tls.cfg");
     text += parameter("tls", "connection_timeout", 30);
   }
+  if (needs_closed_events(config)) text += parameter("tcpops", "closed_event", 1);
   text += transactions() + tables(config) + servers(config, directory) + relay(config);
   if (has_registrar(config)) text += registrar(config, directory);
   if (has_upstream(config)) {

@@ -197,7 +197,8 @@ std::string called_peers(const SipConfig& config, const std::vector<ServerSet>& 
       reached.when(domain, use_set(set_number(sets, config.zones.front())) +
                                " $avp(peer_called) = " + quoted(peer.name) + ";");
     } else if (!peer.uri.empty()) {
-      reached.when(domain, use_set(set_number(sets, peer.name, true)));
+      reached.when(domain, use_set(set_number(sets, peer.name, true)) + " $avp(peer) = " +
+                               quoted(peer.name) + ";");
     }
   }
   return reached.done();
@@ -269,7 +270,7 @@ std::string upstream(const std::vector<ServerSet>& sets) {
 /// In $var(side), a letter: who that is, to the relay and as a hop; and the other way round.
 std::string sides(const SipConfig& config) {
   Question direction("DIRECTION_OF_SIDE");
-  direction.when("$var(side) == \"o\"", "$var(direction) = \"outside\";");
+  direction.when("$var(side) =~ \"^[op]\"", "$var(direction) = \"outside\";");
   direction.when("$var(side) == \"i\"", "$var(direction) = \"inside\";");
   Question zone("ZONE_OF_SIDE");
   Question hop("HOP_OF_SIDE");

@@ -157,6 +157,45 @@ def a_phone_inside_calls_a_peer(scratch):
 
 
 @case.case
+def keys_within_a_call_go_to_no_impostor(scratch):
+    """Who has taken over the peer's address has a good certificate, of another name."""
+    pair = pair_with_peer(scratch)
+    pair.certificates.make("wrong-name", "DNS:sip.elsewhere.example")
+    server, desk = partner_server(pair), pair.desk()
+    peer_answers(pair, server)
+    sent = call_of_desk(desk)
+    asked = server.expect("INVITE")
+    server.answer(asked, 200, "OK", user="joe", body=edges.outside_sdp(), to_tag="joe")
+    caller = edges.caller_side(desk, NUMBER, sent, desk.final(method="INVITE"))
+    caller.request("ACK", cseq=caller.cseq)
+    server.expect("ACK")
+    def hold_call():
+        again = caller.request("INVITE", edges.inside_sdp(direction="sendonly"))
+        def answer():
+            return desk.final(method="INVITE")
+        return again, answer
+    server.close()
+    for says_who_it_is in (False, True):
+        impostor = partner_server(pair, "wrong-name")
+        impostor.answers_options = says_who_it_is
+        eventually(lambda: impostor.connections, "the edge asks who is there", 15)
+        again, answer = hold_call()
+        said = answer()
+        expect(said.status == 480, said.start)
+        sip.acknowledge(desk, again, said)
+        expect(not impostor.invites(), "the keys went to whoever is there")
+        impostor.close()
+    server = partner_server(pair)
+    eventually(lambda: pair.edge.log("kamailio").count("62) answers") == 2, "it is back", 15)
+    expect(pair.remembered("edge", "peer_of") == 1, "of each connection that is there")
+    again, answer = hold_call()
+    server.answer(server.expect("INVITE"), 200, "OK", user="joe", body=edges.outside_sdp())
+    expect(answer().status == 200, "the call goes on")
+    caller.request("ACK", cseq=int(again.first("cseq").split()[0]))
+    server.expect("ACK")
+
+
+@case.case
 def clients_and_peers_call_each_other(scratch):
     pair = pair_with_peer(scratch)
     server, alice = partner_server(pair), pair.client("alice")

@@ -359,8 +359,8 @@ def wrong_passwords_fill_no_memory_and_lock_out_no_other_side(scratch):
                               more=client).status
     statuses = [guess(number) for number in range(400)]
     expect(statuses[0] == 401 and statuses[-5:] == [403] * 5, f"all are over: {statuses[-9:]}")
-    remembered = re.search(r"name: failures\s.*?all: (\d+)", pair.core.sip("htable.stats"), re.S)
-    expect(30 < int(remembered.group(1)) <= 48, f"{remembered.group(1)} are remembered")
+    remembered = pair.remembered("core", "failures")
+    expect(30 < remembered <= 48, f"{remembered} are remembered")
     # Strangers over this edge have to wait, whom no edge can choose; nobody else has.
     answer = edges.register(pair.connect("nat"), "bob", pair.pair.password, domain=DOMAIN)
     expect(answer.status == 403, f"not counted at all: {answer.start}")

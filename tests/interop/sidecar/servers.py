@@ -18,7 +18,7 @@ class StreamServer:
 
     def __init__(self, scratch, place, port, wrap=None):
         self.received, self.failures, self.connections = [], [], 0
-        self._wrap, self._agents = wrap, []
+        self._wrap, self._agents, self.answers_options = wrap, [], True
         with place.sockets():
             self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -51,7 +51,7 @@ class StreamServer:
         self.connections += 1
         agent = sip.Agent.__new__(sip.Agent)
         agent.transport, agent.received, agent._raw = "tls", self.received, b""
-        agent.answers_options, agent.socket = True, stream
+        agent.answers_options, agent.socket = self.answers_options, stream
         agent.local = stream.getsockname()[:2]
         self._agents.append(agent)
         try:

@@ -11,6 +11,7 @@ Hides: deploy/lib/traversal.py, which brings the nodes up; certificates; registr
 import dataclasses
 import os
 import pathlib
+import re
 
 import edge as edges
 import fake_ng
@@ -123,6 +124,11 @@ class Pair:
         agent = sip.Agent(self.place(place), 0, "tcp")
         self.scratch.on_exit(agent.close)
         return agent.connect(("127.0.0.1", LISTEN_PORT))
+
+    def remembered(self, role, table):
+        """How many entries a table of the SIP server's script has."""
+        stats = getattr(self, role).sip("htable.stats")
+        return int(re.search(rf"name: {table}\s.*?all: (\d+)", stats, re.S)[1])
 
     @staticmethod
     def processes_of(node):
