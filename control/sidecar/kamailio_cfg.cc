@@ -77,6 +77,7 @@ constexpr std::int64_t kLogLinesMax = 1000;
 constexpr std::int64_t kContactsMax = 10;
 
 constexpr std::int64_t kCallSecondsMax = 43200;  ///< what is remembered of a call and its peers
+constexpr std::int64_t kCallsUpOfRate = 10;      ///< minutes of calls at the limit that may be up
 constexpr std::int64_t kPartiesMax = 8;          ///< of one pass of a call, with tags of their own
 constexpr std::int64_t kOverSeconds = 64;        ///< that a call is over
 constexpr std::int64_t kCurlTimedOut = 28;       ///< CURLE_OPERATION_TIMEDOUT
@@ -143,6 +144,8 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
   text += define("WINDOW_REQUESTS_MAX", window_requests_max(config));
   text += define("CALLS_PER_MINUTE_MAX", config.calls_per_minute_max);
   text += define("PEER_CALLS_PER_MINUTE_MAX", config.peer_calls_per_minute_max);
+  text += define("CALLS_UP_MAX", kCallsUpOfRate * config.calls_per_minute_max) +
+          define("PEER_CALLS_UP_MAX", kCallsUpOfRate * config.peer_calls_per_minute_max);
   text += define("CONNECTION_REGISTERED_SECONDS", config.registration_max.count() + 10);
   text += define("CONNECTION_PEER_SECONDS", kCallSecondsMax);
   const bool srtp = config.inside_media == InsideMedia::kSrtp;
@@ -314,6 +317,12 @@ std::string tables(const SipConfig& config) {
                 "media=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
       parameter("htable", "htable",
                 "parties=>size=12;autoexpire=" + std::to_string(kCallSecondsMax) + ";initval=0;") +
+      parameter("htable", "htable",
+                "up=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
+      // Goes after the last of those that it counts.
+      parameter("htable", "htable",
+                "calls_up=>size=12;autoexpire=" + std::to_string(kCallSecondsMax + 3600) +
+                    ";initval=0;") +
       parameter("htable", "htable",
                 "over=>size=12;autoexpire=" + std::to_string(kOverSeconds) + ";") +
       parameter("htable", "htable", "tls_names=>size=8;autoexpire=86400;") +

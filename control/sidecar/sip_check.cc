@@ -423,6 +423,7 @@ class Judge {
 
   void peers_of_single() {
     for (std::size_t i = 0; i < config_.peers.size(); ++i) {
+      edges_of_no_core(i);
       if (config_.peers[i].zone.empty()) continue;
       mistake(item("peers", i, ".zone"), "is given, but this node has no zones; remove it");
     }
@@ -443,7 +444,10 @@ class Judge {
     for (std::size_t i = 0; i < config_.users.size(); ++i) mistake(item("users", i), kToCore);
     for (std::size_t i = 0; i < config_.servers.size(); ++i) mistake(item("servers", i), kToCore);
     for (std::size_t i = 0; i < config_.routes.size(); ++i) mistake(item("routes", i), kToCore);
-    for (std::size_t i = 0; i < config_.peers.size(); ++i) zone_of_peer(i, config_.peers[i]);
+    for (std::size_t i = 0; i < config_.peers.size(); ++i) {
+      zone_of_peer(i, config_.peers[i]);
+      edges_of_no_core(i);
+    }
     zone_domains();
   }
 
@@ -470,6 +474,20 @@ class Judge {
     if (!is_known) mistake(key, "is no zone of this node; name one of them");
   }
 
+  void edges_of_no_core(std::size_t index) {
+    if (config_.peers[index].edges.empty()) return;
+    mistake(item("peers", index, ".edges"), "is given, but only a core has edges; remove it");
+  }
+
+  bool has_zone_peer(const std::string& name) const {
+    for (const SipZone& zone : config_.zones) {
+      for (const ZonePeer& peer : zone.peers) {
+        if (peer.name == name) return true;
+      }
+    }
+    return false;
+  }
+
   /// Peers connect to edges.
   void peer_of_core(std::size_t index, const SipPeer& peer) {
     constexpr const char* kToEdge = "is given, but the peer connects to the edge; move it there";
@@ -478,6 +496,11 @@ class Judge {
     };
     misplaced_of(!peer.certificate_names.empty(), ".certificate_names");
     misplaced_of(peer.verify_name != VerifyName::kSan, ".verify_name");
+    for (const std::string& edge : peer.edges) {
+      if (has_zone_peer(edge)) continue;
+      mistake(item("peers", index, ".edges"),
+              "\"" + edge + "\" is no peer of this core's zone; name those by which it comes");
+    }
     misplaced_of(!peer.uri.empty(), ".uri");
     misplaced_of(!peer.identity.certificate_file.empty(), ".certificate_file");
     misplaced_of(!peer.identity.private_key_file.empty(), ".private_key_file");

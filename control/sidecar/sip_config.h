@@ -71,6 +71,8 @@ struct SipPeer {
   /// On an edge the zone whose cores it calls and is called by; "" = the only one. A core knows
   /// name and domains, what is about certificates and addresses stands on the edges.
   std::string zone{};
+  /// On a core the zone's peers over which it may come; empty = all of them.
+  std::vector<std::string> edges{};
 };
 
 /// A further certificate of the client listener, chosen by the name that a client asks for (SNI).

@@ -1,5 +1,6 @@
 // site.cfg: this site's names, numbers, servers and peers as answers to the questions that
 // routes.cfg asks. Every value has passed check().
+#include <algorithm>
 #include <string>
 
 #include "control/sidecar/layout.h"
@@ -204,10 +205,21 @@ std::string called_peers(const SipConfig& config, const std::vector<ServerSet>& 
   return reached.done();
 }
 
-/// In $avp(peer), which an edge names.
+/// In $avp(peer), which the edge $avp(from_letter) names.
 std::string known_peers(const SipConfig& config) {
   Question known("IS_PEER");
-  for (const SipPeer& peer : config.peers) known.when("$avp(peer) == " + quoted(peer.name));
+  const std::vector<ZoneSide> sides = zone_sides(config);
+  for (const SipPeer& peer : config.peers) {
+    std::vector<std::string> letters;
+    for (const ZoneSide& side : sides) {
+      if (std::count(peer.edges.begin(), peer.edges.end(), side.peer->name) != 0) {
+        letters.push_back(side.letter);
+      }
+    }
+    const std::string is_it = "$avp(peer) == " + quoted(peer.name);
+    known.when(peer.edges.empty() ? is_it
+                                  : is_it + " && (" + any_of("$avp(from_letter)", letters) + ")");
+  }
   return known.done();
 }
 

@@ -188,9 +188,42 @@ def emergency_calls_pass_policy_and_limits(scratch):
         expect(alice.final(method="INVITE").status == expected, f"call limit: {expected}")
     edges.invite(alice, "alice", f"sip:112@{DOMAIN}", outside_sdp())
     expect("sip:112@" in pbx.expect("INVITE").uri, "the emergency call arrives")
+    # The same number at a peer's domain is no emergency number.
+    edges.invite(alice, "alice", "sip:112@partner.example", outside_sdp())
+    expect(alice.final(method="INVITE").status == 503, "a way around the limit")
     with edge.connect() as stranger:
         sip.request(stranger, **call(f"sip:112@{DOMAIN}"))
         expect(stranger.final().status == 407, "but not from strangers")
+        edges.invite(stranger, "alice", "sip:112@partner.example", outside_sdp())
+        expect(stranger.final(method="INVITE").status == 403, "nor without registration")
+
+
+@case.case
+def a_caller_has_so_many_calls_that_are_up(scratch):
+    """Two who never hang up would fill the memory."""
+    edge = Edge(scratch)
+    edge.restart(("CALLS_UP_MAX 300", "CALLS_UP_MAX 2"))
+    pbx, alice = edge.inside_server(), edge.client("alice")
+
+    def established():
+        sent = edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+        sip.reply(pbx, pbx.expect("INVITE"), 200, "OK", "6001", inside_sdp(), to_tag="pbx")
+        caller = edges.caller_side(alice, "alice", sent, alice.final(method="INVITE"))
+        caller.request("ACK", cseq=caller.cseq)
+        pbx.expect("ACK")
+        return caller
+
+    first, _ = established(), established()
+    offers = len(edge.ng.of("offer"))
+    edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+    answer = alice.final(method="INVITE")
+    expect(answer.status == 503 and "At A Time" in answer.start, answer.start)
+    expect(len(edge.ng.of("offer")) == offers, "no ports")
+    first.request("BYE")
+    sip.reply(pbx, pbx.expect("BYE"), 200, "OK")
+    expect(alice.final(method="BYE").status == 200, "hung up")
+    established()
+    expect(edge.remembered("up") == 2, "those that are up")
 
 
 @case.case
@@ -208,6 +241,13 @@ def a_peer_has_a_limit_of_calls_too(scratch):
             answer = peer.final(method="INVITE")
             expect(answer.status == expected, f"{name}: {answer.start}")
         expect(answer.first("retry-after") == "60", answer.headers)
+        # Nobody asks a peer for a password, so it has no exemption.
+        refuse = {"from_uri": "sip:joe@partner.example"}
+        sip.request(peer, **call(f"sip:112@{DOMAIN}", **refuse))
+        expect(peer.final(method="INVITE").status == 503, "an emergency call beyond the limit")
+        for expected in (480, 503):
+            sip.request(peer, "MESSAGE", f"sip:alice@{DOMAIN}", "sip:joe@partner.example")
+            expect(peer.final(method="MESSAGE").status == expected, f"message: {expected}")
     expect(len(edge.ng.of("offer")) == 1, "no ports for the second")
 
 
