@@ -105,6 +105,7 @@ void check_networks(const InterfaceSection& interface, Findings& findings) {
 
 void check_interfaces(const Settings& settings, Findings& findings) {
   for (const char* name : {"outside", "inside"}) {
+    if (!findings.sound({"node.role"})) break;
     // Each node of a traversal pair has one of both; the zone is its other side.
     if (settings.node.role == (name == std::string_view("inside") ? "edge" : "core")) continue;
     const bool found = std::any_of(settings.interfaces.begin(), settings.interfaces.end(),
@@ -424,6 +425,7 @@ std::vector<Listener> listeners(const Settings& settings) {
 
 void check(const Settings& settings, Findings& findings) {
   check_node(settings, findings);
+  check_role(settings, findings);
   check_interfaces(settings, findings);
   check_media(settings, findings);
   check_ng(settings, findings);

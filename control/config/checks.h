@@ -25,7 +25,10 @@ std::vector<Listener> listeners(const Settings& settings);
 /// The rules of [sip]: the sidecar's own, with its names turned into keys of the file.
 void check_sip(const Settings& settings, Findings& findings);
 
-/// The rules of [zone.ZONE] and of node.role.
+/// Whether node.role fits the zones. Where it has a mistake, what depends on it is not judged.
+void check_role(const Settings& settings, Findings& findings);
+
+/// The rules of [zone.ZONE].
 void check_zones(const Settings& settings, Findings& findings);
 
 /// The rules of [turn] and [turn.realm.NAME].

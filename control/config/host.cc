@@ -138,9 +138,36 @@ std::vector<std::string> interfaces_without_address(const Settings& settings, co
   return without;
 }
 
+namespace {
+
+/// A listener that cannot be bound.
+void check_listen(const std::string& key, const SocketAddress& listen, const Host& host,
+                  Findings& findings) {
+  if (!listen.is_set() || listen.ip.is_unspecified() || has_address(host, listen.ip)) return;
+  findings.warning({key}, key + ": " + to_string(listen.ip) +
+                              " is not an address of this host; give one of those that `ip "
+                              "address` shows");
+}
+
+}  // namespace
+
 void check_host(const Settings& settings, const Host& host, Findings& findings) {
   for (const std::string& message : missing_addresses(settings, host)) {
     findings.warning({std::string_view(message).substr(0, message.find(':'))}, message);
+  }
+  check_listen("api.listen", settings.api.listen, host, findings);
+  check_listen("api.metrics", settings.api.metrics, host, findings);
+  for (const ZoneSection& zone : settings.zones) {
+    check_listen("zone." + zone.name + ".listen", zone.listen, host, findings);
+    for (const ZonePeerSection& peer : zone.peers) {
+      if (!peer.address.is_set() || peer.address.ip.is_loopback() ||
+          !has_address(host, peer.address.ip)) {
+        continue;
+      }
+      const std::string key = "zone." + zone.name + ".peer." + peer.name + ".address";
+      findings.warning({key}, key + ": " + to_string(peer.address.ip) +
+                                  " is an address of this host itself; give that of the edge");
+    }
   }
   const MediaSection& media = settings.media;
   if (!host.port_advice.empty()) {

@@ -159,6 +159,7 @@ void check_sip(const Settings& settings, Findings& findings) {
     }
     return;
   }
+  if (!findings.sound({"node.role"})) return;
   if (settings.node.role == "edge" && !settings.sip.users_file.empty()) {
     findings.mistake({"sip.users_file"},
                      "sip.users_file is given, but an edge has no passwords; move it to the core");

@@ -19,17 +19,34 @@ bool is_tls_name(const std::string& name) {
          name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-.") == std::string::npos;
 }
 
+/// By what its zones say of addresses, which only one role needs: "edge", "core", or "" where they
+/// do not agree.
+std::string role_of_zones(const Settings& settings) {
+  bool is_edge = true;
+  bool is_core = true;
+  for (const ZoneSection& zone : settings.zones) {
+    if (zone.peers.empty()) return {};
+    is_edge = is_edge && zone.listen.is_set();
+    is_core = is_core && !zone.listen.is_set();
+    for (const ZonePeerSection& peer : zone.peers) {
+      is_edge = is_edge && !peer.address.is_set();
+      is_core = is_core && peer.address.is_set();
+    }
+  }
+  return is_edge ? "edge" : is_core ? "core" : "";
+}
+
 class ZoneCheck {
  public:
   ZoneCheck(const Settings& settings, Findings& findings)
       : settings_(settings), findings_(findings), is_edge_(settings.node.role == "edge") {}
 
   void run() {
-    if (!findings_.sound({"node.role"})) return;
-    if (settings_.node.role == "single") return run_single();
+    if (!findings_.sound({"node.role"}) || settings_.node.role == "single") return;
     check_count();
     for (const ZoneSection& zone : settings_.zones) {
       prefix_ = "zone." + zone.name + ".";
+      own_name_ = zone.tls_name;
       check_zone(zone);
       check_peers(zone);
     }
@@ -40,15 +57,6 @@ class ZoneCheck {
   void mistake(const std::string& key, const std::string& text) {
     const std::string path = prefix_ + key;
     if (findings_.sound({path})) findings_.mistake({path}, path + " " + text);
-  }
-
-  void run_single() {
-    for (const ZoneSection& zone : settings_.zones) {
-      findings_.mistake({"zone." + zone.name},
-                        "[zone." + zone.name +
-                            "] needs a node of a traversal pair; set node.role to \"edge\" or "
-                            "\"core\", or remove the section");
-    }
   }
 
   void check_count() {
@@ -169,6 +177,12 @@ class ZoneCheck {
     } else {
       check_name("tls_name", peer.tls_name);
     }
+    if (!peer.tls_name.empty() && peer.tls_name == own_name_) {
+      mistake("tls_name",
+              "is \"" + own_name_ +
+                  "\", which is this node's own; give the name in the certificate of the "
+                  "other node");
+    }
     if (is_edge_ && peer.address.is_set()) {
       mistake("address", "is set, but an edge never dials; remove it");
     }
@@ -210,9 +224,29 @@ class ZoneCheck {
   Findings& findings_;
   bool is_edge_;
   std::string prefix_;
+  std::string own_name_;  ///< of the zone that is looked at
 };
 
 }  // namespace
+
+void check_role(const Settings& settings, Findings& findings) {
+  if (settings.zones.empty() || !findings.sound({"node.role"})) return;
+  const std::string& role = settings.node.role;
+  const std::string meant = role_of_zones(settings);
+  const std::string section = "[zone." + settings.zones.front().name + "]";
+  if (role == "single") {
+    findings.mistake({"node.role"},
+                     "node.role is \"single\", but " + section +
+                         " needs a node of a traversal pair; set node.role to " +
+                         (meant.empty() ? "\"edge\" or \"core\"" : "\"" + meant + "\"") +
+                         ", or remove the section");
+  } else if (!meant.empty() && meant != role) {
+    findings.mistake({"node.role"},
+                     "node.role is \"" + role + "\", but the zones are those of the other node: " +
+                         (meant == "edge" ? "they listen" : "their peers have addresses") +
+                         "; set node.role to \"" + meant + "\", or use this node's own file");
+  }
+}
 
 void check_zones(const Settings& settings, Findings& findings) {
   ZoneCheck(settings, findings).run();

@@ -107,7 +107,9 @@ Section zone_peer_section() {
             "The name that this peer's certificate must have; by it the edge tells peers apart.")
       .required("\"core-1.example.com\"")
       .socket_address("address", &ZonePeerSection::address, "",
-                      "Where the core dials this edge. Not on the edge, which never dials.")
+                      "Where the core dials this edge, as its `listen` says: \"192.0.2.10:7001\"; "
+                      "\"127.0.0.1:7001\" where both nodes try this on one host. Not on the edge, "
+                      "which never dials.")
       .socket_address("sip_listen", &ZonePeerSection::sip_listen, "",
                       "Loopback address and TCP port: what the SIP server of this node connects "
                       "to here reaches the peer's SIP server. Only the account `sip.run_user` is "

@@ -54,6 +54,18 @@ TEST(ConfigHost, missing_address_is_named) {
   EXPECT_THAT(interfaces_without_address(load().settings, host), IsEmpty());
 }
 
+TEST(ConfigHost, listeners_at_addresses_of_others_are_named) {
+  const std::string zone =
+      "[zone.dmz]\nlisten = \"192.0.2.99:7001\"\n[zone.dmz.peer.c1]\naddress = "
+      "\"192.0.2.11:7001\"\n[zone.dmz.peer.c2]\naddress = \"127.0.0.1:7001\"\n";
+  EXPECT_THAT(warnings_of(load("[api]\nmetrics = \"10.0.0.9:9105\"\n" + zone), fitting_host()),
+              testing::UnorderedElementsAre(
+                  HasSubstr("api.metrics: 10.0.0.9 is not an address of this host"),
+                  HasSubstr("zone.dmz.listen: 192.0.2.99 is not an address of this host"),
+                  HasSubstr("zone.dmz.peer.c1.address: 192.0.2.11 is an address of this host "
+                            "itself")));
+}
+
 TEST(ConfigHost, interface_without_any_address_is_named) {
   Host host = fitting_host();
   host.addresses.pop_back();

@@ -138,7 +138,8 @@ TEST(ConfigZone, shared_ports_that_cannot_be_are_mistakes) {
 
 TEST(ConfigZone, roles_and_zones_belong_together) {
   EXPECT_THAT(mistakes("single", kCoreZone + kCorePeer),
-              ElementsAre(HasSubstr("[zone.dmz] needs a node of a traversal pair")));
+              ElementsAre(HasSubstr("[zone.dmz] needs a node of a traversal pair; set node.role to "
+                                    "\"core\"")));
   EXPECT_THAT(mistakes("core", ""), ElementsAre(HasSubstr("there is no zone")));
   EXPECT_THAT(
       mistakes("core", kCoreZone + kCorePeer + "[zone.lab]\ntls_name = \"c\"\n" + files("lab") +
@@ -151,6 +152,32 @@ TEST(ConfigZone, roles_and_zones_belong_together) {
   EXPECT_THAT(mistakes("edge", edge_zone("acme", 7001) + edge_peer("acme", 7101) +
                                    "address = \"192.0.2.10:7001\"\n"),
               ElementsAre(HasSubstr("zone.acme.peer.c1.address is set, but an edge never dials")));
+}
+
+TEST(ConfigZone, a_wrong_role_is_one_mistake) {
+  const auto mistakes_of = [](const std::string& node, const std::string& rest) {
+    return load_text(node + "[interface.outside]\naddresses = [\"192.0.2.10\"]\n" + rest, "t.toml",
+                     "/etc/turnpike")
+        .findings.mistakes();
+  };
+  const std::string edge = edge_zone("acme", 7001) + edge_peer("acme", 7101) +
+                           "[sip]\ndomains = [\"acme.example.com\"]\nwss_port = 8443\n";
+  EXPECT_THAT(mistakes_of("[node]\nrole = \"core\"\n", edge),
+              ElementsAre(HasSubstr("t.toml:2: node.role is \"core\", but the zones are those of the "
+                                    "other node: they listen; set node.role to \"edge\"")));
+  EXPECT_THAT(mistakes_of("", edge), ElementsAre(HasSubstr("set node.role to \"edge\"")));
+  EXPECT_THAT(mistakes_of("[node]\nrole = \"egde\"\n", edge),
+              ElementsAre(HasSubstr("node.role is \"egde\"; give one of")));
+  EXPECT_THAT(mistakes_of("[node]\nrole = \"edge\"\n", kCoreZone + kCorePeer),
+              ElementsAre(HasSubstr("their peers have addresses; set node.role to \"core\"")));
+}
+
+TEST(ConfigZone, a_peer_has_a_name_of_its_own) {
+  std::string peer = kCorePeer;
+  peer.replace(peer.find("edge.example.com"), 16, "core.example.com");
+  EXPECT_THAT(mistakes("core", kCoreZone + peer),
+              ElementsAre(HasSubstr("zone.dmz.peer.e1.tls_name is \"core.example.com\", which is "
+                                    "this node's own")));
 }
 
 TEST(ConfigZone, a_uc_zone_cannot_be_weakened) {
