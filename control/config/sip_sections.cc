@@ -205,9 +205,10 @@ Section peer_section() {
       .text("zone", &sidecar::SipPeer::zone, "",
             "On an edge: name of the [zone.*] whose cores it calls, and is called by. \"\": the "
             "only one.")
-      .texts("edges", &sidecar::SipPeer::edges,
-             "On a core: names of the [zone.*.peer.*] by which it comes; no other edge can speak for "
-             "it. Empty: any.");
+      .texts(
+          "edges", &sidecar::SipPeer::edges,
+          "On a core: names of the [zone.*.peer.*] by which it comes; no other edge can speak for "
+          "it. Empty: any.");
   return with_identity(section).done();
 }
 

@@ -198,8 +198,8 @@ std::string called_peers(const SipConfig& config, const std::vector<ServerSet>& 
       reached.when(domain, use_set(set_number(sets, config.zones.front())) +
                                " $avp(peer_called) = " + quoted(peer.name) + ";");
     } else if (!peer.uri.empty()) {
-      reached.when(domain, use_set(set_number(sets, peer.name, true)) + " $avp(peer) = " +
-                               quoted(peer.name) + ";");
+      reached.when(domain, use_set(set_number(sets, peer.name, true)) +
+                               " $avp(peer) = " + quoted(peer.name) + ";");
     }
   }
   return reached.done();

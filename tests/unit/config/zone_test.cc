@@ -162,9 +162,10 @@ TEST(ConfigZone, a_wrong_role_is_one_mistake) {
   };
   const std::string edge = edge_zone("acme", 7001) + edge_peer("acme", 7101) +
                            "[sip]\ndomains = [\"acme.example.com\"]\nwss_port = 8443\n";
-  EXPECT_THAT(mistakes_of("[node]\nrole = \"core\"\n", edge),
-              ElementsAre(HasSubstr("t.toml:2: node.role is \"core\", but the zones are those of the "
-                                    "other node: they listen; set node.role to \"edge\"")));
+  EXPECT_THAT(
+      mistakes_of("[node]\nrole = \"core\"\n", edge),
+      ElementsAre(HasSubstr("t.toml:2: node.role is \"core\", but the zones are those of the "
+                            "other node: they listen; set node.role to \"edge\"")));
   EXPECT_THAT(mistakes_of("", edge), ElementsAre(HasSubstr("set node.role to \"edge\"")));
   EXPECT_THAT(mistakes_of("[node]\nrole = \"egde\"\n", edge),
               ElementsAre(HasSubstr("node.role is \"egde\"; give one of")));

@@ -202,6 +202,7 @@ TEST(Check, a_peer_speaks_for_its_own_domains_only) {
             "peers[1].domains");
   EXPECT_EQ(keys_with([](auto& c) { c.peers[1].certificate_names = c.peers[0].certificate_names; }),
             "peers[1].certificate_names");
+  EXPECT_EQ(keys_with([](auto& c) { c.peers[0].edges = {"edge-1"}; }), "peers[0].edges");
   EXPECT_EQ(keys_with([](auto& c) { c.peers[0].certificate_names = {"*.partner.example"}; }),
             "peers[0].certificate_names");
   EXPECT_EQ(keys_with([](auto& c) { c.peers[0].certificate_names.clear(); }),
