@@ -39,7 +39,8 @@ LINKS = (
 )
 EDGE_OUTSIDE, EDGE_ZONE, CORE_INSIDE = "198.51.100.10", "192.0.2.10", "10.30.0.1"
 ZONE_PORT, LISTEN_PORT, TARGET_PORT = 7001, 7101, 7201
-# A further core lives beside the first one: on loopback and inside it has the next address.
+# A further core or edge lives beside the first one: with the next address on each of its links, and
+# on loopback.
 PHONE_ADDRESS = {"client": "192.168.7.10", "nat": "198.51.100.7", "inside": "10.30.0.10"}
 
 NAT = """
@@ -54,11 +55,12 @@ FIREWALL = """
 table inet firewall {
   counter to_edge {}
   counter from_edge_new {}
+  set edges { type ipv4_addr; elements = { 192.0.2.10, 192.0.2.11 } }
   chain forward {
     type filter hook forward priority filter; policy drop;
     ct state established,related accept
-    ip saddr 10.20.0.10 ip daddr 192.0.2.10 tcp dport 7001 counter name to_edge accept
-    ip saddr 10.20.0.10 ip daddr 192.0.2.10 udp dport 36000-36011 counter name to_edge accept
+    ip saddr 10.20.0.10 ip daddr @edges tcp dport 7001 counter name to_edge accept
+    ip saddr 10.20.0.10 ip daddr @edges udp dport 36000-36011 counter name to_edge accept
     iifname "EDGE_LINK" counter name from_edge_new drop
   }
 }
@@ -133,6 +135,17 @@ class Topology:
         answer = json.loads(run_tool(*self.command("firewall", "nft", "-j", "list", "counters")))
         return {one["counter"]["name"]: one["counter"]["packets"]
                 for one in answer["nftables"] if "counter" in one}
+
+
+def next_address(address, number):
+    """Of the node with that number, where `address` is the first one's."""
+    network, _, host = address.rpartition(".")
+    return f"{network}.{int(host) + number - 1}"
+
+
+def _loopback(number, peer):
+    """Where the SIP server and turnpiked of the node with that number meet for a peer."""
+    return f"127.0.{number - 1}.{peer}"
 
 
 def how_it_ended(process):
@@ -212,19 +225,20 @@ class Node(Daemon):
 class Pair:
     """Configured and up after __enter__, gone after __exit__. `edge`, `core`: sections of the
     configuration that differ from the usual; `users`: who may register; `relay`: of a Node the
-    socket of another relay that its Kamailio is to ask; `cores`: how many there are."""
+    socket of another relay that its Kamailio is to ask; `cores`, `edges`: how many there are."""
 
     def __init__(self, folder, net, programs, users=("alice", "bob"), edge=None, core=None,
-                 relay=None, cores=1):
+                 relay=None, cores=1, edges=1):
         self.folder, self.net, self.programs = pathlib.Path(folder), net, programs
         self.password = secrets.token_hex(8)
         self._stack = contextlib.ExitStack()
         self.pki = self.folder / "pki"
-        self.edge = self._node("edge", 1, self._edge_sections(cores), edge)
-        self.cores = [self._node("core", number, self._core_sections(number, users), core)
+        self.edges = [self._node("edge", number, self._edge_sections(number, cores), edge)
+                      for number in range(1, edges + 1)]
+        self.cores = [self._node("core", number, self._core_sections(number, users, edges), core)
                       for number in range(1, cores + 1)]
-        self.core = self.cores[0]
-        self.nodes = (self.edge, *self.cores)
+        self.edge, self.core = self.edges[0], self.cores[0]
+        self.nodes = (*self.edges, *self.cores)
         self._relay = relay
 
     def _node(self, role, number, sections, changes):
@@ -239,7 +253,7 @@ class Pair:
         folder = self._folder(role, number)
         sections = zone_sections(
             role, f"{role}-{number}", self.pki / "zone-dmz",
-            "node" if role == "edge" else f"peer-core-{number}", peers, DOMAIN,
+            "node" if (role, number) == ("edge", 1) else f"peer-{role}-{number}", peers, DOMAIN,
             domains=[DOMAIN], keepalive_seconds=2, **zone)
         sections["node"]["drain_timeout_seconds"] = 0
         sections.update({
@@ -256,20 +270,23 @@ class Pair:
         return {"tls_name": f"{name}.{DOMAIN}", "sip_listen": f"{loopback}:{LISTEN_PORT}",
                 "sip_target": f"{loopback}:{TARGET_PORT}"}
 
-    def _edge_sections(self, cores):
-        peers = {f"core-{number}": self._peer(f"core-{number}", f"127.0.0.{number}")
-                 for number in range(1, cores + 1)}
-        sections = self._common("edge", 1, peers, listen=f"{EDGE_ZONE}:{ZONE_PORT}")
-        sections["interface.outside"] = {"addresses": [EDGE_OUTSIDE]}
+    def _edge_sections(self, number, cores):
+        peers = {f"core-{core}": self._peer(f"core-{core}", _loopback(number, core))
+                 for core in range(1, cores + 1)}
+        sections = self._common("edge", number, peers,
+                                listen=f"{next_address(EDGE_ZONE, number)}:{ZONE_PORT}")
+        sections["interface.outside"] = {"addresses": [next_address(EDGE_OUTSIDE, number)]}
         sections["sip"].update({
             "certificate_file": self.pki / "server.pem",
             "private_key_file": self.pki / "server.key", "trust_file": self.pki / "ca.pem"})
         return sections
 
-    def _core_sections(self, number, users):
-        sections = self._common("core", number, {"edge-1": {
-            **self._peer("edge-1", f"127.0.0.{number}"), "address": f"{EDGE_ZONE}:{ZONE_PORT}"}})
-        sections["interface.inside"] = {"addresses": [self.core_address(number)]}
+    def _core_sections(self, number, users, edges):
+        sections = self._common("core", number, {
+            f"edge-{edge}": {**self._peer(f"edge-{edge}", _loopback(number, edge)),
+                             "address": f"{next_address(EDGE_ZONE, edge)}:{ZONE_PORT}"}
+            for edge in range(1, edges + 1)})
+        sections["interface.inside"] = {"addresses": [next_address(CORE_INSIDE, number)]}
         sections["sip"].update({"inside_networks": ["10.30.0.0/24"], "keepalive_seconds": 1})
         sections["sip.servers.desk"] = {"uris": [f"sip:{PHONE_ADDRESS['inside']}:5060"]}
         sections["sip.route.desk"] = {"pattern": NUMBER, "servers": "desk"}
@@ -278,17 +295,35 @@ class Pair:
             sections[f"sip.user.{user}"] = {"ha1": digest}
         return sections
 
-    @staticmethod
-    def core_address(number):
-        """Inside."""
-        return f"{CORE_INSIDE.rpartition('.')[0]}.{number}"
+    def _add_addresses(self):
+        for role, nodes, link, first in (("edge", self.edges, "ne", EDGE_OUTSIDE),
+                                         ("edge", self.edges, "ef", EDGE_ZONE),
+                                         ("core", self.cores, "ci", CORE_INSIDE)):
+            for number in range(2, len(nodes) + 1):
+                run_tool("ip", "-n", self.net.name(role), "addr", "add",
+                         f"{next_address(first, number)}/24", "dev", self.net.link_of(role, link))
+
+    def _make_certificates(self):
+        """The first edge makes all but those of further edges."""
+        self.edge.tool("--make-dev-certs", self.pki)
+        zone = self.pki / "zone-dmz"
+        for number in range(2, len(self.edges) + 1):
+            own = zone / f"peer-edge-{number}"
+            extensions = zone / f"edge-{number}.ext"
+            extensions.write_text(f"subjectAltName=DNS:edge-{number}.{DOMAIN},"
+                                  f"DNS:cluster.{DOMAIN}\n"
+                                  "extendedKeyUsage=serverAuth,clientAuth\n")
+            run_tool("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                     "-nodes", "-keyout", f"{own}.key", "-out", f"{own}.csr", "-subj",
+                     f"/CN=edge-{number}")
+            run_tool("openssl", "x509", "-req", "-in", f"{own}.csr", "-CA", zone / "ca.pem",
+                     "-CAkey", zone / "ca.key", "-CAcreateserial", "-days", "30", "-extfile",
+                     extensions, "-out", f"{own}.pem")
 
     def __enter__(self):
         try:
-            self.edge.tool("--make-dev-certs", self.pki)
-            for number in range(2, len(self.cores) + 1):
-                run_tool("ip", "-n", self.net.name("core"), "addr", "add",
-                     f"{self.core_address(number)}/24", "dev", self.net.link_of("core", "ci"))
+            self._make_certificates()
+            self._add_addresses()
             for node in self.nodes:
                 self._stack.callback(node.stop)
                 node.start_daemon()
@@ -320,8 +355,9 @@ class Pair:
         return [f"the {role} refused a call: {why[-1]}" for role, why in found if why]
 
     def cores_live(self):
-        """Whether all have answered the edge's OPTIONS."""
-        return self.edge.sip("dispatcher.list").count("FLAGS: AP") == len(self.cores)
+        """Whether all have answered the edges' OPTIONS."""
+        return all(edge.sip("dispatcher.list").count("FLAGS: AP") == len(self.cores)
+                   for edge in self.edges)
 
     def core_sees_phone(self):
         """Whether the phone inside has answered the core's OPTIONS."""

@@ -189,6 +189,45 @@ def a_firewall_that_forgets_costs_a_moment(scratch):
 
 
 @case
+def a_core_whose_nat_gives_it_another_port_is_found_again(scratch):
+    pair = Pair(scratch).add_ends().nat_of_core("50000-50099")
+    _, made, outside, inside = _calls(
+        scratch, [(Side(OUTSIDE, 30000, (CM,)), Side(INSIDE, 20000))], pair)
+
+    def port():
+        flow, = pair.edge.peer()["flows"]
+        address, _, number = flow["address"].rpartition(":")
+        expect(address == "192.0.2.1", f"the core is behind the NAT: {flow}")
+        return int(number)
+
+    expect(50000 <= port() <= 50099, f"{port()}")
+    pair.nat_of_core("51000-51099").flush_firewall()
+    eventually(lambda: port() >= 51000, "the edge knows the new port", 10)
+    before = [peer.total("received") for peer in (outside, inside)]
+    eventually(lambda: all(peer.total("received") > had + 100
+                           for peer, had in zip((outside, inside), before)), "media goes on")
+    expect_clean(outside, inside, lost_max=250)
+    made[0].delete()
+
+
+@case
+def nodes_may_have_different_numbers_of_shards(scratch):
+    pair = Pair(scratch).add_ends().with_shards(edge=2, core=3)
+    _, made, outside, inside = _calls(scratch, [
+        (Side(OUTSIDE, 30000 + 4 * number, (CM,)), Side(INSIDE, 20000 + 4 * number))
+        for number in range(6)], pair)
+    expect_clean(outside, inside)
+    flows = pair.core.peer()["flows"]
+    expect({flow["core_shard"] for flow in flows} == {0, 1, 2}, f"a flow of each shard: {flows}")
+    for node in (pair.edge, pair.core):
+        used = {number for number in range(node.shards)
+                if node.metric("turnpike_relay_packets_forwarded_total", shard=str(number)) > 50}
+        expect(len(used) == node.shards, f"{node.role}: media on the shards {used} only")
+    for call in made:
+        call.delete()
+
+
+@case
 def strangers_move_nothing_but_counters(scratch):
     pair, made, outside, inside = _calls(
         scratch, [(Side(OUTSIDE, 30000, (CM,)), Side(INSIDE, 20000))])

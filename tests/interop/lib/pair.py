@@ -57,6 +57,7 @@ class Node(Daemon):
         super().__init__(role, place, scratch.folder / role,
                          {name: executable(name) for name in ("turnpiked", "turnpikectl")})
         self.role, self.pki = role, pki
+        self.shards = 2 if role == "edge" else 1
         self.holder = Holder(scratch, folder=self.folder) if with_holder else None
         self.password = pki / "zone-dmz" / "password"
         self.addresses = [EDGE if role == "edge" else CORE]
@@ -79,7 +80,7 @@ class Node(Daemon):
         sections["node"]["drain_timeout_seconds"] = 0
         sections |= {
             f"interface.{'outside' if is_edge else 'inside'}": {"addresses": self.addresses},
-            "media": {"shards": 2 if is_edge else 1, "sessions_max": 16},
+            "media": {"shards": self.shards, "sessions_max": 16},
             "ng": {"unix": self.folder / "ng.sock"},
             "api": {"unix": self.folder / "api.sock", "metrics": ""}}
         if self.holder:
@@ -289,6 +290,29 @@ class Pair:
             node.configure()
         return self
 
+    def with_shards(self, edge, core):
+        for node, shards in ((self.edge, edge), (self.core, core)):
+            node.shards = shards
+            node.configure()
+        return self
+
+    def nat_of_core(self, ports):
+        """The core's flows reach the edge from these ports of the firewall; those that there are
+        do when it has forgotten them."""
+        self._nft(f"""
+add table ip corenat
+flush table ip corenat
+table ip corenat {{
+  chain out {{
+    type nat hook postrouting priority srcnat;
+    ip saddr {CORE} udp dport 36000-36011 snat to 192.0.2.1:{ports}
+  }}
+}}
+""")
+        self._scratch.on_exit(self.flush_firewall)
+        self._scratch.on_exit(self._nft, "add table ip corenat\ndelete table ip corenat")
+        return self
+
     def start(self):
         self.edge.start()
         self.core.start()
@@ -297,7 +321,8 @@ class Pair:
 
     def flows_bound(self):
         flows = [flow for node in (self.edge, self.core) for flow in node.peer()["flows"]]
-        return len(flows) == 2 and all(flow["state"] == "bound" for flow in flows)
+        return len(flows) == 2 * self.core.shards and all(
+            flow["state"] == "bound" for flow in flows)
 
     def wait_flows(self):
         case.eventually(self.flows_bound,

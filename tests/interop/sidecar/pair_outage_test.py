@@ -155,5 +155,38 @@ def users_are_spread_over_cores_that_keep_no_registrations(scratch):
                    "calls go where the user has registered last")
 
 
+@case.case
+def a_lost_edge_is_followed_by_the_other(scratch):
+    pair = Pair(scratch, edges=2)
+    alice, bob, desk = pair.client("alice"), pair.client("bob", "nat", edge=2), pair.desk()
+
+    def ring(agent, user):
+        """A call of the desk that is declined."""
+        sent = sip.request(desk, "INVITE", uri(user), uri(NUMBER), user=NUMBER,
+                           body=edges.inside_sdp())
+        if agent:
+            sip.reply(agent, agent.expect("INVITE", timeout=2), 486, "Busy Here")
+        answer = desk.final(timeout=2, method="INVITE")
+        sip.acknowledge(desk, sent, answer)
+        return answer.status
+
+    expect((ring(alice, "alice"), ring(bob, "bob")) == (486, 486), "each by its own edge")
+    directions = [offer["direction"][1] for offer in pair.of("core", "offer")]
+    expect(directions == ["dmz/edge-1", "dmz/edge-2"], directions)
+    pair.edge.kill_kamailio()
+    pair.edge.kill_daemon()
+    began = time.monotonic()
+    expect(ring(bob, "bob") == 486, "who is behind the other edge notices nothing")
+    expect(ring(None, "alice") == 480, "nobody waits for a client that is gone")
+    alice = pair.client("alice", edge=2)
+    expect(ring(alice, "alice") == 486, "she is called by the other edge")
+    pair.invite(alice, "alice", uri(NUMBER), edges.outside_sdp())
+    sip.reply(desk, desk.expect("INVITE", timeout=2), 486, "Busy Here")
+    expect(alice.final(timeout=2, method="INVITE").status == 486, "and calls by it")
+    took = time.monotonic() - began
+    expect(took < 2, f"new calls go elsewhere within 2 s, not {took:.1f}")
+    expect(pair.net.firewall_counters()["from_edge_new"] == 0, "an edge began something")
+
+
 if __name__ == "__main__":
     case.run()

@@ -39,15 +39,16 @@ class Place:
 
 
 class Pair:
-    """Up after construction. `relays`: a FakeNg for each node, "edge", "core", "core-2"."""
+    """Up after construction. `how_many`: `cores`, `edges`, else one of each. `relays`: a FakeNg for
+    each node, "edge", "core", "core-2"."""
 
-    def __init__(self, scratch, edge=None, core=None, cores=1):
+    def __init__(self, scratch, edge=None, core=None, **how_many):
         self.scratch = scratch
         self.net = scratch.enter(traversal.Topology("tp-"))
         self.relays = {}
         self.pair = scratch.enter(traversal.Pair(
             scratch.folder, self.net, programs(), edge=edge, core=core, relay=self._relay,
-            cores=cores))
+            **how_many))
         self.edge, self.core = self.pair.edge, self.pair.core
         scratch.on_exit(self._print_logs)
         self.certificates = edges.Certificates(self.pair.pki)
@@ -71,10 +72,12 @@ class Pair:
         deleted = passes(self.of(role, "delete"))
         return [offer for offer in self.of(role, "offer") if offer["call-id"] not in deleted]
 
-    def connect(self, place="client"):
+    def connect(self, place="client", edge=1):
+        """To the edge with that number."""
         agent = sip.Agent(self.place(place), 0, "tls")
         self.scratch.on_exit(agent.close)
-        return agent.connect(TLS, self.certificates.context(), DOMAIN)
+        return agent.connect((traversal.next_address(EDGE_OUTSIDE, edge), TLS[1]),
+                             self.certificates.context(), DOMAIN)
 
     def connect_inside(self):
         """A phone that may register with the core, over TCP."""
@@ -86,8 +89,8 @@ class Pair:
         address = traversal.PHONE_ADDRESS.get(name, "127.0.0.1")
         return Place(self.net.name(name), address)
 
-    def client(self, user, place="client", **options):
-        agent = self.connect(place)
+    def client(self, user, place="client", edge=1, **options):
+        agent = self.connect(place, edge)
         answer = edges.register(agent, user, self.pair.password, domain=DOMAIN, **options)
         expect(answer.status == 200, f"REGISTER of {user}: {answer.start}")
         return agent
