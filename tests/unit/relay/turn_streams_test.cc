@@ -44,6 +44,15 @@ Bytes padded(Bytes message) {
   return message;
 }
 
+Bytes binding_and_100_data() {
+  Bytes stream = binding();
+  for (std::uint8_t i = 0; i < 100; ++i) {
+    const Bytes one = channel_data(4, i);
+    stream.insert(stream.end(), one.begin(), one.end());
+  }
+  return stream;
+}
+
 /// The client's end.
 class Client {
  public:
@@ -173,12 +182,7 @@ TEST_F(TurnStreamsTest, messages_are_whole_however_their_bytes_come) {
 TEST_F(TurnStreamsTest, more_than_a_turn_takes_comes_in_the_next_ones_and_in_order) {
   const Client busy = connect();
   const Client other = connect();
-  Bytes stream = binding();
-  for (std::uint8_t i = 0; i < 100; ++i) {
-    const Bytes one = channel_data(4, i);
-    stream.insert(stream.end(), one.begin(), one.end());
-  }
-  busy.send(stream);
+  busy.send(binding_and_100_data());
   other.send(binding(9));
   std::vector<Bytes> got = turn();
   EXPECT_EQ(got.size(), TurnStreams::kMessagesMax + 1) << "the other is not kept waiting";
@@ -306,12 +310,7 @@ TEST_F(TurnStreamsTest, connections_are_limited_in_all) {
 
 TEST_F(TurnStreamsTest, who_waits_for_its_poll_hears_of_messages_that_were_read_already) {
   const Client client = connect();
-  Bytes stream = binding();
-  for (std::uint8_t i = 0; i < 100; ++i) {
-    const Bytes one = channel_data(4, i);
-    stream.insert(stream.end(), one.begin(), one.end());
-  }
-  client.send(stream);
+  client.send(binding_and_100_data());
   std::size_t got = 0;
   for (pollfd one{streams_->poll_fd(), POLLIN, 0}; poll(&one, 1, 0) == 1;) got += turn().size();
   EXPECT_EQ(got, 101U);
