@@ -520,9 +520,10 @@ void Daemon::on_hand_over_signal() {
 
 void Daemon::on_drain_tick() {
   const std::size_t left = calls_->call_count();
+  // Allocations end with the daemon in any case: their clients make new ones, and would only hold
+  // up the stop by refreshing them.
   const std::size_t allocations = turn_ ? turn_->allocations() : 0;
-  const Drain::Step step =
-      drain_.step(left + allocations, calls_->calls_ending(), loop::EventLoop::now());
+  const Drain::Step step = drain_.step(left, calls_->calls_ending(), loop::EventLoop::now());
   if (step == Drain::Step::kWait) return;
   if (handing_over_) return loop_.stop();
   if (step == Drain::Step::kLate) {
@@ -530,7 +531,7 @@ void Daemon::on_drain_tick() {
                                    {"allocations", allocations},
                                    {"kept_by_holder", relay_->adoption().holder_connected}});
   } else {
-    log_.info("drained");
+    log_.info("drained", {{"allocations", allocations}});
   }
   loop_.stop();
 }

@@ -69,21 +69,18 @@ Result<void> TurnService::load(const config::Settings& settings, Result<void>& c
     (*made)->certificate = settings_->certificate;
     (*made)->private_key = settings_->private_key;
   }
-  settings_ = std::move(*made);
-  certificate = config::read_turn_certificate(settings, *settings_);
+  certificate = config::read_turn_certificate(settings, **made);
   if (!certificate) {
     log_.warning("turn_certificate_unusable",
                  {{"reason", certificate.error().message},
                   {"hint", has_old ? "clients are shown the one from before"
                                    : "no client over TLS is served; repair it and reload"}});
   }
-  give();
-  return {};
-}
-
-void TurnService::give() {
-  settings_->draining = draining_;
+  // Every reload comes here: where nothing has changed, no allocation has to be looked at.
+  if (settings_ != nullptr && **made == *settings_) return {};
+  settings_ = std::move(*made);
   server_.configure(config::copy_of(*settings_));
+  return {};
 }
 
 Result<void> TurnService::reload(const config::Settings& settings) {
@@ -97,12 +94,6 @@ Result<void> TurnService::reload(const config::Settings& settings) {
   section_ = settings.turn;
   log_.info("turn_reloaded", {{"realms", settings_->realms.size()}});
   return certificate;
-}
-
-void TurnService::set_draining(bool draining) {
-  if (draining == draining_) return;
-  draining_ = draining;
-  give();
 }
 
 std::vector<std::string> TurnService::uris() const {

@@ -26,7 +26,7 @@ class TurnService {
   /// Takes what may change of the settings, and reads the files of the realms anew. When one cannot
   /// be used, all stays and the log says so.
   Result<void> reload(const config::Settings& settings);
-  void set_draining(bool draining);
+  void set_draining(bool draining) { server_.set_draining(draining); }
   std::uint32_t allocations() const { return server_.allocations(); }
   const config::TurnSection& section() const { return section_; }
 
@@ -37,7 +37,6 @@ class TurnService {
   TurnService(const config::Settings& settings, TurnServer& server, log::Log& log);
   /// `certificate`: whether that of TLS clients could be read; the rest is in force all the same.
   Result<void> load(const config::Settings& settings, Result<void>& certificate);
-  void give();
   std::vector<std::string> uris() const;
 
   config::TurnSection section_;
@@ -50,7 +49,6 @@ class TurnService {
     std::uint16_t tls = 0;
   };
   const Ports ports_;  // those since the start
-  bool draining_ = false;
   std::shared_ptr<turn::Settings> settings_;
 };
 

@@ -411,7 +411,7 @@ void RelayImpl::poll_events(const std::function<void(const Event&)>& sink) {
 
 void RelayImpl::on_tick() {
   const Instant now = monotonic_now();
-  for (const auto& shard : shards_) shard->note_load(now);
+  for (const auto& shard : shards_) shard->note_load(now, config_.busy_max_percent);
   pool_->tend(now);
   pool_->stock_up(now);
   keep_identity();

@@ -74,12 +74,16 @@ void Shard::stop() {
   thread_.join();
 }
 
-void Shard::note_load(Instant now) {
+void Shard::note_load(Instant now, unsigned busy_max_percent) {
   const Nanoseconds used = cpu_time_of(thread_.native_handle());
   const auto micros = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::microseconds>(used).count());
   counters_.cpu_us.add(micros - std::min(micros, counters_.cpu_us.value()));
   load_.note(used, now);
+  load_of_calls_.note(used - std::min(used, turn_time_.load(std::memory_order_relaxed)), now);
+  if (setup_.turn != nullptr) {
+    setup_.turn->set_busy(busy_max_percent < 100 && load_.percent() >= busy_max_percent);
+  }
 }
 
 void Shard::run() {
@@ -248,8 +252,13 @@ void Shard::on_readable() {
   bool served = turn.left != Waiting::kMore;
   // Media that comes while TURN has its share was not late before that.
   const bool rests = turn.left == Waiting::kNothing || (setup_.turn != nullptr && !io_->readable());
-  if (setup_.turn != nullptr) served = drain_turn(turn) && served;
+  Instant turns_time = begin;
+  if (setup_.turn != nullptr) {
+    if (turn.packets != 0) turns_time = monotonic_now();
+    served = drain_turn(turn) && served;
+  }
   const Instant end = monotonic_now();
+  if (setup_.turn != nullptr) note_turn(end - turns_time);
   note_lateness(end, begin);
   const Instant next = served ? begin + tick_.after_drain(turn.packets, end) : begin;
   overload_.after_turn(rests || next > end || !io_->readable(), turn.shed, end);
@@ -288,6 +297,10 @@ Shard::Turn Shard::drain() {
   }
   io_->end_turn();
   return turn;
+}
+
+void Shard::note_turn(Nanoseconds time) {
+  turn_time_.store(turn_time_.load(std::memory_order_relaxed) + time, std::memory_order_relaxed);
 }
 
 bool Shard::drain_turn(Turn& turn) {

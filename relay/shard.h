@@ -98,9 +98,11 @@ class Shard {
   const ShardCounters& counters() const { return counters_; }
   /// At a core.
   FlowReport flow_report(std::uint16_t edge, Instant now) const;
-  /// Looks how busy the thread is; some times a second.
-  void note_load(Instant now);
-  unsigned load_percent() const { return load_.percent(); }
+  /// Looks how busy the thread is; some times a second. From `busy_max_percent` on, TURN included,
+  /// its TURN server makes no further allocations.
+  void note_load(Instant now, unsigned busy_max_percent);
+  /// Of calls alone: TURN gives way to their media, and must not turn them away.
+  unsigned load_percent() const { return load_of_calls_.percent(); }
   /// It has fallen behind and threw packets away a moment ago.
   bool has_shed(Instant now) const {
     return now.time_since_epoch() - shed_at_.load(std::memory_order_relaxed) < Seconds(1);
@@ -119,6 +121,7 @@ class Shard {
   Turn drain();
   /// The same for TURN: its share of a turn. Returns whether it got all that it wanted.
   bool drain_turn(Turn& turn);
+  void note_turn(Nanoseconds time);
   /// `expected`: when this point should have been reached.
   void note_lateness(Instant now, Instant expected);
   void on_timer();
@@ -145,7 +148,9 @@ class Shard {
   Instant timer_due_ = Instant::max();
   std::atomic<Nanoseconds> shed_at_{Nanoseconds{0}};  // since the clock's epoch
   LoadWatch load_;                                    // control's
-  MuxIo* mux_ = nullptr;                              // io_, at a node of a traversal pair
+  LoadWatch load_of_calls_;                           // and this, without TURN
+  std::atomic<Nanoseconds> turn_time_{Nanoseconds{0}};
+  MuxIo* mux_ = nullptr;  // io_, at a node of a traversal pair
   std::unique_ptr<UdpIo> io_;
   ShardTransport transport_;
   std::function<void()> on_event_;

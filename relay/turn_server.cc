@@ -67,15 +67,14 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
   }
   servers->ports_ = std::make_unique<RelayedPortTable>(std::move(places), config.port_min,
                                                        config.port_max, config.port_quarantine);
-  const auto shared = std::make_shared<turn::Shared>();
-  servers->gate_.emplace(shared, source_key, config.connections_per_source_max);
+  servers->gate_.emplace(servers->shared_, source_key, config.connections_per_source_max);
   bool made = true;
   for (std::size_t i = 0; i < shards; ++i) {
     setups[i].index = static_cast<std::uint16_t>(i);
     setups[i].shards = shards;
     setups[i].nonce_key = nonce_key;
     setups[i].source_key = source_key;
-    setups[i].shared = shared;
+    setups[i].shared = servers->shared_;
     setups[i].ports = servers->ports_.get();
     servers->shards_.push_back(TurnShard::make(setups[i], config));
     secure_wipe(setups[i].nonce_key.data(), setups[i].nonce_key.size());

@@ -36,6 +36,7 @@ class TurnServers final : public TurnServer {
 
   // TurnServer
   void configure(std::shared_ptr<const turn::Settings> settings) override;
+  void set_draining(bool draining) override { shared_->draining.store(draining); }
   std::uint32_t allocations() const override;
   const turn::Counters& counters(std::size_t shard) const override {
     return shards_[shard]->counters();
@@ -60,6 +61,7 @@ class TurnServers final : public TurnServer {
   static void finish(const Question& question, bool found);
 
   std::unique_ptr<RelayedPortTable> ports_;
+  std::shared_ptr<turn::Shared> shared_ = std::make_shared<turn::Shared>();
   std::vector<std::unique_ptr<TurnShard>> shards_;
   std::vector<TurnTlsThread::Listener> tls_listeners_;  // until start()
   std::optional<turn::SourceGate> gate_;                // of TLS

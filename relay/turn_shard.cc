@@ -170,6 +170,7 @@ void TurnShard::close(const SocketTag& tag) {
 
 TurnShard::Turn TurnShard::drain(int batches_max) {
   Turn turn;
+  engine_->set_busy(busy_.load(std::memory_order_relaxed));
   for (int i = 0; i < batches_max; ++i) {
     batch_.clear();
     turn.more = sockets_->receive(batch_);

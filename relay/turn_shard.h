@@ -2,6 +2,7 @@
 // what control asks of it through two mailboxes. Is not: the loop; Shard says when there is time.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -81,6 +82,8 @@ class TurnShard final : private turn::RelayedPorts {
   const TurnAnswer* next_answer() const { return answers_.front(); }
   void pop_answer() { answers_.pop(); }
   const turn::Counters& counters() const { return counters_; }
+  /// Whether the shard has too much to do for further allocations.
+  void set_busy(bool busy) { busy_.store(busy, std::memory_order_relaxed); }
 
  private:
   TurnShard(const TurnShardSetup& setup, const turn::Config& config,
@@ -117,6 +120,7 @@ class TurnShard final : private turn::RelayedPorts {
   Batch batch_;
   Outbox outbox_;
   Outbox datagrams_;  // of outbox_
+  std::atomic<bool> busy_{false};
   Mailbox<TurnRequest> requests_{kRequestsMax};
   Mailbox<TurnAnswer> answers_{kRequestsMax};
   Mailbox<TlsNewcomer> newcomers_{kNewcomersMax};

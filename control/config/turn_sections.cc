@@ -103,8 +103,8 @@ void add_peer_keys(SectionOf<TurnRealmSection>& section) {
       .integer("new_peers_per_minute_max", &TurnRealmSection::new_peers_per_minute_max, 60,
                {0, 100000}, "Further peers of one allocation in a minute. 0: any number.")
       .hot()
-      .integer("bytes_per_second_max", &TurnRealmSection::bytes_per_second_max, 0, {0, 1000000000},
-               "Data of one allocation in each direction. 0: no limit.")
+      .integer("bytes_per_second_max", &TurnRealmSection::bytes_per_second_max, 2500000,
+               {0, 1000000000}, "Data of one allocation in each direction. 0: no limit.")
       .hot();
 }
 

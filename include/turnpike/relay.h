@@ -87,6 +87,9 @@ class TurnServer {
   virtual ~TurnServer() = default;
   /// From now on, soon. Before the first time every request is refused.
   virtual void configure(std::shared_ptr<const turn::Settings> settings) = 0;
+  /// While draining new Allocates are answered 300 or 486, and allocations end when the lifetime is
+  /// over that they have.
+  virtual void set_draining(bool draining) = 0;
   virtual std::uint32_t allocations() const = 0;
   virtual const turn::Counters& counters(std::size_t shard) const = 0;
   /// Allocations that are open, 2000 of each shard at most.

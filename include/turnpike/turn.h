@@ -41,12 +41,14 @@ struct Quotas {
   /// Permissions to new addresses, per allocation; ten times that for all of a user together.
   std::uint32_t new_peers_per_minute = 60;
   std::uint64_t bytes_per_second = 0;  ///< per allocation and direction
+  bool operator==(const Quotas&) const = default;
 };
 
 /// Long-term keys of one user (RFC 8489 section 9.2.2, 18.5.1). Secret.
 struct UserKeys {
   std::array<std::uint8_t, 16> md5{};
   std::array<std::uint8_t, 32> sha256{};
+  bool operator==(const UserKeys&) const = default;
 };
 
 /// A secret shared with who hands out time-limited credentials: the username is
@@ -55,6 +57,7 @@ struct SharedSecret {
   std::string id;       ///< for people and metrics; not secret
   std::string secret;   ///< 16-256 bytes
   bool sha256 = false;  ///< HMAC-SHA-256 instead of HMAC-SHA1
+  bool operator==(const SharedSecret&) const = default;
 };
 
 /// One tenant: who may ask, for what.
@@ -64,6 +67,7 @@ struct Realm {
   std::vector<SharedSecret> secrets;  ///< any of them; the first is the newest
   PeerRules peers;
   Quotas quotas;
+  bool operator==(const Realm&) const = default;
 };
 
 /// Immutable once given to the relay; a reload gives another one.
@@ -74,10 +78,10 @@ struct Settings {
   Seconds allocation_age_max{0};  ///< Refresh beyond it is refused; 0 = never
   Seconds nonce_lifetime{1800};
   bool strict_expiry = false;  ///< an allocation ends with its time-limited credential
-  bool draining = false;       ///< new Allocates are answered 300 or 486; live ones go on
   SocketAddress alternate;     ///< ALTERNATE-SERVER while draining; unset: none
   std::string certificate;     ///< of listeners with TLS: PEM, the chain behind it
   std::string private_key;     ///< PEM. Secret
+  bool operator==(const Settings&) const = default;
 };
 
 /// A local address at which relayed transport addresses are made, and what peers see instead.
@@ -130,6 +134,7 @@ struct Config {
   X(kPeerRate, "peer_rate", "too many new peers: 508")                                         \
   X(kQuota, "quota", "the user or the realm has its maximum of allocations: 486")              \
   X(kCapacity, "capacity", "no relayed address, slot or permission is left: 508")              \
+  X(kBusy, "busy", "the shard is too busy for more allocations: 508")                          \
   X(kDraining, "draining", "server drains: 300 or 486")                                        \
   X(kSourceRate, "source_rate", "too many unauthenticated requests of one source: no answer")
 

@@ -240,12 +240,13 @@ Refused Engine::State::allocate(const Request& request, stun::Writer& response) 
   Wish wish;
   if (const Refused refused = read_wish(request, wish)) return refused;
   if (identity.expired) return Refusal::kExpiredCredentials;
-  if (credentials->settings().draining) return Refusal::kDraining;
+  if (shared->draining.load(std::memory_order_relaxed)) return Refusal::kDraining;
+  if (busy) return Refusal::kBusy;
   // 9. A port that was reserved, quotas, and then what there is.
   const Realm& realm = credentials->realm(identity.realm);
   wish.owner = {identity.owner, credentials->owner_of(identity.realm)};
   if (allocations.size() == allocations.capacity()) return Refusal::kCapacity;
-  if (!within_owner_rate(owner_allocates, wish.owner, allocates_per_minute(realm.quotas), 1,
+  if (!within_owner_rate(shared->allocates, wish.owner, allocates_per_minute(realm.quotas), 1,
                          request.now)) {
     return Refusal::kQuota;
   }

@@ -77,7 +77,7 @@ Refused Engine::State::permit(Allocation& allocation, std::span<const IpAddress>
   if (a_minute != 0 && added != 0) {
     const Nanoseconds price = Nanoseconds(Seconds(60)) / a_minute;
     if (!allocation.new_peers.take(now, price * added, price * a_minute) ||
-        !within_owner_rate(owner_peers, allocation.owner, a_minute * kOwnerPeersFactor, added,
+        !within_owner_rate(shared->new_peers, allocation.owner, a_minute * kOwnerPeersFactor, added,
                            now)) {
       return Refusal::kPeerRate;
     }

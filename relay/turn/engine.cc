@@ -93,11 +93,11 @@ bool Engine::State::within_rate(const Allocation& allocation, Traffic& traffic, 
   return traffic.rate.take(now, time_of(bytes), time_of(burst));
 }
 
-bool Engine::State::within_owner_rate(BucketTable& rates, const Owner& owner,
+bool Engine::State::within_owner_rate(OwnerRates& rates, const Owner& owner,
                                       std::uint32_t per_minute, std::uint32_t count, Instant now) {
   if (per_minute == 0 || count == 0) return true;
   const Nanoseconds price = Nanoseconds(Seconds(60)) / per_minute;
-  return rates.at(owner.user, now).take(now, price * count, price * per_minute);
+  return rates.take(owner.user, now, price * count, price * per_minute);
 }
 
 void Engine::State::to_peer(Allocation& allocation, const Peer& peer, std::uint16_t port,
@@ -251,6 +251,10 @@ void Engine::from_peer(Packet& packet, Instant now, Outbox& out) {
 
 void Engine::send_failed(const Send&, Drop reason) {
   state_->drop(reason);
+}
+
+void Engine::set_busy(bool busy) {
+  state_->busy = busy;
 }
 
 Instant Engine::next_deadline() const {

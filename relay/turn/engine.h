@@ -95,6 +95,9 @@ class Engine {
   /// From now on; ends allocations of users and realms that are no more.
   void configure(std::shared_ptr<const Credentials> prepared);
 
+  /// While the shard has too much to do no allocation is made; those that there are go on.
+  void set_busy(bool busy);
+
   /// One datagram or stream message of a client: STUN or ChannelData. `listener` says by which
   /// transport and at which local address; `wall` is Unix time, for credentials. Data that is
   /// relayed is sent from the packet's own memory, moved within it: up to kHeadroomBytes in front.

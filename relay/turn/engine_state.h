@@ -102,8 +102,8 @@ struct Engine::State {
     return credentials->realm(allocation.realm).peers;
   }
   // What all allocations of a user may take together; nothing he gets back by allocating anew.
-  bool within_owner_rate(BucketTable& rates, const Owner& owner, std::uint32_t per_minute,
-                         std::uint32_t count, Instant now);
+  static bool within_owner_rate(OwnerRates& rates, const Owner& owner, std::uint32_t per_minute,
+                                std::uint32_t count, Instant now);
   OwnAddresses own() const {
     return {setup.own_addresses, setup.relay_addresses, setup.relay_port_min, setup.relay_port_max};
   }
@@ -126,8 +126,7 @@ struct Engine::State {
   TimerWheel timers;  // allocations by slot, then reservations
   std::array<Reserved, kReservationsMax> reserved{};
   std::shared_ptr<const Credentials> credentials;
-  BucketTable owner_allocates;  // Allocate requests, each port costs a rest
-  BucketTable owner_peers;      // new peers of all allocations
+  bool busy = false;
 };
 
 }  // namespace turnpike::turn

@@ -25,6 +25,8 @@ Seconds Engine::State::lifetime(const Request& request, const Allocation& alloca
     const Seconds left = std::chrono::floor<Seconds>(end - request.now);
     granted = std::clamp(left, Seconds(0), granted);
   };
+  const bool is_new = allocation.expires == Instant{};
+  if (!is_new && shared->draining.load(std::memory_order_relaxed)) limit(allocation.expires);
   if (settings.strict_expiry) limit(allocation.credential_until);
   if (settings.allocation_age_max != Seconds(0)) {
     limit(allocation.created + settings.allocation_age_max);

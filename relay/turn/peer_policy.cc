@@ -73,14 +73,6 @@ bool is_own(const IpAddress& ip, const OwnAddresses& own) {
   return is_one_of(own.ips, ip) || is_one_of(own.relays, ip);
 }
 
-// An own address is opened by its name only: whoever opens the network around it does not mean
-// what listens on this host (T6).
-bool is_named_alone(const std::vector<Prefix>& allowed, const IpAddress& ip) {
-  return std::any_of(allowed.begin(), allowed.end(), [&ip](const Prefix& prefix) {
-    return prefix.ip == ip && prefix.length == (ip.is_v4() ? 32 : 128);
-  });
-}
-
 bool zero(const IpAddress& ip, std::size_t from, std::size_t to) {
   return std::all_of(ip.bytes.begin() + static_cast<std::ptrdiff_t>(from),
                      ip.bytes.begin() + static_cast<std::ptrdiff_t>(to),
@@ -151,8 +143,9 @@ bool may_be_peer(const IpAddress& ip, const PeerRules& rules, const OwnAddresses
     const IpAddress& form = address.forms[i];
     if (is_never_peer(form) || is_in(rules.denied, form)) return false;
     if (is_own(form, own)) {
-      // Inside another address it would lead here past the rule for ports.
-      if (i != 0 || !(is_named_alone(rules.allowed, form) || is_relay(form, own))) return false;
+      // No rule opens what listens on this host (T6); inside another address even a relayed one
+      // would lead here past the rule for ports.
+      if (i != 0 || !is_relay(form, own)) return false;
     } else if (is_special(form) && !is_in(rules.allowed, form)) {
       return false;  // also inside a special range that is opened
     }
@@ -162,7 +155,7 @@ bool may_be_peer(const IpAddress& ip, const PeerRules& rules, const OwnAddresses
 
 PeerPorts peer_ports(const IpAddress& ip, const PeerRules& rules, const OwnAddresses& own) {
   const std::uint16_t min = std::max<std::uint16_t>(rules.port_min, 1);
-  if (!is_own(ip, own) || is_named_alone(rules.allowed, ip)) return {min, 0xffff};
+  if (!is_own(ip, own)) return {min, 0xffff};
   return {std::max(min, own.relay_port_min), own.relay_port_max};
 }
 

@@ -78,6 +78,7 @@ std::uint16_t code_of(Refusal refusal, bool has_alternate) {
       return 486;
     case Refusal::kPeerRate:
     case Refusal::kCapacity:
+    case Refusal::kBusy:
     case Refusal::kSourceRate:
     case Refusal::kCount:
       break;

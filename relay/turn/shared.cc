@@ -36,6 +36,38 @@ std::uint32_t OwnerCounts::count(std::uint64_t owner) const {
   return least;
 }
 
+OwnerRates::Entry& OwnerRates::at(std::uint64_t owner, std::int64_t now) {
+  auto& set = sets_[owner % kSets];
+  for (;;) {
+    Entry* fullest = nullptr;
+    std::int64_t full_at = 0;
+    for (Entry& entry : set) {
+      if (entry.owner.load(std::memory_order_relaxed) == owner) return entry;
+      const std::int64_t its = entry.full_at.load(std::memory_order_relaxed);
+      if (fullest != nullptr && its >= full_at) continue;
+      fullest = &entry;
+      full_at = its;
+    }
+    std::uint64_t leaves = fullest->owner.load(std::memory_order_relaxed);
+    if (leaves == owner) return *fullest;
+    // Another shard may want the place at this moment: who is second looks again.
+    if (!fullest->owner.compare_exchange_strong(leaves, owner, std::memory_order_relaxed)) continue;
+    if (full_at > now) fullest->full_at.compare_exchange_strong(full_at, now);
+    return *fullest;
+  }
+}
+
+bool OwnerRates::take(std::uint64_t owner, Instant now, Nanoseconds price, Nanoseconds burst) {
+  const std::int64_t at_once = now.time_since_epoch().count();
+  std::atomic<std::int64_t>& full_at = at(owner, at_once).full_at;
+  std::int64_t before = full_at.load(std::memory_order_relaxed);
+  for (;;) {
+    const std::int64_t after = std::max(before, at_once) + price.count();
+    if (after - at_once > burst.count()) return false;
+    if (full_at.compare_exchange_weak(before, after, std::memory_order_relaxed)) return true;
+  }
+}
+
 bool Reservations::add(const Entry& entry) {
   for (Place& place : places_) {
     std::uint32_t expected = kFree;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "turnpike/time.h"
 
@@ -32,6 +33,27 @@ class OwnerCounts {
   const std::atomic<std::uint32_t>& cell(unsigned row, std::uint64_t owner) const;
 
   std::unique_ptr<std::array<Row, kRows>> rows_ = std::make_unique<std::array<Row, kRows>>();
+};
+
+/// Token buckets of owners: what each may do in a time, on all shards together. In a table of fixed
+/// size, in which a new owner takes the place of the one among four whose bucket is fullest.
+class OwnerRates {
+ public:
+  OwnerRates() : sets_(kSets) {}
+
+  /// Takes `price` from a bucket that is empty when `burst` is missing; false when that is too
+  /// much.
+  bool take(std::uint64_t owner, Instant now, Nanoseconds price, Nanoseconds burst);
+
+ private:
+  static constexpr std::size_t kSets = 4096;
+  struct Entry {
+    std::atomic<std::uint64_t> owner{0};
+    std::atomic<std::int64_t> full_at{0};  // nanoseconds of the clock: when it is full again
+  };
+  Entry& at(std::uint64_t owner, std::int64_t now);
+
+  std::vector<std::array<Entry, 4>> sets_;
 };
 
 /// Ports that wait for an Allocate with their RESERVATION-TOKEN (RFC 8656 section 18.9).
@@ -65,6 +87,9 @@ class Reservations {
 struct Shared {
   OwnerCounts counts;
   Reservations reservations;
+  OwnerRates allocates;               ///< Allocate requests: each port costs a rest
+  OwnerRates new_peers;               ///< of all allocations of an owner
+  std::atomic<bool> draining{false};  ///< no new allocations, none lives longer than it would
 };
 
 }  // namespace turnpike::turn

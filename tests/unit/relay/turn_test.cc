@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include "relay/io/loop.h"
 #include "tests/support/udp_peer.h"
 #include "turnpike/relay.h"
 
@@ -114,6 +115,36 @@ TEST_F(RelayTurn, who_shows_no_credentials_is_challenged) {
   EXPECT_EQ(answer.bytes[0], 1);
   EXPECT_EQ(answer.bytes[1], 0x13);
   EXPECT_EQ(relay->turn()->allocations(), 0U);
+}
+
+TEST_F(RelayTurn, its_load_turns_no_calls_away) {
+  relay.reset();
+  RelayConfig config = config_for_test();
+  config.shards = 1;
+  config.busy_max_percent = 3;
+  auto started = Relay::start(config);
+  ASSERT_TRUE(started) << started.error().message;
+  relay = std::move(*started);
+  relay->turn()->configure(settings_for_test());
+  const UdpPeer client(kServer);
+  const auto used = [this] { return relay->shard_counters(0).cpu_us.value(); };
+  std::uint64_t before = 0;
+  Instant since{};
+  for (const Instant began = monotonic_now(); monotonic_now() - began < Milliseconds(3500);) {
+    for (int k = 0; k < 50; ++k) client.send(request(1), {kServer, kPort});
+    relay->on_tick();
+    if (since == Instant{} && monotonic_now() - began > Milliseconds(1500)) {
+      before = used();
+      since = monotonic_now();
+    }
+  }
+  const Nanoseconds lasted = monotonic_now() - since;
+  // cpu_us is in microseconds.
+  const double percent = 1e5 * static_cast<double>(used() - before) /
+                         static_cast<double>(std::max<std::int64_t>(lasted.count(), 1));
+  EXPECT_GT(percent, 6) << "the shard was hardly busy";
+  OpenFailure failure{};
+  EXPECT_TRUE(relay->open_session(SessionSpec{}, failure)) << static_cast<int>(failure);
 }
 
 TEST_F(RelayTurn, questions_are_answered_by_all_shards) {

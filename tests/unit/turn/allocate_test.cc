@@ -269,8 +269,8 @@ TEST(TurnAllocate, no_port_or_slot_is_508) {
 
 TEST(TurnAllocate, draining_server_names_another) {
   TurnWorld world;
-  world.settings.draining = true;
   TurnClient client(world);
+  world.setup.shared->draining = true;
   EXPECT_EQ(client.allocate().code(), 486);
   world.settings.alternate = turn_address("93.184.216.200:3478");
   world.configure();
@@ -284,9 +284,35 @@ TEST(TurnAllocate, draining_server_names_another) {
             (TurnBytes{0, 1, 0x0d, 0x96, 93, 184, 216, 200}));
   TurnClient v6(world, "[2001:db8::7]:40000");
   EXPECT_EQ(v6.allocate().code(), 486) << "the other server has no address for it";
-  world.settings.draining = false;
-  world.configure();
+  world.setup.shared->draining = false;
   EXPECT_EQ(client.allocate().code(), 200);
+}
+
+TEST(TurnAllocate, draining_server_lets_allocations_end_when_they_would) {
+  TurnWorld world;
+  TurnClient client(world);
+  EXPECT_EQ(client.allocate().lifetime(), 600U);
+  world.run(Seconds(100));
+  world.setup.shared->draining = true;
+  EXPECT_EQ(client.refresh(600).lifetime(), 500U) << "not held open by who refreshes";
+  EXPECT_EQ(client.refresh().lifetime(), 500U);
+  world.run(Seconds(499));
+  EXPECT_EQ(client.refresh().lifetime(), 1U);
+  world.run(Seconds(2));
+  EXPECT_EQ(client.refresh().code(), 437);
+  EXPECT_TRUE(world.ports.bound.empty());
+}
+
+TEST(TurnAllocate, busy_shard_makes_none_and_keeps_those_that_there_are) {
+  TurnWorld world;
+  TurnClient client(world);
+  EXPECT_EQ(client.allocate().code(), 200);
+  world.engine().set_busy(true);
+  EXPECT_EQ(TurnClient(world, "192.0.2.11:40000").allocate().code(), 508);
+  EXPECT_EQ(world.refused(turn::Refusal::kBusy), 1U);
+  EXPECT_EQ(client.refresh().code(), 200);
+  world.engine().set_busy(false);
+  EXPECT_EQ(TurnClient(world, "192.0.2.11:40000").allocate().code(), 200);
 }
 
 TEST(TurnAllocate, a_reserved_port_counts_beforehand) {

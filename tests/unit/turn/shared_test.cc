@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/turn_fixture.h"
+
 namespace turnpike::turn {
 namespace {
 
@@ -41,6 +43,53 @@ TEST(OwnerCounts, never_more_than_the_maximum_and_all_comes_back) {
   EXPECT_EQ(counts.count(kOwner), static_cast<std::uint32_t>(granted));
   while (granted-- > 0) counts.remove(kOwner);
   EXPECT_EQ(counts.count(kOwner), 0U);
+}
+
+TEST(OwnerRates, shards_share_what_an_owner_has) {
+  OwnerRates rates;
+  constexpr Nanoseconds kPrice{Seconds(1)};
+  const Instant now{Seconds(1000)};
+  for (const std::uint64_t owner : {7ULL, 7ULL + (1ULL << 40), 8ULL}) {
+    std::atomic<int> taken{0};
+    std::vector<std::thread> shards;
+    for (int shard = 0; shard < 4; ++shard) {
+      shards.emplace_back([&] {
+        for (int i = 0; i < 100; ++i) taken += rates.take(owner, now, kPrice, kPrice * 60);
+      });
+    }
+    for (std::thread& shard : shards) shard.join();
+    EXPECT_EQ(taken, 60) << owner;
+    EXPECT_FALSE(rates.take(owner, now, kPrice, kPrice * 60));
+    EXPECT_TRUE(rates.take(owner, now + Seconds(1), kPrice, kPrice * 60));
+  }
+}
+
+TEST(OwnerRates, who_has_taken_most_is_remembered_longest) {
+  OwnerRates rates;
+  constexpr Nanoseconds kPrice{Seconds(1)};
+  const Instant now{Seconds(1000)};
+  ASSERT_TRUE(rates.take(7, now, kPrice * 60, kPrice * 60));
+  for (std::uint64_t other = 1; other <= 1000; ++other) {
+    rates.take(7 + (other << 20), now, kPrice, kPrice * 60);  // of the same set
+  }
+  EXPECT_FALSE(rates.take(7, now, kPrice, kPrice * 60));
+}
+
+// The rates of an engine are those of all: a user whose clients reach two shards has them once.
+TEST(OwnerRates, engines_that_share_count_a_user_together) {
+  test::TurnWorld one;
+  test::TurnWorld two;
+  two.setup.shared = one.setup.shared;
+  for (test::TurnWorld* world : {&one, &two}) world->realm().quotas.allocations_per_user = 2;
+  int granted = 0;
+  for (int i = 0; i < 100; ++i) {
+    test::TurnClient client(i % 2 == 0 ? one : two);
+    if (client.allocate().code() != 200) continue;
+    ++granted;
+    client.refresh(0);
+  }
+  EXPECT_EQ(granted, 60);
+  EXPECT_EQ(test::TurnClient(two, "192.0.2.12:40000", "bob").allocate().code(), 200);
 }
 
 TEST(Reservations, each_is_taken_once_and_by_its_owner) {
