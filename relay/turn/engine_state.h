@@ -57,7 +57,9 @@ struct Engine::State {
   Refused dispatch(Request& request, stun::Writer& response);
   Refused on_allocation(const Request& request, stun::Writer& response);
   bool names_owner(const stun::Message& message, const Allocation* allocation) const;
-  bool may_answer(const Credentials::Outcome& outcome, const IpAddress& source, Instant now);
+  /// How long the answer may be to who has shown no credentials that are good.
+  std::size_t answer_bytes_max(const Credentials::Outcome& outcome, const Packet& request,
+                               Instant now);
   /// Nothing for who has shown no code and cannot have an allocation to ask about.
   Refused refuse_plain(const Request& request);
   void count(Refusal refusal) { counters.refusals[static_cast<std::size_t>(refusal)].add(); }

@@ -10,6 +10,10 @@ namespace {
 constexpr std::size_t kResponseBytesMax = 1024;
 static_assert(kResponseBytesMax <= kPayloadBytesMax);
 constexpr std::size_t kUnknownNamedMax = 8;
+// Of the shortest realm: header, ERROR-CODE, REALM, NONCE, PASSWORD-ALGORITHMS.
+constexpr std::size_t kChallengeBytesMin =
+    stun::kHeaderBytes + 8 + 8 + stun::kAttributeHeaderBytes + kNonceChars + 12;
+constexpr std::uint16_t kPortsOfAGroup = 4096;
 
 // What requests may hold and we understand; everything else below 0x8000 is refused with 420.
 constexpr std::uint16_t kKnownInBinding[] = {
@@ -101,18 +105,24 @@ Refused Engine::State::bind(const Request& request, stun::Writer& response) {
   return std::nullopt;
 }
 
-// What a forged source address can use up is only what everybody there gets without a nonce.
-bool Engine::State::may_answer(const Credentials::Outcome& outcome, const IpAddress& source,
-                               Instant now) {
+// What a forged source address can use up is only what everybody there gets without a nonce. Some
+// for each part of its ports, as who forges does not know from which one a client asks; and who
+// pads his request is always answered: nobody gets more sent than he sent himself (T11).
+std::size_t Engine::State::answer_bytes_max(const Credentials::Outcome& outcome,
+                                            const Packet& request, Instant now) {
+  const IpAddress& source = request.source.ip;
+  const auto all_or_nothing = [](bool answer) { return answer ? kResponseBytesMax : 0; };
   switch (outcome.source) {
     case Credentials::Outcome::Source::kOnceProven:
-      return limits.take(SourceLimits::Kind::kRenewal, source, now);
+      return all_or_nothing(limits.take(SourceLimits::Kind::kRenewal, source, now));
     case Credentials::Outcome::Source::kProven:
-      return limits.take(SourceLimits::Kind::kFailure, source, now);
+      return all_or_nothing(limits.take(SourceLimits::Kind::kFailure, source, now));
     case Credentials::Outcome::Source::kUnproven:
       break;
   }
-  return limits.take(SourceLimits::Kind::kChallenge, source, now);
+  const auto group = static_cast<std::uint8_t>(request.source.port / kPortsOfAGroup);
+  if (limits.take(SourceLimits::Kind::kChallenge, source, now, group)) return kResponseBytesMax;
+  return request.length;
 }
 
 // A request without a code gets a challenge only where one leads somewhere: a few bytes in would
@@ -200,6 +210,7 @@ void Engine::State::on_request(Packet& packet, const stun::Message& message,
   stun::Writer response(buffer, stun::Class::kSuccess, method, message.transaction());
   Credentials::Outcome outcome;
   Refused refused;
+  std::size_t bytes_max = kResponseBytesMax;
   if (method == stun::kBinding) {
     if (!limits.take(SourceLimits::Kind::kBinding, source, now)) return count(Refusal::kSourceRate);
     refused = bind(request, response);
@@ -212,7 +223,8 @@ void Engine::State::on_request(Packet& packet, const stun::Message& message,
     const std::uint32_t realm = credentials->realm_of(listener.realm).value_or(0);
     outcome = credentials->authenticate(message, realm, tuple.client, nonces, now, wall);
     if (outcome.identity == nullptr) {
-      if (!may_answer(outcome, source, now)) return count(Refusal::kSourceRate);
+      bytes_max = answer_bytes_max(outcome, packet, now);
+      if (bytes_max < kChallengeBytesMin) return count(Refusal::kSourceRate);
       refused = refuse_plain(request);
       if (!refused) refused = outcome.refusal;
     } else {
@@ -223,13 +235,14 @@ void Engine::State::on_request(Packet& packet, const stun::Message& message,
     }
   }
   if (refused) {
-    count(*refused);
     response = stun::Writer(buffer, stun::Class::kError, method, message.transaction());
     write_refusal(request, *refused, outcome.realm, response);
   }
   if (request.identity != nullptr) request.identity->key.seal(response);
   if (message.has_fingerprint()) response.add_fingerprint();
   const stun::Bytes bytes = response.finish();
+  if (bytes.size() > bytes_max) return count(Refusal::kSourceRate);
+  if (refused) count(*refused);
   // The request has been read: its memory takes the response.
   std::copy(bytes.begin(), bytes.end(), packet.data);
   packet.length = static_cast<std::uint32_t>(bytes.size());

@@ -29,13 +29,13 @@ class SourceLimits {
   SourceLimits(const SipHashKey& key, const std::array<SourceLimit, kKinds>& limits)
       : key_(key), limits_(limits) {}
 
-  /// Takes one; false when there is none left.
-  bool take(Kind kind, const IpAddress& source, Instant now);
+  /// Takes one; false when there is none left. `group`: of a kind that has several for a source.
+  bool take(Kind kind, const IpAddress& source, Instant now, std::uint8_t group = 0);
   /// Whether one is left.
   bool has(Kind kind, const IpAddress& source, Instant now) const;
 
  private:
-  std::uint64_t name_of(Kind kind, const IpAddress& source) const;
+  std::uint64_t name_of(Kind kind, const IpAddress& source, std::uint8_t group) const;
 
   SipHashKey key_;
   std::array<SourceLimit, kKinds> limits_;

@@ -69,6 +69,45 @@ TEST(Security, T11_forged_requests_do_not_lock_a_source_out) {
   EXPECT_EQ(victim.refresh().code(), 200);
 }
 
+// RFC 8489 section 14.14: SOFTWARE is of any length, and nobody has to look at it.
+void add_padding(stun::Writer& writer) {
+  TurnClient::add_udp(writer);
+  writer.add_text(stun::kSoftware, std::string(80, '-'));
+}
+
+TEST(Security, T11_who_pads_a_request_is_answered_in_any_flood) {
+  TurnWorld world;
+  TurnClient victim(world);
+  TurnClient forger(world, "192.0.2.10:40666");
+  for (int i = 0; i < 10'000; ++i) forger.ask_once(stun::kAllocate, TurnClient::add_udp);
+  EXPECT_EQ(victim.ask_once(stun::kAllocate, TurnClient::add_udp).code(), 0) << "no challenge left";
+  const TurnBytes request = victim.request(stun::kAllocate, add_padding);
+  const TurnReply reply = victim.send_for_reply(request);
+  EXPECT_EQ(reply.code(), 401);
+  EXPECT_LE(reply.bytes().size(), request.size()) << "or it would make the flood greater";
+  EXPECT_EQ(victim.ask(stun::kAllocate, add_padding).code(), 200);
+  // With wrong credentials it helps nobody.
+  TurnClient guesser(world, "192.0.2.12:40000");
+  guesser.learn(guesser.ask_once(stun::kAllocate, TurnClient::add_udp));
+  guesser.password = "wrong";
+  int answered = 0;
+  for (int i = 0; i < 1000; ++i)
+    answered += guesser.ask_once(stun::kAllocate, add_padding).code() != 0;
+  EXPECT_LE(answered, 50);
+}
+
+TEST(Security, T11_a_flood_from_some_ports_leaves_those_of_others) {
+  TurnWorld world;
+  TurnClient forger(world, "192.0.2.10:40666");
+  for (int i = 0; i < 10'000; ++i) forger.ask_once(stun::kAllocate, TurnClient::add_udp);
+  for (std::uint32_t port = 2000; port < 0x10000; port += 4096) {
+    TurnClient client(world);
+    client.address.port = static_cast<std::uint16_t>(port);
+    const bool drained = port / 4096 == 40666 / 4096;
+    EXPECT_EQ(client.ask_once(stun::kAllocate, TurnClient::add_udp).code(), drained ? 0 : 401);
+  }
+}
+
 TEST(Security, T11_a_binding_response_is_hardly_longer_than_its_request) {
   TurnWorld world;
   for (const char* address : {"192.0.2.10:40000", "[2001:db8::7]:40000"}) {
