@@ -168,9 +168,7 @@ Result<void> Daemon::start_relay() {
   Result<std::unique_ptr<Relay>> relay = Relay::start(config);
   if (!relay) return relay.error();
   relay_ = std::move(*relay);
-  auto turn = TurnService::start(settings_, relay_->turn(), log_);
-  if (!turn) return turn.error();
-  turn_ = std::move(*turn);
+  turn_ = TurnService::start(settings_, relay_->turn(), log_);
   const AdoptionReport& adoption = relay_->adoption();
   const SrtpLibrary wanted = settings_.media.srtp_backend;
   const SrtpLibrary srtp = wanted == SrtpLibrary::kAuto ? best_srtp_library() : wanted;

@@ -36,13 +36,29 @@ bool is_user_name(const std::string& name) {
 
 }  // namespace
 
-Result<std::unique_ptr<TurnService>> TurnService::start(const config::Settings& settings,
-                                                        TurnServer* server, log::Log& log) {
-  if (server == nullptr) return std::unique_ptr<TurnService>();
+std::unique_ptr<TurnService> TurnService::start(const config::Settings& settings,
+                                                TurnServer* server, log::Log& log) {
+  const config::TurnSection& turn = settings.turn;
+  if (turn.realms.empty()) return nullptr;
+  if (server == nullptr) {
+    log.warning("turn_closed",
+                {{"reason",
+                  "a listener of [turn] cannot be opened: another program has its port, "
+                  "its address is not there, or LimitNOFILE is too low"},
+                 {"udp_port", turn.udp_port},
+                 {"tcp_port", turn.tcp_port},
+                 {"hint", "calls go on without it; mend that and restart the daemon"}});
+    return nullptr;
+  }
   std::unique_ptr<TurnService> service(new TurnService(settings, *server, log));
   Result<void> certificate;
-  if (auto loaded = service->load(settings, certificate); !loaded) return loaded.error();
-  const config::TurnSection& turn = settings.turn;
+  if (const auto loaded = service->load(settings, certificate); !loaded) {
+    log.warning("turn_closed", {{"reason", loaded.error().message},
+                                {"hint",
+                                 "calls go on, TURN refuses everybody; mend the file and "
+                                 "reload"}});
+    return service;
+  }
   log.info("turn_started", {{"realms", turn.realms.size()},
                             {"udp_port", turn.udp_port},
                             {"tcp_port", turn.tcp_port},
@@ -109,6 +125,7 @@ std::vector<std::string> TurnService::uris() const {
 }
 
 api::Response TurnService::credentials(const api::Request& request) const {
+  if (settings_ == nullptr) return api::failure(503, "TURN is closed; the log says why");
   const std::string wanted = value_of(request, "realm");
   const auto realm = std::find_if(
       settings_->realms.begin(), settings_->realms.end(),

@@ -18,10 +18,11 @@ namespace turnpike {
 
 class TurnService {
  public:
-  /// Null when the settings have no TURN server. `server` outlives it. Fails, and nothing has
-  /// changed, when a file of a realm cannot be used.
-  static Result<std::unique_ptr<TurnService>> start(const config::Settings& settings,
-                                                    TurnServer* server, log::Log& log);
+  /// Null when the settings have no realm, or `server` is: its listeners could not be opened. Else
+  /// it outlives this. Trouble is logged, not an error, as calls do without TURN: when a file of
+  /// the realm cannot be used everybody is refused until a reload finds a good one.
+  static std::unique_ptr<TurnService> start(const config::Settings& settings, TurnServer* server,
+                                            log::Log& log);
 
   /// Takes what may change of the settings, and reads the files of the realms anew. When one cannot
   /// be used, all stays and the log says so.
@@ -48,8 +49,8 @@ class TurnService {
     std::uint16_t tcp = 0;
     std::uint16_t tls = 0;
   };
-  const Ports ports_;  // those since the start
-  std::shared_ptr<turn::Settings> settings_;
+  const Ports ports_;                         // those since the start
+  std::shared_ptr<turn::Settings> settings_;  // null: none could be read yet
 };
 
 }  // namespace turnpike

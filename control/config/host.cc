@@ -181,6 +181,16 @@ void check_host(const Settings& settings, const Host& host, Findings& findings) 
                          std::to_string(host.open_files_max) +
                          "; raise it (LimitNOFILE= in the unit, ulimit -Hn) or lower sessions_max");
   }
+  for (const TurnRealmSection& realm : settings.turn.realms) {
+    for (const std::string& text : realm.allowed_peers) {
+      const auto network = call::parse_network(text);
+      const bool alone = network && network->bits == (network->address.is_v4() ? 32U : 128U);
+      if (!alone || !has_address(host, network->address)) continue;
+      const std::string key = "turn.realm." + realm.name + ".allowed_peers";
+      findings.warning({key}, key + " holds " + text +
+                                  ", an address of this host, which is never opened; remove it");
+    }
+  }
   if (media.shards > host.cores) {
     findings.warning({"media.shards"}, "media.shards = " + std::to_string(media.shards) +
                                            " is more than the " + std::to_string(host.cores) +

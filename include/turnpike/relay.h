@@ -133,7 +133,8 @@ class Relay {
   /// The flows of a traversal pair; null when this relay is no node of one.
   virtual Flows* flows() { return nullptr; }
 
-  /// The TURN server; null when RelayConfig names no listener for it.
+  /// The TURN server; null when RelayConfig names no listener for it, or when one of them, or a
+  /// descriptor for it, could not be had.
   virtual TurnServer* turn() { return nullptr; }
 
   /// Our certificate for DTLS, whose fingerprint goes into SDP. The id is 0 when there is none.

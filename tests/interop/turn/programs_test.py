@@ -6,6 +6,7 @@ public-looking addresses and the default policy for peers.
 import json
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 
@@ -211,6 +212,42 @@ def a_file_that_cannot_be_used_is_named_before_the_start(scratch):
     (scratch.folder / "turn-users").write_text("alice\n")
     done = subprocess.run(words, capture_output=True, text=True)
     expect("turn.realm.main" in done.stderr and "turn-users" in done.stderr, done.stderr)
+
+
+@case
+def trouble_of_turn_stops_no_calls(scratch):
+    scratch.enter(turn.topology())
+    daemon = turn.server(scratch)
+    daemon.stop()
+    users = scratch.folder / "turn-users"
+    good = users.read_text()
+    users.write_text("broken\n")
+    daemon.start()
+    expect("turn_closed" in daemon.log_text() and "turn-users" in daemon.log_text(),
+           "the file is not named")
+    turn.echo_peer(scratch)
+    turn.expect_nothing_back(turn.uclient("-c", timeout=5), "without users")
+    users.write_text(good)
+    daemon.signal(1)
+    eventually(lambda: "turn_reloaded" in daemon.log_text(), "the file is read")
+    turn.expect_all_back(turn.uclient("-c"), "once the file is good")
+    daemon.stop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind((turn.CLIENT.host_v4, turn.SERVER_PORT))
+        daemon.start()
+        expect("cannot be opened" in daemon.log_text(), "the port is not named")
+
+
+@case
+def a_stop_does_not_wait_for_clients(scratch):
+    daemon = _start(scratch, sections={"node": {"drain_timeout_seconds": 60}})
+    client = scratch.spawn(*turn.CLIENT.command(
+        "turnutils_uclient", *turn.LONG_TERM, "-e", turn.PEER.v4, "-c", "-n", 1000, "-m", 1,
+        turn.CLIENT.host_v4), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    eventually(lambda: daemon.total("turnpike_turn_allocations") > 0, "an allocation is open")
+    daemon.stop(20)  # fails when it waits for the client
+    client.kill()
+    client.wait()
 
 
 @case

@@ -13,6 +13,7 @@ namespace turnpike::api {
 /// Answers at once what a test has put there.
 class FakeTurn final : public TurnServer {
  public:
+  void set_draining(bool) override {}
   void configure(std::shared_ptr<const turn::Settings>) override {}
   std::uint32_t allocations() const override { return static_cast<std::uint32_t>(reports.size()); }
   const turn::Counters& counters(std::size_t) const override { return counters_; }

@@ -173,6 +173,7 @@ TEST(Metrics, zones_have_states_reasons_and_certificates) {
 
 class FakeTurn final : public TurnServer {
  public:
+  void set_draining(bool) override {}
   void configure(std::shared_ptr<const turn::Settings>) override {}
   std::uint32_t allocations() const override { return 5; }
   const turn::Counters& counters(std::size_t) const override { return counters_; }

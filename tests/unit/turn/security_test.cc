@@ -59,8 +59,7 @@ TEST(Security, T11_forged_requests_do_not_lock_a_source_out) {
     forger.ask_once(stun::kAllocate, TurnClient::add_udp);
   }
   // Whoever has a nonce goes on with it, gets the next one, and is not taken for a guesser.
-  TurnClient late = victim;
-  late.address.port = 40001;
+  TurnClient late(world, "192.0.2.10:40001");
   EXPECT_EQ(late.ask_once(stun::kAllocate, TurnClient::add_udp).code(), 0) << "no challenge left";
   EXPECT_EQ(victim.refresh(3600).code(), 200);
   world.run(Seconds(1900));
