@@ -250,6 +250,8 @@ std::string process(const SipConfig& config) {
          std::string(has_browsers(config) ? "tcp_accept_no_cl=yes\n" : "") +
          "dns_retr_time=1\n"
          "dns_retr_no=1\n"
+         // That a name is not known is forgotten as soon.
+         "dns_cache_negative_ttl=5\n"
          "use_dns_failover=no\n" +
          // Through all calls that ring.
          std::string(is_of_pair(config) ? "max_while_loops=100000\n\n" : "\n");
@@ -360,6 +362,8 @@ std::string tables(const SipConfig& config) {
 std::string servers(const SipConfig& config, const std::string& directory) {
   return parameter("dispatcher", "list_file", directory + "/dispatcher.list") +
          parameter("dispatcher", "flags", 2) +
+         // Names are asked for when they are used: what is not known at start may be later.
+         parameter("dispatcher", "ds_dns_mode", 2) +
          (config.role == NodeRole::kEdge ? parameter("dispatcher", "hash_pvar", "$avp(share)")
                                          : "") +
          parameter("dispatcher", "ds_ping_method", "OPTIONS") +
