@@ -13,6 +13,8 @@ namespace {
 using zone::Reason;
 
 constexpr double kFlowsBindSeconds = 5;
+/// After that, whoever was taken in turns has the connection alone.
+constexpr double kTurnsSeconds = 120;
 
 std::string milliseconds(double value) {
   char text[48];
@@ -171,6 +173,15 @@ void judge_probe(const config::ZoneSection& zone, const config::ZonePeerSection&
 
 void judge_peer_up(const std::string& zone, const PeerState& peer, Report& report) {
   const std::string check = "zone " + zone + ", peer " + peer.name;
+  for (const ConnectionState& one : peer.connections) {
+    if (reason_of(one.last_error.reason) != Reason::kTakenInTurns ||
+        one.last_error.age_seconds > kTurnsSeconds) {
+      continue;
+    }
+    report.failed(check, "is up for a moment only: " + trouble_text(one.last_error),
+                  mend_of(Reason::kTakenInTurns, zone::Role::kCore, ""));
+    return;
+  }
   std::string text = "up";
   if (!peer.connections.empty()) {
     const ConnectionState& first = peer.connections.front();

@@ -93,6 +93,10 @@ std::string mend_of_zone(Reason reason, const std::string& other) {
     case Reason::kSilent:
     case Reason::kBroken:
       return "look at the path between the nodes: a link, or a firewall that forgets connections";
+    case Reason::kTakenInTurns:
+      return "each core needs a certificate with a name of its own, which is `tls_name` in its "
+             "file, "
+             "and a [zone.*.peer.*] with that name on the edge; or stop one of the two";
     case Reason::kTooSlow:
       return "look at the path between the nodes and at the load of the " + other;
     default:

@@ -122,7 +122,7 @@ void Connection::close(Reason reason) {
 void Connection::end(Reason reason, std::string detail) {
   if (phase_ == Phase::kClosed) return;
   if (phase_ == Phase::kOpen) {
-    if (reason != Reason::kBadHttp2) http2_->shut_down();
+    if (reason != Reason::kBadHttp2) http2_->shut_down(reason);
     tls::WipedText last;
     http2_->produce(last, std::size_t{1} << 20);
     tls_.send(last);

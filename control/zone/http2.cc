@@ -54,6 +54,9 @@ void require(int code) {
   if (code != 0) std::abort();  // out of memory, or we misuse the library
 }
 
+/// Why a connection ends, where the other end is told.
+constexpr Reason kTold[] = {Reason::kReplaced, Reason::kTakenInTurns};
+
 }  // namespace
 
 struct Http2::State {
@@ -161,6 +164,10 @@ int Http2::State::on_frame(const nghttp2_frame& frame) {
     for (const std::uint8_t byte : frame.ping.opaque_data) number = number << 8 | byte;
     tell(StreamEvent::Kind::kPong, 0, {}, number);
   } else if (frame.hd.type == NGHTTP2_GOAWAY) {
+    const std::string_view why = text_of(frame.goaway.opaque_data, frame.goaway.opaque_data_len);
+    for (const Reason told : kTold) {
+      if (why == info_of(told).label) fail(told, "says the other end");
+    }
     fail(Reason::kClosedThere, frame.goaway.error_code == NGHTTP2_NO_ERROR
                                    ? ""
                                    : nghttp2_http2_strerror(frame.goaway.error_code));
@@ -431,8 +438,14 @@ void Http2::ping(std::uint64_t number) {
   nghttp2_submit_ping(state_->session.get(), NGHTTP2_FLAG_NONE, bytes.data());
 }
 
-void Http2::shut_down() {
-  nghttp2_session_terminate_session(state_->session.get(), NGHTTP2_NO_ERROR);
+void Http2::shut_down(Reason reason) {
+  nghttp2_session* session = state_->session.get();
+  if (std::find(std::begin(kTold), std::end(kTold), reason) != std::end(kTold)) {
+    const std::string_view word = info_of(reason).label;
+    nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR,
+                          reinterpret_cast<const std::uint8_t*>(word.data()), word.size());
+  }
+  nghttp2_session_terminate_session(session, NGHTTP2_NO_ERROR);
 }
 
 }  // namespace turnpike::zone

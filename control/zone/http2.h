@@ -85,8 +85,8 @@ class Http2 {
   std::size_t unsent(StreamId stream) const;
   std::size_t stream_count() const;
   void ping(std::uint64_t number);
-  /// Tells the other end that no more is to come.
-  void shut_down();
+  /// Tells the other end that no more is to come, and why where it cannot know that.
+  void shut_down(Reason reason);
 
  private:
   struct State;

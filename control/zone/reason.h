@@ -34,6 +34,7 @@ enum class Reason : std::uint8_t {
   kClosedThere,
   kBroken,
   kReplaced,
+  kTakenInTurns,
   // On the dialling side:
   kUnreachable,
   kNoFiles,
@@ -41,7 +42,7 @@ enum class Reason : std::uint8_t {
   kStopped,
 };
 
-inline constexpr std::array<tls::RefusalInfo, 21> kZoneReasons{{
+inline constexpr std::array<tls::RefusalInfo, 22> kZoneReasons{{
     {"too_many_from_source", "too many connections of this address wait for their handshake"},
     {"too_many_waiting", "too many connections wait for their handshake, or have come at once"},
     {"too_often", "this address connects too often"},
@@ -60,7 +61,10 @@ inline constexpr std::array<tls::RefusalInfo, 21> kZoneReasons{{
     {"silent", "the other end has not answered keep-alives; look at the path between the nodes"},
     {"closed_there", "the other end closed the connection"},
     {"broken", "the connection broke"},
-    {"replaced", "the other end has made a newer connection"},
+    {"replaced", "a newer connection of the same name has taken its place"},
+    {"taken_in_turns",
+     "two nodes of the same name and certificate take the connection from each other; give each "
+     "its own, or stop one"},
     {"unreachable", "the other end cannot be reached"},
     {"no_files", "certificate, key, trust file or password of this node cannot be used"},
     {"stopped", "this node closed the connection"},

@@ -48,6 +48,7 @@ struct Zone::Slot {
   std::uint64_t bytes_received = 0;  // of links that are gone
   std::uint64_t bytes_sent = 0;
   Trouble last_trouble;
+  std::uint64_t replaced_epoch = 0;  // on the edge: of whose connection was replaced last
 };
 
 struct Zone::Peer {
@@ -309,9 +310,16 @@ void Zone::on_open(Link& link, Peer* peer, Slot* slot) {
       Link& closing = *older;
       slot->bytes_received += closing.connection().bytes_received();
       slot->bytes_sent += closing.connection().bytes_sent();
-      went_down(*peer, *slot, {Reason::kReplaced, "", to_string(older->remote()), now()});
+      // One that comes back after another process has taken its place was never gone.
+      const std::uint64_t epoch = link.connection().peer_hello().epoch;
+      const bool is_back = epoch != 0 && epoch == slot->replaced_epoch;
+      slot->replaced_epoch = closing.connection().peer_hello().epoch;
+      const bool in_turns = is_back && slot->replaced_epoch != epoch;
+      const Reason reason = in_turns ? Reason::kTakenInTurns : Reason::kReplaced;
+      const std::string detail = in_turns ? "the other one is at " + to_string(link.remote()) : "";
+      went_down(*peer, *slot, {reason, detail, to_string(older->remote()), now()});
       put_away(std::move(older), false);
-      closing.close(Reason::kReplaced);
+      closing.close(reason);
     }
   }
   came_up(*peer, *slot);

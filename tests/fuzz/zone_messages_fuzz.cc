@@ -94,7 +94,7 @@ void run_http2(Http2::Side side, std::string_view bytes) {
   require(data <= bytes.size());
   http2.write(ours, "x");
   http2.reset(ours);
-  http2.shut_down();
+  http2.shut_down(Reason::kReplaced);
 }
 
 }  // namespace

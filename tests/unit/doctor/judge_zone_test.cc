@@ -178,6 +178,22 @@ TEST(DoctorZone, a_peer_that_is_up) {
   EXPECT_EQ(report.count(Verdict::kWarning), 1U);
 }
 
+TEST(DoctorZone, a_peer_that_two_nodes_are_in_turns) {
+  PeerState peer = peer_state("taken_in_turns", "");
+  peer.up = true;
+  peer.connections[0].last_error.detail = "the other one is at 192.0.2.7:40000";
+  peer.connections[0].last_error.age_seconds = 3;
+  Report report;
+  judge_peer_up("dmz", peer, report);
+  EXPECT_EQ(report.count(Verdict::kFailed), 1U);
+  EXPECT_THAT(to_text(report), HasSubstr("192.0.2.7:40000"));
+  EXPECT_THAT(to_text(report), HasSubstr("each core needs a certificate with a name of its own"));
+  peer.connections[0].last_error.age_seconds = 300;
+  Report later;
+  judge_peer_up("dmz", peer, later);
+  EXPECT_EQ(later.count(Verdict::kFailed), 0U) << "it is over";
+}
+
 Finding flows(double since_seconds, const std::vector<FlowFacts>& facts) {
   config::ZoneSection zone;
   zone.name = "dmz";

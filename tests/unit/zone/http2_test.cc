@@ -138,7 +138,7 @@ TEST_F(ZoneHttp2, pings_are_answered) {
 }
 
 TEST_F(ZoneHttp2, a_good_bye_is_told) {
-  acceptor_.shut_down();
+  acceptor_.shut_down(Reason::kStopped);
   shuttle();
   EXPECT_EQ(opener_.reason(), Reason::kClosedThere);
 }

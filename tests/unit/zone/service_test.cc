@@ -332,15 +332,19 @@ TEST_F(ZoneService, the_edge_takes_the_newer_connection_of_a_restarted_core) {
   EXPECT_TRUE(wait_for([&] { return is_up() && edge_->report()[0].peers[0].epoch != epoch; }));
 }
 
-TEST_F(ZoneService, a_second_core_with_the_same_name_replaces_the_first) {
+TEST_F(ZoneService, two_cores_with_the_same_name_are_told_at_both_ends) {
   start();
   ServiceConfig copy = core_config_;
   copy.zones[0].peers[0].sip_listen = {};
   auto second = Service::start(loop_, copy, callbacks());
   ASSERT_TRUE(second);
-  EXPECT_TRUE(wait_for([this] {
-    return edge_->report()[0].ended.at(static_cast<std::size_t>(Reason::kReplaced)) >= 2;
-  }));
+  EXPECT_TRUE(wait_for([&] {
+    const auto ended = [](Service& node) {
+      return node.report()[0].ended.at(static_cast<std::size_t>(Reason::kTakenInTurns));
+    };
+    return ended(*edge_) >= 2 && ended(*core_) >= 1 && ended(**second) >= 1;
+  })) << notes_;
+  EXPECT_NE(notes_.find("take the connection from each other"), std::string::npos) << notes_;
 }
 
 TEST_F(ZoneService, a_wrong_password_is_visible_at_both_ends_and_slowed_down) {
