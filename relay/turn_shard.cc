@@ -171,9 +171,12 @@ void TurnShard::close(const SocketTag& tag) {
 TurnShard::Turn TurnShard::drain(int batches_max) {
   Turn turn;
   engine_->set_busy(busy_.load(std::memory_order_relaxed));
+  std::size_t shed = 0;
+  const bool sheds = overload_.shedding(monotonic_now());
   for (int i = 0; i < batches_max; ++i) {
     batch_.clear();
-    turn.more = sockets_->receive(batch_);
+    turn.more = sockets_->receive(batch_, sheds);
+    for (std::size_t k = 0; k < batch_.size(); ++k) shed += batch_[k].shed_behind;
     now_ = monotonic_now();
     wall_ = wall_now();
     std::size_t packets = batch_.size();
@@ -189,6 +192,8 @@ TurnShard::Turn TurnShard::drain(int batches_max) {
     turn.packets += packets;
     if (packets == 0) break;
   }
+  counters_.drops[static_cast<std::size_t>(turn::Drop::kOverload)].add(shed);
+  overload_.after_turn(!turn.more, shed, now_);
   return turn;
 }
 

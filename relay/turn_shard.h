@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "relay/core/mailbox.h"
+#include "relay/core/overload_policy.h"
 #include "relay/core/packet.h"
 #include "relay/io/relayed_ports.h"
 #include "relay/io/turn_sockets.h"
@@ -121,6 +122,7 @@ class TurnShard final : private turn::RelayedPorts {
   Outbox outbox_;
   Outbox datagrams_;  // of outbox_
   std::atomic<bool> busy_{false};
+  OverloadPolicy overload_;
   Mailbox<TurnRequest> requests_{kRequestsMax};
   Mailbox<TurnAnswer> answers_{kRequestsMax};
   Mailbox<TlsNewcomer> newcomers_{kNewcomersMax};

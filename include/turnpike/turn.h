@@ -157,6 +157,7 @@ constexpr std::size_t kRefusalCount = static_cast<std::size_t>(Refusal::kCount);
   X(kTooLong, "too_long", "does not fit a datagram with its header")                      \
   X(kBlocked, "send_blocked", "socket buffer full")                                       \
   X(kFailed, "send_failed", "kernel refused the send")                                    \
+  X(kOverload, "overload", "thrown away because the shard has fallen behind")             \
   X(kUnknownMessage, "unknown_message", "STUN class or method that a server does not take")
 
 enum class Drop : std::uint8_t {

@@ -19,6 +19,7 @@ namespace {
 constexpr int kParkedBufferBytes = 0;
 // More than a full buffer of the default size holds: what does not end here is a flood.
 constexpr int kDrainDatagramsMax = 1024;
+constexpr std::uint32_t kThrownAwayMax = 512;
 
 bool set_option(int fd, int level, int name, int value) {
   return setsockopt(fd, level, name, &value, sizeof value) == 0;
@@ -133,6 +134,13 @@ void restore_socket(int fd, const MediaSocketOptions& options) {
   set_option(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);  // there may be none
   set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);      // of a twin whose making was cut short
   set_option(fd, SOL_SOCKET, SO_RCVBUF, options.receive_buffer_bytes);
+}
+
+std::uint32_t throw_away(int fd) {
+  std::uint32_t count = 0;
+  char nothing = 0;
+  while (count < kThrownAwayMax && recv(fd, &nothing, 0, MSG_DONTWAIT | MSG_TRUNC) >= 0) ++count;
+  return count;
 }
 
 void set_dscp(int fd, AddressFamily family, std::uint8_t dscp) {

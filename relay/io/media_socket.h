@@ -59,6 +59,10 @@ void restore_socket(int fd, const MediaSocketOptions& options);
 /// Type of service (RFC 2474) of what is sent. dscp: 0-63.
 void set_dscp(int fd, AddressFamily family, std::uint8_t dscp);
 
+/// Throws away what waits, and says how many datagrams, up to more than a buffer of the usual size
+/// holds.
+std::uint32_t throw_away(int fd);
+
 /// Adds the drop filter and empties the socket.
 void silence_socket(int fd);
 

@@ -1,3 +1,4 @@
+#include "relay/io/media_socket.h"
 #include "relay/io/sockets_io.h"
 
 #include <algorithm>
@@ -25,8 +26,6 @@ namespace {
 constexpr std::uint64_t kTwinBit = 4;
 constexpr std::uint64_t kOtherFamilyBit = 8;
 constexpr std::uint32_t kKeptIndex = 0xffffffff;
-// Of one socket at a time: more than a buffer of the usual size holds.
-constexpr std::uint32_t kShedMax = 512;
 // A socket that had something so often in one turn has more than a stream of audio.
 constexpr std::uint32_t kBacklogReads = 4;
 // Sends to one address after which a port with a backlog gets its twin: the kernel then tells the
@@ -390,13 +389,6 @@ class SocketsIo final : public UdpIo {
   static bool has_datagram(int fd) {
     char nothing = 0;
     return recv(fd, &nothing, 0, MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC) >= 0;
-  }
-
-  static std::uint32_t throw_away(int fd) {
-    std::uint32_t count = 0;
-    char nothing = 0;
-    while (count < kShedMax && recv(fd, &nothing, 0, MSG_DONTWAIT | MSG_TRUNC) >= 0) ++count;
-    return count;
   }
 
   int epoll_fd_;

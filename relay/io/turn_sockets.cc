@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "relay/io/media_socket.h"
 #include "relay/io/segment_runs.h"
 #include "relay/io/sockaddr.h"
 
@@ -81,7 +82,7 @@ int TurnSockets::remove(const SocketTag& tag) {
 
 // ---- Receiving
 
-bool TurnSockets::receive(Batch& batch) {
+bool TurnSockets::receive(Batch& batch, bool shed) {
   bool more = false;
   companion_is_ready_ = false;
   // Each its own share, so that a flood at one keeps nobody from the others.
@@ -108,7 +109,7 @@ bool TurnSockets::receive(Batch& batch) {
       const auto index = static_cast<std::uint32_t>(packed);
       if (!listeners_[index].has_more) read(index);
     } else {
-      read_relayed(packed, batch);
+      read_relayed(packed, shed, batch);
     }
   }
   return more;
@@ -144,7 +145,7 @@ bool TurnSockets::read_listener(std::uint32_t index, std::size_t share, Batch& b
   return from.has_more = count == static_cast<int>(room);
 }
 
-void TurnSockets::read_relayed(std::uint64_t packed, Batch& batch) {
+void TurnSockets::read_relayed(std::uint64_t packed, bool shed, Batch& batch) {
   SocketTag tag;
   tag.slot = static_cast<std::uint32_t>(packed >> 32);
   tag.side = (packed & 1) != 0 ? Side::kB : Side::kA;
@@ -160,7 +161,7 @@ void TurnSockets::read_relayed(std::uint64_t packed, Batch& batch) {
   packet->length = static_cast<std::uint32_t>(length);
   packet->source = from_sockaddr(source);
   packet->tag = tag;
-  packet->shed_behind = 0;
+  packet->shed_behind = shed ? throw_away(from->fd) : 0;
   packet->overflowed = 0;
   batch.commit();
 }

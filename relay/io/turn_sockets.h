@@ -39,8 +39,9 @@ class TurnSockets {
   /// Readable when receive() would find something.
   int poll_fd() const { return epoll_fd_; }
   /// Appends what waits: up to half a batch of the listeners together, one datagram of each relayed
-  /// socket. True when more may wait.
-  bool receive(Batch& batch);
+  /// socket. True when more may wait. `shed`: what else waits in a relayed socket is thrown away
+  /// and counted in its packet.
+  bool receive(Batch& batch, bool shed = false);
 
   using Fate = std::function<void(const Send&, SendResult)>;
   /// Sends all, those of one socket with as few calls as possible and in their order. `fate` is
@@ -67,7 +68,7 @@ class TurnSockets {
   bool watch(int fd, std::uint64_t data);
   Entry* entry(const SocketTag& tag);
   bool read_listener(std::uint32_t index, std::size_t share, Batch& batch);
-  void read_relayed(std::uint64_t packed, Batch& batch);
+  void read_relayed(std::uint64_t packed, bool shed, Batch& batch);
   int fd_of(const SocketTag& tag);
   static void add_to(Group& group, int fd, const Send& send, const Fate& fate);
   static void send_off(Group& group, const Fate& fate);

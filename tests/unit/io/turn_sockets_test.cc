@@ -91,6 +91,25 @@ TEST_F(TurnSocketsTest, a_flood_at_the_listener_leaves_half_of_each_batch) {
   EXPECT_EQ(sockets_->remove(tag), relayed.fd());
 }
 
+TEST_F(TurnSocketsTest, who_sheds_handles_one_datagram_of_a_relayed_socket) {
+  const UdpSocket peer(loopback(11));
+  const UdpSocket relayed(loopback(9));
+  ASSERT_TRUE(sockets_->add(relayed.fd(), {3, 77, Side::kA, Component::kRtp}));
+  const std::string text = "data";
+  for (int i = 0; i < 6; ++i) ASSERT_TRUE(peer.send_to(address_of(relayed.fd()), text));
+  sockets_->receive(batch_);
+  ASSERT_EQ(batch_.size(), 1U);
+  EXPECT_EQ(batch_[0].shed_behind, 0U);
+  batch_.clear();
+  sockets_->receive(batch_, true);
+  ASSERT_EQ(batch_.size(), 1U);
+  EXPECT_EQ(batch_[0].shed_behind, 4U);
+  batch_.clear();
+  EXPECT_FALSE(sockets_->receive(batch_, true));
+  EXPECT_EQ(batch_.size(), 0U) << "nothing waits any more";
+  EXPECT_EQ(sockets_->remove({3, 77, Side::kA, Component::kRtp}), relayed.fd());
+}
+
 TEST_F(TurnSocketsTest, a_flood_at_one_listener_starves_no_other) {
   const SocketAddress second{loopback(12), kServerPort};
   const auto fds = open_shared_port(second, 1);
