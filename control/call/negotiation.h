@@ -51,6 +51,7 @@ class Negotiation {
 
  private:
   // Offer
+  static void fold(const Offer& offer, std::vector<OutgoingMedia>& outgoing);
   Result<void> choose_interfaces(Side from);
   Result<std::uint16_t> interface_named(const std::string& name) const;
   /// Error when the interface of this side takes SRTP only and the profile is none.
@@ -100,6 +101,8 @@ class Negotiation {
   using Answers = std::vector<std::optional<RemoteMedia>>;  // by m-line; unset: refused
   /// The session whose transport the end that is offered to shares already; null: none.
   const CallMedia* shared_transport(Side to) const;
+  /// The m-line that the transport was opened for leaves the group, and goes on alone.
+  bool is_left_alone(const CallMedia& transport, const sdp::Session& description) const;
   /// Whether our offer has the m-line in its group, by what mid, and on which transport.
   void choose_bundle(std::size_t index, Side to, const sdp::Session& description,
                      const Offer& offer, OfferedMedia& offered) const;

@@ -40,6 +40,7 @@ const CallMedia* Negotiation::shared_transport(Side to) const {
 void Negotiation::choose_bundle(std::size_t index, Side to, const sdp::Session& description,
                                 const Offer& offer, OfferedMedia& offered) const {
   const CallMedia* shared = shared_transport(to);
+  if (shared != nullptr && passes_keys() && is_left_alone(*shared, description)) shared = nullptr;
   const bool ice = offered.receiver_ice.in_use;
   bool fits = offered.mux_offered && (ice || is_zone_peer(to));
   // An edge has its two ends share what they both can.
@@ -47,8 +48,10 @@ void Negotiation::choose_bundle(std::size_t index, Side to, const sdp::Session& 
          (passes_keys() ? !offered.bundle_mid.empty() : offered.receiver_keying == Keying::kDtls);
   if (shared != nullptr) {
     const MediaSide& transport = shared->sides[index_of(to)];
-    fits = transport.keying == offered.receiver_keying && transport.ice.in_use == ice &&
-           !has_mux_flag(RtcpMuxFlag::kReject) && (fits || !passes_keys());
+    const bool alike = transport.keying == offered.receiver_keying ||
+                       (is_passed(transport.keying) && is_passed(offered.receiver_keying));
+    fits = alike && transport.ice.in_use == ice && !has_mux_flag(RtcpMuxFlag::kReject) &&
+           (fits || !passes_keys());
   }
   for (std::size_t i = 0; i < index && fits; ++i) {
     if (offer.media[i].receiver_mid.empty()) continue;
@@ -63,6 +66,14 @@ void Negotiation::choose_bundle(std::size_t index, Side to, const sdp::Session& 
   if (shared == nullptr) return;
   offered.shared = shared->session;
   offered.mux_offered = true;
+}
+
+bool Negotiation::is_left_alone(const CallMedia& transport, const sdp::Session& description) const {
+  for (std::size_t i = 0; i < description.media.size(); ++i) {
+    if (call_.media[i].session != transport.session) continue;
+    return description.media[i].port != 0 && !is_in(sdp::bundle_of(description), i);
+  }
+  return false;
 }
 
 // An end keeps the names that it knows (RFC 9143 section 7.5); else the offerer's, else ours.
@@ -113,9 +124,10 @@ Negotiation::Group Negotiation::offerers_group(const Offer& offer, const Answers
   Group group;
   for (std::size_t i = 0; i < answers.size(); ++i) {
     const OfferedMedia& offered = offer.media[i];
-    if (answers[i] && offered.bundle_rank != 0 && grants_mux(offered, *answers[i])) {
-      group.push_back(i);
-    }
+    if (!answers[i] || offered.bundle_rank == 0) continue;
+    // What an edge has offered on one transport is there, whatever the answer forgets to say.
+    const bool rides = passes_keys() && offered.rides();
+    if (rides || grants_mux(offered, *answers[i])) group.push_back(i);
   }
   std::sort(group.begin(), group.end(), [&](std::size_t a, std::size_t b) {
     return offer.media[a].bundle_rank < offer.media[b].bundle_rank;

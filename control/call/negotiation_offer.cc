@@ -53,9 +53,6 @@ Result<void> Negotiation::offer(Side from, sdp::Session& description) {
     usable = usable || offered->accepted;
     unsupported = unsupported || (!offered->accepted && description.media[i].port != 0);
     outgoing.push_back(outgoing_offer(call_.media[i], to, *offered));
-    const bool follows = std::any_of(offer.media.begin(), offer.media.end(),
-                                     [](const OfferedMedia& earlier) { return earlier.rides(); });
-    outgoing.back().folded = offered->rides() && follows;
     if (offered->accepted) take_effect_early(call_.media[i], from, *offered);
     offer.media.push_back(std::move(*offered));
   }
@@ -65,6 +62,7 @@ Result<void> Negotiation::offer(Side from, sdp::Session& description) {
     offered.bundle_rank = static_cast<std::uint16_t>(rank + 1);
     if (passes_keys()) outgoing[group[rank]].bundle_rank = offered.bundle_rank;
   }
+  fold(offer, outgoing);
   if (unsupported && !usable) {
     return Error{
         "no m= line of the offer can be relayed; supported are RTP/AVP, RTP/AVPF, RTP/SAVP, "
@@ -77,6 +75,17 @@ Result<void> Negotiation::offer(Side from, sdp::Session& description) {
   const Replacements ours = replacements(to, description);
   rewrite(description, outgoing, ours);
   return {};
+}
+
+// The first one in the group speaks for all that are on its transport (RFC 9143 section 7.1.3).
+void Negotiation::fold(const Offer& offer, std::vector<OutgoingMedia>& outgoing) {
+  OutgoingMedia* first = nullptr;
+  for (std::size_t i = 0; i < outgoing.size(); ++i) {
+    if (!offer.media[i].rides()) continue;
+    outgoing[i].folded = true;
+    if (first == nullptr || outgoing[i].bundle_rank < first->bundle_rank) first = &outgoing[i];
+  }
+  if (first != nullptr) first->folded = false;
 }
 
 Result<std::uint16_t> Negotiation::interface_named(const std::string& name) const {

@@ -46,7 +46,10 @@ Result<void> Negotiation::keyed_as_required(Side side, Keying keying,
 
 Result<Keying> Negotiation::passed_keying(const sdp::Session& description,
                                           const sdp::Media& line) const {
-  const bool sdes = sdp::has(line.attributes, "crypto");
+  // As the core reads it: with a protocol of DTLS, a=crypto counts for nothing.
+  const auto profile = sdp::profile_of(line.protocol);
+  const bool tls = profile && sdp::is_tls(*profile);
+  const bool sdes = !tls && sdp::has(line.attributes, "crypto");
   const bool dtls = sdp::has_fingerprint(description, line);
   if (!sdes && !dtls) return sdp::error_at(line, "SRTP without a=crypto and without a=fingerprint");
   const Keying keying = sdes ? Keying::kPassedSdes : Keying::kPassedDtls;

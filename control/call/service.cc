@@ -63,15 +63,12 @@ class KeyedDescription {
   sdp::Session value;
 };
 
-/// Another end answers for this side from now on (a fork): what the SIP server said of the one
-/// before does not hold for it.
+/// Another end answers for this side from now on (a fork).
 void take_tag(CallSide& side, const std::string& tag) {
   std::erase(side.other_tags, tag);
   if (!side.tag.empty()) side.other_tags.push_back(side.tag);
   if (side.other_tags.size() > kOtherTagsMax) side.other_tags.erase(side.other_tags.begin());
   side.tag = tag;
-  side.label.clear();
-  side.switches = {};
 }
 
 /// The side that an offer comes from. A new tag is the answerer's when it speaks to the caller: it
@@ -96,6 +93,14 @@ bool expects_any_media(const Call& call) {
   };
   return std::any_of(call.media.begin(), call.media.end(), expects) ||
          std::any_of(call.carriers.begin(), call.carriers.end(), expects);
+}
+
+/// A carrier's figures are those of m-lines that have their own, except where nobody tells them
+/// apart.
+bool has_figures(const SessionSummary& session) {
+  const diagnosis::LegSignalling& leg = session.signalled.legs[0];
+  if (leg.protection == diagnosis::Protection::kPassed) return !rides_unseen(session.signalled);
+  return session.kind != kCarrierKind;
 }
 
 /// All ends that ought to send were reported silent, and there is one.
@@ -272,6 +277,13 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
   if (answerer.tag != request.to_tag) {
     take_tag(answerer, request.to_tag);
     answerer.since = environment_.clock();
+    // What the SIP server said of one branch does not hold for another. Within a dialog a new tag
+    // is but somebody's word, and frees nobody who is blocked.
+    const auto& offer = next.offers[index_of(offerer)];
+    if (!offer || !offer->in_dialog) {
+      answerer.label.clear();
+      answerer.switches = {};
+    }
   }
   if (!request.label.empty()) answerer.label = request.label;
   SessionChanges changes(relay_);
@@ -377,7 +389,7 @@ void Service::end(const std::string& call_id, Ending why, Gatherer::Done done) {
     tally_.ended(why, duration);
     for (const SessionSummary& session : summary.sessions) {
       const auto found = stats.find(session.id);
-      if (session.kind != kCarrierKind && found != stats.end()) tally_.media(found->second);
+      if (found != stats.end() && has_figures(session)) tally_.media(found->second);
     }
     if (!environment_.ended) return;
     environment_.ended(summary, text_of(why), stats, verdicts_at_end(summary, stats, said_goodbye));

@@ -22,6 +22,23 @@ diagnosis::Protection protection_of(Keying keying) {
   return diagnosis::Protection::kPlain;
 }
 
+/// Who passes keys on sees a transport as a whole: what any m-line on it may do is to be seen
+/// there.
+void add_riders(const Call& call, const CallMedia& transport, Side side,
+                diagnosis::Signalling& signalled) {
+  diagnosis::LegSignalling& leg = signalled.legs[index_of(side)];
+  for (const CallMedia& line : call.media) {
+    const MediaSide& own = line.sides[index_of(side)];
+    if (own.carrier != transport.session || !line.accepted) continue;
+    signalled.accepted = true;
+    leg.sends = leg.sends || (sdp::sends(own.remote.direction) && !own.remote.held);
+    leg.receives = leg.receives || (sdp::receives(own.remote.direction) && !own.remote.held);
+    for (std::size_t i = 0; i < leg.payload_types.size(); ++i) {
+      leg.payload_types[i] |= own.remote.payload_types[i];
+    }
+  }
+}
+
 }  // namespace
 
 diagnosis::Signalling signalling_of(const Call& call, const CallMedia& media) {
@@ -48,6 +65,7 @@ diagnosis::Signalling signalling_of(const Call& call, const CallMedia& media) {
     leg.sends = sdp::sends(remote.direction) && !remote.held;
     leg.receives = sdp::receives(remote.direction) && !remote.held;
     leg.direction = remote.held ? "held" : sdp::name_of(remote.direction);
+    if (is_passed(carrier.keying) && !leg.rides) add_riders(call, media, side, signalled);
     leg.payload_types = remote.payload_types;
   }
   return signalled;

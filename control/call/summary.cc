@@ -162,6 +162,7 @@ std::array<diagnosis::Verdict, 2> Service::verdicts_at_end(const CallSummary& su
   for (const SessionSummary& session : summary.sessions) {
     const auto found = stats.find(session.id);
     if (found == stats.end() || rank_of(session) < rank) continue;
+    if (rides_unseen(session.signalled)) continue;
     const bool first = rank_of(session) > rank;
     rank = rank_of(session);
     const auto judge = said_goodbye ? diagnosis::judge_after_goodbye : diagnosis::judge;
@@ -175,6 +176,19 @@ std::array<diagnosis::Verdict, 2> Service::verdicts_at_end(const CallSummary& su
   return worst;
 }
 
+namespace {
+
+// An edge sees no m-lines: its transport may have another one's audio.
+bool has_audio(const CallSummary& call, const SessionSummary& session) {
+  if (session.kind == "audio") return true;
+  return session.signalled.legs[0].protection == diagnosis::Protection::kPassed &&
+         std::any_of(call.sessions.begin(), call.sessions.end(), [](const SessionSummary& other) {
+           return other.kind == "audio" && rides_unseen(other.signalled);
+         });
+}
+
+}  // namespace
+
 void Service::on_silence(const Event& event) {
   const auto index = call_id_by_session_.find(event.session);
   if (index == call_id_by_session_.end() || !environment_.silent) return;
@@ -185,7 +199,7 @@ void Service::on_silence(const Event& event) {
     if (call == call_by_id_.end() || !call->second.answered || found == stats.end()) return;
     const CallSummary summary = summary_of(call->second);
     for (const SessionSummary& one : summary.sessions) {
-      if (one.id != session || one.kind != "audio") continue;  // a camera may be off
+      if (one.id != session || !has_audio(summary, one)) continue;  // a camera may be off
       const auto verdicts = diagnosis::judge(one.signalled, found->second, environment_.clock());
       const diagnosis::LegVerdicts& leg = verdicts[index_of(side)];
       const diagnosis::LegVerdicts& opposite = verdicts[index_of(other(side))];

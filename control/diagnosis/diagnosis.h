@@ -49,6 +49,15 @@ struct Signalling {
   std::array<LegSignalling, 2> legs;  ///< by index_of(Side)
 };
 
+/// At the edge of a pair, which has no keys: media of the m-line is on the transport of another
+/// one, cannot be told from that one's, and is judged there.
+inline bool rides_unseen(const Signalling& signalled) {
+  const auto unseen = [](const LegSignalling& leg) {
+    return leg.rides && leg.protection == Protection::kPassed;
+  };
+  return signalled.accepted && unseen(signalled.legs[0]) && unseen(signalled.legs[1]);
+}
+
 /// Silence that is no finding yet, of media that has just begun or that pauses.
 constexpr Seconds kTooEarly{3};
 constexpr Seconds kPause{5};

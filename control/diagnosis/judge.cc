@@ -279,13 +279,8 @@ std::string noise_of(const View& view) {
   return {};
 }
 
-// Whether the edge of a pair has this m-line on the transport of another one.
-bool is_elsewhere(const View& view) {
-  return view.all.accepted && view.leg.rides && view.leg.protection == Protection::kPassed;
-}
-
 Verdict judge_received(const View& view) {
-  if (is_elsewhere(view)) return {Finding::kSharedTransport, {}};
+  if (rides_unseen(view.all)) return {Finding::kSharedTransport, {}};
   const LegStats& stats = view.stats;
   if (view.within_pause(stats.last_rtp)) {
     if (Found flaw = flaw_of_flowing(view)) return *flaw;
@@ -334,7 +329,7 @@ Found switched_off(const View& view) {
 }
 
 Verdict judge_sent(const View& view, const Verdict& received, const Verdict& opposite_received) {
-  if (is_elsewhere(view)) return {Finding::kSharedTransport, {}};
+  if (rides_unseen(view.all)) return {Finding::kSharedTransport, {}};
   const LegStats& stats = view.stats;
   const LegStats& source = view.opposite_stats;
   const bool flows = view.within_pause(source.last_rtp_carried);

@@ -87,6 +87,70 @@ TEST_F(BundledPairCall, the_group_keeps_the_callers_order) {
   EXPECT_TRUE(edge_.leg(Side::kA, 1).ice);
   EXPECT_FALSE(edge_.leg(Side::kA, 0).ice);
   EXPECT_NE(edge_.leg(Side::kB, 1).carriage.generation, 0U);
+  // The first of the group is the one that tells of the transport, also within the dialog.
+  offer_in(offer, "b");
+  EXPECT_EQ(lines(zone_offer_, "a=group:"), "BUNDLE 1 0");
+  EXPECT_GT(zone_offer_.find("a=fingerprint"), zone_offer_.find("m=video"));
+  answer_out(two_lines());
+  EXPECT_EQ(core_.leg(Side::kA, 0).bundle.transport, core_.relay.id_of(1));
+}
+
+TEST_F(BundledPairCall, the_line_of_the_transport_leaves_the_group) {
+  const std::string page = chromium_offer();
+  offer_in(page);
+  answer_out(two_lines());
+  std::string parted = page;
+  parted.replace(parted.find("BUNDLE 0 1"), 10, "BUNDLE 1");
+  offer_in(parted, "b");
+  EXPECT_EQ(lines(zone_offer_, "a=turnpike-session:"), "1 0 b 0 1|1 0 b 1 1") << "one for each";
+  answer_out(two_lines());
+  for (const std::size_t line : {0U, 1U}) {
+    EXPECT_EQ(core_.leg(Side::kA, line).carriage.slot, line);
+    EXPECT_EQ(edge_.leg(Side::kB, line).carriage.slot, line);
+    EXPECT_FALSE(core_.leg(Side::kA, line).bundle.transport == core_.relay.id_of(1 - line));
+  }
+  // And comes back.
+  offer_in(page, "b");
+  answer_out(two_lines());
+  expect_one_transport(Side::kA);
+}
+
+TEST_F(BundledPairCall, a_line_is_added_to_the_transport) {
+  const std::string page = chromium_offer();
+  std::string audio = page.substr(0, page.find("m=video"));
+  audio.replace(audio.find("BUNDLE 0 1"), 10, "BUNDLE 0");
+  offer_in(audio);
+  answer_out(sdp_of("m=audio 5000 RTP/AVP 8\n", "10.0.0.50"));
+  offer_in(page, "b");
+  answer_out(two_lines());
+  expect_one_transport(Side::kA);
+}
+
+TEST_F(BundledPairCall, keys_of_two_kinds_in_one_line_are_read_as_the_core_does) {
+  std::string page = chromium_offer();
+  page.insert(
+      page.find("a=setup", page.find("m=video")),
+      "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:BASE64KEYoftheCLIENT0123456789abcdefghij\r\n");
+  offer_in(page);
+  answer_out(two_lines());
+  expect_one_transport(Side::kA);
+  EXPECT_EQ(edge_.service->calls().at(0).sessions.at(1).legs[0].keying, "keyless: dtls");
+}
+
+TEST_F(BundledPairCall, the_transport_is_judged_as_a_whole) {
+  std::string page = chromium_offer();
+  page.replace(page.find("BUNDLE 0 1"), 10, "BUNDLE 1 0");
+  page.replace(page.find("a=sendrecv", page.find("m=video")), 10, "a=inactive");
+  offer_in(page);
+  std::string answer = two_lines();
+  answer_out(answer + "a=inactive\r\n");
+  const CallSummary call = edge_.service->calls().at(0);
+  EXPECT_TRUE(diagnosis::rides_unseen(call.sessions.at(0).signalled)) << "the audio";
+  const diagnosis::Signalling& transport = call.sessions.at(1).signalled;
+  EXPECT_FALSE(diagnosis::rides_unseen(transport));
+  for (const diagnosis::LegSignalling& leg : transport.legs) {
+    EXPECT_TRUE(leg.sends && leg.receives) << "the audio's directions";
+  }
 }
 
 TEST_F(BundledPairCall, a_called_page_shares_a_transport_or_does_not) {

@@ -367,7 +367,7 @@ TEST_F(Judge, who_has_no_keys_judges_the_transport_of_a_bundle_only) {
   signalled.accepted = false;
   EXPECT_EQ(from_a(), "rejected");
   signalled.accepted = true;
-  signalled.legs[0].rides = false;
+  for (LegSignalling& leg : signalled.legs) leg.rides = false;
   EXPECT_EQ(from_a(), "never_received") << "the one that has the transport";
 }
 
