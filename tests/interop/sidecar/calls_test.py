@@ -133,12 +133,11 @@ def another_call_with_the_same_call_id_cuts_nothing(scratch):
     expect(alice.final(method="INVITE").status == 200, "the first call goes on")
 
 
-@case.case
-def inside_calls_a_registered_client_over_its_connection(scratch):
+def inside_calls_alice(scratch, from_uri):
     edge = Edge(scratch)
     pbx, alice = edge.inside_server(), edge.client("alice")
     uri = f"sip:alice@{DOMAIN}"
-    sent = sip.request(pbx, "INVITE", uri, f"sip:6001@{DOMAIN}", user="6001", body=inside_sdp())
+    sent = sip.request(pbx, "INVITE", uri, from_uri, user="6001", body=inside_sdp())
     asked = alice.expect("INVITE")
     offer = edge.ng.of("offer")[0]
     expect(offer["direction"] == ["inside", "outside"], offer)
@@ -152,6 +151,16 @@ def inside_calls_a_registered_client_over_its_connection(scratch):
     alice.expect("ACK")
     called = edges.called_side(alice, "alice", asked, "alice")
     hang_up(called, caller, edge)
+
+
+@case.case
+def inside_calls_a_registered_client_over_its_connection(scratch):
+    inside_calls_alice(scratch, f"sip:6001@{DOMAIN}")
+
+
+@case.case
+def who_calls_by_number_can_be_hung_up_on(scratch):
+    inside_calls_alice(scratch, "tel:+493012345678")
 
 
 @case.case
