@@ -19,6 +19,7 @@
 #include "control/api_access.h"
 #include "control/call/call_service.h"
 #include "control/call_log.h"
+#include "control/call_quality.h"
 #include "control/call_records.h"
 #include "control/config/host.h"
 #include "control/config/products.h"
@@ -34,6 +35,7 @@
 #include "control/run_lock.h"
 #include "control/turn_service.h"
 #include "turnpike/host.h"
+#include "turnpike/port_usage.h"
 #include "turnpike/relay.h"
 
 namespace turnpike {
@@ -96,6 +98,7 @@ class Daemon {
   log::Log& log_;
   CallLog call_log_;
   CallRecords records_;
+  CallQuality quality_;
   std::optional<RunLock> lock_;
   loop::EventLoop loop_;
   std::unique_ptr<Relay> relay_;
@@ -208,6 +211,7 @@ void Daemon::start_calls() {
                              const auto& verdicts) {
     call_log_.end(call, why, stats, verdicts);
     records_.end(call, why, stats, verdicts);
+    quality_.end(stats);
   };
   environment.silent = [this](const auto& call, const auto& session, Side side,
                               const auto& verdict) {
@@ -264,6 +268,7 @@ Result<void> Daemon::start_api() {
       .log_operation = [this](const char* what, const std::string& object,
                               const auto& request) { log_operation(what, object, request); },
       .turn_allocations_max = turn_ ? settings_.turn.allocations_max : 0,
+      .ports = [this] { return port_usage(*relay_); },
       .zones = [this] { return pairing_ ? pairing_->report() : std::vector<zone::ZoneReport>{}; },
       .metrics =
           [this] {
@@ -369,6 +374,7 @@ metrics::Figures Daemon::figures() const {
   figures.call_adoption = call_adoption_;
   figures.calls = calls_->call_count();
   figures.calls_max = settings_.media.calls_max;
+  figures.quality = &quality_;
   figures.ice_candidates_skipped = calls_->ice_candidates_skipped();
   figures.draining = draining_ || paused_;
   figures.ng = &ng_->counters();

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "control/cli/completion.h"
 #include "control/config/accounts.h"
 #include "control/config/api_tokens.h"
 #include "control/config/host.h"
@@ -14,6 +15,7 @@
 #include "control/daemon.h"
 #include "control/firewall/rules.h"
 #include "control/log/log.h"
+#include "control/man_pages.h"
 #include "control/ng/reference.h"
 #include "control/process.h"
 #include "control/provision.h"
@@ -29,6 +31,8 @@ struct CommandLine {
   bool check = false;
   bool print_reference = false;
   bool print_ng_reference = false;
+  std::string man_page;
+  std::string shell;
   bool write_sidecar = false;
   std::string sidecar_directory;
   std::string certificate_directory;
@@ -169,6 +173,10 @@ int main(int argc, char** argv) {
                "print the reference of all configuration keys (Markdown)");
   app.add_flag("--print-ng-reference", options.print_ng_reference,
                "print the reference of NG's commands, keys and flags (Markdown)");
+  app.add_option("--print-man", options.man_page, "print a manual page")
+      ->check(CLI::IsMember({"turnpiked", "turnpike.toml"}));
+  app.add_option("--print-completion", options.shell, "print what completes this for a shell")
+      ->check(CLI::IsMember({"bash", "zsh"}));
   app.set_version_flag("--version", "turnpiked " TURNPIKE_VERSION);
   try {
     app.parse(argc, argv);
@@ -178,6 +186,15 @@ int main(int argc, char** argv) {
   options.write_sidecar = sidecar->count() > 0;
   if (options.print_reference || options.print_ng_reference) {
     std::fputs((options.print_reference ? config::reference() : ng::reference()).c_str(), stdout);
+    return kExitDone;
+  }
+  if (!options.man_page.empty()) {
+    const bool daemon = options.man_page == "turnpiked";
+    std::fputs((daemon ? daemon_man_page(app) : config_man_page()).c_str(), stdout);
+    return kExitDone;
+  }
+  if (const auto completion = cli::completion(app, options.shell)) {
+    std::fputs(completion->c_str(), stdout);
     return kExitDone;
   }
   if (!options.firewall_place.empty()) return print_firewall(options);

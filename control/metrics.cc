@@ -538,6 +538,15 @@ void add_turn(const Figures& figures, Families& families) {
   if (figures.turn != nullptr) add_turn_data(figures, families);
 }
 
+void add_quality(const CallQuality& quality, Families& families) {
+  for (std::size_t i = 0; i < kMeasureCount; ++i) {
+    families.histogram(kMeasures[i].metric, kMeasures[i].help);
+    const auto measure = static_cast<Measure>(i);
+    families.add(quality.of(measure, Side::kA), kMeasures[i], "a");
+    families.add(quality.of(measure, Side::kB), kMeasures[i], "b");
+  }
+}
+
 // Read when the program is loaded.
 const double kStartTimeSeconds =
     std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -572,6 +581,7 @@ ProcessFigures ProcessFigures::read() {
 std::string render(const Figures& figures) {
   Families families;
   add_calls(figures, families);
+  add_quality(figures.quality == nullptr ? CallQuality{} : *figures.quality, families);
   add_relay(figures, families);
   add_shards(figures, families);
   add_transports(figures, families);

@@ -8,6 +8,7 @@
 
 #include "control/api/gate.h"
 #include "control/call/call_service.h"
+#include "control/call_quality.h"
 #include "control/log/log.h"
 #include "control/log/record_file.h"
 #include "control/ng/server.h"
@@ -41,6 +42,7 @@ struct Figures {
   call::CallAdoption call_adoption;
   std::uint64_t calls = 0;
   std::uint64_t calls_max = 0;
+  const CallQuality* quality = nullptr;
   std::uint64_t ice_candidates_skipped = 0;
   bool draining = false;
   bool last_reload_refused = false;

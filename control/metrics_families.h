@@ -12,6 +12,7 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include "control/call_quality.h"
 #include "control/ng/server.h"
 #include "turnpike/handshake_stats.h"
 #include "turnpike/stats.h"
@@ -85,6 +86,10 @@ class Families {
          number(handshakes.duration_us.value()) / 1e6);
   }
 
+  void add(const QualityHistogram& quality, const MeasureInfo& info, std::string_view side) {
+    fill(labelled("side", side).histogram, info.bounds, quality.buckets, quality.sum);
+  }
+
   std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
 
  private:
@@ -92,11 +97,13 @@ class Families {
     families_.push_back(MetricFamily{name, help, type, {}});
     return *this;
   }
+  static double bound(double value) { return value; }
+  static double bound(Nanoseconds value) { return seconds(value); }
   static void fill(ClientMetric::Histogram& histogram, const auto& bounds, const auto& buckets,
                    double sum) {
     for (std::size_t i = 0; i < bounds.size(); ++i) {
       histogram.sample_count += buckets[i];
-      histogram.bucket.push_back({histogram.sample_count, seconds(bounds[i])});
+      histogram.bucket.push_back({histogram.sample_count, bound(bounds[i])});
     }
     histogram.sample_count += buckets.back();
     histogram.sample_sum = sum;

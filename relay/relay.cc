@@ -430,6 +430,10 @@ RelayUsage RelayImpl::usage() const {
   return usage;
 }
 
+std::vector<PortSliceUsage> port_usage(const Relay& relay) {
+  return static_cast<const RelayImpl&>(relay).port_slices();
+}
+
 Result<std::unique_ptr<Relay>> Relay::start(const RelayConfig& config) {
   auto relay = std::make_unique<RelayImpl>(config);
   if (auto started = relay->start(); !started) return started.error();

@@ -94,6 +94,7 @@ class RelayImpl final : public Relay, private Flows {
   void poll_events(const std::function<void(const Event&)>& sink) override;
   void on_tick() override;
   RelayUsage usage() const override;
+  std::vector<PortSliceUsage> port_slices() const { return pool_->slices(); }
   std::size_t shard_count() const override { return shards_.size(); }
   const ShardCounters& shard_counters(std::size_t shard) const override {
     return shards_[shard]->counters();

@@ -174,6 +174,8 @@ Endpoints::Endpoints(EndpointsContext context)
 const std::vector<Endpoints::Route>& Endpoints::routes() {
   static const std::vector<Route> all = {
       {Method::kGet, "/v1/status", &Endpoints::status},
+      {Method::kGet, "/v1/stats", &Endpoints::stats},
+      {Method::kGet, "/v1/ports", &Endpoints::ports},
       {Method::kGet, "/v1/sessions", &Endpoints::sessions},
       {Method::kGet, "/v1/sessions/{id}", &Endpoints::session},
       {Method::kGet, "/v1/zones", &Endpoints::zones},

@@ -17,6 +17,7 @@
 #include "control/call/call_service.h"
 #include "control/zone/report.h"
 #include "turnpike/event.h"
+#include "turnpike/port_usage.h"
 #include "turnpike/relay.h"
 #include "turnpike/time.h"
 
@@ -55,6 +56,7 @@ struct EndpointsContext {
   /// Notes in the log who did what to whom; unset: nobody does.
   std::function<void(const char* what, const std::string& object, const Request&)> log_operation{};
   std::uint64_t turn_allocations_max = 0;
+  std::function<std::vector<PortSliceUsage>()> ports{};    ///< unset: none
   std::function<std::vector<zone::ZoneReport>()> zones{};  ///< unset: none
   std::function<Response()> metrics;
   /// Refuses new calls from now on, or takes them again; false when it cannot any more.
@@ -109,6 +111,8 @@ class Endpoints {
   void status(const Request& request, const Respond& respond);
   void sessions(const Request& request, const Respond& respond);
   void session(const Request& request, const Respond& respond);
+  void stats(const Request& request, const Respond& respond);
+  void ports(const Request& request, const Respond& respond);
   void zones(const Request& request, const Respond& respond);
   void tls_connections(const Request& request, const Respond& respond);
   void turn(const Request& request, const Respond& respond);

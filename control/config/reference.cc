@@ -1,4 +1,6 @@
 // The Markdown reference of docs/configuration.md, made from the tables.
+#include "control/config/reference.h"
+
 #include <algorithm>
 #include <cctype>
 #include <sstream>
@@ -32,14 +34,26 @@ std::string title_of(std::string path) {
 
 }  // namespace
 
+std::vector<SectionReference> reference_sections() {
+  std::vector<SectionReference> all;
+  for (const Section& section : sections()) {
+    SectionReference& one = all.emplace_back(title_of(section.path), section.meaning);
+    for (const Key& key : section.keys) {
+      one.keys.push_back(
+          {key.name, key.type, initial_of(key), std::string(name_of(key.effect)), key.meaning});
+    }
+  }
+  return all;
+}
+
 std::string reference() {
   std::ostringstream out;
-  for (const Section& section : sections()) {
-    out << "### [" << title_of(section.path) << "]\n\n" << section.meaning << "\n";
+  for (const SectionReference& section : reference_sections()) {
+    out << "### [" << section.title << "]\n\n" << section.meaning << "\n";
     out << "\n| key | value | default | change | meaning |\n|---|---|---|---|---|\n";
-    for (const Key& key : section.keys) {
-      out << "| `" << key.name << "` | " << key.type << " | " << initial_of(key) << " | "
-          << name_of(key.effect) << " | " << key.meaning << " |\n";
+    for (const KeyReference& key : section.keys) {
+      out << "| `" << key.name << "` | " << key.type << " | " << key.initial << " | " << key.effect
+          << " | " << key.meaning << " |\n";
     }
     out << "\n";
   }

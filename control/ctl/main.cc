@@ -12,6 +12,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "control/cli/completion.h"
+#include "control/cli/man_page.h"
 #include "control/ctl/client.h"
 #include "control/ctl/print.h"
 #include "control/ctl/top.h"
@@ -194,7 +196,10 @@ class CommandLine {
             ->capture_default_str();
     app_.add_flag("--json", options_.json, "print the API's answer as it is");
     app_.set_version_flag("--version", "turnpikectl " TURNPIKE_VERSION);
-    app_.require_subcommand(1);
+    app_.add_flag("--print-man", print_man_, "print the manual page");
+    app_.add_option("--print-completion", shell_, "print what completes commands for a shell")
+        ->check(CLI::IsMember({"bash", "zsh"}));
+    app_.require_subcommand(0, 1);
     app_.fallthrough();
     add_views();
     add_sessions();
@@ -205,6 +210,9 @@ class CommandLine {
   int run(int argc, char** argv) {
     try {
       app_.parse(argc, argv);
+      if (print_man_) return put(cli::man_page(app_, page()));
+      if (const auto script = cli::completion(app_, shell_)) return put(*script);
+      if (app_.get_subcommands().empty()) throw CLI::RequiredError::Subcommand(1);
     } catch (const CLI::ParseError& error) {
       return app_.exit(error) == 0 ? kDone : kWrongUse;
     }
@@ -221,6 +229,25 @@ class CommandLine {
   };
   using Print = Result<std::string> (*)(const std::string&);
 
+  static int put(const std::string& text) {
+    std::fputs(text.c_str(), stdout);
+    return kDone;
+  }
+
+  static cli::ManPage page() {
+    return {.section = 1,
+            .description =
+                "turnpikectl asks the turnpiked of this host through its unix socket and shows "
+                "what it answers, or tells it what to do. Who may write to the socket may use it.",
+            .more = {{"EXIT STATUS",
+                      "0\tDone.\n"
+                      "1\tThe daemon is not running, knows no such session, refuses the file at a "
+                      "reload, or doctor found a failure.\n"
+                      "2\tThe command line is wrong."},
+                     {"FILES", "/run/turnpike/api.sock\tWhere turnpiked answers."},
+                     {"SEE ALSO", "turnpiked(8), turnpike.toml(5)"}}};
+  }
+
   CLI::App* add(CLI::App& parent, const char* name, const char* about, std::function<int()> run) {
     CLI::App* const app = parent.add_subcommand(name, about);
     commands_.push_back({app, std::move(run)});
@@ -235,6 +262,10 @@ class CommandLine {
 
   void add_views() {
     add_view(app_, "status", "calls, sessions, ports, drops", "/v1/status", ctl::print_status);
+    add_view(app_, "stats", "what was done since the start, rates, drops by reason", "/v1/stats",
+             ctl::print_stats);
+    add_view(app_, "ports", "media ports by interface and shard: taken, free, quarantined",
+             "/v1/ports", ctl::print_ports);
     add_view(app_, "zone", "zones, peers, certificates, last errors", "/v1/zones",
              ctl::print_zones);
     add_turn();
@@ -342,6 +373,8 @@ class CommandLine {
   std::string name_;
   std::string level_;
   bool check_ = false;
+  bool print_man_ = false;
+  std::string shell_;
   doctor::ExamineOptions what_;
 };
 

@@ -11,6 +11,8 @@ namespace turnpike::ctl {
 
 /// Each takes the body of an answer and fails when that is not what the API gives.
 Result<std::string> print_status(const std::string& body);
+Result<std::string> print_stats(const std::string& body);
+Result<std::string> print_ports(const std::string& body);
 Result<std::string> print_sessions(const std::string& body);
 Result<std::string> print_session(const std::string& body);
 Result<std::string> print_zones(const std::string& body);

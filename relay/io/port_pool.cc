@@ -467,4 +467,31 @@ RelayUsage PortPool::usage() const {
   return usage;
 }
 
+std::vector<PortSliceUsage> PortPool::slices() const {
+  const PortTable& table = state_->table;
+  std::vector<PortSliceUsage> all(table.slices.size());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    all[i].local = table.addresses[i / table.shard_count];
+    all[i].shard = static_cast<std::uint16_t>(i % table.shard_count);
+    for (const Interface& interface : state_->config.interfaces) {
+      const auto has = [&](const auto& address) { return address.local == all[i].local; };
+      if (std::none_of(interface.addresses.begin(), interface.addresses.end(), has)) continue;
+      all[i].interfaces += (all[i].interfaces.empty() ? "" : ", ") + interface.name;
+    }
+  }
+  for (std::uint32_t handle = 0; handle < table.pairs.size(); ++handle) {
+    PortSliceUsage& slice = all[table.slice_index(handle)];
+    const std::uint16_t rtp = table.local_of(handle, 0).port;
+    if (slice.port_min == 0) slice.port_min = rtp;
+    slice.port_max = static_cast<std::uint16_t>(rtp + 1);
+    const PairState state = table.pairs[handle].state;
+    const bool free = state == PairState::kUnbound || state == PairState::kParked;
+    slice.free += free ? 2 : 0;
+    slice.taken += state == PairState::kInUse ? 2 : 0;
+    slice.quarantined += state == PairState::kQuarantined ? 2 : 0;
+    slice.of_others += state == PairState::kSetAside ? 2 : 0;
+  }
+  return all;
+}
+
 }  // namespace turnpike

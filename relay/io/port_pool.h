@@ -19,6 +19,7 @@
 
 #include "turnpike/config.h"
 #include "turnpike/ids.h"
+#include "turnpike/port_usage.h"
 #include "turnpike/relay.h"
 #include "turnpike/result.h"
 #include "turnpike/time.h"
@@ -98,6 +99,8 @@ class PortPool {
 
   /// Counts ports, not pairs; sessions and sessions_max stay 0.
   RelayUsage usage() const;
+  /// The same by address and shard. Looks at every pair: for who asks now and then.
+  std::vector<PortSliceUsage> slices() const;
 
  private:
   struct State;

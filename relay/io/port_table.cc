@@ -31,11 +31,11 @@ SocketAddress PortTable::local_of(std::uint32_t handle, std::size_t component) c
   return {addresses[address_of(handle)], static_cast<std::uint16_t>(port)};
 }
 
-PortSlice& PortTable::slice_of(std::uint32_t handle) {
+std::size_t PortTable::slice_index(std::uint32_t handle) const {
   // Slice s begins at pair s * pairs / shards, rounded down; this is the inverse of it.
   const std::uint64_t pair = handle % pairs_per_address;
   const std::uint64_t shard = ((pair + 1) * shard_count - 1) / pairs_per_address;
-  return slice_at(address_of(handle), shard);
+  return address_of(handle) * shard_count + shard;
 }
 
 std::optional<std::uint32_t> PortTable::find(const SocketAddress& local) const {

@@ -50,7 +50,8 @@ struct PortTable {
   std::size_t address_of(std::uint32_t handle) const { return handle / pairs_per_address; }
   SocketAddress local_of(std::uint32_t handle, std::size_t component) const;
   std::optional<std::uint32_t> find(const SocketAddress& local) const;
-  PortSlice& slice_of(std::uint32_t handle);
+  std::size_t slice_index(std::uint32_t handle) const;
+  PortSlice& slice_of(std::uint32_t handle) { return slices[slice_index(handle)]; }
   PortSlice& slice_at(std::size_t address, std::size_t shard) {
     return slices[address * shard_count + shard];
   }

@@ -95,6 +95,7 @@ def start_load(scratch, daemon):
     refused = daemon.ng.exchange("offer", call_id="broken", from_tag="f", sdp="v=0\r\n")
     expect(refused["result"] == "error", f"a broken offer got {refused}")
     eventually(lambda: daemon.total("turnpike_relay_packets_forwarded_total") > 100, "media flows")
+    return made[2]
 
 
 @case
@@ -119,7 +120,7 @@ def every_expression_has_a_value_under_load(scratch):
     daemon = Turnpiked(scratch)
     promtool("check", "metrics", text=daemon.metrics_text())
     start_prometheus(scratch)
-    start_load(scratch, daemon)
+    heard = start_load(scratch, daemon)
 
     def scraped():
         Call(daemon.ng, Side(OUTSIDE, 31000), Side(INSIDE, 21000)).set_up().delete()
@@ -130,6 +131,13 @@ def every_expression_has_a_value_under_load(scratch):
         except OSError:
             return False
     eventually(scraped, "Prometheus has scraped the load", timeout=30, every=0.2)
+
+    eventually(lambda: "average MOS" in str(heard.query()["SSRC"]), "a stream has a sample",
+               timeout=20)
+    heard.delete()
+    median = "histogram_quantile(0.5, sum by (le) (rate(turnpike_stream_mos_bucket[30s])))"
+    eventually(lambda: query(f"{median} > 3.6"), "the quality of ended calls is scraped",
+               timeout=15, every=0.2)
 
     looked_at = 0
     for (title, ref), expression in dashboard_expressions().items():

@@ -26,6 +26,7 @@ class EndpointsTest : public testing::Test {
                     .calls_max = 20,
                     .clock = [this] { return now_; },
                     .draining = [this] { return draining_; },
+                    .ports = [this] { return ports_; },
                     .metrics =
                         [] {
                           return Response{200, "text/plain", "turnpike_calls 1\n"};
@@ -92,6 +93,7 @@ class EndpointsTest : public testing::Test {
   bool draining_ = false;
   bool ends_ = false;
   int checks_ = 0;
+  std::vector<PortSliceUsage> ports_;
   ReloadReport report_;
   FakeRelay relay_;
   FakeCalls calls_;
@@ -105,6 +107,50 @@ TEST_F(EndpointsTest, zones_are_served_through_the_unix_socket_only) {
   EXPECT_EQ(json::parse(got.body).at("zones").size(), 0U);
   endpoints_.handle({Door::kTcp, "/v1/zones"}, [&got](Response response) { got = response; });
   EXPECT_EQ(got.status, 403U);
+}
+
+TEST_F(EndpointsTest, stats_are_totals_rates_and_drops_in_words) {
+  EXPECT_EQ(json::parse(get("/v1/stats").body).at("rates_since_start").at("packets_per_second"), 0);
+  calls_.statistics = {{"totalstatistics", ng::Value::Dict{{"managedsessions", 7},
+                                                           {"regularterminatedsessions", 5},
+                                                           {"forcedterminatedsessions", 2},
+                                                           {"rejectedsessions", 3},
+                                                           {"avgcallduration", "12.500000"}}},
+                       {"currentstatistics", ng::Value::Dict{{"packetrate", 50}}},
+                       {"mos", ng::Value::Dict{{"mos_samples_total", 4}, {"mos_average", "4.2"}}}};
+  relay_.counters.packets_forwarded.add(2000);
+  relay_.counters.drops[static_cast<std::size_t>(DropReason::kReplayed)].add(40);
+  now_ += Seconds{20};
+  const json stats = json::parse(get("/v1/stats").body);
+  EXPECT_EQ(stats.at("uptime_seconds"), 20);
+  EXPECT_EQ(stats.at("calls").at("up"), 1);
+  EXPECT_EQ(stats.at("calls").at("ended"), 7);
+  EXPECT_EQ(stats.at("calls").at("ended_by").at("deleted"), 5);
+  EXPECT_EQ(stats.at("calls").at("ended_by").at("operator"), 2);
+  EXPECT_EQ(stats.at("calls").at("refused"), 3);
+  EXPECT_EQ(stats.at("calls").at("average_seconds"), 12.5);
+  EXPECT_EQ(stats.at("media").at("mos_average"), 4.2);
+  EXPECT_EQ(stats.at("totals").at("packets_forwarded"), 2000);
+  EXPECT_EQ(stats.at("rates_since_start").at("packets_per_second"), 100);
+  EXPECT_EQ(stats.at("rates_now").at("packets_per_second"), 50);
+  ASSERT_EQ(stats.at("drops").size(), 1u);
+  EXPECT_EQ(stats.at("drops")[0].at("reason"), "replayed");
+  EXPECT_EQ(stats.at("drops")[0].at("packets_per_second"), 2);
+  EXPECT_GT(stats.at("drops")[0].at("meaning").get<std::string>().size(), 5u);
+}
+
+TEST_F(EndpointsTest, ports_are_told_by_address_and_shard) {
+  ports_ = {{"outside, wss", IpAddress::v4(192, 0, 2, 1), 1, 36000, 47999, 12, 11980, 6, 2}};
+  const json one = json::parse(get("/v1/ports").body).at("ports").at(0);
+  EXPECT_EQ(one, (json{{"interfaces", "outside, wss"},
+                       {"address", "192.0.2.1"},
+                       {"shard", 1},
+                       {"port_min", 36000},
+                       {"port_max", 47999},
+                       {"taken", 12},
+                       {"free", 11980},
+                       {"quarantined", 6},
+                       {"of_others", 2}}));
 }
 
 TEST_F(EndpointsTest, a_reload_answers_with_changes_or_mistakes) {

@@ -73,7 +73,7 @@ class FakeCalls final : public call::CallService {
   void query(const call::CallRequest&, call::ReplyFunction) override {}
   void list(const call::CallRequest&, call::ReplyFunction) override {}
   void switch_media(call::MediaCommand, const call::CallRequest&, call::ReplyFunction) override {}
-  ng::Value::Dict node_statistics() const override { return {}; }
+  ng::Value::Dict node_statistics() const override { return statistics; }
   void on_event(const Event&) override {}
   void on_tick() override {}
   void set_draining(bool) override {}
@@ -95,6 +95,7 @@ class FakeCalls final : public call::CallService {
 
   std::vector<call::CallSummary> summaries;
   mutable int asked_for_all = 0;
+  ng::Value::Dict statistics;
 };
 
 }  // namespace turnpike::api

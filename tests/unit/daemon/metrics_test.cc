@@ -1,6 +1,7 @@
 // /metrics: names by Prometheus' rules, help for each, labels that cannot grow.
 #include "control/metrics.h"
 
+#include <algorithm>
 #include <map>
 #include <regex>
 #include <set>
@@ -123,6 +124,45 @@ TEST(Metrics, figures_reach_their_series) {
   EXPECT_THAT(text, HasSubstr("turnpike_ice_candidates_skipped_total 5\n"));
 }
 
+TEST(Metrics, quality_of_ended_calls_is_a_distribution_by_side) {
+  CallQuality quality;
+  std::map<SessionId, SessionStats> stats;
+  LegStats& caller = stats[{.slot = 1, .generation = 1}].legs[0];
+  caller.stream_count = 2;
+  caller.streams[0].quality.samples = 3;
+  caller.streams[0].quality.average = {
+      .mos_hundredths = 412, .loss_hundredths = 250, .jitter_us = 7000, .round_trip_us = 150000};
+  LegStats& callee = stats[{.slot = 1, .generation = 1}].legs[1];
+  callee.stream_count = 1;
+  callee.streams[0].quality.samples = 1;
+  callee.streams[0].quality.average = {.mos_hundredths = 440};
+  quality.end(stats);
+  quality.end(stats);
+  ng::ServerCounters ng;
+  Figures figures;
+  figures.ng = &ng;
+  figures.quality = &quality;
+  const std::string text = render(figures);
+  for (const char* wanted :
+       {"turnpike_stream_loss_ratio_bucket{side=\"a\",le=\"0.02\"} 0\n",
+        "turnpike_stream_loss_ratio_bucket{side=\"a\",le=\"0.03\"} 2\n",
+        "turnpike_stream_loss_ratio_bucket{side=\"b\",le=\"0.001\"} 2\n",
+        "turnpike_stream_loss_ratio_sum{side=\"a\"} 0.05\n",
+        "turnpike_stream_jitter_seconds_bucket{side=\"a\",le=\"0.01\"} 2\n",
+        "turnpike_stream_round_trip_seconds_bucket{side=\"a\",le=\"0.1\"} 0\n",
+        "turnpike_stream_round_trip_seconds_bucket{side=\"a\",le=\"0.15\"} 2\n",
+        "turnpike_stream_round_trip_seconds_count{side=\"b\"} 0\n",
+        "turnpike_stream_mos_bucket{side=\"a\",le=\"4\"} 0\n",
+        "turnpike_stream_mos_bucket{side=\"a\",le=\"4.2\"} 2\n",
+        "turnpike_stream_mos_bucket{side=\"b\",le=\"4.4\"} 2\n",
+        "turnpike_stream_mos_count{side=\"a\"} 2\n"}) {
+    EXPECT_THAT(text, HasSubstr(wanted));
+  }
+  for (const MeasureInfo& info : kMeasures) {
+    EXPECT_TRUE(std::is_sorted(info.bounds.begin(), info.bounds.end())) << info.metric;
+  }
+}
+
 Figures figures_with_a_zone() {
   static ng::ServerCounters ng;
   Figures figures;
@@ -201,13 +241,13 @@ TEST(Metrics, turn_figures_reach_their_series) {
                              "turnpike_turn_drops_total{reason=\"malformed\"} 0\n"}) {
     EXPECT_THAT(text, HasSubstr(wanted));
   }
-  EXPECT_LT(parse(text).values.size(), 449u);
+  EXPECT_LT(parse(text).values.size(), 555u);
   EXPECT_THAT(rendered(), testing::Not(HasSubstr("turnpike_turn_refused_total")));
 }
 
 TEST(Metrics, number_of_series_is_bounded) {
-  EXPECT_LT(parse(rendered(2)).values.size(), 392u);
-  EXPECT_LT(parse(rendered(64)).values.size(), 1332u);
+  EXPECT_LT(parse(rendered(2)).values.size(), 496u);
+  EXPECT_LT(parse(rendered(64)).values.size(), 1436u);
 }
 
 TEST(Metrics, process_figures_are_real) {

@@ -208,6 +208,30 @@ TEST(PortPool, slices_of_shards_are_disjoint_equal_consecutive_and_complete) {
   }
 }
 
+TEST(PortPool, usage_by_address_and_shard_sums_up) {
+  RelayConfig config = small_config(20000, 20039);
+  config.interfaces.push_back({"again", config.interfaces[0].addresses});
+  PortPool pool(config, 2, nullptr);
+  OpenFailure failure{};
+  const auto first = pool.acquire(1, 0, AddressFamily::kIpv4, 0, at(1), failure);
+  const auto second = pool.acquire(1, 0, AddressFamily::kIpv4, 0, at(1), failure);
+  ASSERT_TRUE(first && second);
+  pool.release(first->handle, at(1));
+  const auto slices = pool.slices();
+  ASSERT_EQ(slices.size(), 2U);
+  EXPECT_EQ(slices[0].interfaces, config.interfaces[0].name + ", again");
+  EXPECT_EQ(slices[0].local, loopback(1));
+  EXPECT_EQ(slices[0].port_min, 20000);
+  EXPECT_EQ(slices[0].port_max, 20019);
+  EXPECT_EQ(slices[0].free, 20U);
+  EXPECT_EQ(slices[1].shard, 1);
+  EXPECT_EQ(slices[1].port_min, 20020);
+  EXPECT_EQ(slices[1].port_max, 20039);
+  EXPECT_EQ(slices[1].taken, 2U);
+  EXPECT_EQ(slices[1].quarantined, 2U);
+  EXPECT_EQ(slices[1].free, 16U);
+}
+
 TEST(PortPool, more_shards_than_pairs_leaves_some_without_ports) {
   PortPool pool(small_config(20000, 20003), 5, nullptr);
   OpenFailure failure{};
