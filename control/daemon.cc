@@ -386,7 +386,8 @@ metrics::Figures Daemon::figures() const {
   figures.keys_waiting_for_restart = reloader_->waiting().size();
   figures.http_requests = http_->counters().requests;
   figures.http_refused = http_->counters().refused;
-  figures.http_connections_refused = http_->counters().connections_refused;
+  figures.http_connections_refused =
+      http_->counters().connections_refused + http_->counters().handshakes_late;
   figures.api_refused = gate_->counters();
   if (pairing_) figures.zones = pairing_->report();
   figures.now = loop::EventLoop::now();

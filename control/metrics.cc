@@ -275,7 +275,7 @@ void add_process(const Figures& figures, Families& families) {
                "Such requests refused: foreign host name or origin, or not for reading.")
       .add(figures.http_refused)
       .counter("turnpike_http_connections_refused_total",
-               "Connections closed at once, because too many others were open.")
+               "Connections closed at once: too many were open, or TLS took too long.")
       .add(figures.http_connections_refused)
       .counter("turnpike_http_unauthorized_total",
                "Requests to api.listen refused: no token, a wrong one, a pause after many wrong "

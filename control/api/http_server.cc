@@ -18,12 +18,14 @@
 #include "control/loop/socket_address.h"
 #include "control/loop/tcp_listener.h"
 #include "control/loop/unix_socket.h"
+#include "control/loop/watchers.h"
 
 namespace turnpike::api {
 namespace {
 
 constexpr std::size_t kConnectionsOfDoorMax = 64;
 constexpr std::size_t kConnectionsOfSourceMax = 16;
+constexpr std::size_t kHandshakesMax = 16;  // what they compute, the control thread waits for
 constexpr std::size_t kDoors = 3;
 constexpr std::size_t kChunkBytes = 16384;
 constexpr std::size_t kQueryNamesMax = 16;
@@ -117,6 +119,7 @@ struct HttpServer::State {
   struct Connection {
     Door door = Door::kUnix;
     Ends ends;
+    Instant since{};
   };
 
   loop::EventLoop& loop;
@@ -133,12 +136,15 @@ struct HttpServer::State {
   std::map<lws*, Connection> connections{};
   std::map<lws*, std::shared_ptr<Exchange>> exchanges{};
   Counters counters{};
+  loop::Timer sweep{};
 
   Result<void> open();
   Result<void> listen();
   lws_vhost* make_vhost(const char* name, const HttpTls& tls);
   Result<void> make_api_vhost();
   bool has_room(Door door, const IpAddress& source) const;
+  bool is_in_handshake(lws* connection, Door door) const;
+  void end_late_handshakes();
   void adopt(Door door, int fd);
   bool admitted(lws* connection, const Connection& accepted) const;
   void ask(lws* connection, const char* path, const Respond& respond, Exchange& exchange);
@@ -160,6 +166,11 @@ Result<void> HttpServer::State::open() {
   if (vhost == nullptr) return Error{"the HTTP library cannot make a listener"};
   if (options.api.ip.is_set()) {
     if (Result<void> made = make_api_vhost(); !made) return made;
+  }
+  if (!options.tls.certificate_file.empty()) {
+    const Milliseconds interval = std::max(options.handshake_time / 4, Milliseconds{10});
+    sweep = loop::Timer(loop, [this] { end_late_handshakes(); });
+    sweep.start(interval, interval);
   }
   return listen();
 }
@@ -232,12 +243,35 @@ bool HttpServer::State::has_room(Door door, const IpAddress& source) const {
   const bool counts_source = door != Door::kUnix && !source.is_loopback();
   std::size_t of_door = 0;
   std::size_t of_source = 0;
+  std::size_t handshakes = 0;
   for (const auto& [connection, open] : connections) {
     if (open.door != door) continue;
     ++of_door;
+    if (is_in_handshake(connection, door)) ++handshakes;
     if (counts_source && is_same_source(open.ends.remote.ip, source)) ++of_source;
   }
-  return of_door < kConnectionsOfDoorMax && of_source < kConnectionsOfSourceMax;
+  return of_door < kConnectionsOfDoorMax && of_source < kConnectionsOfSourceMax &&
+         handshakes < kHandshakesMax;
+}
+
+bool HttpServer::State::is_in_handshake(lws* connection, Door door) const {
+  if (door != Door::kApi || options.tls.certificate_file.empty()) return false;
+  const SSL* const tls = lws_get_ssl(connection);
+  return tls == nullptr || SSL_is_init_finished(tls) == 0;
+}
+
+/// The library begins its time anew with each record.
+void HttpServer::State::end_late_handshakes() {
+  const Instant begun_by = loop::EventLoop::now() - options.handshake_time;
+  std::vector<lws*> late;  // they leave the table when they are closed
+  for (const auto& [connection, open] : connections) {
+    if (open.since <= begun_by && is_in_handshake(connection, open.door))
+      late.push_back(connection);
+  }
+  for (lws* const connection : late) {
+    ++counters.handshakes_late;
+    lws_set_timeout(connection, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+  }
 }
 
 void HttpServer::State::adopt(Door door, int fd) {
@@ -256,7 +290,7 @@ void HttpServer::State::adopt(Door door, int fd) {
   // The library closes the descriptor when it cannot take it. It reads nothing before this returns.
   lws* const connection =
       lws_adopt_descriptor_vhost(is_api ? api_vhost : vhost, kind, descriptor, nullptr, nullptr);
-  if (connection != nullptr) connections[connection] = {door, ends};
+  if (connection != nullptr) connections[connection] = {door, ends, loop::EventLoop::now()};
 }
 
 /// Whether the request may come from where it says: see the head of http_server.h.
@@ -407,6 +441,7 @@ HttpServer::HttpServer(std::unique_ptr<State> state) : state_(std::move(state)) 
 
 HttpServer::~HttpServer() {
   State& state = *state_;
+  state.sweep = {};
   state.tcp = {};
   state.api = {};
   state.unix_socket = {};

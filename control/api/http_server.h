@@ -18,6 +18,7 @@
 #include "control/loop/event_loop.h"
 #include "turnpike/address.h"
 #include "turnpike/result.h"
+#include "turnpike/time.h"
 
 namespace turnpike::api {
 
@@ -68,13 +69,14 @@ struct HttpServerOptions {
   std::vector<std::string> host_names;  ///< accepted as Host besides localhost and the address
   SocketAddress api{};                  ///< IP unset: no such listener; port 0 takes a free one
   HttpTls tls{};
+  Milliseconds handshake_time{5000};  ///< of TLS, from the connection on
 };
 
 class HttpServer {
  public:
   /// `loop` outlives the server. Connections are limited to 64 on each door, and on TCP to 16 of a
-  /// source other than this host; more are closed at once. Only the kApi door and the unix socket
-  /// take POST.
+  /// source other than this host; more are closed at once, and so are those that find 16 others
+  /// in the midst of a TLS handshake. Only the kApi door and the unix socket take POST.
   static Result<std::unique_ptr<HttpServer>> start(loop::EventLoop& loop,
                                                    const HttpServerOptions& options,
                                                    Handler handler);
@@ -94,7 +96,8 @@ class HttpServer {
   struct Counters {
     std::uint64_t requests = 0;
     std::uint64_t refused = 0;              ///< 400, 403, 405, upgrades and what is no HTTP
-    std::uint64_t connections_refused = 0;  ///< a door, or a source, had its number
+    std::uint64_t connections_refused = 0;  ///< a door, a source or TLS handshakes had their number
+    std::uint64_t handshakes_late = 0;      ///< closed, because TLS was not up in time
   };
   const Counters& counters() const;
 

@@ -17,6 +17,7 @@
 #include "control/api/lws.h"
 #include "control/loop/socket_address.h"
 #include "control/loop/tcp_listener.h"
+#include "control/loop/watchers.h"
 
 namespace turnpike::api {
 namespace {
@@ -25,8 +26,6 @@ constexpr std::size_t kConnectionsMax = 64;
 constexpr std::size_t kChunkBytes = 16384;
 constexpr int kRequestSeconds = 10;  // for the headers to arrive, and for an answer to be read
 constexpr int kIdleSeconds = 30;     // between requests of one connection
-constexpr std::uint16_t kPingSeconds = 30;
-constexpr std::uint16_t kHangUpSeconds = 40;  // without a sign of life of a WebSocket
 constexpr const char* kWebSocketProtocol = "ng.rtpengine.com";
 constexpr std::string_view kPath = "/ng";
 
@@ -34,7 +33,8 @@ constexpr std::string_view kPath = "/ng";
 struct Client {
   lws* connection = nullptr;
   IpAddress address;
-  std::string message;  // as far as it has come
+  std::string message;      // as far as it has come
+  Instant message_since{};  // unset: none is on its way
   // HTTP: the answer.
   bool taken = false;        // the message is whole and in work
   bool close_after = false;  // something came behind it
@@ -91,12 +91,15 @@ struct NgDoor::State {
   NgDoorOptions options{};
   lws_context* context = nullptr;
   lws_vhost* vhost = nullptr;
+  lws_retry_bo_t liveness{};
+  loop::Timer sweep{};
   loop::TcpListener listener{};
   std::map<lws*, std::shared_ptr<Client>> clients{};
 
   Result<void> open();
   lws_vhost* make_vhost();
   void adopt(int fd);
+  void end_late_messages();
   ng::Refusal judge(lws* connection) const;
   ng::Refusal judge_again(const Client& client) const {
     return gate.judge_again(client.address, client.token_number);
@@ -127,7 +130,24 @@ Result<void> NgDoor::State::open() {
   auto listening = loop::TcpListener::listen(loop, options.tcp, [this](int fd) { adopt(fd); });
   if (!listening) return Error{"NG: " + listening.error().message};
   listener = std::move(*listening);
+  const Milliseconds interval = std::max(options.message_time / 4, Milliseconds{10});
+  sweep = loop::Timer(loop, [this] { end_late_messages(); });
+  sweep.start(interval, interval);
   return {};
+}
+
+/// The library begins its time anew with each piece.
+void NgDoor::State::end_late_messages() {
+  const Instant begun_by = loop::EventLoop::now() - options.message_time;
+  std::vector<lws*> late;  // they leave the table when they are closed
+  for (const auto& [connection, client] : clients) {
+    const bool waits = client->message_since != Instant{} && !client->taken;
+    if (waits && client->message_since <= begun_by) late.push_back(connection);
+  }
+  for (lws* const connection : late) {
+    gate.count_late();
+    lws_set_timeout(connection, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+  }
 }
 
 lws_vhost* NgDoor::State::make_vhost() {
@@ -136,12 +156,8 @@ lws_vhost* NgDoor::State::make_vhost() {
       {kWebSocketProtocol, on_callback, 0, kChunkBytes, 0, nullptr, 0},
       {nullptr, nullptr, 0, 0, 0, nullptr, 0},
   }};
-  static const lws_retry_bo_t liveness{.retry_ms_table = nullptr,
-                                       .retry_ms_table_count = 0,
-                                       .conceal_count = 0,
-                                       .secs_since_valid_ping = kPingSeconds,
-                                       .secs_since_valid_hangup = kHangUpSeconds,
-                                       .jitter_percent = 0};
+  liveness.secs_since_valid_ping = options.ping_seconds;
+  liveness.secs_since_valid_hangup = options.hang_up_seconds;
   lws_context_creation_info info{};
   info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
   info.vhost_name = "ng";
@@ -212,6 +228,7 @@ int NgDoor::State::on_request(lws* connection, std::string_view path) {
   if (!is_post || path != kPath) return refuse(connection, ng::Refusal::kProtocol);
   // A Client for each request: a late reply to one before finds nobody.
   found->second = client_of(connection, found->second->address);
+  found->second->message_since = loop::EventLoop::now();
   return 0;
 }
 
@@ -310,10 +327,12 @@ int NgDoor::State::on_frame(lws* connection, std::string_view bytes) {
     return -1;
   }
   client->message += bytes;
+  if (client->message_since == Instant{}) client->message_since = loop::EventLoop::now();
   if (lws_is_final_fragment(connection) == 0 || lws_remaining_packet_payload(connection) != 0) {
     return 0;
   }
   const std::string message = std::exchange(client->message, {});
+  client->message_since = {};
   gate.handle(client->address, message,
               [weak = std::weak_ptr(client), is_binary = lws_frame_is_binary(connection) != 0](
                   ng::Gate::Outcome, std::string text) {
@@ -391,6 +410,7 @@ int NgDoor::State::on_callback(lws* connection, lws_callback_reasons reason, voi
 NgDoor::NgDoor(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 NgDoor::~NgDoor() {
+  state_->sweep = {};
   state_->listener = {};
   end_context(state_->loop, state_->context);
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "control/ng/gate.h"
 #include "turnpike/address.h"
 #include "turnpike/result.h"
+#include "turnpike/time.h"
 
 namespace turnpike::api {
 
@@ -22,6 +24,11 @@ struct NgDoorOptions {
   std::vector<std::string> host_names{};  ///< accepted as Host besides localhost and the address
   std::size_t message_bytes_max = 65536 + 256;          ///< a message with its cookie
   std::size_t unsent_bytes_max = std::size_t{1} << 20;  ///< replies that a WebSocket does not read
+  /// From the end of a request's headers, or the first byte of a WebSocket's message, to the end of
+  /// the message, however it trickles.
+  Milliseconds message_time{10000};
+  std::uint16_t ping_seconds = 30;     ///< without a sign of life of a WebSocket: it is asked
+  std::uint16_t hang_up_seconds = 40;  ///< ... and closed
 };
 
 class NgDoor {

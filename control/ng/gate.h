@@ -63,6 +63,8 @@ class Gate {
   /// Whether this is "Bearer" (in any case), a space and the token, compared in constant time.
   bool is_authorised(std::string_view credentials) const;
   void count(Refusal refusal);
+  /// A message that did not come whole in its time.
+  void count_late() { ++dispatcher_.counters().connections_timed_out; }
   /// A place for one request.
   Entry enter(const IpAddress& client, Instant now);
   /// Carries out a message that came whole: a dictionary, perhaps with a cookie and a space before

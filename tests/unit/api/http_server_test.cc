@@ -1,6 +1,7 @@
 // The HTTP server over real sockets: answers, refusals, limits, clients that behave badly.
 #include "control/api/http_server.h"
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -294,6 +295,62 @@ TEST_F(HttpServerTest, the_api_door_takes_post_without_reading_a_body) {
             "\x01");
     EXPECT_EQ(handled_, 0) << method;
   }
+}
+
+/// With a certificate of its own for the kApi door.
+class HttpTlsTest : public HttpServerTest {
+ protected:
+  HttpTlsTest() {
+    const std::string key = folder_ + "/key.pem";
+    const std::string certificate = folder_ + "/cert.pem";
+    const std::string make =
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+        "-days 2 -subj /CN=test -keyout " +
+        key + " -out " + certificate + " 2>/dev/null";
+    EXPECT_EQ(std::system(make.c_str()), 0);
+    options_.tls.certificate_file = certificate;
+    options_.tls.private_key_file = key;
+    options_.unix_path.clear();
+    options_.handshake_time = Milliseconds{300};
+    server_.reset();
+    auto server = HttpServer::start(loop_, options_, [](const Request&, const Respond& reply) {
+      reply({200, "text/plain", "here\n"});
+    });
+    EXPECT_TRUE(server) << server.error().message;
+    server_ = std::move(*server);
+    unlink(key.c_str());
+    unlink(certificate.c_str());
+  }
+};
+
+TEST_F(HttpTlsTest, T19_handshakes_are_few_at_a_time_and_have_their_time) {
+  std::vector<int> open;
+  for (int i = 0; i < 20; ++i) open.push_back(connect_to(server_->api_address()));
+  // The head of a TLS record, and its body a byte now and then: never a whole ClientHello.
+  for (const int fd : open) EXPECT_EQ(send(fd, "\x16\x03\x01\x3f\xff", 5, MSG_NOSIGNAL), 5);
+  const auto ended = [](int fd) {
+    char byte = 0;
+    const ssize_t got = read(fd, &byte, 1);
+    return got == 0 || (got < 0 && errno != EAGAIN);
+  };
+  const Instant begin = loop::EventLoop::now();
+  Instant sent = begin;
+  while (!open.empty() && loop::EventLoop::now() - begin < Seconds{10}) {
+    const Instant now = loop::EventLoop::now();
+    loop_.post([] {});
+    loop_.run_once();
+    if (now - sent > Milliseconds{20}) {
+      for (const int fd : open) static_cast<void>(send(fd, "\x01", 1, MSG_NOSIGNAL));
+      sent = now;
+    }
+    std::erase_if(open, [&](int fd) { return ended(fd) && close(fd) == 0; });
+    if (now - begin < Milliseconds{200}) {
+      EXPECT_GE(open.size(), 16u);
+    }
+  }
+  EXPECT_TRUE(open.empty());
+  EXPECT_EQ(server_->counters().connections_refused, 4u);
+  EXPECT_EQ(server_->counters().handshakes_late, 16u);
 }
 
 TEST_F(HttpServerTest, a_crowd_on_tcp_leaves_the_unix_socket_free) {

@@ -32,11 +32,12 @@ const std::string kPong = R"({"result":"pong"})";
 
 class NgDoorTest : public testing::Test {
  protected:
-  void open(ng::GateRules rules = {}) {
+  void open(ng::GateRules rules = {}, NgDoorOptions options = {}) {
     rules.token = kToken;
+    options.tcp = {IpAddress::v4(127, 0, 0, 1), 0};
+    options.host_names = {"ng.example.com"};
     gate_ = std::make_unique<ng::Gate>(std::move(rules), ng::MessageLimits{}, dispatcher_);
-    auto door = NgDoor::open(
-        loop_, {.tcp = {IpAddress::v4(127, 0, 0, 1), 0}, .host_names = {"ng.example.com"}}, *gate_);
+    auto door = NgDoor::open(loop_, options, *gate_);
     ASSERT_TRUE(door) << door.error().message;
     door_ = std::move(*door);
   }
@@ -303,6 +304,42 @@ TEST_F(NgDoorTest, body_has_a_limit) {
   EXPECT_TRUE(answer.empty() || answer.starts_with("HTTP/1.1 413 ")) << answer;
   EXPECT_EQ(refused(Refusal::kTooLong), 1u);
   EXPECT_THAT(ask(post(kAuthorized, kPing), kPong), EndsWith(kPong));
+}
+
+TEST_F(NgDoorTest, T19_a_message_that_trickles_has_its_time_and_no_more) {
+  open({}, {.message_time = Milliseconds{300}});
+  const int body = connect_tcp();
+  send_all(body, "POST /ng HTTP/1.1\r\n" + kAuthorized + "Content-Length: 60000\r\n\r\n");
+  const int web_socket = connect_web_socket();
+  send_all(web_socket, "\x01\x81" + std::string(4, '\0') + "{");
+  const int whole = connect_web_socket();
+  const Instant begin = loop::EventLoop::now();
+  std::size_t pieces = 0;
+  const auto trickle = [&](int fd, std::string_view piece) {
+    pieces += send(fd, piece.data(), piece.size(), MSG_NOSIGNAL) > 0 ? 1 : 0;
+    char byte = 0;
+    const ssize_t got = read(fd, &byte, 1);
+    return got == 0 || (got < 0 && errno != EAGAIN);
+  };
+  bool body_ended = false;
+  bool web_socket_ended = false;
+  const std::string fragment = std::string("\x00\x81", 2) + std::string(4, '\0') + " ";
+  ng::run_until(loop_, [&] {
+    body_ended = body_ended || trickle(body, " ");
+    web_socket_ended = web_socket_ended || trickle(web_socket, fragment);
+    return body_ended && web_socket_ended;
+  });
+  EXPECT_GT(pieces, 10u) << "each of them would begin the time anew";
+  EXPECT_GE(loop::EventLoop::now() - begin, Milliseconds{250});
+  EXPECT_EQ(dispatcher_.counters().connections_timed_out, 2u);
+  send_all(whole, frame(kPing));
+  EXPECT_THAT(receive(whole, kPong), EndsWith(kPong)) << "between messages there is no such time";
+}
+
+TEST_F(NgDoorTest, a_web_socket_without_a_sign_of_life_is_asked_and_closed) {
+  open({}, {.ping_seconds = 1, .hang_up_seconds = 2});
+  const int fd = connect_web_socket();
+  EXPECT_EQ(receive(fd).substr(0, 1), "\x89") << "a ping first (RFC 6455 section 5.5.2)";
 }
 
 TEST_F(NgDoorTest, late_replies_find_their_request_or_nobody) {
