@@ -41,6 +41,11 @@ std::int64_t now_ns() {
   return ns_of(now);
 }
 
+void sleep_until(std::int64_t end_ns) {
+  const timespec end{end_ns / 1'000'000'000, end_ns % 1'000'000'000};
+  clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &end, nullptr);
+}
+
 Ends::Ends(const std::array<std::string, 2>& address) {
   for (unsigned side = 0; side < 2; ++side) {
     fd[side] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

@@ -19,6 +19,8 @@ namespace turnpike::bench {
 sockaddr_in address_of(const std::string& ip, std::uint16_t port);
 /// By the clock of the kernel's receive time stamps.
 std::int64_t now_ns();
+/// On the same clock.
+void sleep_until(std::int64_t end_ns);
 /// Ends the program for the reason that is in errno.
 [[noreturn]] void give_up(const char* what);
 

@@ -12,7 +12,7 @@ constexpr const char* kUsage =
     "usage: turnpike_load --ng PORT --pid PID [--mode rtp-rtp|srtp-rtp|srtp-srtp|gcm-gcm]\n"
     "                     [--calls N] [--bytes N] [--seconds N] [--warm-up N]\n"
     "                     [--rate PACKETS_PER_SECOND | --phases RATE:SECONDS,...]\n"
-    "                     [--local IP,IP] [--relay IP,IP]\n"
+    "                     [--local IP,IP] [--relay IP,IP] [--shares-core yes]\n"
     "       turnpike_load --direct yes [--calls N] ...   to itself, without a relay\n"
     "       turnpike_load --set-up-only yes --ng PORT --pid PID [--calls N] [--mode MODE]\n"
     "                     sets calls up, plays nothing, leaves them to the relay\n"
@@ -23,8 +23,9 @@ constexpr const char* kUsage =
     "                     time-limited credentials are made from\n"
     "The rate is that of all streams together; 50 packets a second each if nothing is said. "
     "Phases\n"
-    "follow one another without a pause. Addresses are for side A and side B. Loopback or a\n"
-    "network namespace of your own only.\n";
+    "follow one another without a pause. With --shares-core the generator sleeps where it would\n"
+    "otherwise spin. Addresses are for side A and side B. Loopback or a network namespace of your\n"
+    "own only.\n";
 
 constexpr std::uint32_t kUsualRate = 50;  // packets a second of one stream
 
@@ -104,6 +105,8 @@ Options parse_options(int argc, char** argv) {
       options.plan.relay_address = pair_of(value);
     else if (name == "--direct" && value == "yes")
       options.direct = true;
+    else if (name == "--shares-core" && value == "yes")
+      options.plan.shares_core = true;
     else if (name == "--secret-file")
       options.secret_file = value;
     else if (name == "--set-up-only" && value == "yes")

@@ -24,6 +24,7 @@ constexpr std::int64_t kLastPacketNs = 3'000'000;  // until the relay has sent t
 constexpr std::int64_t kTailNs = 500'000'000;      // wait for what is still under way
 constexpr float kUselessUs = 20'000.0F;            // a jitter buffer would rather not wait longer
 constexpr float kLostUs = 100'000.0F;              // to a listener the same as not at all
+constexpr std::int64_t kNapNs = 200'000;           // at the end, where the core is shared
 constexpr std::size_t kSendBurst = 8;              // small: a burst shares one time stamp
 constexpr std::uint32_t kSampledCalls = 8;
 constexpr unsigned kPhaseSeed = 20;  // the same phases in every run
@@ -126,7 +127,10 @@ class Traffic::Player {
         const std::int64_t now = now_ns();
         if (now < due) {
           flush();
-          while (now_ns() < due) hear();
+          while (now_ns() < due) {
+            hear();
+            if (plan_.shares_core) sleep_until(due);
+          }
         }
         queue(train, span.begin + i, now - due, span);
       }
@@ -139,7 +143,10 @@ class Traffic::Player {
   }
 
   void hear_for(std::int64_t duration_ns) {
-    for (const std::int64_t end = now_ns() + duration_ns; now_ns() < end;) hear();
+    for (const std::int64_t end = now_ns() + duration_ns; now_ns() < end;) {
+      hear();
+      if (plan_.shares_core) sleep_until(now_ns() + kNapNs);
+    }
   }
 
   void queue(std::uint32_t train, std::uint32_t index, std::int64_t late_ns, const Span& span) {

@@ -28,6 +28,7 @@ struct TrafficPlan {
   Framing framing = Framing::kNone;          ///< around the packets of side A
   std::vector<Phase> phases;                 ///< measured; one follows the other without a pause
   std::uint32_t warm_up_seconds = 4;         ///< before that, at the first one's rate
+  bool shares_core = false;  ///< sleeps while nothing is due, so that others may have the core
 };
 
 /// Packets of a phase, by when they were sent.
