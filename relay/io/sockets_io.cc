@@ -1,4 +1,3 @@
-#include "relay/io/media_socket.h"
 #include "relay/io/sockets_io.h"
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 
 #include "relay/io/coalesced_reader.h"
 #include "relay/io/connected_twin.h"
+#include "relay/io/media_socket.h"
 #include "relay/io/sockaddr.h"
 
 namespace turnpike {
