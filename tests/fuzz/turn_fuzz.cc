@@ -151,7 +151,7 @@ class Run {
         world_.realm().peers.denied = {{IpAddress::v4(9, 9, 0, 0), 24}};
         break;
       case 2:
-        world_.settings.draining = !world_.settings.draining;
+        world_.setup.shared->draining = !world_.setup.shared->draining;
         break;
       case 3:
         world_.realm().name = "elsewhere";
