@@ -80,7 +80,8 @@ Result<void> TurnService::load(const config::Settings& settings, Result<void>& c
   auto made = config::turn_settings(settings);
   if (!made) return made.error();
   // What cannot be replaced goes on.
-  const bool has_old = settings_ != nullptr && !settings_->certificate.empty();
+  const bool wanted = settings.turn.has_tls();
+  const bool has_old = wanted && settings_ != nullptr && !settings_->certificate.empty();
   if (has_old) {
     (*made)->certificate = settings_->certificate;
     (*made)->private_key = settings_->private_key;

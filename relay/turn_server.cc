@@ -115,7 +115,10 @@ bool TurnServers::push(std::size_t shard, const TurnRequest& request) {
 
 // Keys of all users are worked out here: on a shard that would hold up its media.
 void TurnServers::configure(std::shared_ptr<const turn::Settings> settings) {
-  if (tls_ != nullptr && !settings->certificate.empty()) {
+  if (tls_ != nullptr && settings->certificate.empty()) {
+    tls_context_ = nullptr;
+    give_tls();
+  } else if (tls_ != nullptr) {
     // Control has judged both; should the library find fault all the same, the old ones stay.
     auto context =
         TlsServerContext::make(settings->certificate, settings->private_key, kAlpnOfTurn);
@@ -128,7 +131,7 @@ void TurnServers::configure(std::shared_ptr<const turn::Settings> settings) {
 }
 
 void TurnServers::give_tls() {
-  if (tls_context_ != nullptr && tls_->use(tls_context_)) tls_context_.reset();
+  if (tls_context_ && tls_->use(*tls_context_)) tls_context_.reset();
 }
 
 void TurnServers::give_credentials() {
@@ -200,7 +203,7 @@ void TurnServers::finish(const Question& question, bool found) {
 }
 
 void TurnServers::poll() {
-  if (tls_context_ != nullptr) give_tls();
+  if (tls_context_) give_tls();
   if (credentials_ != nullptr) give_credentials();
   for (std::size_t i = 0; i < shards_.size(); ++i) {
     bool any = false;

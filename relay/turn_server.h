@@ -67,7 +67,8 @@ class TurnServers final : public TurnServer {
   std::optional<turn::SourceGate> gate_;                // of TLS
   std::size_t next_shard_ = 0;                          // the TLS thread's
   std::unique_ptr<TurnTlsThread> tls_;
-  std::shared_ptr<const TlsServerContext> tls_context_;  // that tls_ has no room for yet
+  // That tls_ was not given yet; null: none any more.
+  std::optional<std::shared_ptr<const TlsServerContext>> tls_context_;
   std::function<void(std::size_t)> wake_;
   std::array<std::uint8_t, 32> nonce_key_{};  // of every shard alike
   std::shared_ptr<const turn::Credentials> credentials_;

@@ -258,6 +258,7 @@ void TurnShard::take_newcomers() {
     streams_->adopt(std::unique_ptr<ByteStream>(one.stream), one.client, one.source, one.listener,
                     turn::ListenerTransport::kTls, now_);
   }
+  streams_->reap();  // who made room
 }
 
 bool TurnShard::take_requests(Instant now) {

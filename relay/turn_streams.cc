@@ -66,11 +66,13 @@ TurnStreams::TurnStreams(std::unique_ptr<StreamPoll> poll, std::uint32_t connect
       handlers_(std::move(handlers)),
       connections_(connections_max),
       generations_(connections_max),
+      lonely_(connections_max + 1),
       timers_(connections_max + kListenersMax) {
   for (auto* list : {&free_, &unread_, &reading_, &unwritten_, &doomed_}) {
     list->reserve(connections_max);
   }
   for (std::uint32_t slot = connections_max; slot > 0; --slot) free_.push_back(slot - 1);
+  for (std::uint32_t slot = 0; slot <= connections_max; ++slot) lonely_[slot] = {slot, slot};
 }
 
 TurnStreams::~TurnStreams() {
@@ -104,6 +106,7 @@ bool TurnStreams::add_listener(int fd, std::uint32_t listener, turn::ListenerTra
 bool TurnStreams::adopt(std::unique_ptr<ByteStream> stream, const SocketAddress& client,
                         std::uint64_t source, std::uint32_t listener,
                         turn::ListenerTransport transport, Instant now) {
+  if (free_.size() < connections_.size() / kSpareShare) make_room();
   const bool full = free_.empty();
   if (full || !poll_->add(stream->fd(), free_.back())) {
     count(full ? StreamClose::kFull : StreamClose::kNoDescriptor);
@@ -122,9 +125,34 @@ bool TurnStreams::adopt(std::unique_ptr<ByteStream> stream, const SocketAddress&
   connection.accepted = now;
   connection.alone_since = now;
   ++size_;
+  join_lonely(slot);
   counters_.of(transport).connections_opened.add();
   timers_.set(slot, now + kLook);
   return true;
+}
+
+void TurnStreams::join_lonely(std::uint32_t slot) {
+  const auto head = static_cast<std::uint32_t>(connections_.size());
+  const std::uint32_t last = lonely_[head].before;
+  lonely_[slot] = {last, head};
+  lonely_[last].after = lonely_[head].before = slot;
+}
+
+void TurnStreams::leave_lonely(std::uint32_t slot) {
+  const Neighbours of = lonely_[slot];
+  lonely_[of.before].after = of.after;
+  lonely_[of.after].before = of.before;
+  lonely_[slot] = {slot, slot};
+}
+
+// Strangers who hold connections keep nobody out who has come to stay: reap() ends the oldest.
+void TurnStreams::make_room() {
+  const auto head = static_cast<std::uint32_t>(connections_.size());
+  for (std::uint32_t slot; (slot = lonely_[head].after) != head;) {
+    leave_lonely(slot);
+    if (handlers_.has_allocation(tag_of(slot))) continue;
+    return doom(slot, StreamClose::kEvicted);
+  }
 }
 
 // True when more may wait.
@@ -166,10 +194,14 @@ void TurnStreams::pause(std::uint32_t index, Instant now) {
 bool TurnStreams::receive(Batch& batch, Instant now) {
   bool more = false;
   reading_.swap(unread_);
-  for (const std::uint32_t slot : reading_) {
-    connections_[slot]->unread = false;
-    more |= read(slot, batch);
+  auto next = reading_.begin();
+  for (; next != reading_.end() && !batch.full(); ++next) {
+    connections_[*next]->unread = false;
+    more |= read(*next, batch);
   }
+  // Whose turn did not come is first in the next one, before those who had theirs.
+  more |= next != reading_.end();
+  unread_.insert(unread_.begin(), next, reading_.end());
   reading_.clear();
   std::array<StreamPoll::Ready, kReadyMax> ready;
   const std::size_t count = poll_->wait(ready);
@@ -306,6 +338,7 @@ void TurnStreams::doom(std::uint32_t slot, StreamClose why) {
   Connection& connection = *connections_[slot];
   if (connection.doomed) return;
   connection.doomed = true;
+  leave_lonely(slot);
   count(why);
   doomed_.push_back(slot);
 }
@@ -322,6 +355,7 @@ void TurnStreams::close(std::uint32_t slot) {
   if (connection.unread) std::erase(unread_, slot);
   if (connection.unwritten) std::erase(unwritten_, slot);
   timers_.cancel(slot);
+  leave_lonely(slot);
   poll_->remove(connection.stream->fd());
   gate_.leave(connection.source);
   counters_.of(connection.transport).connections_closed.add();
@@ -346,7 +380,12 @@ void TurnStreams::on_deadline(Instant now) {
 
 void TurnStreams::look_at(std::uint32_t slot, Instant now) {
   Connection& connection = *connections_[slot];
-  if (handlers_.has_allocation(tag_of(slot))) connection.alone_since = now;
+  if (handlers_.has_allocation(tag_of(slot))) {
+    connection.alone_since = now;
+    leave_lonely(slot);
+  } else if (lonely_[slot].after == slot) {
+    join_lonely(slot);
+  }
   timers_.set(slot, now + kLook);
   if (!connection.proven && now - connection.accepted >= kFirstMessage) {
     doom(slot, StreamClose::kSilent);

@@ -43,6 +43,9 @@ class TurnStreams {
   static constexpr Milliseconds kAcceptPause{500};
   /// Of one listening socket at a time: messages of those who are there come in between.
   static constexpr int kAcceptsMax = 8;
+  /// One of so many places is kept for those who come: who is there longest without an allocation
+  /// makes room.
+  static constexpr std::uint32_t kSpareShare = 16;
   /// Of one connection at a time.
   static constexpr std::size_t kMessagesMax = 16;
   static constexpr std::size_t kInputBytes = 8192;
@@ -106,6 +109,9 @@ class TurnStreams {
   void doom(std::uint32_t slot, turn::StreamClose why);
   void close(std::uint32_t slot);
   void look_at(std::uint32_t slot, Instant now);
+  void make_room();
+  void join_lonely(std::uint32_t slot);
+  void leave_lonely(std::uint32_t slot);
   void count(turn::StreamClose why) { counters_.closes[static_cast<std::size_t>(why)].add(); }
 
   std::unique_ptr<StreamPoll> poll_;
@@ -116,10 +122,17 @@ class TurnStreams {
   std::vector<std::unique_ptr<Connection>> connections_;  // by slot
   std::vector<std::uint32_t> generations_;                // by slot
   std::vector<std::uint32_t> free_;                       // slots
-  std::vector<std::uint32_t> unread_;                     // slots: more in the input than was cut
-  std::vector<std::uint32_t> reading_;                    // scratch of receive()
-  std::vector<std::uint32_t> unwritten_;                  // slots: posted to since write_out()
-  std::vector<std::uint32_t> doomed_;                     // slots
+  // Connections that were not yet seen with an allocation, the oldest first: a ring of slots by
+  // whom comes before and after, whose head has the slot behind the last. Alone: in no ring.
+  struct Neighbours {
+    std::uint32_t before = 0;
+    std::uint32_t after = 0;
+  };
+  std::vector<Neighbours> lonely_;
+  std::vector<std::uint32_t> unread_;     // slots: more in the input than was cut
+  std::vector<std::uint32_t> reading_;    // scratch of receive()
+  std::vector<std::uint32_t> unwritten_;  // slots: posted to since write_out()
+  std::vector<std::uint32_t> doomed_;     // slots
   bool stays_ready_ = false;
   std::uint32_t size_ = 0;
   TimerWheel timers_;  // connections by slot, then listeners that pause

@@ -98,10 +98,11 @@ class Writer {
       close();
       return options_.path + " is no file";
     }
+    bytes_ = static_cast<std::uint64_t>(status.st_size);
+    if (auto trouble = cut_half_a_line(); !trouble.empty()) return trouble;
     // One that was there before. Of somebody else's it stays as it is.
     static_cast<void>(::fchmod(fd_, status.st_mode & kMode));
-    bytes_ = static_cast<std::uint64_t>(status.st_size);
-    return cut_half_a_line();
+    return {};
   }
 
   std::string cut_half_a_line() {
@@ -130,8 +131,24 @@ class Writer {
     return {};
   }
 
-  /// What was named by mistake loses nothing.
-  bool is_half_a_line(std::uint64_t begin) const {
+  /// What was named by mistake loses nothing. After a power loss some file systems leave zeros.
+  bool is_half_a_line(std::uint64_t begin) const { return begins_a_line(begin) || is_zeros(begin); }
+
+  bool is_zeros(std::uint64_t begin) const {
+    std::array<char, 4096> part{};
+    while (begin < bytes_) {
+      const ssize_t got = ::pread(fd_, part.data(), part.size(), static_cast<off_t>(begin));
+      if (got <= 0) return false;
+      const auto* const end = part.data() + got;
+      if (std::find_if(part.cbegin(), part.cbegin() + got, [](char c) { return c != 0; }) != end) {
+        return false;
+      }
+      begin += static_cast<std::uint64_t>(got);
+    }
+    return true;
+  }
+
+  bool begins_a_line(std::uint64_t begin) const {
     std::string head(std::min<std::uint64_t>(bytes_ - begin, options_.line_begin.size()), '\0');
     const ssize_t got = ::pread(fd_, head.data(), head.size(), static_cast<off_t>(begin));
     return got == static_cast<ssize_t>(head.size()) && options_.line_begin.starts_with(head);

@@ -59,9 +59,8 @@ void StreamSession::process() {
   // A reply that comes at once calls this again; the loop below goes on instead.
   if (std::exchange(processing_, true)) return;
   while (!working_ && !closing_ && !closed_ && !backlogged()) {
-    if (end_withdrawn()) break;
-    if (read_token() == Step::kWait || read_frame() == Step::kWait || read_message() == Step::kWait)
-      break;
+    if (read_token() == Step::kWait || end_withdrawn()) break;
+    if (read_frame() == Step::kWait || read_message() == Step::kWait) break;
   }
   processing_ = false;
   if (closed_ || closing_) return;

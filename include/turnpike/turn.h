@@ -177,6 +177,7 @@ constexpr std::size_t kDropCount = static_cast<std::size_t>(Drop::kCount);
   X(kIdle, "idle", "it had no allocation for too long")                                   \
   X(kStalled, "stalled", "the client did not read what was sent to it")                   \
   X(kFull, "full", "refused: turn.connections_max is reached")                            \
+  X(kEvicted, "evicted", "nearly all places were taken, and it had no allocation")        \
   X(kSourceFull, "source_full", "refused: turn.connections_per_source_max is reached")    \
   X(kNoDescriptor, "no_descriptor", "waits: no descriptor or memory is left for it")      \
   X(kTlsFailed, "tls_failed", "no TLS of a version and cipher that is taken, or damaged") \

@@ -211,8 +211,12 @@ void Engine::State::on_request(Packet& packet, const stun::Message& message,
   Credentials::Outcome outcome;
   Refused refused;
   std::size_t bytes_max = kResponseBytesMax;
+  // Nobody else can ask in the name of an end of a connection, who asks once and waits.
+  const bool forgeable = tuple.transport == ListenerTransport::kUdp;
   if (method == stun::kBinding) {
-    if (!limits.take(SourceLimits::Kind::kBinding, source, now)) return count(Refusal::kSourceRate);
+    if (forgeable && !limits.take(SourceLimits::Kind::kBinding, source, now)) {
+      return count(Refusal::kSourceRate);
+    }
     refused = bind(request, response);
   } else {
     // A source that has guessed too often is not even checked, but for who has an allocation.
@@ -223,7 +227,8 @@ void Engine::State::on_request(Packet& packet, const stun::Message& message,
     const std::uint32_t realm = credentials->realm_of(listener.realm).value_or(0);
     outcome = credentials->authenticate(message, realm, tuple.client, nonces, now, wall);
     if (outcome.identity == nullptr) {
-      bytes_max = answer_bytes_max(outcome, packet, now);
+      const bool proven = outcome.source != Credentials::Outcome::Source::kUnproven;
+      if (forgeable || proven) bytes_max = answer_bytes_max(outcome, packet, now);
       if (bytes_max < kChallengeBytesMin) return count(Refusal::kSourceRate);
       refused = refuse_plain(request);
       if (!refused) refused = outcome.refusal;

@@ -133,6 +133,7 @@ TEST_F(Records, half_a_line_of_a_killed_process_is_cut_off) {
 TEST_F(Records, a_file_that_was_named_by_mistake_loses_nothing) {
   for (const char* text : {"the only copy of a letter", "{\"users\": []}", "line\nanother"}) {
     std::ofstream(path()) << text;
+    std::filesystem::permissions(path(), std::filesystem::perms{0755});
     RecordFileOptions mistaken = options();
     mistaken.line_begin = "{\"version\":";
     RecordFile file(mistaken);
@@ -142,7 +143,16 @@ TEST_F(Records, a_file_that_was_named_by_mistake_loses_nothing) {
     EXPECT_THAT(file.trouble(), HasSubstr("ends with something else than a record"));
     std::ifstream kept(path());
     EXPECT_EQ(std::string(std::istreambuf_iterator<char>(kept), {}), text);
+    EXPECT_EQ(std::filesystem::status(path()).permissions(), std::filesystem::perms{0755});
   }
+}
+
+TEST_F(Records, zeros_that_a_power_loss_left_are_cut_off) {
+  std::ofstream(path()) << "first\n" << std::string(5000, '\0');
+  RecordFileOptions recording = options();
+  recording.line_begin = "{\"version\":";
+  { RecordFile(recording).write("second"); }
+  EXPECT_THAT(lines(path()), ElementsAre("first", "second"));
 }
 
 TEST_F(Records, a_file_that_was_there_is_no_wider_than_a_new_one) {

@@ -194,6 +194,16 @@ TEST_F(TcpTest, T19_a_token_or_network_that_is_withdrawn_ends_what_it_let_in) {
   }
 }
 
+TEST_F(TcpTest, T19_who_has_shown_no_token_yet_when_its_network_is_withdrawn_is_not_obeyed) {
+  start();
+  auto socket = connect();
+  socket.send(kTokenLine.substr(0, 5));
+  run_until(loop_, [&] { return server_->counters().connections == 1; });
+  server_->gate().set_rules({.is_client = [](const IpAddress&) { return false; }});
+  socket.send(kTokenLine.substr(5) + kPing);
+  EXPECT_NE(receive_all(socket).find("connect anew"), std::string::npos);
+}
+
 TEST_F(TcpTest, connections_have_a_limit_of_their_own) {
   StreamLimits limits;
   limits.connections_max = 1;

@@ -306,6 +306,52 @@ TEST_F(TurnStreamsTest, connections_are_limited_in_all) {
   EXPECT_EQ(streams_->size(), 2U);
 }
 
+TEST_F(TurnStreamsTest, strangers_make_room_for_who_comes) {
+  make(32, 0);
+  std::vector<Client> strangers;
+  for (int i = 0; i < 40; ++i) {
+    strangers.push_back(connect());
+    turn();
+  }
+  EXPECT_EQ(closes(StreamClose::kFull), 0U);
+  EXPECT_EQ(closes(StreamClose::kEvicted), 9U) << "one of 16 places is kept";
+  EXPECT_TRUE(strangers[8].is_hung_up_on());
+  EXPECT_EQ(streams_->size(), 31U);
+  // Who has an allocation stays, and is asked once only.
+  has_allocation_ = true;
+  std::vector<Client> clients;
+  for (int i = 0; i < 2; ++i) {
+    clients.push_back(connect());
+    turn();
+  }
+  EXPECT_EQ(closes(StreamClose::kEvicted), 9U);
+  EXPECT_EQ(streams_->size(), 32U);
+  EXPECT_EQ(closes(StreamClose::kFull), 1U);
+  // When it has none any more, it is a stranger again.
+  has_allocation_ = false;
+  for (std::size_t i = 9; i < strangers.size(); ++i) strangers[i].send(binding());
+  turn();
+  run(TurnStreams::kLook);
+  connect();
+  turn();
+  EXPECT_EQ(closes(StreamClose::kEvicted), 10U);
+}
+
+TEST_F(TurnStreamsTest, those_who_send_without_end_keep_nobody_waiting) {
+  std::vector<Client> busy;
+  for (int i = 0; i < 5; ++i) {
+    busy.push_back(connect());
+    busy.back().send(binding_and_100_data());
+  }
+  const Client client = connect();
+  client.send(binding(9));
+  bool heard = false;
+  for (int i = 0; i < 3; ++i) {
+    for (const Bytes& message : turn()) heard = heard || message == binding(9);
+  }
+  EXPECT_TRUE(heard);
+}
+
 // ---- With listening sockets
 
 TEST_F(TurnStreamsTest, who_waits_for_its_poll_hears_of_messages_that_were_read_already) {

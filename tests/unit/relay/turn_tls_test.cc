@@ -277,6 +277,14 @@ TEST_F(TurnOverTls, another_certificate_is_for_those_to_come) {
   EXPECT_TRUE(before.is_answered()) << "it was up already";
 }
 
+TEST_F(TurnOverTls, without_a_certificate_any_more_nobody_new_is_served) {
+  ASSERT_TRUE(TlsClient().is_up());
+  auto settings = std::make_shared<turn::Settings>();
+  settings->realms.emplace_back().name = "example.org";
+  relay_->turn()->configure(settings);
+  EXPECT_TRUE(soon([] { return !TlsClient().is_up(); }));
+}
+
 TEST_F(TurnOverTls, no_renegotiation) {
   TlsClient client(TLS1_2_VERSION);
   ASSERT_TRUE(client.is_answered());

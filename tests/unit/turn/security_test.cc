@@ -95,6 +95,21 @@ TEST(Security, T11_who_pads_a_request_is_answered_in_any_flood) {
   EXPECT_LE(answered, 50);
 }
 
+TEST(Security, T11_a_connection_is_answered_in_any_flood_of_datagrams) {
+  TurnWorld world;
+  TurnClient forger(world, "192.0.2.10:40666");
+  for (int i = 0; i < 10'000; ++i) {
+    forger.ask_once(stun::kAllocate, TurnClient::add_udp);
+    forger.ask_once(stun::kBinding);
+  }
+  TurnClient victim(world);
+  EXPECT_EQ(victim.ask_once(stun::kBinding).code(), 0) << "no answer left";
+  victim.transport = turn::ListenerTransport::kTcp;
+  victim.tag = {0xfffffffe, 1};
+  EXPECT_EQ(victim.ask_once(stun::kBinding).code(), 200);
+  EXPECT_EQ(victim.allocate().code(), 200);
+}
+
 TEST(Security, T11_a_flood_from_some_ports_leaves_those_of_others) {
   TurnWorld world;
   TurnClient forger(world, "192.0.2.10:40666");
