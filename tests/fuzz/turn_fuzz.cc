@@ -72,6 +72,7 @@ class Run {
     world_.run(Seconds(3700));
     must(world_.engine().allocations() == 0 && world_.ports.in_use() == 0);
     world_.settings = settings_;
+    world_.setup.shared->draining = false;
     world_.configure();
     test::TurnClient last(world_, "192.0.2.200:5000");
     must(last.allocate().code() == 200);
