@@ -78,6 +78,8 @@ constexpr std::int64_t kContactsMax = 10;
 
 constexpr std::int64_t kCallSecondsMax = 43200;  ///< what is remembered of a call and its peers
 constexpr std::int64_t kCallsUpOfRate = 10;      ///< minutes of calls at the limit that may be up
+/// Calls whose end nobody told keep their caller from others for so long.
+constexpr std::int64_t kCallCountedSeconds = 7200;
 constexpr std::int64_t kPartiesMax = 8;          ///< of one pass of a call, with tags of their own
 constexpr std::int64_t kOverSeconds = 64;        ///< that a call is over
 constexpr std::int64_t kCurlTimedOut = 28;       ///< CURLE_OPERATION_TIMEDOUT
@@ -320,10 +322,10 @@ std::string tables(const SipConfig& config) {
       parameter("htable", "htable",
                 "parties=>size=12;autoexpire=" + std::to_string(kCallSecondsMax) + ";initval=0;") +
       parameter("htable", "htable",
-                "up=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
+                "up=>size=14;autoexpire=" + std::to_string(kCallCountedSeconds) + ";") +
       // Goes after the last of those that it counts.
       parameter("htable", "htable",
-                "calls_up=>size=12;autoexpire=" + std::to_string(kCallSecondsMax + 3600) +
+                "calls_up=>size=12;autoexpire=" + std::to_string(2 * kCallCountedSeconds) +
                     ";initval=0;") +
       parameter("htable", "htable",
                 "over=>size=12;autoexpire=" + std::to_string(kOverSeconds) + ";") +

@@ -389,34 +389,52 @@ def a_call_to_a_peer_is_never_downgraded(scratch):
     expect(not server.invites(), "it got the call")
 
 
+class TwoEdges:
+    """edge-1 reaches the peer; edge-0, a socket of the test, would be asked first."""
+
+    def __init__(self, scratch, **options):
+        self.pair = pair_with_peer(scratch, **options)
+        self.server, self.desk = partner_server(self.pair), self.pair.desk()
+        peer_answers(self.pair, self.server)
+        self.other = servers.StreamServer(scratch, Place(self.pair.net.name("core"), "127.0.0.2"),
+                                          7101)
+        second_edge(self.pair, self.desk)
+
+        def sees_all():
+            self.desk._read(0.05)
+            return self.pair.core.sip("dispatcher.list").count("FLAGS: AP") == 3
+        eventually(sees_all, "the core sees both edges and the phone", 15)
+
+    def call(self, is_first_asked):
+        """The edges by which it went."""
+        before = len(self.pair.of("core", "offer"))
+        sent = call_of_desk(self.desk)
+        if is_first_asked:
+            self.other.answer(self.other.expect("INVITE"), 430, "Flow Failed")
+        self.server.answer(self.server.expect("INVITE"), 486, "Busy Here")
+        answer = self.desk.final(method="INVITE")
+        expect(answer.status == 486, answer.start)
+        sip.acknowledge(self.desk, sent, answer)
+        nothing_left(self.pair)
+        return [offer["direction"][1] for offer in self.pair.of("core", "offer")][before:]
+
+
 @case.case
 def the_next_edge_is_asked_for_a_peer(scratch):
     """One that does not reach it says 430; one that is lost is passed over."""
-    pair = pair_with_peer(scratch)
-    server, desk = partner_server(pair), pair.desk()
-    peer_answers(pair, server)
-    other = servers.StreamServer(scratch, Place(pair.net.name("core"), "127.0.0.2"), 7101)
-    second_edge(pair, desk)
-    def sees_all():
-        desk._read(0.05)
-        return pair.core.sip("dispatcher.list").count("FLAGS: AP") == 3
-    eventually(sees_all, "the core sees both edges and the phone", 15)
-    def call(is_first_there):
-        sent = call_of_desk(desk)
-        if is_first_there:
-            other.answer(other.expect("INVITE"), 430, "Flow Failed")
-        server.answer(server.expect("INVITE"), 486, "Busy Here")
-        answer = desk.final(method="INVITE")
-        expect(answer.status == 486, answer.start)
-        sip.acknowledge(desk, sent, answer)
-        nothing_left(pair)
-    call(True)
-    asked = [offer["direction"][1] for offer in pair.of("core", "offer")]
+    edges_of = TwoEdges(scratch)
+    asked = edges_of.call(is_first_asked=True)
     expect(asked == ["dmz/edge-0", "dmz/edge-1"], asked)
-    other.close()
-    eventually(lambda: "dmz/edge-0 is out of reach" in pair.core.log("kamailio"), "it is noticed")
-    call(False)
-    asked = [offer["direction"][1] for offer in pair.of("core", "offer")][2:]
+    edges_of.other.close()
+    eventually(lambda: "dmz/edge-0 is out of reach" in edges_of.pair.core.log("kamailio"),
+               "it is noticed")
+    asked = edges_of.call(is_first_asked=False)
+    expect(asked == ["dmz/edge-1"], asked)
+
+
+@case.case
+def a_peer_is_called_by_its_own_edges_only(scratch):
+    asked = TwoEdges(scratch, core={"sip.peer.partner": {"edges": ["edge-1"]}}).call(False)
     expect(asked == ["dmz/edge-1"], asked)
 
 
