@@ -80,6 +80,8 @@ constexpr std::int64_t kCallSecondsMax = 43200;  ///< what is remembered of a ca
 constexpr std::int64_t kCallsUpOfRate = 10;      ///< minutes of calls at the limit that may be up
 /// Calls whose end nobody told keep their caller from others for so long.
 constexpr std::int64_t kCallCountedSeconds = 7200;
+/// What is learnt of a call that has no answer here, over or from before a restart: to its next refresh.
+constexpr std::int64_t kUnansweredSeconds = 1800;
 constexpr std::int64_t kPartiesMax = 8;          ///< of one pass of a call, with tags of their own
 constexpr std::int64_t kOverSeconds = 64;        ///< that a call is over
 constexpr std::int64_t kCurlTimedOut = 28;       ///< CURLE_OPERATION_TIMEDOUT
@@ -142,7 +144,8 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
   if (is_of_pair(config)) text += define("FLAG_ZONE", 4) + define("BRANCH_ZONE", 3);
   text += define("MESSAGE_BYTES_MAX", 16000) + define("CALL_ID_BYTES_MAX", 512) +
           define("TAG_BYTES_MAX", 128) + define("PARTIES_MAX", kPartiesMax) +
-          define("PROVISIONAL_MAX", kProvisionalMax) + define("LINES_MAX", kLogLinesMax);
+          define("PROVISIONAL_MAX", kProvisionalMax) + define("LINES_MAX", kLogLinesMax) +
+          define("UNANSWERED_SECONDS", kUnansweredSeconds);
   text += define("WINDOW_REQUESTS_MAX", window_requests_max(config));
   text += define("CALLS_PER_MINUTE_MAX", config.calls_per_minute_max);
   text += define("PEER_CALLS_PER_MINUTE_MAX", config.peer_calls_per_minute_max);

@@ -2,6 +2,8 @@
 
 # time limit: 400 s
 
+import time
+
 import edge as edges
 import sip
 from edge import DOMAIN, CLEAR, Edge, case, inside_sdp, network, outside_sdp
@@ -58,6 +60,25 @@ def outside_calls_inside_and_inside_hangs_up(scratch):
     edge = Edge(scratch)
     caller, called, _, _ = established_to_inside(edge)
     hang_up(called, caller, edge, to=CLEAR)
+
+
+@case.case
+def a_call_that_is_over_is_not_remembered_for_long(scratch):
+    edge = Edge(scratch)
+    edge.restart(("over=>size=12;autoexpire=64", "over=>size=12;autoexpire=1"),
+                 ("UNANSWERED_SECONDS 1800", "UNANSWERED_SECONDS 2"))
+    caller, called, _, _ = established_to_inside(edge)
+    hang_up(caller, called, edge)
+    time.sleep(2)
+    caller.request("UPDATE", outside_sdp())
+    sip.reply(called.agent, called.agent.expect("UPDATE"), 481, "Call Does Not Exist")
+    expect(caller.agent.final(method="UPDATE").status == 481, "its route set is good")
+    def of_call():
+        # Of the connection it is known what media it does.
+        return [edge.remembered("hops"), edge.remembered("media") - 1, edge.remembered("parties")]
+    expect(of_call() == [1, 1, 1], f"{of_call()}")
+    # Kamailio looks every twenty seconds.
+    case.eventually(lambda: of_call() == [0, 0, 0], "nothing is remembered of it", 30)
 
 
 @case.case
