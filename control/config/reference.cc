@@ -37,7 +37,9 @@ std::string title_of(std::string path) {
 std::vector<SectionReference> reference_sections() {
   std::vector<SectionReference> all;
   for (const Section& section : sections()) {
-    SectionReference& one = all.emplace_back(title_of(section.path), section.meaning);
+    SectionReference& one = all.emplace_back();
+    one.title = title_of(section.path);
+    one.meaning = section.meaning;
     for (const Key& key : section.keys) {
       one.keys.push_back(
           {key.name, key.type, initial_of(key), std::string(name_of(key.effect)), key.meaning});
