@@ -80,11 +80,11 @@ constexpr std::int64_t kCallSecondsMax = 43200;  ///< what is remembered of a ca
 constexpr std::int64_t kCallsUpOfRate = 10;      ///< minutes of calls at the limit that may be up
 /// Calls whose end nobody told keep their caller from others for so long.
 constexpr std::int64_t kCallCountedSeconds = 7200;
-/// What is learnt of a call that has no answer here, over or from before a restart: to its next refresh.
+/// What is learnt of a call that has no answer here, over or from before a restart.
 constexpr std::int64_t kUnansweredSeconds = 1800;
-constexpr std::int64_t kPartiesMax = 8;          ///< of one pass of a call, with tags of their own
-constexpr std::int64_t kOverSeconds = 64;        ///< that a call is over
-constexpr std::int64_t kCurlTimedOut = 28;       ///< CURLE_OPERATION_TIMEDOUT
+constexpr std::int64_t kPartiesMax = 8;     ///< of one pass of a call, with tags of their own
+constexpr std::int64_t kOverSeconds = 64;   ///< that a call is over
+constexpr std::int64_t kCurlTimedOut = 28;  ///< CURLE_OPERATION_TIMEDOUT
 
 /// Of connections: whose other end stands for a node or a peer.
 bool needs_closed_events(const SipConfig& config) {

@@ -205,8 +205,8 @@ std::string called_peers(const SipConfig& config, const std::vector<ServerSet>& 
   return reached.done();
 }
 
-/// In $avp(peer), which the edge $avp(from_letter) names; and whether calls to $avp(peer_called) may
-/// go by the edge $avp(to_letter).
+/// In $avp(peer), which the edge $avp(from_letter) names; and whether calls to $avp(peer_called)
+/// may go by the edge $avp(to_letter).
 std::string known_peers(const SipConfig& config) {
   Question known("IS_PEER");
   Question reaches("REACHES_PEER");
@@ -222,8 +222,9 @@ std::string known_peers(const SipConfig& config) {
     known.when(peer.edges.empty() ? is_it
                                   : is_it + " && (" + any_of("$avp(from_letter)", letters) + ")");
     const std::string calls_it = "$avp(peer_called) == " + quoted(peer.name);
-    reaches.when(peer.edges.empty() ? calls_it
-                                    : calls_it + " && (" + any_of("$avp(to_letter)", letters) + ")");
+    reaches.when(peer.edges.empty()
+                     ? calls_it
+                     : calls_it + " && (" + any_of("$avp(to_letter)", letters) + ")");
   }
   return known.done() + reaches.done();
 }

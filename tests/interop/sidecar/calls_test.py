@@ -6,33 +6,9 @@ import time
 
 import edge as edges
 import sip
-from edge import DOMAIN, CLEAR, Edge, case, inside_sdp, network, outside_sdp
+from edge import (CLEAR, DOMAIN, Edge, case, established_to_inside, hang_up, inside_sdp, network,
+                  outside_sdp)
 from lib.case import expect
-
-
-def established_to_inside(edge):
-    """alice calls 6001; both sides of the dialog, and the INVITE as the server saw it."""
-    pbx, alice = edge.inside_server(), edge.client("alice")
-    sent = edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
-    asked = pbx.expect("INVITE")
-    sip.reply(pbx, asked, 180, "Ringing", "6001", to_tag="pbx")
-    alice.expect(180)
-    sip.reply(pbx, asked, 200, "OK", "6001", inside_sdp(), to_tag="pbx")
-    answer = alice.final(method="INVITE")
-    expect(answer.status == 200, answer.start)
-    caller = edges.caller_side(alice, "alice", sent, answer)
-    caller.request("ACK", cseq=caller.cseq)
-    pbx.expect("ACK")
-    return caller, edges.called_side(pbx, "6001", asked, "pbx"), asked, answer
-
-
-def hang_up(by, other, edge, to=None):
-    by.request("BYE", to=to)
-    asked = other.agent.expect("BYE")
-    sip.reply(other.agent, asked, 200, "OK")
-    expect(by.agent.final(method="BYE").status == 200, "BYE is answered")
-    case.eventually(lambda: len(edge.ng.of("delete")) == 1, "one delete")
-    case.eventually(lambda: edge.remembered("hops") == 0, "nothing is remembered of the call")
 
 
 @case.case

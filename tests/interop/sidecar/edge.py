@@ -361,3 +361,28 @@ def called_side(agent: sip.Agent, user: str, asked: sip.Message, tag: str) -> si
     """The dialog as its called side sees it."""
     return sip.Call(agent, user, f"{asked.first('to')};tag={tag}", asked.first("from"),
                     asked.first("call-id"), asked.contact_uri(), asked.all("record-route"))
+
+
+def established_to_inside(edge):
+    """alice calls 6001; both sides of the dialog, and the INVITE as the server saw it."""
+    pbx, alice = edge.inside_server(), edge.client("alice")
+    sent = invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
+    asked = pbx.expect("INVITE")
+    sip.reply(pbx, asked, 180, "Ringing", "6001", to_tag="pbx")
+    alice.expect(180)
+    sip.reply(pbx, asked, 200, "OK", "6001", inside_sdp(), to_tag="pbx")
+    answer = alice.final(method="INVITE")
+    case.expect(answer.status == 200, answer.start)
+    caller = caller_side(alice, "alice", sent, answer)
+    caller.request("ACK", cseq=caller.cseq)
+    pbx.expect("ACK")
+    return caller, called_side(pbx, "6001", asked, "pbx"), asked, answer
+
+
+def hang_up(by, other, edge, to=None):
+    by.request("BYE", to=to)
+    asked = other.agent.expect("BYE")
+    sip.reply(other.agent, asked, 200, "OK")
+    case.expect(by.agent.final(method="BYE").status == 200, "BYE is answered")
+    case.eventually(lambda: len(edge.ng.of("delete")) == 1, "one delete")
+    case.eventually(lambda: edge.remembered("hops") == 0, "nothing is remembered of the call")
