@@ -26,7 +26,7 @@ void close_all(const std::vector<TurnShardSetup>& setups) {
   }
 }
 
-// Those of TLS are one for all shards.
+// Those of TLS are one for all shards, and stay the owner's of `tls` whatever happens.
 Result<void> open_listeners(const turn::Config& config, std::vector<TurnShardSetup>& setups,
                             std::vector<TurnTlsThread::Listener>& tls) {
   for (std::uint32_t number = 0; number < config.listeners.size(); ++number) {
@@ -37,7 +37,6 @@ Result<void> open_listeners(const turn::Config& config, std::vector<TurnShardSet
                          : open_stream_port(listener.local, is_tls ? 1 : setups.size());
     if (!fds) {
       close_all(setups);
-      for (const TurnTlsThread::Listener& one : tls) close(one.fd);
       return Error{"turn: " + fds.error().message};
     }
     if (is_tls) tls.push_back({fds->front(), number});
