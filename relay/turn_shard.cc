@@ -1,6 +1,7 @@
 #include "relay/turn_shard.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include <unistd.h>
 
@@ -43,6 +44,8 @@ turn::EngineSetup engine_setup(const TurnShardSetup& setup, const turn::Config& 
   }
   engine.relay_port_min = config.port_min;
   engine.relay_port_max = config.port_max;
+  engine.media_port_min = config.media_port_min;
+  engine.media_port_max = config.media_port_max;
   engine.shared = setup.shared;
   // A source that changes its port comes to every shard.
   const auto shards = static_cast<std::uint32_t>(setup.shards);
@@ -91,6 +94,9 @@ TurnShard::TurnShard(const TurnShardSetup& setup, const turn::Config& config,
       sockets_(std::move(sockets)),
       table_(*setup.ports),
       slice_(*setup.ports, setup.index, setup.shards) {
+  std::copy_if(config.relay_addresses.begin(), config.relay_addresses.end(),
+               std::back_inserter(behind_nat_),
+               [](const turn::RelayAddress& one) { return one.local != one.advertised; });
   turn::EngineSetup engine = engine_setup(setup, config);
   ports_.resize(std::size_t{engine.allocations_max} * 2);
   turn::RelayedPorts& ports = *this;
@@ -212,6 +218,7 @@ void TurnShard::handle(Packet& packet) {
                                                          : streams_->listener_of(packet.tag);
     engine_->from_client(packet, config_.listeners[listener], now_, wall_, outbox_);
   } else {
+    rename_own(packet.source.ip, &turn::RelayAddress::local, &turn::RelayAddress::advertised);
     engine_->from_peer(packet, now_, outbox_);
   }
   if (outbox_.full()) flush();
@@ -221,7 +228,12 @@ void TurnShard::flush() {
   if (outbox_.size() == 0) return;
   for (const Send& send : outbox_) {
     if (!is_stream(send.tag)) [[likely]] {
-      datagrams_.push(send);
+      Send datagram = send;
+      if (!is_shared(send.tag)) {
+        rename_own(datagram.destination.ip, &turn::RelayAddress::advertised,
+                   &turn::RelayAddress::local);
+      }
+      datagrams_.push(datagram);
       continue;
     }
     const SendResult result = streams_->post(send, now_);
@@ -232,6 +244,13 @@ void TurnShard::flush() {
                  [this](const Send& send, SendResult result) { send_failed(send, result); });
   datagrams_.clear();
   streams_->write_out(now_);
+}
+
+void TurnShard::rename_own(IpAddress& ip, IpAddress turn::RelayAddress::*from,
+                           IpAddress turn::RelayAddress::*to) const {
+  for (const turn::RelayAddress& one : behind_nat_) {
+    if (one.*from == ip) ip = one.*to;
+  }
 }
 
 void TurnShard::send_failed(const Send& send, SendResult result) {

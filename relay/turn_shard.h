@@ -103,6 +103,10 @@ class TurnShard final : private turn::RelayedPorts {
   void handle_all();
   void handle(Packet& packet);
   void flush();
+  /// What peers at our own addresses are called by clients is not where they are when the host is
+  /// behind NAT: datagrams between our own ports never leave the host.
+  void rename_own(IpAddress& ip, IpAddress turn::RelayAddress::*from,
+                  IpAddress turn::RelayAddress::*to) const;
   void send_failed(const Send& send, SendResult result);
   TurnAnswer answer(const TurnRequest& request);
   void take_newcomers();
@@ -111,6 +115,7 @@ class TurnShard final : private turn::RelayedPorts {
   turn::Counters counters_;
   std::unique_ptr<TurnSockets> sockets_;
   std::vector<std::uint32_t> udp_listeners_;  // by the index in a shared tag: that of config_
+  std::vector<turn::RelayAddress> behind_nat_;
   RelayedPortTable& table_;
   RelayedPortSlice slice_;
   std::vector<RelayedPort> ports_;  // by slot and side; what is open

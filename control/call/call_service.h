@@ -81,6 +81,14 @@ struct CallRequest {
 /// Called once, perhaps later, with the reply dictionary (without cookie).
 using ReplyFunction = std::function<void(ng::Value::Dict)>;
 
+/// Relayed transport addresses of this node's TURN server: clients that come by it are there.
+struct OwnRelays {
+  std::vector<InterfaceAddress> addresses;
+  std::uint16_t port_min = 0;
+  std::uint16_t port_max = 0;
+  bool operator==(const OwnRelays&) const = default;
+};
+
 struct CallServiceConfig {
   std::uint32_t calls_max = 4000;
   /// Behind those of this node, each other node of its traversal pair is one more, without
@@ -97,6 +105,7 @@ struct CallServiceConfig {
   std::vector<IpAddress> host_addresses;  ///< ours, besides those of the interfaces
   std::uint16_t media_port_min = 36000;   ///< as the relay has it
   std::uint16_t media_port_max = 59999;
+  OwnRelays relays;
   std::string default_direction_a = "outside";  ///< the sender's, without `direction`
   std::string default_direction_b = "inside";
   std::array<std::uint8_t, 3> dscp{46, 34, 0};  ///< by MediaKind: EF, AF41, best effort

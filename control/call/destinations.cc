@@ -61,6 +61,20 @@ bool Destinations::is_own(const IpAddress& ip) const {
   });
 }
 
+const InterfaceAddress* Destinations::relay_of(const SocketAddress& address) const {
+  const OwnRelays& relays = config_.relays;
+  if (address.port < relays.port_min || address.port > relays.port_max) return nullptr;
+  const auto found =
+      std::find_if(relays.addresses.begin(), relays.addresses.end(),
+                   [&](const InterfaceAddress& one) { return one.advertised == address.ip; });
+  return found == relays.addresses.end() ? nullptr : &*found;
+}
+
+SocketAddress Destinations::route(const SocketAddress& address) const {
+  const InterfaceAddress* const relay = relay_of(address);
+  return relay == nullptr ? address : SocketAddress{relay->local, address.port};
+}
+
 std::string_view Destinations::refusal(std::uint16_t interface_index,
                                        const SocketAddress& address) const {
   const Interface& interface = config_.interfaces[interface_index];
@@ -86,6 +100,7 @@ std::string_view Destinations::refusal(std::uint16_t interface_index,
 bool Destinations::needs_proof(std::uint16_t interface_index, const SocketAddress& address) const {
   if (!address.is_set() || !requires_srtp(interface_index)) return false;
   const IpAddress ip = embedded_or_self(address.ip);
+  if (relay_of(address) != nullptr) return false;  // a client's, as good as any address outside
   if (is_own(ip)) return true;
   const std::string& name = config_.interfaces[interface_index].name;
   return std::any_of(config_.networks.begin(), config_.networks.end(), [&](const auto& entry) {

@@ -25,6 +25,10 @@ class Destinations {
   /// there. A phone behind NAT may rightly name such an address; its packets tell the real one.
   bool needs_proof(std::uint16_t interface_index, const SocketAddress& address) const;
 
+  /// Where that is from here: of relayed addresses of our own TURN server that are advertised
+  /// otherwise, the local ones. Others as they are.
+  SocketAddress route(const SocketAddress& address) const;
+
   /// Whether ICE may send checks to a candidate: neither of the above speaks against it. An end
   /// whose candidates all fall away may still be found by the checks that it sends.
   bool allows_candidate(std::uint16_t interface_index, const SocketAddress& address) const {
@@ -34,6 +38,8 @@ class Destinations {
  private:
   bool requires_srtp(std::uint16_t interface_index) const;
   bool is_own(const IpAddress& ip) const;
+  /// The address of our TURN server that is meant; null: it is none of its relayed ones.
+  const InterfaceAddress* relay_of(const SocketAddress& address) const;
 
   const CallServiceConfig& config_;
 };

@@ -90,6 +90,9 @@ Result<void> Negotiation::read_ice(Side side, const sdp::Session& description,
   std::erase_if(ice->candidates, [&](const IceCandidate& candidate) {
     return !destinations.allows_candidate(interface, candidate.address);
   });
+  for (IceCandidate& candidate : ice->candidates) {
+    candidate.address = destinations.route(candidate.address);
+  }
   std::stable_sort(ice->candidates.begin(), ice->candidates.end(),
                    [](const auto& a, const auto& b) { return a.priority > b.priority; });
   remote.candidates = std::move(ice->candidates);

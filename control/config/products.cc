@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "control/config/secret_file.h"
+#include "control/config/turn_products.h"
 
 namespace turnpike::config {
 namespace {
@@ -70,6 +71,18 @@ std::vector<call::Network> networks_of(const InterfaceSection& section, const Se
   return networks;
 }
 
+call::OwnRelays own_relays(const Settings& settings, const Host& host) {
+  const turn::Config turn = turn_config(settings, host);
+  call::OwnRelays relays;
+  for (const turn::RelayAddress& one : turn.relay_addresses) {
+    relays.addresses.push_back({one.local, one.advertised});
+  }
+  if (relays.addresses.empty()) return relays;
+  relays.port_min = turn.port_min;
+  relays.port_max = turn.port_max;
+  return relays;
+}
+
 }  // namespace
 
 call::CallServiceConfig call_config(const Settings& settings, const Host& host) {
@@ -94,6 +107,7 @@ call::CallServiceConfig call_config(const Settings& settings, const Host& host) 
   config.host_addresses = host.addresses;
   config.media_port_min = media.port_min;
   config.media_port_max = media.port_max;
+  config.relays = own_relays(settings, host);
   config.dscp = {media.dscp_audio, media.dscp_video, media.dscp_other};
   config.offer_timeout = media.offer_timeout;
   config.hold_timeout = media.hold_timeout;

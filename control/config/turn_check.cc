@@ -137,9 +137,11 @@ class TurnCheck {
     check_networks(path + "allowed_peers", realm.allowed_peers);
     check_networks(path + "denied_peers", realm.denied_peers);
     check_own(path + "allowed_peers", realm.allowed_peers);
-    if (realm.only_allowed_peers && realm.allowed_peers.empty()) {
-      mistake(path + "only_allowed_peers",
-              "is true, but allowed_peers is empty, so nobody could be reached; name networks");
+    if (realm.only_allowed_peers && realm.allowed_peers.empty() && !realm.own_media) {
+      mistake(
+          path + "only_allowed_peers",
+          "is true, but allowed_peers is empty and own_media false, so nobody could be reached; "
+          "name networks");
     }
   }
 

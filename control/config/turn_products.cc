@@ -105,6 +105,7 @@ Result<void> fill_realm(const TurnSection& turn, const TurnRealmSection& section
   realm.peers.denied = prefixes(section.denied_peers);
   realm.peers.only_allowed = section.only_allowed_peers;
   realm.peers.port_min = section.peer_port_min;
+  realm.peers.own_media = section.own_media;
   const bool limited = section.allocations_max != 0;
   realm.quotas.allocations = limited ? section.allocations_max : turn.allocations_max;
   realm.quotas.allocations_per_user = section.allocations_per_user_max;
@@ -124,6 +125,8 @@ turn::Config turn_config(const Settings& settings, const Host& host) {
   if (turn.realms.empty()) return config;
   config.port_min = turn.port_min;
   config.port_max = turn.port_max;
+  config.media_port_min = settings.media.port_min;
+  config.media_port_max = settings.media.port_max;
   config.port_quarantine = turn.quarantine;
   config.allocations_max = turn.allocations_max;
   config.permissions_max = turn.permissions_max;

@@ -22,6 +22,7 @@ struct TurnRealmSection {
   std::vector<std::string> allowed_peers;  ///< networks
   std::vector<std::string> denied_peers;
   bool only_allowed_peers = false;
+  bool own_media = false;
   std::uint16_t peer_port_min = 0;
   std::uint32_t allocations_max = 0;
   std::uint32_t allocations_per_user_max = 0;

@@ -89,7 +89,11 @@ void add_peer_keys(SectionOf<TurnRealmSection>& section) {
              "Networks of peers that are closed, also where `allowed_peers` opens them.")
       .hot()
       .boolean("only_allowed_peers", &TurnRealmSection::only_allowed_peers, false,
-               "Relay to `allowed_peers` and to nobody else.")
+               "Relay to `allowed_peers` and to nobody else, but for `own_media`.")
+      .hot()
+      .boolean("own_media", &TurnRealmSection::own_media, true,
+               "Clients make calls through this node: they reach its media ports at the addresses "
+               "of `turn.interface`, as anybody does without TURN.")
       .hot()
       .integer("peer_port_min", &TurnRealmSection::peer_port_min, 1024, {1, 65535},
                "Lower ports of peers are closed.")

@@ -31,6 +31,7 @@ struct PeerRules {
   std::vector<Prefix> denied;     ///< closed although public; wins over `allowed`
   bool only_allowed = false;      ///< allow-list mode: nothing but `allowed`
   std::uint16_t port_min = 1024;  ///< lower peer ports are refused
+  bool own_media = true;          ///< our own media ports are open, whatever else is not
   bool operator==(const PeerRules&) const = default;
 };
 
@@ -104,10 +105,14 @@ struct Listener {
 struct Config {
   std::vector<Listener> listeners;
   std::vector<RelayAddress> relay_addresses;
-  /// Of this host, and what stands for them outside: no peer may have one, but for relayed ports.
+  /// Of this host, and what stands for them outside: no peer may have one, but for relayed ports
+  /// and media ports.
   std::vector<IpAddress> own_addresses;
   std::uint16_t port_min = 24000;
   std::uint16_t port_max = 29999;
+  /// Where calls have their media at `relay_addresses`. 0: nowhere.
+  std::uint16_t media_port_min = 0;
+  std::uint16_t media_port_max = 0;
   Seconds port_quarantine{5};
   std::uint32_t allocations_max = 4000;  ///< of the whole relay
   std::uint32_t permissions_max = 32;    ///< of one allocation; channels count as well

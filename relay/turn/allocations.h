@@ -31,6 +31,7 @@ constexpr Seconds kChannelLifetime{600};     ///< RFC 8656 section 12
 struct Peer {
   IpAddress ip;              ///< none: the place is free
   std::uint8_t channel = 0;  ///< index of the channel that was looked up last
+  bool own_media = false;    ///< besides these our media ports
   std::uint16_t port_min = 0;
   std::uint16_t port_max = 0;
   Tick permitted_until = 0;

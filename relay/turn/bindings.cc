@@ -85,9 +85,7 @@ Refused Engine::State::permit(Allocation& allocation, std::span<const IpAddress>
   for (const IpAddress& ip : ips) {
     Peer* peer = allocations.find_peer(allocation, ip);
     if (peer == nullptr) peer = allocations.add_peer(allocation, ip);
-    const PeerPorts bounds = peer_ports(ip, rules(allocation), own());
-    peer->port_min = bounds.min;
-    peer->port_max = bounds.max;
+    set_ports(*peer, rules(allocation));
     peer->permitted_until = tick_of(now + kPermissionLifetime);
   }
   counters.permissions.add(added);

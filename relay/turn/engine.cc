@@ -107,7 +107,7 @@ void Engine::State::to_peer(Allocation& allocation, const Peer& peer, std::uint1
       allocation.relayed[index_of(side)].ip.family != peer.ip.family) {
     return drop(Drop::kNoPermission);
   }
-  if (port < peer.port_min || port > peer.port_max) return drop(Drop::kPeerForbidden);
+  if (!has_port(peer, port)) return drop(Drop::kPeerForbidden);
   if (!within_rate(allocation, allocation.to_peers, data.size(), now)) return drop(Drop::kRate);
   const Send send{.data = data.data(),
                   .length = static_cast<std::uint32_t>(data.size()),
@@ -238,9 +238,7 @@ void Engine::from_peer(Packet& packet, Instant now, Outbox& out) {
   if (peer == nullptr || tick_of(now) >= peer->permitted_until) {
     return state.drop(Drop::kNoPermission);
   }
-  if (packet.source.port < peer->port_min || packet.source.port > peer->port_max) {
-    return state.drop(Drop::kPeerForbidden);
-  }
+  if (!state.has_port(*peer, packet.source.port)) return state.drop(Drop::kPeerForbidden);
   if (!state.within_rate(*allocation, allocation->to_clients, packet.length, now)) {
     return state.drop(Drop::kRate);
   }

@@ -59,13 +59,17 @@ struct EngineSetup {
   std::array<std::uint8_t, 32> nonce_key{};
   /// Bytes that nobody can guess (tokens, hash keys).
   std::function<void(void*, std::size_t)> random;
-  /// Addresses that are ours: never a peer (T6, T8), but for relayed transport addresses.
+  /// Addresses that are ours: never a peer (T6, T8), but for relayed transport addresses and our
+  /// media ports.
   std::vector<IpAddress> own_addresses;
   /// Where relayed transport addresses are, and what is advertised for them; ours as well.
   std::vector<IpAddress> relay_addresses;
   /// The ports of relayed transport addresses, at `relay_addresses`.
   std::uint16_t relay_port_min = 0;
   std::uint16_t relay_port_max = 0;
+  /// The media ports at `relay_addresses`. 0: none.
+  std::uint16_t media_port_min = 0;
+  std::uint16_t media_port_max = 0;
   /// Of every shard alike (relay/turn/shared.h); none: the engine is the only one.
   std::shared_ptr<Shared> shared;
   /// Of a source, in this engine, by SourceLimits::Kind. What is over a limit gets no answer.

@@ -107,7 +107,19 @@ struct Engine::State {
   static bool within_owner_rate(OwnerRates& rates, const Owner& owner, std::uint32_t per_minute,
                                 std::uint32_t count, Instant now);
   OwnAddresses own() const {
-    return {setup.own_addresses, setup.relay_addresses, setup.relay_port_min, setup.relay_port_max};
+    return {setup.own_addresses,  setup.relay_addresses, setup.relay_port_min,
+            setup.relay_port_max, setup.media_port_min,  setup.media_port_max};
+  }
+  bool has_port(const Peer& peer, std::uint16_t port) const {
+    return (port >= peer.port_min && port <= peer.port_max) ||
+           (peer.own_media && own().is_media_port(port));
+  }
+  /// As the rules are now.
+  void set_ports(Peer& peer, const PeerRules& now_rules) const {
+    const PeerPorts ports_now = peer_ports(peer.ip, now_rules, own());
+    peer.port_min = ports_now.min;
+    peer.port_max = ports_now.max;
+    peer.own_media = ports_now.own_media;
   }
   std::uint64_t random_u64() const;
 

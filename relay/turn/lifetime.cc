@@ -75,9 +75,7 @@ void Engine::State::apply_rules(const Allocation& allocation) {
       allocations.remove_peer(allocation, peer);
       continue;
     }
-    const PeerPorts bounds = peer_ports(peer.ip, now_rules, own());
-    peer.port_min = bounds.min;
-    peer.port_max = bounds.max;
+    set_ports(peer, now_rules);
   }
 }
 

@@ -73,6 +73,14 @@ bool is_own(const IpAddress& ip, const OwnAddresses& own) {
   return is_one_of(own.ips, ip) || is_one_of(own.relays, ip);
 }
 
+bool has_open_media(const IpAddress& ip, const PeerRules& rules, const OwnAddresses& own) {
+  return rules.own_media && own.media_port_max != 0 && is_relay(ip, own);
+}
+
+bool is_listed(const IpAddress& ip, const PeerRules& rules) {
+  return !rules.only_allowed || is_in(rules.allowed, ip);
+}
+
 bool zero(const IpAddress& ip, std::size_t from, std::size_t to) {
   return std::all_of(ip.bytes.begin() + static_cast<std::ptrdiff_t>(from),
                      ip.bytes.begin() + static_cast<std::ptrdiff_t>(to),
@@ -138,7 +146,7 @@ CanonicalAddress canonical(const IpAddress& ip) {
 
 bool may_be_peer(const IpAddress& ip, const PeerRules& rules, const OwnAddresses& own) {
   const CanonicalAddress address = canonical(ip);
-  if (rules.only_allowed && !is_in(rules.allowed, ip)) return false;
+  if (!is_listed(ip, rules) && !has_open_media(ip, rules, own)) return false;
   for (std::uint32_t i = 0; i < address.count; ++i) {
     const IpAddress& form = address.forms[i];
     if (is_never_peer(form) || is_in(rules.denied, form)) return false;
@@ -155,14 +163,17 @@ bool may_be_peer(const IpAddress& ip, const PeerRules& rules, const OwnAddresses
 
 PeerPorts peer_ports(const IpAddress& ip, const PeerRules& rules, const OwnAddresses& own) {
   const std::uint16_t min = std::max<std::uint16_t>(rules.port_min, 1);
-  if (!is_own(ip, own)) return {min, 0xffff};
-  return {std::max(min, own.relay_port_min), own.relay_port_max};
+  if (!is_own(ip, own)) return {min, 0xffff, false};
+  const bool media = has_open_media(ip, rules, own);
+  if (!is_listed(ip, rules)) return {1, 0, media};
+  return {std::max(min, own.relay_port_min), own.relay_port_max, media};
 }
 
 bool may_be_peer(const SocketAddress& peer, const PeerRules& rules, const OwnAddresses& own) {
   if (!may_be_peer(peer.ip, rules, own)) return false;
   const PeerPorts ports = peer_ports(peer.ip, rules, own);
-  return peer.port >= ports.min && peer.port <= ports.max;
+  return (peer.port >= ports.min && peer.port <= ports.max) ||
+         (ports.own_media && own.is_media_port(peer.port));
 }
 
 }  // namespace turnpike::turn

@@ -13,12 +13,19 @@
 namespace turnpike::turn {
 
 /// Our own addresses. Some ports at those of `relays` are relayed transport addresses, and may be
-/// peers: clients reach each other over two allocations.
+/// peers: clients reach each other over two allocations. Others are media ports: clients make calls
+/// through us from where nothing but TURN gets through.
 struct OwnAddresses {
   std::span<const IpAddress> ips;
   std::span<const IpAddress> relays;
   std::uint16_t relay_port_min = 0;
   std::uint16_t relay_port_max = 0;
+  std::uint16_t media_port_min = 0;
+  std::uint16_t media_port_max = 0;
+
+  bool is_media_port(std::uint16_t port) const {
+    return port >= media_port_min && port <= media_port_max;
+  }
 };
 
 bool contains(const Prefix& prefix, const IpAddress& ip);
@@ -36,10 +43,12 @@ bool may_be_peer(const IpAddress& ip, const PeerRules& rules, const OwnAddresses
 /// Whether exactly this transport address may be: what each send asks.
 bool may_be_peer(const SocketAddress& peer, const PeerRules& rules, const OwnAddresses& own);
 
-/// The ports that may be a peer's at an address for which may_be_peer() is true.
+/// The ports that may be a peer's at an address for which may_be_peer() is true: from `min` to
+/// `max`, none when that is lower, and our media ports when `own_media`.
 struct PeerPorts {
   std::uint16_t min = 0;
   std::uint16_t max = 0;
+  bool own_media = false;
 };
 PeerPorts peer_ports(const IpAddress& ip, const PeerRules& rules, const OwnAddresses& own);
 

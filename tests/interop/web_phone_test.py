@@ -7,9 +7,11 @@ DTLS and ICE to turnpiked, to plain RTP. Each end must hear the other's tone.
 
 import re
 import socket
+import subprocess
 import time
 
 from lib.case import Failed, case, eventually, expect, note, run
+from lib import turn
 from lib.network import HOME, INSIDE, OUTSIDE, home
 from lib.sip import Edge, INSIDE_TONE_HZ, NUMBER, call_uri, hear
 from lib.sip_page import SipPage, WSS_PORT, origin, serve_page
@@ -39,9 +41,10 @@ def is_reached(place, address):
     return True
 
 
-def edge_and_page(scratch, **inside):
+def edge_and_page(scratch, sections=None, **inside):
     """The default edge with WebSockets, alice's page in a browser at HOME, a phone inside."""
-    edge = Edge(scratch, {"sip": {"wss_port": WSS_PORT, "websocket_origins": [origin(PAGE_PORT)]}})
+    edge = Edge(scratch, {"sip": {"wss_port": WSS_PORT, "websocket_origins": [origin(PAGE_PORT)]},
+                          **(sections or {})})
     scratch.enter(home())
     expect(is_reached(HOME, OUTSIDE.host_v4), "the browser's host reaches us")
     expect(not is_reached(HOME, INSIDE.v4), "the browser's host reaches the phone inside")
@@ -50,7 +53,7 @@ def edge_and_page(scratch, **inside):
     return edge, SipPage(scratch, PAGE_PORT, HOME).registers("alice"), phone
 
 
-def talk(page, name, phone):
+def talk(page, name, phone, address=OUTSIDE.host_v4):
     """Both hear each other, the browser by DTLS with us and nobody else."""
     page.connects(name)
     page.hears_tone(name, INSIDE_TONE_HZ)
@@ -58,20 +61,20 @@ def talk(page, name, phone):
     transport = page.statistics(name)["transport"]
     expect(transport["dtlsState"] == "connected" and "GCM" in transport["srtpCipher"],
            f"{transport}")
-    expect(page.selected(name) == OUTSIDE.host_v4, f"it sends to {page.selected(name)}")
+    expect(page.selected(name) == address, f"it sends to {page.selected(name)}")
 
 
-def call_out(page, name, phone, hz=FROM_BROWSER_HZ, video=False):
+def call_out(page, name, phone, hz=FROM_BROWSER_HZ, video=False, **there):
     page.calls(name, call_uri(NUMBER), hz, video)
     phone.wait_established(5)
-    talk(page, name, phone)
+    talk(page, name, phone, **there)
 
 
-def call_in(page, name, phone, hz=FROM_BROWSER_HZ, video=False):
+def call_in(page, name, phone, hz=FROM_BROWSER_HZ, video=False, **there):
     phone.dial(call_uri("alice"))
     page.answers(name, hz, video)
     phone.wait_established(5)
-    talk(page, name, phone)
+    talk(page, name, phone, **there)
 
 
 def has_heard(edge, phone, hz=FROM_BROWSER_HZ):
@@ -178,6 +181,49 @@ def a_camera_is_seen_inside_and_a_picture_comes_back(scratch):
                lambda: f"the phone inside sees {pictures_inside(phone)} pictures", every=0.2)
     page.ends("call")
     has_heard(edge, phone)
+
+
+def let_no_udp_out(place):
+    rules = """table inet no_udp {
+      counter dropped { }
+      chain out {
+        type filter hook output priority 0;
+        oif != lo meta l4proto udp counter name dropped drop
+      }
+    }"""
+    subprocess.run(place.command("nft", "-f", "-"), input=rules, text=True, check=True)
+
+
+def calls_by_turn(scratch, outside, address):
+    """One each way, from where no UDP gets out; the TURN server is that of the edge itself."""
+    users = turn.private_file(scratch.folder, "turn-users", f"{turn.USER} {turn.PASSWORD}\n")
+    edge, page, phone = edge_and_page(
+        scratch, {"interface.outside": outside, "turn.realm.main": {"users_file": users}})
+    let_no_udp_out(HOME)
+    page.goes_only_by(f"turn:{OUTSIDE.host_v4}:{turn.SERVER_PORT}?transport=tcp", turn.USER,
+                      turn.PASSWORD)
+    call_out(page, "out", phone, address=address)
+    page.ends("out")
+    has_heard(edge, phone)
+    call_in(page, "in", phone, address=address)
+    phone.hang_up()
+    page.is_over("in")
+    has_heard(edge, phone)
+    for to in ("peer", "client"):
+        relayed = edge.daemon.total("turnpike_turn_packets_total", to=to, transport="tcp")
+        expect(relayed > 100, f"{relayed} packets by TURN to the {to}")
+
+
+@case
+def where_only_tcp_gets_through_calls_go_by_turn(scratch):
+    calls_by_turn(scratch, {}, OUTSIDE.host_v4)
+
+
+@case
+def calls_go_by_turn_of_an_edge_behind_nat(scratch):
+    advertised = "203.0.113.9"  # where nobody finds us: all goes by the relayed address
+    calls_by_turn(scratch, {"addresses": [OUTSIDE.host_v4], "advertised": [advertised]},
+                  advertised)
 
 
 @case

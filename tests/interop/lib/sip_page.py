@@ -75,6 +75,12 @@ class SipPage(Page):
                          f"wss://{OUTSIDE.host_v4}:{WSS_PORT}/", f"sip:{user}@{DOMAIN}", password)
         return self
 
+    def goes_only_by(self, uri, user, password):
+        """Media, by a TURN server from now on."""
+        self.browser.run("phone.network = {iceServers: [{urls: a, username: b, credential: c}], "
+                         "iceTransportPolicy: 'relay'}", uri, user, password)
+        return self
+
     def calls(self, name, uri, hz, video=False):
         """Until the called has answered."""
         self.browser.run("await phone.call(a, b, c, d)", name, uri, hz, video)

@@ -2,7 +2,8 @@
 // `listenTo`, `toneTrack` and `peers` are of lib/web_phone.py.
 'use strict';
 
-const phone = {calls: {}, ringing: []};
+// `network`: of RTCPeerConnection, which TURN server it has to use.
+const phone = {calls: {}, ringing: [], network: {}};
 
 // Resolves when the phone is registered; rejects with why it cannot.
 phone.register = (url, uri, password) => {
@@ -32,13 +33,14 @@ phone.keep = (name, session) => {
 };
 
 phone.call = async (name, uri, hz, video) => {
-  phone.keep(name, phone.ua.call(uri, {mediaStream: await phone.media(hz, video)}));
+  phone.keep(name, phone.ua.call(
+    uri, {mediaStream: await phone.media(hz, video), pcConfig: phone.network}));
 };
 
 phone.answer = async (name, hz, video) => {
   const mediaStream = await phone.media(hz, video);
   const session = phone.ringing.shift();
-  session.answer({mediaStream});
+  session.answer({mediaStream, pcConfig: phone.network});
   phone.keep(name, session);
 };
 

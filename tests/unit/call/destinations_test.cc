@@ -96,6 +96,26 @@ TEST(SecurityOfDestinations, T6_T8_a_client_cannot_point_media_at_the_relay_itse
   }
 }
 
+TEST(Destinations, a_client_by_our_turn_server_is_like_any_other) {
+  CallServiceConfig config = guarded_config();
+  const IpAddress advertised = IpAddress::v4(203, 0, 113, 5);
+  const IpAddress local = IpAddress::v4(10, 3, 0, 1);
+  config.interfaces[kOutside].addresses = {{local, advertised}};
+  config.relays = {{{local, advertised}}, 24000, 29999};
+  const Destinations destinations(config);
+  for (const auto port : std::initializer_list<std::uint16_t>{24000, 29999}) {
+    EXPECT_TRUE(destinations.allows_candidate(kOutside, {advertised, port}));
+    EXPECT_EQ(destinations.route({advertised, port}), (SocketAddress{local, port}));
+    EXPECT_FALSE(destinations.allows_candidate(kOutside, {local, port})) << "is not told anybody";
+  }
+  for (const auto port : std::initializer_list<std::uint16_t>{23999, 30000, 36000}) {
+    EXPECT_FALSE(destinations.allows_candidate(kOutside, {advertised, port})) << port;
+    EXPECT_EQ(destinations.route({advertised, port}), (SocketAddress{advertised, port}));
+  }
+  const SocketAddress elsewhere{IpAddress::v4(203, 0, 113, 6), 24000};
+  EXPECT_EQ(destinations.route(elsewhere), elsewhere);
+}
+
 TEST(SecurityOfDestinations, T1_inside_networks_get_nothing_on_a_clients_word) {
   for (const char* ip : {"10.9.9.9", "fd00::77", "64:ff9b::a09:909", "2002:a09:909::1"}) {
     EXPECT_TRUE(needs_proof(kOutside, ip)) << ip;

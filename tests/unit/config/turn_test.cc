@@ -122,7 +122,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "turn.realm.a.allowed_peers holds \"10.0.0.0/33\", which is no network"},
         Mistake{"[turn.realm.a]\nusers_file = \"u\"\ndenied_peers = [\"10.0.0.0-10.1\"]",
                 "which is no network"},
-        Mistake{"[turn.realm.a]\nusers_file = \"u\"\nonly_allowed_peers = true",
+        Mistake{"[turn.realm.a]\nusers_file = \"u\"\nonly_allowed_peers = true\n"
+                "own_media = false",
                 "nobody could be reached"},
         Mistake{"[turn.realm.a]\nusers_file = \"u\"\nrealm = \"x\\\"y\"", "holds quotes"},
         Mistake{"[turn.realm.a]\nusers_file = \"u\"\n[turn.realm.b]\nusers_file = \"u\"\n"

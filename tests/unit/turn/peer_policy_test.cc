@@ -288,6 +288,54 @@ TEST(Security, T8_relayed_ports_are_all_there_is_at_our_addresses) {
   EXPECT_TRUE(client.from_peer({relay, 30000}, {1}).empty());
 }
 
+TEST(Security, T6_T8_of_our_own_ports_media_alone_is_open) {
+  TurnWorld world;
+  world.setup.media_port_min = 36012;
+  world.setup.media_port_max = 59999;
+  TurnClient client(world);
+  ASSERT_EQ(client.allocate().code(), 200);
+  const IpAddress relay = world.ports.relay_v4.ip;
+  EXPECT_EQ(client.permit({turn_address("93.184.216.9:36012")}).code(), 403)
+      << "media at other addresses of ours";
+  ASSERT_EQ(client.permit({{relay, 36012}}).code(), 200);
+  for (const std::uint16_t port : std::initializer_list<std::uint16_t>{36012, 59999, 24002}) {
+    EXPECT_EQ(client.send_indication({relay, port}, {1}).size(), 1U) << port;
+    EXPECT_EQ(client.from_peer({relay, port}, {1}).size(), 1U) << port;
+  }
+  for (const std::uint16_t port :
+       std::initializer_list<std::uint16_t>{3478, 5061, 30000, 36011, 60000}) {
+    EXPECT_TRUE(client.send_indication({relay, port}, {1}).empty()) << port;
+    EXPECT_TRUE(client.from_peer({relay, port}, {1}).empty()) << port;
+    EXPECT_EQ(client.bind(0x4000, {relay, port}).code(), 403) << port;
+  }
+  EXPECT_EQ(client.bind(0x4000, {relay, 36012}).code(), 200);
+  // An operator may close it, also for those who are there.
+  world.realm().peers.own_media = false;
+  world.configure();
+  EXPECT_TRUE(client.send_indication({relay, 36012}, {1}).empty());
+  EXPECT_TRUE(client.send_channel(0x4000, {1}).empty());
+  EXPECT_EQ(client.bind(0x4001, {relay, 36014}).code(), 403);
+  EXPECT_EQ(client.send_indication({relay, 24002}, {1}).size(), 1U);
+}
+
+TEST(Security, T7_calls_alone) {
+  TurnWorld world;
+  world.setup.media_port_min = 36012;
+  world.setup.media_port_max = 59999;
+  world.realm().peers.only_allowed = true;
+  TurnClient client(world);
+  ASSERT_EQ(client.allocate().code(), 200);
+  const IpAddress relay = world.ports.relay_v4.ip;
+  EXPECT_EQ(client.permit({turn_address("9.9.9.9:36012")}).code(), 403);
+  ASSERT_EQ(client.permit({{relay, 36012}}).code(), 200);
+  EXPECT_EQ(client.send_indication({relay, 36012}, {1}).size(), 1U);
+  EXPECT_TRUE(client.send_indication({relay, 24002}, {1}).empty()) << "another client";
+  EXPECT_EQ(client.bind(0x4000, {relay, 24002}).code(), 403);
+  world.realm().peers.denied = {prefix("93.184.216.0/24")};
+  world.configure();
+  EXPECT_TRUE(client.send_indication({relay, 36012}, {1}).empty()) << "denied wins";
+}
+
 TEST(Security, T9_low_ports_are_denied) {
   TurnWorld world;
   TurnClient client(world);
