@@ -413,6 +413,50 @@ TEST(Security, T22_lengths_that_lie_are_refused) {
   }
 }
 
+// As the code of a request is made by its sender, it says nothing of what it holds.
+TEST(Security, T22_authentic_attributes_of_wrong_lengths_are_refused) {
+  struct Attribute {
+    std::uint16_t type;
+    std::size_t bytes;
+    std::uint16_t method;
+  };
+  constexpr Attribute kAttributes[] = {
+      {stun::kRequestedTransport, 4, stun::kAllocate},
+      {stun::kLifetime, 4, stun::kAllocate},
+      {stun::kEvenPort, 1, stun::kAllocate},
+      {stun::kReservationToken, 8, stun::kAllocate},
+      {stun::kRequestedAddressFamily, 4, stun::kAllocate},
+      {stun::kAdditionalAddressFamily, 4, stun::kAllocate},
+      {stun::kLifetime, 4, stun::kRefresh},
+      {stun::kXorPeerAddress, 8, stun::kCreatePermission},
+      {stun::kChannelNumber, 4, stun::kChannelBind},
+      {stun::kXorPeerAddress, 8, stun::kChannelBind},
+  };
+  const TurnBytes value = {17, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  for (const Attribute& attribute : kAttributes) {
+    for (std::size_t bytes = 0; bytes <= value.size(); ++bytes) {
+      if (bytes == attribute.bytes) continue;
+      TurnWorld world;
+      TurnClient client(world);
+      if (attribute.method != stun::kAllocate) {
+        ASSERT_EQ(client.allocate().code(), 200);
+      }
+      const TurnReply reply = client.ask(attribute.method, [&](stun::Writer& writer) {
+        if (attribute.method == stun::kAllocate && attribute.type != stun::kRequestedTransport) {
+          TurnClient::add_udp(writer);
+        }
+        writer.add(attribute.type, stun::Bytes(value).first(bytes));
+        if (attribute.type == stun::kChannelNumber) {
+          writer.add_xor_address(stun::kXorPeerAddress, kPeer);
+        } else if (attribute.method == stun::kChannelBind) {
+          writer.add_u32(stun::kChannelNumber, 0x40000000);
+        }
+      });
+      EXPECT_EQ(reply.code(), 400) << attribute.type << " of " << bytes;
+    }
+  }
+}
+
 TEST(Security, T23_attributes_behind_message_integrity_are_not_seen) {
   TurnWorld world;
   TurnClient client(world);
