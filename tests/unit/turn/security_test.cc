@@ -432,8 +432,9 @@ TEST(Security, T22_authentic_attributes_of_wrong_lengths_are_refused) {
       {stun::kChannelNumber, 4, stun::kChannelBind},
       {stun::kXorPeerAddress, 8, stun::kChannelBind},
   };
-  const TurnBytes value = {17, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   for (const Attribute& attribute : kAttributes) {
+    TurnBytes value(21, 1);  // good but for its length
+    value[0] = attribute.type == stun::kChannelNumber ? 0x40 : 17;
     for (std::size_t bytes = 0; bytes <= value.size(); ++bytes) {
       if (bytes == attribute.bytes) continue;
       TurnWorld world;
