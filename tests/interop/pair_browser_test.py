@@ -3,9 +3,10 @@ SRTP at the core. Tones at both ends are the judges.
 """
 # time limit: 200 s
 
+from lib import turn
 from lib.case import case, eventually, expect, run
 from lib.network import INSIDE, OUTSIDE
-from lib.pair import Pair
+from lib.pair import EDGE, Pair
 from lib.web_phone import FROM_BROWSER_HZ, FROM_INSIDE_HZ, InsidePhone, Page, VideoPhone
 
 INWARDS = {"ICE": "remove", "transport_protocol": "RTP/AVP", "rtcp_mux": ["demux"]}
@@ -26,8 +27,11 @@ class Call:
                                 to_tag="b", replace=["origin", "session-connection"])["sdp"]
 
 
-def _pair(scratch, holders=False):
-    return Pair(scratch, holders).add_ends().start().wait_flows()
+def _pair(scratch, holders=False, of_edge=None):
+    pair = Pair(scratch, holders).add_ends()
+    pair.edge.more_sections = of_edge or {}
+    pair.edge.configure()
+    return pair.start().wait_flows()
 
 
 def _call_in(scratch, pair, page):
@@ -71,6 +75,20 @@ def a_phone_inside_calls_a_browser(scratch):
     page.connects("callee")
     phone.hears_tone(FROM_BROWSER_HZ)
     page.hears_tone("callee", FROM_INSIDE_HZ)
+
+
+@case
+def where_only_tcp_gets_out_the_edges_turn_server_is_the_way(scratch):
+    pair = _pair(scratch, of_edge=turn.realm(scratch.folder))
+    turn.let_no_udp_out(OUTSIDE)
+    page = Page(scratch)
+    page.configure(**turn.tcp_alone(EDGE))
+    _call_in(scratch, pair, page)
+    for to in ("peer", "client"):
+        relayed = pair.edge.metric("turnpike_turn_packets_total", to=to, transport="tcp")
+        expect(relayed > 20, f"{relayed} packets by TURN to the {to}")
+    expect(pair.core.metric("turnpike_relay_dtls_handshakes_total", result="established") == 1,
+           "no handshake ended at the core")
 
 
 @case

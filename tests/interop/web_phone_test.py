@@ -7,7 +7,6 @@ DTLS and ICE to turnpiked, to plain RTP. Each end must hear the other's tone.
 
 import re
 import socket
-import subprocess
 import time
 
 from lib.case import Failed, case, eventually, expect, note, run
@@ -183,25 +182,12 @@ def a_camera_is_seen_inside_and_a_picture_comes_back(scratch):
     has_heard(edge, phone)
 
 
-def let_no_udp_out(place):
-    rules = """table inet no_udp {
-      counter dropped { }
-      chain out {
-        type filter hook output priority 0;
-        oif != lo meta l4proto udp counter name dropped drop
-      }
-    }"""
-    subprocess.run(place.command("nft", "-f", "-"), input=rules, text=True, check=True)
-
-
 def calls_by_turn(scratch, outside, address):
     """One each way, from where no UDP gets out; the TURN server is that of the edge itself."""
-    users = turn.private_file(scratch.folder, "turn-users", f"{turn.USER} {turn.PASSWORD}\n")
     edge, page, phone = edge_and_page(
-        scratch, {"interface.outside": outside, "turn.realm.main": {"users_file": users}})
-    let_no_udp_out(HOME)
-    page.goes_only_by(f"turn:{OUTSIDE.host_v4}:{turn.SERVER_PORT}?transport=tcp", turn.USER,
-                      turn.PASSWORD)
+        scratch, {"interface.outside": outside, **turn.realm(scratch.folder)})
+    turn.let_no_udp_out(HOME)
+    page.goes_by(**turn.tcp_alone(OUTSIDE.host_v4))
     call_out(page, "out", phone, address=address)
     page.ends("out")
     has_heard(edge, phone)

@@ -61,6 +61,7 @@ class Node(Daemon):
         self.holder = Holder(scratch, folder=self.folder) if with_holder else None
         self.password = pki / "zone-dmz" / "password"
         self.addresses = [EDGE if role == "edge" else CORE]
+        self.more_sections = {}
         self.dialled = EDGE  # the edge's address as the core knows it
         scratch.on_exit(self._finish)
 
@@ -82,7 +83,8 @@ class Node(Daemon):
             f"interface.{'outside' if is_edge else 'inside'}": {"addresses": self.addresses},
             "media": {"shards": self.shards, "sessions_max": 16},
             "ng": {"unix": self.folder / "ng.sock"},
-            "api": {"unix": self.folder / "api.sock", "metrics": ""}}
+            "api": {"unix": self.folder / "api.sock", "metrics": ""},
+            **self.more_sections}
         if self.holder:
             sections["holder"] = {"unix": self.holder.path}
         self.write_config(sections)

@@ -75,11 +75,9 @@ class SipPage(Page):
                          f"wss://{OUTSIDE.host_v4}:{WSS_PORT}/", f"sip:{user}@{DOMAIN}", password)
         return self
 
-    def goes_only_by(self, uri, user, password):
-        """Media, by a TURN server from now on."""
-        self.browser.run("phone.network = {iceServers: [{urls: a, username: b, credential: c}], "
-                         "iceTransportPolicy: 'relay'}", uri, user, password)
-        return self
+    def goes_by(self, **configuration):
+        """What RTCPeerConnections get as theirs from now on."""
+        self.browser.run("phone.network = a", configuration)
 
     def calls(self, name, uri, hz, video=False):
         """Until the called has answered."""

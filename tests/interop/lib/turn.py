@@ -69,6 +69,31 @@ def server(scratch, turn=None, realm=None, **options):
     return turnpiked.Turnpiked(scratch, sections, **options)
 
 
+def let_no_udp_out(place):
+    """But TCP."""
+    rules = """table inet no_udp {
+      counter dropped { }
+      chain out {
+        type filter hook output priority 0;
+        oif != lo meta l4proto udp counter name dropped drop
+      }
+    }"""
+    subprocess.run(place.command("nft", "-f", "-"), input=rules, text=True, check=True)
+
+
+def realm(folder):
+    """Sections of a node with one realm, of one user."""
+    users = private_file(folder, "turn-users", f"{USER} {PASSWORD}\n")
+    return {"turn.realm.main": {"users_file": users}}
+
+
+def tcp_alone(address):
+    """Of a browser: an RTCConfiguration with the server there as the only way out."""
+    return {"iceTransportPolicy": "relay",
+            "iceServers": [{"urls": f"turn:{address}:{SERVER_PORT}?transport=tcp",
+                            "username": USER, "credential": PASSWORD}]}
+
+
 def echo_peer(scratch, place=PEER, version=4):
     """turnutils_peer, which sends back what it gets."""
     with open(scratch.folder / "peer.log", "ab") as log:

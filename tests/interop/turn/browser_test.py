@@ -4,7 +4,6 @@ relayed addresses, and nothing without the server's credentials.
 # time limit: 120 s
 
 import pathlib
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -46,17 +45,6 @@ def _connect(browser, password, milliseconds, server=":3478?transport=udp", sche
                        milliseconds)
 
 
-def _drop_udp_to_the_server():
-    rules = f"""table inet no_udp {{
-      counter dropped {{ }}
-      chain out {{
-        type filter hook output priority 0;
-        ip daddr {turn.CLIENT.host_v4} meta l4proto udp counter name dropped drop
-      }}
-    }}"""
-    subprocess.run(turn.CLIENT.command("nft", "-f", "-"), input=rules, text=True, check=True)
-
-
 def _expect_message(result):
     note(f"candidates: {result['found']}")
     expect(result["message"] == "through the relay", f"{result}")
@@ -79,7 +67,7 @@ def data_channel_by_relayed_addresses_only(scratch):
 def data_channel_where_no_udp_gets_through(scratch):
     scratch.enter(turn.topology())
     daemon = turn.server(scratch, turn=turn.identity(scratch.folder))
-    _drop_udp_to_the_server()
+    turn.let_no_udp_out(turn.CLIENT)
     browser = Browser(scratch, turn.CLIENT, ["--ignore-certificate-errors"])
     browser.open("data:text/html,<title>turn</title>")
     _expect_message(_connect(browser, turn.PASSWORD, 20000, ":3478?transport=tcp"))
