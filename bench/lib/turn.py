@@ -2,7 +2,7 @@
 
     clients: 45.10.0.1 ... --- 45.9.1.1 | server | relayed ports --- 45.9.2.10: peers
 
-Hides: their configuration, the generator's words. Both serve UDP alone, take time-limited
+Hides: their configuration, the generator's words. Both serve UDP, TCP and TLS, take time-limited
 credentials of one secret, have the same ports, and keep the default rules for peers.
 """
 
@@ -15,6 +15,7 @@ import time
 from . import measure, network, relays
 
 MODES = ("turn-channels", "turn-indications")
+STREAM_MODES = ("turn-channels-tcp", "turn-channels-tls")
 REALM = "bench.example"
 SECRET = "a-secret-of-the-measurement-only"
 PORT_MIN, PORT_MAX = 10000, 34999
@@ -41,11 +42,13 @@ class Turnpike(TurnServer, relays.Turnpike):
 
     def command(self, folder):
         command = super().command(folder)
+        certificate, key = identity_in(folder)
         with open(folder / "turnpike.toml", "a", encoding="ascii") as config:
             config.write(
                 f'[interface.turn]\naddresses = ["{network.TURN_SERVER}"]\n'
                 f'[turn]\ninterface = "turn"\nport_min = {PORT_MIN}\nport_max = {PORT_MAX}\n'
-                f"allocations_max = {ALLOCATIONS_MAX}\n"
+                f"allocations_max = {ALLOCATIONS_MAX}\nconnections_max = {ALLOCATIONS_MAX}\n"
+                f'certificate_file = "{certificate}"\nprivate_key_file = "{key}"\n'
                 f'[turn.realm.main]\nrealm = "{REALM}"\nsecret_files = ["{secret_in(folder)}"]\n')
         return command
 
@@ -64,11 +67,12 @@ class Coturn(TurnServer):
 
     def command(self, folder):
         config = folder / "turnserver.conf"
+        certificate, key = identity_in(folder)
         config.write_text(
             f"listening-ip={network.TURN_SERVER}\nrelay-ip={network.TURN_SERVER}\n"
             f"listening-port=3478\nmin-port={PORT_MIN}\nmax-port={PORT_MAX}\nrealm={REALM}\n"
             f"use-auth-secret\nstatic-auth-secret={SECRET}\nrelay-threads={self.threads}\n"
-            "no-tcp\nno-tls\nno-dtls\nno-tcp-relay\nno-cli\nno-software-attribute\n"
+            f"tls-listening-port=5349\ncert={certificate}\npkey={key}\nno-dtls\nno-tcp-relay\nno-cli\nno-software-attribute\n"
             f"userdb={folder}/turndb\npidfile={folder}/turnserver.pid\n"
             "no-stdout-log\nsimple-log\nlog-file=/dev/null\n")
         config.chmod(0o600)
@@ -81,6 +85,19 @@ def _await_rest(pid):
     while now != before:
         time.sleep(0.2)
         before, now = now, len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def identity_in(folder):
+    """Paths of a certificate and its key."""
+    certificate, key = folder / "turn.pem", folder / "turn.key"
+    if not certificate.exists():
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-days", "2", "-subj", "/CN=turn.bench.example", "-addext",
+             f"subjectAltName=IP:{network.TURN_SERVER}", "-keyout", key, "-out", certificate],
+            check=True, capture_output=True)
+        key.chmod(0o600)
+    return certificate, key
 
 
 def secret_in(folder):

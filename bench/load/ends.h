@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -11,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "bench/load/client_streams.h"
 #include "bench/load/source_address.h"
 
 namespace turnpike::bench {
@@ -37,6 +39,8 @@ class Ends {
 
   std::array<int, 2> fd{-1, -1};
   std::array<std::uint16_t, 2> port{};
+  /// Side A's, instead of its socket; null: datagrams.
+  std::unique_ptr<ClientStreams> streams;
 };
 
 /// Reads datagrams in bursts.

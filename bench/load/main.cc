@@ -25,6 +25,7 @@ namespace {
 
 constexpr std::uint32_t kFirstCalls = 10;
 constexpr std::uint16_t kTurnPort = 3478;
+constexpr std::uint16_t kTurnTlsPort = 5349;
 
 class NgSignalling final : public Signalling {
  public:
@@ -51,11 +52,16 @@ std::array<std::string, 2> bound_to(const Options& options) {
   return {"0.0.0.0", options.local[1]};  // a client has one of many addresses
 }
 
-std::unique_ptr<Signalling> signalling_of(const Options& options, const Ends& ends) {
+std::unique_ptr<Signalling> signalling_of(const Options& options, Ends& ends) {
   if (!options.turn()) return std::make_unique<NgSignalling>(options, ends);
-  TurnSession::Server server{address_of(options.plan.relay_address[0], kTurnPort), {}};
+  const Transport transport = options.plan.transport;
+  const std::uint16_t port = transport == Transport::kTls ? kTurnTlsPort : kTurnPort;
+  TurnSession::Server server{address_of(options.plan.relay_address[0], port), {}};
+  if (transport != Transport::kUdp) {
+    ends.streams = std::make_unique<ClientStreams>(server.address, transport);
+  }
   std::ifstream(options.secret_file) >> server.secret;
-  return std::make_unique<TurnSession>(ends.fd[0], std::move(server),
+  return std::make_unique<TurnSession>(ends, std::move(server),
                                        address_of(options.local[1], ends.port[1]),
                                        options.plan.framing, options.plan.packet_bytes);
 }
@@ -95,7 +101,7 @@ bool try_some(Signalling& signalling, const Options& options) {
 
 // A burst of calls without media; the relay keeps them.
 int run_set_up(const Options& options) {
-  const Ends ends(bound_to(options));
+  Ends ends(bound_to(options));
   std::vector<Call> calls = new_calls(options, "burst", options.calls);
   const auto signalling = signalling_of(options, ends);
   if (!try_some(*signalling, options)) return 1;
@@ -119,6 +125,7 @@ int run_direct(Options options) {
   options.mode = Mode::kRtpRtp;
   std::vector<Call> calls = new_calls(options, "direct", options.calls);
   options.plan.framing = Framing::kNone;
+  options.plan.transport = Transport::kUdp;
   options.plan.relay_address = {options.local[1], options.local[0]};
   Traffic traffic(options.plan, ends, calls);
   for (Call& call : calls) {
@@ -131,7 +138,7 @@ int run_direct(Options options) {
 }
 
 int run(const Options& options) {
-  const Ends ends(bound_to(options));
+  Ends ends(bound_to(options));
   std::vector<Call> calls = new_calls(options, "bench", options.calls);
   Traffic traffic(options.plan, ends, calls);
   const auto signalling = signalling_of(options, ends);

@@ -16,8 +16,10 @@ constexpr const char* kUsage =
     "       turnpike_load --direct yes [--calls N] ...   to itself, without a relay\n"
     "       turnpike_load --set-up-only yes --ng PORT --pid PID [--calls N] [--mode MODE]\n"
     "                     sets calls up, plays nothing, leaves them to the relay\n"
-    "       turnpike_load --mode turn-channels|turn-indications --secret-file FILE --pid PID ...\n"
-    "                     side A are clients of the TURN server at the first --relay, port 3478,\n"
+    "       turnpike_load --mode turn-channels|turn-indications|turn-channels-tcp|\n"
+    "                            turn-channels-tls --secret-file FILE --pid PID ...\n"
+    "                     side A are clients of the TURN server at the first --relay, port 3478\n"
+    "                     (with TLS 5349, certificates are not checked),\n"
     "                     from as many addresses as there are calls, the first --local and the\n"
     "                     following ones; side B are their peers. FILE holds the secret that\n"
     "                     time-limited credentials are made from\n"
@@ -60,6 +62,7 @@ std::vector<Phase> phases_of(const std::string& text) {
 struct Way {
   Mode mode = Mode::kRtpRtp;
   Framing framing = Framing::kNone;
+  Transport transport = Transport::kUdp;
 };
 const std::map<std::string, Way> kModes = {
     {"rtp-rtp", {Mode::kRtpRtp}},
@@ -67,7 +70,9 @@ const std::map<std::string, Way> kModes = {
     {"srtp-srtp", {Mode::kSrtpSrtp}},
     {"gcm-gcm", {Mode::kGcmGcm}},
     {"turn-channels", {Mode::kRtpRtp, Framing::kChannelData}},
-    {"turn-indications", {Mode::kRtpRtp, Framing::kIndication}}};
+    {"turn-indications", {Mode::kRtpRtp, Framing::kIndication}},
+    {"turn-channels-tcp", {Mode::kRtpRtp, Framing::kChannelData, Transport::kTcp}},
+    {"turn-channels-tls", {Mode::kRtpRtp, Framing::kChannelData, Transport::kTls}}};
 
 }  // namespace
 
@@ -114,6 +119,7 @@ Options parse_options(int argc, char** argv) {
     else if (name == "--mode" && kModes.contains(value)) {
       options.mode = kModes.at(value).mode;
       options.plan.framing = kModes.at(value).framing;
+      options.plan.transport = kModes.at(value).transport;
       options.mode_name = value;
     } else
       refuse("unknown option or value: " + name + " " + value);

@@ -20,7 +20,7 @@ struct Options {
   bool set_up_only = false;
   std::uint32_t seconds = 10;
   std::uint32_t rate = 0;  // 0: as calls do
-  TrafficPlan plan{{"127.0.0.1", "127.0.0.1"}, 172, Framing::kNone, {}};
+  TrafficPlan plan{{"127.0.0.1", "127.0.0.1"}, 172, Framing::kNone, Transport::kUdp, {}};
   std::array<std::string, 2> local{"127.0.0.1", "127.0.0.1"};
   std::string secret_file;  // of a TURN server
 

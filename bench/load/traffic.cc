@@ -170,7 +170,8 @@ class Traffic::Player {
     static std::array<std::uint8_t, 3> padding{};
     const auto packet = trains_[train].packet(index);
     const Leg& leg = calls_[train / 2].leg[train % 2];
-    const bool padded = plan_.framing == Framing::kIndication && train % 2 == 0;
+    const bool padded = train % 2 == 0 && (plan_.framing == Framing::kIndication ||
+                                           plan_.transport != Transport::kUdp);
     // An iovec knows no const; sendmmsg(2) writes nothing there.
     const auto piece = [](auto bytes) {
       return iovec{const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
@@ -192,7 +193,13 @@ class Traffic::Player {
       SendQueue& queue = queue_[side];
       const std::int64_t now = now_ns();
       for (std::size_t i = 0; i < queue.size; ++i) sent_at_[queue.packet[i]] = now;
-      for (std::size_t done = 0; done < queue.size;) {
+      const bool streams = side == 0 && ends_.streams != nullptr;
+      for (std::size_t i = 0; streams && i < queue.size; ++i) {
+        const msghdr& header = queue.message[i].msg_hdr;
+        const Call& call = calls_[queue.packet[i] / packets_ / 2];
+        ends_.streams->send(call.leg[0].own_ip, {header.msg_iov, header.msg_iovlen});
+      }
+      for (std::size_t done = streams ? queue.size : 0; done < queue.size;) {
         const int n = sendmmsg(ends_.fd[side], queue.message.data() + done,
                                static_cast<unsigned>(queue.size - done), 0);
         if (n <= 0) give_up("send");
@@ -208,6 +215,12 @@ class Traffic::Player {
   }
 
   void hear(std::uint32_t side) {
+    if (side == 0 && ends_.streams != nullptr) {
+      ends_.streams->receive([this](stun::Bytes message, std::uint32_t client) {
+        note(0, message, now_ns(), client);
+      });
+      return;
+    }
     listener_.receive(ends_.fd[side], [&](auto datagram, auto arrival, auto destination) {
       note(side, datagram, arrival, destination);
     });

@@ -26,6 +26,7 @@ struct TrafficPlan {
   std::array<std::string, 2> relay_address;  ///< where side A and side B send to
   std::uint32_t packet_bytes = 172;          ///< RTP with header, before SRTP
   Framing framing = Framing::kNone;          ///< around the packets of side A
+  Transport transport = Transport::kUdp;     ///< of side A
   std::vector<Phase> phases;                 ///< measured; one follows the other without a pause
   std::uint32_t warm_up_seconds = 4;         ///< before that, at the first one's rate
   bool shares_core = false;  ///< sleeps while nothing is due, so that others may have the core

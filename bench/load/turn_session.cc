@@ -43,9 +43,9 @@ std::string text_of(stun::Bytes value) {
 
 }  // namespace
 
-TurnSession::TurnSession(int fd, Server server, const sockaddr_in& peer, Framing framing,
+TurnSession::TurnSession(const Ends& ends, Server server, const sockaddr_in& peer, Framing framing,
                          std::uint32_t packet_bytes)
-    : fd_(fd),
+    : ends_(ends),
       server_(std::move(server)),
       peer_(peer),
       framing_(framing),
@@ -85,6 +85,8 @@ void TurnSession::tear_down(const std::vector<Call>& calls) {
   }
   std::string ignored;
   run(leaving, ignored);
+  if (ends_.streams == nullptr) return;
+  for (const Client& client : leaving) ends_.streams->close(client.ip);
 }
 
 // Until all are done.
@@ -93,9 +95,10 @@ bool TurnSession::run(std::vector<Client>& clients, std::string& error) {
   std::size_t done = 0;
   while (done < clients.size()) {
     for (; begun < clients.size() && begun - done < kAtATime; ++begun) {
+      if (ends_.streams != nullptr) ends_.streams->open(clients[begun].ip);
       ask(clients[begun], static_cast<std::uint32_t>(begun));
     }
-    const stun::Bytes response = next_datagram();
+    const stun::Bytes response = next_message();
     if (response.empty()) {
       if (!ask_again(clients, error)) return false;
       continue;
@@ -118,10 +121,22 @@ bool TurnSession::run(std::vector<Client>& clients, std::string& error) {
 }
 
 // A STUN message that waits; empty after a while without one.
-stun::Bytes TurnSession::next_datagram() {
-  pollfd wait{fd_, POLLIN, 0};
-  while (poll(&wait, 1, static_cast<int>(kPatience.count()) / 10) > 0) {
-    const ssize_t length = recv(fd_, datagram_.data(), datagram_.size(), MSG_DONTWAIT);
+stun::Bytes TurnSession::next_message() {
+  constexpr int kWaitMs = static_cast<int>(kPatience.count()) / 10;
+  if (ends_.streams != nullptr) {
+    const auto keep = [this](stun::Bytes message, std::uint32_t) {
+      if (stun::is_message(message)) heard_.emplace_back(message.begin(), message.end());
+    };
+    while (heard_.empty() && ends_.streams->receive(keep, kWaitMs)) {
+    }
+    if (heard_.empty()) return {};
+    message_ = std::move(heard_.front());
+    heard_.pop_front();
+    return message_;
+  }
+  pollfd wait{ends_.fd[0], POLLIN, 0};
+  while (poll(&wait, 1, kWaitMs) > 0) {
+    const ssize_t length = recv(ends_.fd[0], datagram_.data(), datagram_.size(), MSG_DONTWAIT);
     if (length <= 0) continue;
     const stun::Bytes datagram(datagram_.data(), static_cast<std::size_t>(length));
     if (stun::is_message(datagram)) return datagram;
@@ -154,6 +169,7 @@ void TurnSession::ask(Client& client, std::uint32_t index) {
   client.asked_at = steady_clock::now();
   std::vector<std::uint8_t> bytes = request(client);
   iovec vector{bytes.data(), bytes.size()};
+  if (ends_.streams != nullptr) return ends_.streams->send(client.ip, {&vector, 1});
   msghdr header{};
   header.msg_name = &server_.address;
   header.msg_namelen = sizeof server_.address;
@@ -161,7 +177,7 @@ void TurnSession::ask(Client& client, std::uint32_t index) {
   header.msg_iovlen = 1;
   SourceAddress source;
   source.put(header, client.ip);
-  if (sendmsg(fd_, &header, 0) >= 0) return;
+  if (sendmsg(ends_.fd[0], &header, 0) >= 0) return;
   std::perror("turnpike_load: request to the TURN server");
   std::exit(1);
 }

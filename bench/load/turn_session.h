@@ -1,15 +1,17 @@
-// Clients of a TURN server as side A of calls: an allocation each, from addresses of their own over
-// one socket, with time-limited credentials (long-term, RFC 8489 section 9.2). Hides: STUN, what is
-// asked again when an answer is lost.
+// Clients of a TURN server as side A of calls: an allocation each, from addresses of their own,
+// over one socket or a connection each, with time-limited credentials (long-term, RFC 8489
+// section 9.2). Hides: STUN, what is asked again when an answer is lost.
 #pragma once
 
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
 #include "bench/load/call.h"
+#include "bench/load/ends.h"
 #include "bench/load/framing.h"
 #include "bench/load/stun.h"
 
@@ -22,8 +24,8 @@ class TurnSession final : public Signalling {
     std::string secret;  ///< passwords are made from it
   };
 
-  /// `fd`: side A's socket. Every call's side B is at `peer`; packets have so many bytes.
-  TurnSession(int fd, Server server, const sockaddr_in& peer, Framing framing,
+  /// `ends` outlives this. Every call's side B is at `peer`; packets have so many bytes.
+  TurnSession(const Ends& ends, Server server, const sockaddr_in& peer, Framing framing,
               std::uint32_t packet_bytes);
 
   /// A client for each call, at its leg's own_ip: Allocate, then ChannelBind or CreatePermission.
@@ -54,16 +56,18 @@ class TurnSession final : public Signalling {
   bool ask_again(std::vector<Client>& clients, std::string& error);
   void take_challenge(Client& client, stun::Bytes response) const;
   bool take(Client& client, stun::Bytes response, std::string& error) const;
-  stun::Bytes next_datagram();
+  stun::Bytes next_message();
 
-  int fd_;
+  const Ends& ends_;
   Server server_;
   sockaddr_in peer_;
   Framing framing_;
   std::uint32_t packet_bytes_;
   std::uint64_t serial_ = 0;
   std::array<std::uint8_t, 2048> datagram_{};
-  std::vector<Client> up_;  // whom tear_down() finds
+  std::deque<std::vector<std::uint8_t>> heard_;  // of streams, not yet looked at
+  std::vector<std::uint8_t> message_;            // the last one of them
+  std::vector<Client> up_;                       // whom tear_down() finds
 };
 
 }  // namespace turnpike::bench
