@@ -72,7 +72,8 @@ class Coturn(TurnServer):
             f"listening-ip={network.TURN_SERVER}\nrelay-ip={network.TURN_SERVER}\n"
             f"listening-port=3478\nmin-port={PORT_MIN}\nmax-port={PORT_MAX}\nrealm={REALM}\n"
             f"use-auth-secret\nstatic-auth-secret={SECRET}\nrelay-threads={self.threads}\n"
-            f"tls-listening-port=5349\ncert={certificate}\npkey={key}\nno-dtls\nno-tcp-relay\nno-cli\nno-software-attribute\n"
+            f"tls-listening-port=5349\ncert={certificate}\npkey={key}\n"
+            "no-dtls\nno-tcp-relay\nno-cli\nno-software-attribute\n"
             f"userdb={folder}/turndb\npidfile={folder}/turnserver.pid\n"
             "no-stdout-log\nsimple-log\nlog-file=/dev/null\n")
         config.chmod(0o600)
