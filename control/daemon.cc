@@ -80,6 +80,8 @@ class Daemon {
   api::ReloadReport on_reload(bool check, const api::Request& request);
   std::string on_log_level(const std::string& level, const api::Request& request);
   bool on_end_call(const std::string& call_id, const api::Request& request);
+  Result<std::string> on_measure(const std::string& peer, const zone::MeasureOptions& options,
+                                 const api::Request& request);
   Result<void> watch();
   metrics::Figures figures() const;
   void on_events();
@@ -283,7 +285,9 @@ Result<void> Daemon::start_api() {
       .log_level = [this](const auto& level,
                           const auto& request) { return on_log_level(level, request); },
       .end_call = [this](const auto& call_id,
-                         const auto& request) { return on_end_call(call_id, request); }});
+                         const auto& request) { return on_end_call(call_id, request); },
+      .measure = [this](const auto& peer, const auto& options,
+                        const auto& request) { return on_measure(peer, options, request); }});
   api::HttpServerOptions options = config::api_config(settings_);
   auto gate = make_gate(settings_.api, log_);
   if (!gate) {
@@ -320,6 +324,13 @@ Result<void> Daemon::start_api() {
                                     .pairing = pairing_.get(),
                                     .turn = turn_.get()});
   return {};
+}
+
+Result<std::string> Daemon::on_measure(const std::string& peer, const zone::MeasureOptions& options,
+                                       const api::Request& request) {
+  if (!pairing_) return Error{"this node is no part of a traversal pair"};
+  log_operation("zone_measure", peer, request);
+  return pairing_->measure(peer, options);
 }
 
 void Daemon::log_operation(const char* what, const std::string& object,

@@ -29,6 +29,10 @@ class Pairing {
   void on_tick(Instant now) { flows_->on_tick(now); }
   void reload() { zones_->reload(); }
   std::vector<zone::ZoneReport> report() const;
+  /// As zone::Service::measure.
+  Result<std::string> measure(const std::string& peer, const zone::MeasureOptions& options) {
+    return zones_->measure(peer, options);
+  }
   /// As PairFlows::flow_to.
   std::uint16_t flow_to(const std::string& peer, std::uint16_t shard) const {
     return flows_->flow_to(peer, shard);

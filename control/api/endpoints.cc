@@ -189,6 +189,7 @@ const std::vector<Endpoints::Route>& Endpoints::routes() {
       {Method::kPost, "/v1/reload", &Endpoints::reload},
       {Method::kPost, "/v1/log-level", &Endpoints::log_level},
       {Method::kPost, "/v1/calls/end", &Endpoints::end_call},
+      {Method::kPost, "/v1/zones/measure", &Endpoints::measure},
       {Method::kGet, "/metrics", &Endpoints::metrics},
       {Method::kGet, "/healthz", &Endpoints::health},
       {Method::kGet, "/readyz", &Endpoints::ready},

@@ -68,6 +68,10 @@ struct EndpointsContext {
   std::function<std::string(const std::string& level, const Request&)> log_level{};
   /// Ends a call (CallService::end_call).
   std::function<bool(const std::string& call_id, const Request&)> end_call{};
+  /// Begins to measure the path to a peer (zone::Service::measure); unset: nobody does.
+  std::function<Result<std::string>(const std::string& peer, const zone::MeasureOptions&,
+                                    const Request&)>
+      measure{};
 };
 
 /// The tokens under which sessions are asked for figures here; other askers use smaller ones.
@@ -123,6 +127,7 @@ class Endpoints {
   void reload(const Request& request, const Respond& respond);
   void log_level(const Request& request, const Respond& respond);
   void end_call(const Request& request, const Respond& respond);
+  void measure(const Request& request, const Respond& respond);
   void metrics(const Request& request, const Respond& respond);
   void health(const Request& request, const Respond& respond);
   void ready(const Request& request, const Respond& respond);

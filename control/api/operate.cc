@@ -1,5 +1,6 @@
-// What an operator asks the daemon to do: reload, log level, the end of a call. drain and resume
-// are with the status that they answer with (endpoints.cc).
+// What an operator asks the daemon to do: reload, log level, the end of a call, a measurement.
+// drain and resume are with the status that they answer with (endpoints.cc).
+#include <charconv>
 #include <string>
 
 #include "control/api/endpoints.h"
@@ -28,7 +29,37 @@ const std::string* only(const Request& request, const std::string& name) {
   return found == request.query.end() || request.query.size() != 1 ? nullptr : &found->second;
 }
 
+/// Whether `text` is a number from 1 to `most`; it is in `value` then.
+bool read_number(const std::string& text, std::uint32_t most, std::uint32_t& value) {
+  const char* const end = text.data() + text.size();
+  const auto [last, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc() && last == end && value >= 1 && value <= most;
+}
+
 }  // namespace
+
+void Endpoints::measure(const Request& request, const Respond& respond) {
+  if (!context_.measure) return respond(failure(404, "nothing is measured here"));
+  std::string peer;
+  zone::MeasureOptions options;
+  for (const auto& [name, value] : request.query) {
+    const bool good =
+        name == "peer" ||
+        (name == "seconds" && read_number(value, zone::kMeasureSecondsMax, options.seconds)) ||
+        (name == "mbit" && read_number(value, zone::kMeasureMbitMax, options.mbit));
+    if (!good) {
+      return respond(failure(400, "the query may hold peer, seconds (1 to " +
+                                      std::to_string(zone::kMeasureSecondsMax) +
+                                      ", each way) and mbit (1 to " +
+                                      std::to_string(zone::kMeasureMbitMax) + ", a second)"));
+    }
+    if (name == "peer") peer = value;
+  }
+  const Result<std::string> begun = context_.measure(peer, options, request);
+  if (!begun) return respond(failure(409, begun.error().message));
+  respond(json_response(
+      200, Json{{"peer", *begun}, {"seconds", options.seconds}, {"mbit", options.mbit}}));
+}
 
 void Endpoints::reload(const Request& request, const Respond& respond) {
   const std::string* const check = only(request, "check");

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/api/certificate_json.h"
+#include "control/api/zones_json.h"
 
 namespace turnpike::api {
 namespace {
@@ -26,21 +27,19 @@ Json connection_json(const zone::ZoneReport& zone, const zone::PeerReport& peer,
                      const zone::ConnectionReport& one, Instant now, pki::WallTime wall_now) {
   const zone::TlsReport& security = one.security;
   const auto age = std::chrono::duration_cast<Milliseconds>(now - one.since);
-  const bool by_core = one.purpose == zone::Purpose::kSignallingByCore;
-  return {
-      {"zone", zone.name},
-      {"peer", peer.name},
-      {"node", text(peer.node)},
-      {"purpose", by_core ? "signalling, opened by the core" : "signalling, opened by the edge"},
-      {"dialled_by", security.dialled ? "this node" : "the peer"},
-      {"address", text(one.address)},
-      {"version", security.version},
-      {"cipher", security.cipher},
-      {"verified", verified_by(security)},
-      {"matched_name", text(security.matched_name)},
-      {"server_name", text(security.server_name)},
-      {"certificate", certificate_json(security.certificate, wall_now)},
-      {"age_seconds", static_cast<double>(age.count()) / 1000.0}};
+  return {{"zone", zone.name},
+          {"peer", peer.name},
+          {"node", text(peer.node)},
+          {"purpose", words_of(one.purpose)},
+          {"dialled_by", security.dialled ? "this node" : "the peer"},
+          {"address", text(one.address)},
+          {"version", security.version},
+          {"cipher", security.cipher},
+          {"verified", verified_by(security)},
+          {"matched_name", text(security.matched_name)},
+          {"server_name", text(security.server_name)},
+          {"certificate", certificate_json(security.certificate, wall_now)},
+          {"age_seconds", static_cast<double>(age.count()) / 1000.0}};
 }
 
 }  // namespace
@@ -54,6 +53,9 @@ std::string tls_connections_json(const std::vector<zone::ZoneReport>& zones, Ins
     for (const zone::PeerReport& peer : zone.peers) {
       for (const zone::ConnectionReport& one : peer.connections) {
         if (one.up) list.push_back(connection_json(zone, peer, one, now, wall_now));
+      }
+      if (peer.bulk && peer.bulk->up) {
+        list.push_back(connection_json(zone, peer, *peer.bulk, now, wall_now));
       }
     }
   }

@@ -79,23 +79,21 @@ class Writer {
   }
 
   Json connection(const zone::ConnectionReport& one) const {
-    const bool by_core = one.purpose == zone::Purpose::kSignallingByCore;
-    return {
-        {"purpose", by_core ? "signalling, opened by the core" : "signalling, opened by the edge"},
-        {"state", one.up           ? "up"
-                  : one.connecting ? "connecting"
-                                   : "down"},
-        {"since_seconds", seconds(now_ - one.since)},
-        {"address", text(one.address)},
-        {"tls", text(one.tls)},
-        {"round_trip_ms", one.round_trip.count() > 0
-                              ? Json(static_cast<double>(one.round_trip.count()) / 1e6)
-                              : Json()},
-        {"streams", one.streams},
-        {"bytes_received", one.bytes_received},
-        {"bytes_sent", one.bytes_sent},
-        {"connected", one.connected},
-        {"last_error", trouble(one.last_trouble)}};
+    return {{"purpose", words_of(one.purpose)},
+            {"state", one.up           ? "up"
+                      : one.connecting ? "connecting"
+                                       : "down"},
+            {"since_seconds", seconds(now_ - one.since)},
+            {"address", text(one.address)},
+            {"tls", text(one.tls)},
+            {"round_trip_ms", one.round_trip.count() > 0
+                                  ? Json(static_cast<double>(one.round_trip.count()) / 1e6)
+                                  : Json()},
+            {"streams", one.streams},
+            {"bytes_received", one.bytes_received},
+            {"bytes_sent", one.bytes_sent},
+            {"connected", one.connected},
+            {"last_error", trouble(one.last_trouble)}};
   }
 
   static Json flow(const zone::FlowState& flow) {
@@ -109,6 +107,38 @@ class Writer {
                                   ? Json(static_cast<double>(flow.round_trip.count()) / 1e6)
                                   : Json()},
             {"unanswered", flow.unanswered}};
+  }
+
+  static Json round_trips(const zone::RoundTrips& trips) {
+    const auto ms = [](Nanoseconds time) { return static_cast<double>(time.count()) / 1e6; };
+    return {{"count", trips.count},
+            {"median_ms", trips.count > 0 ? Json(ms(trips.median)) : Json()},
+            {"longest_ms", trips.count > 0 ? Json(ms(trips.longest)) : Json()}};
+  }
+
+  static Json way(const zone::MeasuredWay& way) {
+    const std::chrono::duration<double> time = way.time;
+    const bool known = way.time.count() > 0;
+    return {{"bytes", way.bytes},
+            {"seconds", time.count()},
+            {"mbit_per_second",
+             known ? Json(static_cast<double>(way.bytes) * 8 / 1e6 / time.count()) : Json()},
+            {"round_trips", round_trips(way.round_trips)}};
+  }
+
+  Json measurement(const zone::MeasureReport& report) const {
+    using State = zone::MeasureReport::State;
+    if (report.state == State::kNone) return Json();
+    return {{"state", report.state == State::kRunning ? "running"
+                      : report.state == State::kDone  ? "done"
+                                                      : "failed"},
+            {"trouble", text(report.trouble)},
+            {"age_seconds", seconds(now_ - report.at)},
+            {"seconds", report.options.seconds},
+            {"mbit", report.options.mbit},
+            {"idle", round_trips(report.idle)},
+            {"sent", way(report.sent)},
+            {"received", way(report.received)}};
   }
 
   Json peer(const zone::PeerReport& peer) const {
@@ -126,6 +156,8 @@ class Writer {
             {"since_seconds", seconds(now_ - peer.since)},
             {"certificate", certificate(peer.certificate)},
             {"connections", std::move(connections)},
+            {"bulk", peer.bulk ? connection(*peer.bulk) : Json()},
+            {"measurement", measurement(peer.measured)},
             {"flows", std::move(flows)}};
   }
 
@@ -134,6 +166,18 @@ class Writer {
 };
 
 }  // namespace
+
+const char* words_of(zone::Purpose purpose) {
+  switch (purpose) {
+    case zone::Purpose::kSignallingByCore:
+      return "signalling, opened by the core";
+    case zone::Purpose::kSignallingByEdge:
+      return "signalling, opened by the edge";
+    case zone::Purpose::kBulk:
+      break;
+  }
+  return "bulk, opened by the core";
+}
 
 std::string zones_json(const std::vector<zone::ZoneReport>& zones, Instant now,
                        pki::WallTime wall_now) {

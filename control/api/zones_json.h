@@ -10,6 +10,9 @@
 
 namespace turnpike::api {
 
+/// What a connection is for, in the answers.
+const char* words_of(zone::Purpose purpose);
+
 /// The body of /v1/zones. Ages and times are told against `now` and `wall_now`.
 std::string zones_json(const std::vector<zone::ZoneReport>& zones, Instant now,
                        pki::WallTime wall_now);

@@ -168,6 +168,32 @@ int show_sessions(const Options& options, const std::string& name) {
   return kDone;
 }
 
+struct MeasureOptions {
+  unsigned seconds = 5;
+  unsigned mbit = 100;
+};
+
+/// Has the path to an edge measured and waits for the figures.
+int measure_path(const Options& options, const std::string& peer, const MeasureOptions& what) {
+  const auto begun =
+      body_of(ctl::tell(options.socket_path, "/v1/zones/measure?peer=" + ctl::escaped(peer) +
+                                                 "&seconds=" + std::to_string(what.seconds) +
+                                                 "&mbit=" + std::to_string(what.mbit)));
+  if (!begun) return fail(begun.error().message);
+  const auto name = ctl::measured_peer(*begun);
+  if (!name) return fail(name.error().message);
+  for (;;) {
+    wait_for(0.2);
+    const auto zones = fetch(options, "/v1/zones");
+    if (!zones) return fail(zones.error().message);
+    const auto text = ctl::print_measurement(*zones, *name, options.json);
+    if (!text) return fail(text.error().message);
+    if (text->empty()) continue;
+    std::fputs(text->c_str(), stdout);
+    return kDone;
+  }
+}
+
 int examine(const Options& options, doctor::ExamineOptions what, bool socket_given) {
   if (socket_given) what.socket_path = options.socket_path;
   const doctor::Report report = doctor::examine(what);
@@ -266,14 +292,31 @@ class CommandLine {
              ctl::print_stats);
     add_view(app_, "ports", "media ports by interface and shard: taken, free, quarantined",
              "/v1/ports", ctl::print_ports);
-    add_view(app_, "zone", "zones, peers, certificates, last errors", "/v1/zones",
-             ctl::print_zones);
+    add_zone();
     add_turn();
     CLI::App* const tls = app_.add_subcommand("tls", "what is encrypted, and how");
     tls->require_subcommand(1);
     add_view(*tls, "connections",
              "every TLS connection of turnpiked: peer, cipher, how it was verified",
              "/v1/tls/connections", ctl::print_tls_connections);
+  }
+
+  void add_zone() {
+    CLI::App* const zone = app_.add_subcommand("zone", "zones, peers, certificates, last errors");
+    zone->require_subcommand(0, 1);
+    CLI::App* const measure =
+        add(*zone, "measure", "what the path to an edge carries, and what signalling feels of it",
+            [this] { return measure_path(options_, name_, measured_); });
+    measure->add_option("PEER", name_, "as `turnpikectl zone` shows it, or ZONE/PEER");
+    measure->add_option("--seconds", measured_.seconds, "so long each way")
+        ->check(CLI::Range(1, 30))
+        ->capture_default_str();
+    measure->add_option("--mbit", measured_.mbit, "no more than so many Mbit/s")
+        ->check(CLI::Range(1, 500))
+        ->capture_default_str();
+    // After its subcommand, which is asked first.
+    commands_.push_back(
+        {zone, [this] { return show(options_, fetch(options_, "/v1/zones"), ctl::print_zones); }});
   }
 
   void add_turn() {
@@ -368,6 +411,7 @@ class CommandLine {
   Options options_;
   ListOptions list_;
   ListOptions top_;
+  MeasureOptions measured_;
   double seconds_ = 2;
   bool watch_ = false;
   std::string name_;

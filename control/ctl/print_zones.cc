@@ -78,6 +78,8 @@ std::string peer_text(const Json& peer) {
   if (!peer.at("node").is_null()) text += ", calls itself " + shown(peer.at("node"));
   text += "\n    certificate: " + certificate_text(peer.at("certificate")) + "\n";
   for (const Json& one : peer.at("connections")) text += connection_text(one);
+  const Json bulk = peer.value("bulk", Json());  // an older daemon knows none
+  if (!bulk.is_null()) text += connection_text(bulk);
   return text + flows_text(peer.at("flows"));
 }
 
@@ -125,7 +127,56 @@ std::string zones_text(const Json& answer) {
   return text.empty() ? "no zones: this node is no part of a traversal pair\n" : text;
 }
 
+/// A line of the table of a measurement.
+Row measured_row(const char* what, const Json& rate, const Json& trips) {
+  const auto cell = [](const Json& value, const char* format) {
+    return value.is_null() ? "-" : fixed(value.get<double>(), format);
+  };
+  return {what, cell(rate, "%.1f Mbit/s"), cell(trips.at("median_ms"), "%.1f ms"),
+          cell(trips.at("longest_ms"), "%.1f ms"), number(trips.at("count"))};
+}
+
+std::string measurement_text(const std::string& peer, const Json& one) {
+  const auto of_way = [&one](const char* what, const char* name) {
+    return measured_row(what, one.at(name).at("mbit_per_second"), one.at(name).at("round_trips"));
+  };
+  return peer + ", " + number(one.at("mbit")) + " Mbit/s at most, " + number(one.at("seconds")) +
+         " s each way\n" +
+         table({{"", "GOODPUT", "ROUND TRIP", "LONGEST", "TIMES"},
+                measured_row("idle", Json(), one.at("idle")),
+                of_way("to the edge", "sent"),
+                of_way("from the edge", "received")}) +
+         "Round trips are those of the signalling connection.\n";
+}
+
+/// Null: there is none.
+Json measurement_of(const Json& answer, const std::string& peer) {
+  for (const Json& zone : answer.at("zones")) {
+    for (const Json& one : zone.at("peers")) {
+      const std::string name =
+          zone.at("name").get<std::string>() + "/" + one.at("name").get<std::string>();
+      if (name == peer) return one.value("measurement", Json());
+    }
+  }
+  return {};
+}
+
 }  // namespace
+
+Result<std::string> measured_peer(const std::string& body) {
+  return read(body, [](const Json& answer) { return answer.at("peer").get<std::string>(); });
+}
+
+Result<std::string> print_measurement(const std::string& body, const std::string& peer, bool json) {
+  const auto found = read(body, [&](const Json& answer) { return measurement_of(answer, peer); });
+  if (!found) return found.error();
+  if (found->is_null()) return Error{"turnpiked knows nothing of this measurement any more"};
+  const std::string& state = found->at("state").get_ref<const std::string&>();
+  if (state == "running") return std::string();
+  if (state == "failed") return Error{"the measurement failed: " + shown(found->at("trouble"))};
+  if (json) return found->dump(2) + "\n";
+  return read(found->dump(), [&](const Json& one) { return measurement_text(peer, one); });
+}
 
 Result<std::string> print_zones(const std::string& body) {
   return read(body, zones_text);

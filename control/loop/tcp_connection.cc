@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include <linux/pkt_sched.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -18,6 +19,8 @@ namespace turnpike::loop {
 namespace {
 
 constexpr std::size_t kReadBytesMax = 65536;
+constexpr int kLowerEffort = 1 << 2;  // RFC 8622: DSCP 000001
+constexpr int kNotSentBytesMax = 65536;
 
 void set_option(int fd, int level, int option, int value) {
   ::setsockopt(fd, level, option, &value, sizeof value);
@@ -182,6 +185,14 @@ void TcpConnection::end() {
 void TcpConnection::reset_on_close() {
   const linger now{1, 0};
   ::setsockopt(state_->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+void TcpConnection::yield_to_others() {
+  const int fd = state_->fd;
+  set_option(fd, state_->remote.ip.is_v6() ? IPPROTO_IPV6 : IPPROTO_IP,
+             state_->remote.ip.is_v6() ? IPV6_TCLASS : IP_TOS, kLowerEffort);
+  set_option(fd, SOL_SOCKET, SO_PRIORITY, TC_PRIO_BULK);  // after the other, which sets it as well
+  set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, kNotSentBytesMax);
 }
 
 void TcpConnection::pause_reading() {

@@ -43,6 +43,9 @@ class TcpConnection {
   void end();
   /// The destructor then resets the connection instead of closing it in order.
   void reset_on_close();
+  /// What is sent from now on gives way to others, on this host and where routers heed it: the
+  /// lower-effort per-hop behaviour (RFC 8622), and little of it waits in the kernel.
+  void yield_to_others();
   void pause_reading();
   void resume_reading();
 

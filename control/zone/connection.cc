@@ -9,6 +9,12 @@ constexpr const char* kExporterLabel = "Turnpike-zone-1";
 constexpr int kKeepalivesMissedMax = 2;
 // The other end may send at once what follows the handshake, but not much before it is known.
 constexpr std::size_t kEarlyBytesMax = 65536;
+// A wide window, as what is measured is the path; and hardly any streams.
+constexpr Http2Limits kBulkLimits{.streams_max = 2,
+                                  .stream_window_bytes = 1 << 20,
+                                  .opens_burst = 4,
+                                  .opens_per_second = 1,
+                                  .header_bytes_max = 1024};
 
 }  // namespace
 
@@ -21,7 +27,7 @@ Connection::Connection(ConnectionOptions options, const Credentials& credentials
 
 bool Connection::opens_streams() const {
   const bool by_core =
-      challenge_ && challenge_->peer() && challenge_->peer()->purpose == Purpose::kSignallingByCore;
+      challenge_ && challenge_->peer() && challenge_->peer()->purpose != Purpose::kSignallingByEdge;
   return by_core == (options_.hello.role == Role::kCore);
 }
 
@@ -74,7 +80,8 @@ void Connection::take_challenge(Instant now) {
   if (challenge_->state() != Challenge::State::kPassed) return;
   phase_ = Phase::kOpen;
   const auto side = opens_streams() ? Http2::Side::kOpens : Http2::Side::kAccepts;
-  http2_ = std::make_unique<Http2>(side, options_.http2);
+  const bool is_bulk = challenge_->peer()->purpose == Purpose::kBulk;
+  http2_ = std::make_unique<Http2>(side, is_bulk ? kBulkLimits : options_.http2);
   ping(now);
 }
 
@@ -86,6 +93,8 @@ void Connection::take_streams(Instant now) {
       events_.push_back(std::move(event));
     } else if (event.number == pings_) {
       round_trip_ = now - pinged_;
+      ++round_trips_;
+      answer_is_due_ = false;
     }
   }
   if (!sound) end(http2_->reason(), http2_->detail());
@@ -94,7 +103,12 @@ void Connection::take_streams(Instant now) {
 void Connection::ping(Instant now) {
   http2_->ping(++pings_);
   pinged_ = now;
+  answer_is_due_ = true;
   deadline_ = now + options_.keepalive;
+}
+
+void Connection::ask_round_trip(Instant now) {
+  if (phase_ == Phase::kOpen && !answer_is_due_) ping(now);
 }
 
 void Connection::on_deadline(Instant now) {

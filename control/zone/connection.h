@@ -70,6 +70,10 @@ class Connection {
   std::string tls_description() const;
   /// Of the last keep-alive; zero before the first answer.
   Nanoseconds round_trip() const { return round_trip_; }
+  /// How many answers to keep-alives have come.
+  std::uint64_t round_trips() const { return round_trips_; }
+  /// A keep-alive now, unless the answer to the last one is still due.
+  void ask_round_trip(Instant now);
   std::uint64_t bytes_received() const { return bytes_received_; }
   std::uint64_t bytes_sent() const { return bytes_sent_; }
 
@@ -97,6 +101,8 @@ class Connection {
   Instant pinged_{};
   std::uint64_t pings_ = 0;
   Nanoseconds round_trip_{};
+  std::uint64_t round_trips_ = 0;
+  bool answer_is_due_ = false;
   std::uint64_t bytes_received_ = 0;
   std::uint64_t bytes_sent_ = 0;
 };

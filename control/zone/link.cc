@@ -85,7 +85,10 @@ void Link::pump() {
   pumping_ = true;
   const auto alive = alive_;
   while (std::exchange(pump_again_, false)) {
-    if (is_open() && !std::exchange(was_open_, true)) handlers_.on_open(*this);
+    if (is_open() && !std::exchange(was_open_, true)) {
+      if (is_bulk()) tcp_->yield_to_others();
+      handlers_.on_open(*this);
+    }
     if (!*alive) return;
     take_events();
     while (tcp_->bytes_unsent() < kUnsentBytesMax) {
@@ -125,6 +128,7 @@ bool Link::take_events() {
 }
 
 void Link::take(StreamEvent& event) {
+  if (is_bulk()) return handlers_.on_bulk_event(*this, event);
   if (channel_ != 0 && event.stream == channel_) return take_of_channel(event);
   if (event.kind == StreamEvent::Kind::kOpened) return accept(event.stream, event.text);
   Bridge* bridge = find(event.stream);
@@ -152,6 +156,16 @@ void Link::take(StreamEvent& event) {
     case StreamEvent::Kind::kPong:
       break;
   }
+}
+
+void Link::use_streams(const std::function<void(Http2&)>& use) {
+  use(connection_.streams());
+  pump();
+}
+
+void Link::ask_round_trip() {
+  connection_.ask_round_trip(loop::EventLoop::now());
+  pump();
 }
 
 void Link::open_channel() {

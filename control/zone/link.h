@@ -32,6 +32,8 @@ class Link {
     std::function<void(Link&)> on_no_channel{};
     /// A message on the channel. False: it is none that a peer sends; the link is closed then.
     std::function<bool(Link&, std::string_view message)> on_message{};
+    /// Whatever happens to the streams of a bulk connection: they end in this program.
+    std::function<void(Link&, const StreamEvent&)> on_bulk_event{};
   };
 
   Link(loop::EventLoop& loop, std::unique_ptr<loop::TcpConnection> tcp, ConnectionOptions options,
@@ -48,12 +50,17 @@ class Link {
   void open_channel();
   /// A message on the channel, of kChannelMessageBytesMax at most. False: there is no channel.
   bool send(std::string_view message);
+  /// Only of a bulk connection that is open.
+  void use_streams(const std::function<void(Http2&)>& use);
+  void ask_round_trip();
   void close(Reason reason);
 
   const Connection& connection() const { return connection_; }
   const SocketAddress& remote() const { return remote_; }
   std::size_t stream_count() const { return bridges_.size(); }
   bool is_open() const { return connection_.phase() == Connection::Phase::kOpen; }
+  /// Only while it is open.
+  bool is_bulk() const { return connection_.peer_hello().purpose == Purpose::kBulk; }
   /// TCP could not be had; then connection().reason() says less than this.
   const std::string& tcp_trouble() const { return tcp_trouble_; }
   bool was_connected() const { return was_connected_; }

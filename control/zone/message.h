@@ -30,9 +30,12 @@ using Nonce = std::array<std::uint8_t, 32>;
 enum class Role : std::uint8_t { kEdge = 1, kCore = 2 };
 
 /// What a connection is for, and which end opens its streams (is its HTTP/2 client). The core dials
-/// all of them. Values 3 and 4 are kept for bulk streams, which are to have their own connections.
-enum class Purpose : std::uint8_t { kSignallingByCore = 1, kSignallingByEdge = 2 };
-inline constexpr std::size_t kPurposeCount = 2;
+/// all of them. Bulk streams have a connection of their own, so that they never stand before a call
+/// in one TCP queue; it is there while it is used. Value 4 is kept for bulk streams of the edge.
+enum class Purpose : std::uint8_t { kSignallingByCore = 1, kSignallingByEdge = 2, kBulk = 3 };
+inline constexpr std::size_t kPurposeCount = 3;
+/// The first ones: those that are always to be up.
+inline constexpr std::size_t kSignallingCount = 2;
 
 struct Hello {
   std::uint16_t version = kProtocolVersion;

@@ -3,10 +3,12 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "control/pki/certificate.h"
+#include "control/zone/measure.h"
 #include "control/zone/message.h"
 #include "turnpike/address.h"
 #include "turnpike/time.h"
@@ -66,7 +68,9 @@ struct PeerReport {
   bool up = false;  ///< all of its connections are
   Instant since{};
   pki::CertificateFacts certificate;  ///< empty before it was up
-  std::array<ConnectionReport, kPurposeCount> connections;
+  std::array<ConnectionReport, kSignallingCount> connections;
+  std::optional<ConnectionReport> bulk;  ///< while there is one
+  MeasureReport measured;                ///< the last one; only at the core
   std::vector<FlowState> flows;
 };
 

@@ -39,6 +39,29 @@ bool Service::send(const std::string& peer, std::string_view message) {
                      [&](const auto& zone) { return zone->send(peer, message); });
 }
 
+Result<std::string> Service::measure(const std::string& peer, const MeasureOptions& options) {
+  const bool runs = std::any_of(zones_.begin(), zones_.end(),
+                                [](const auto& zone) { return zone->is_measuring(); });
+  if (runs) return Error{"another measurement runs; one at a time"};
+  std::string all;
+  std::string chosen;
+  std::size_t fitting = 0;
+  Zone* of = nullptr;
+  for (const auto& zone : zones_) {
+    for (const PeerReport& one : zone->report().peers) {
+      const std::string name = zone->report().name + "/" + one.name;
+      all += (all.empty() ? "" : ", ") + name;
+      if (!peer.empty() && peer != name && peer != one.name) continue;
+      ++fitting;
+      chosen = name;
+      of = zone.get();
+    }
+  }
+  if (fitting != 1) return Error{"name one of the peers: " + all};
+  if (auto begun = of->measure(chosen, options); !begun) return begun.error();
+  return chosen;
+}
+
 std::vector<ZoneReport> Service::report() const {
   std::vector<ZoneReport> reports;
   for (const auto& zone : zones_) reports.push_back(zone->report());

@@ -31,6 +31,9 @@ class Service {
   std::vector<ZoneReport> report() const;
   /// A message to a peer ("ZONE/PEER"). False: there is no channel to it now.
   bool send(const std::string& peer, std::string_view message);
+  /// Begins to measure the path to a peer ("ZONE/PEER"; PEER or nothing where there is one only).
+  /// One runs at a time; report() has its figures. Gives the peer's whole name.
+  Result<std::string> measure(const std::string& peer, const MeasureOptions& options);
 
  private:
   explicit Service(Environment environment) : environment_(std::move(environment)) {}

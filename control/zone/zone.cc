@@ -6,6 +6,7 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include "control/zone/measurer.h"
 #include "control/zone/socket_owner.h"
 
 namespace turnpike::zone {
@@ -58,6 +59,7 @@ struct Zone::Peer {
   pki::CertificateFacts certificate;
   std::string node;
   std::uint64_t epoch = 0;
+  std::unique_ptr<Measurer> measurer;
 
   Slot& slot(Purpose purpose) { return slots.at(static_cast<std::size_t>(purpose) - 1); }
 };
@@ -74,18 +76,28 @@ Zone::Zone(const Environment& environment, ZoneConfig config)
       config_(std::move(config)),
       admission_(config_.admission),
       tick_(*environment.loop, [this] { on_tick(); }) {
-  for (const PeerConfig& peer_config : config_.peers) {
-    auto peer = std::make_unique<Peer>();
-    peer->config = peer_config;
-    for (std::size_t i = 0; i < kPurposeCount; ++i) {
-      Slot& slot = peer->slots[i];
-      slot.purpose = static_cast<Purpose>(i + 1);
-      slot.since = now();
-      slot.redial = loop::Timer(*environment.loop,
-                                [this, raw = peer.get(), i] { dial(*raw, raw->slots[i]); });
-    }
-    peers_.push_back(std::move(peer));
+  for (const PeerConfig& peer : config_.peers) peers_.push_back(make_peer(peer));
+}
+
+std::unique_ptr<Zone::Peer> Zone::make_peer(const PeerConfig& config) {
+  auto peer = std::make_unique<Peer>();
+  peer->config = config;
+  for (std::size_t i = 0; i < kPurposeCount; ++i) {
+    Slot& slot = peer->slots[i];
+    slot.purpose = static_cast<Purpose>(i + 1);
+    slot.since = now();
+    slot.redial =
+        loop::Timer(*environment_.loop, [this, raw = peer.get(), i] { dial(*raw, raw->slots[i]); });
   }
+  const auto link_of = [raw = peer.get()](Purpose purpose) {
+    return [raw, purpose]() -> Link* {
+      const Slot& slot = raw->slot(purpose);
+      return slot.up ? slot.link.get() : nullptr;
+    };
+  };
+  peer->measurer = std::make_unique<Measurer>(*environment_.loop, link_of(Purpose::kBulk),
+                                              link_of(Purpose::kSignallingByCore));
+  return peer;
 }
 
 Zone::~Zone() = default;
@@ -120,7 +132,9 @@ Result<void> Zone::start() {
   for (const auto& peer : peers_) {
     if (auto listening = listen_for(*peer); !listening) return listening;
     if (environment_.role == Role::kEdge) continue;
-    for (Slot& slot : peer->slots) slot.redial.start(Milliseconds{random_number() % 50});
+    for (Slot& slot : peer->slots) {
+      if (slot.purpose != Purpose::kBulk) slot.redial.start(Milliseconds{random_number() % 50});
+    }
   }
   tick_.start(kTick, kTick);
   return {};
@@ -222,6 +236,11 @@ ConnectionOptions Zone::options_for(const Peer* peer, Purpose purpose) const {
 
 Link::Handlers Zone::handlers_for(Peer* peer, Slot* slot) {
   Link::Handlers handlers = stream_handlers(peer, slot);
+  handlers.on_bulk_event = [this](Link& link, const StreamEvent& event) {
+    Peer* of = nullptr;
+    if (slot_of(link, &of) == nullptr) return;
+    if (!of->measurer->take(link, event)) ++stream_refusals_.unknown_target;
+  };
   if (!environment_.on_channel) return handlers;
   handlers.on_channel = [this](Link& link) {
     Peer* of = nullptr;
@@ -333,8 +352,10 @@ void Zone::came_up(Peer& peer, Slot& slot) {
   peer.certificate = connection.peer_certificate();
   peer.node = connection.peer_hello().node;
   peer.epoch = connection.peer_hello().epoch;
-  environment_.note({"zone_up", false, config_.name, peer.config.name,
+  const bool is_bulk = slot.purpose == Purpose::kBulk;
+  environment_.note({is_bulk ? "zone_bulk_up" : "zone_up", false, config_.name, peer.config.name,
                      to_string(slot.link->remote()), connection.tls_description()});
+  if (is_bulk) peer.measurer->on_up();
   const bool asks = environment_.role == Role::kCore && slot.purpose == Purpose::kSignallingByCore;
   if (asks && environment_.on_channel) slot.link->open_channel();
 }
@@ -343,9 +364,13 @@ void Zone::went_down(Peer& peer, Slot& slot, const Trouble& trouble) {
   slot.up = false;
   slot.since = now();
   slot.last_trouble = trouble;
-  ++ended_.at(static_cast<std::size_t>(trouble.reason));
-  environment_.note({"zone_down", trouble.reason != Reason::kStopped, config_.name,
+  const bool is_bulk = slot.purpose == Purpose::kBulk;
+  const bool in_order =
+      trouble.reason == Reason::kStopped || (is_bulk && trouble.reason == Reason::kClosedThere);
+  if (!is_bulk || !in_order) ++ended_.at(static_cast<std::size_t>(trouble.reason));
+  environment_.note({is_bulk ? "zone_bulk_down" : "zone_down", !in_order, config_.name,
                      peer.config.name, trouble.address, words(trouble)});
+  if (is_bulk) peer.measurer->on_down(words(trouble));
 }
 
 void Zone::on_closed(Link& link, Peer* peer, Slot* slot) {
@@ -399,7 +424,10 @@ void Zone::put_away(std::unique_ptr<Link> link, bool counted_as_waiting) {
 
 void Zone::dial(Peer& peer, Slot& slot) {
   if (slot.link || stopping_) return;
-  if (!credentials_) return dial_later(peer, slot, Reason::kNoFiles);
+  if (!credentials_) {
+    slot.last_trouble = {Reason::kNoFiles, files_trouble_, "", now()};
+    return dial_later(peer, slot, Reason::kNoFiles);
+  }
   auto tcp = loop::TcpConnection::dial(*environment_.loop, peer.config.address);
   if (!tcp) {
     const Trouble trouble{Reason::kUnreachable, tcp.error().message, to_string(peer.config.address),
@@ -415,8 +443,9 @@ void Zone::dial(Peer& peer, Slot& slot) {
   slot.link->start();
 }
 
-void Zone::dial_later(Peer&, Slot& slot, Reason reason) {
+void Zone::dial_later(Peer& peer, Slot& slot, Reason reason) {
   if (stopping_) return;
+  if (slot.purpose == Purpose::kBulk) return peer.measurer->on_down(words(slot.last_trouble));
   if (reason == Reason::kWrongPassword || reason == Reason::kAfterWrongPassword) {
     slot.backoff.at_least(kRedialWhenRefused);
   }
@@ -427,6 +456,28 @@ std::uint64_t Zone::random_number() const {
   std::uint64_t value = 0;
   environment_.random_bytes(&value, sizeof value);
   return value;
+}
+
+Result<void> Zone::measure(const std::string& peer, const MeasureOptions& options) {
+  if (environment_.role == Role::kEdge) {
+    return Error{"the core measures, because it dials; ask there"};
+  }
+  const auto found = std::find_if(peers_.begin(), peers_.end(),
+                                  [&](const auto& one) { return full_name(*one) == peer; });
+  if (found == peers_.end()) return Error{"there is no peer " + peer};
+  Slot& slot = (*found)->slot(Purpose::kBulk);
+  if (slot.link) return Error{"the connection of the last measurement is still being closed"};
+  if (!(*found)->slot(Purpose::kSignallingByCore).up) {
+    return Error{peer + " is not up; `turnpikectl zone` says why"};
+  }
+  (*found)->measurer->start(options);
+  dial(**found, slot);
+  return {};
+}
+
+bool Zone::is_measuring() const {
+  return std::any_of(peers_.begin(), peers_.end(),
+                     [](const auto& peer) { return peer->measurer->is_running(); });
 }
 
 // Local programs that want to reach a peer.
@@ -480,36 +531,44 @@ PeerReport Zone::report_of(const Peer& peer) const {
   report.epoch = peer.epoch;
   report.certificate = peer.certificate;
   report.up = true;
-  for (std::size_t i = 0; i < kPurposeCount; ++i) {
+  for (std::size_t i = 0; i < kSignallingCount; ++i) {
     const Slot& slot = peer.slots[i];
-    ConnectionReport& one = report.connections[i];
-    one.purpose = slot.purpose;
-    one.up = slot.up;
-    one.connecting = !slot.up && slot.link != nullptr;
-    one.since = slot.since;
-    one.connected = slot.connected;
-    one.bytes_received = slot.bytes_received;
-    one.bytes_sent = slot.bytes_sent;
-    one.last_trouble = slot.last_trouble;
+    report.connections[i] = report_of(slot);
     report.up = report.up && slot.up;
     report.since = std::max(report.since, slot.since);
-    if (!slot.link) continue;
-    const Connection& connection = slot.link->connection();
-    one.bytes_received += connection.bytes_received();
-    one.bytes_sent += connection.bytes_sent();
-    if (!slot.up) continue;
-    one.address = to_string(slot.link->remote());
-    one.tls = connection.tls_description();
-    one.security = {.dialled = environment_.role == Role::kCore,
-                    .version = connection.tls().version(),
-                    .cipher = connection.tls().cipher(),
-                    .matched_name = connection.peer_name(),
-                    .server_name = connection.tls().server_name(),
-                    .certificate = connection.peer_certificate()};
-    one.round_trip = connection.round_trip();
-    one.streams = slot.link->stream_count();
   }
+  const Slot& bulk = peer.slots[kSignallingCount];
+  if (bulk.link) report.bulk = report_of(bulk);
+  report.measured = peer.measurer->report();
   return report;
+}
+
+ConnectionReport Zone::report_of(const Slot& slot) const {
+  ConnectionReport one;
+  one.purpose = slot.purpose;
+  one.up = slot.up;
+  one.connecting = !slot.up && slot.link != nullptr;
+  one.since = slot.since;
+  one.connected = slot.connected;
+  one.bytes_received = slot.bytes_received;
+  one.bytes_sent = slot.bytes_sent;
+  one.last_trouble = slot.last_trouble;
+  if (!slot.link) return one;
+  const Connection& connection = slot.link->connection();
+  one.bytes_received += connection.bytes_received();
+  one.bytes_sent += connection.bytes_sent();
+  if (!slot.up) return one;
+  one.address = to_string(slot.link->remote());
+  one.tls = connection.tls_description();
+  one.security = {.dialled = environment_.role == Role::kCore,
+                  .version = connection.tls().version(),
+                  .cipher = connection.tls().cipher(),
+                  .matched_name = connection.peer_name(),
+                  .server_name = connection.tls().server_name(),
+                  .certificate = connection.peer_certificate()};
+  one.round_trip = connection.round_trip();
+  one.streams = slot.link->stream_count();
+  return one;
 }
 
 }  // namespace turnpike::zone

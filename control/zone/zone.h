@@ -67,12 +67,16 @@ class Zone {
   ZoneReport report() const;
   /// A message to the peer of this name ("ZONE/PEER"). False: there is no channel to it.
   bool send(const std::string& peer, std::string_view message);
+  /// Begins to measure the path to a peer, by "ZONE/PEER"; of a core that has one up.
+  Result<void> measure(const std::string& peer, const MeasureOptions& options);
+  bool is_measuring() const;
 
  private:
   struct Slot;
   struct Peer;
   struct Leaving;
 
+  std::unique_ptr<Peer> make_peer(const PeerConfig& config);
   bool load_files();
   Result<void> listen_for(Peer& peer);
   void on_tick();
@@ -96,6 +100,7 @@ class Zone {
   void note_refusal(const Trouble& trouble, const std::string& peer);
   std::uint64_t random_number() const;
   PeerReport report_of(const Peer& peer) const;
+  ConnectionReport report_of(const Slot& slot) const;
 
   const Environment& environment_;
   ZoneConfig config_;

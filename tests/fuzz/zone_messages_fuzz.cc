@@ -10,6 +10,7 @@
 
 #include "control/zone/challenge.h"
 #include "control/zone/http2.h"
+#include "control/zone/measure.h"
 
 namespace {
 
@@ -97,6 +98,44 @@ void run_http2(Http2::Side side, std::string_view bytes) {
   http2.shut_down(Reason::kReplaced);
 }
 
+/// What a bulk connection brings: HTTP/2 to the edge's end, answers of any kind to the core's.
+void run_measured_end(std::string_view bytes) {
+  Http2 http2(Http2::Side::kAccepts, {.streams_max = 2, .stream_window_bytes = 1 << 20});
+  constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+  Instant now{Seconds{1}};
+  http2.receive(kPreface, now);
+  MeasuredEnd end;
+  for (std::size_t at = 0; at < bytes.size(); at += 50) {
+    now += Milliseconds{20};
+    if (!http2.receive(bytes.substr(at, 50), now)) break;
+    for (const StreamEvent& event : http2.take_events()) end.take(http2, event, now);
+    end.on_tick(http2, now);
+    for (StreamId id = 1; id < 100; id += 2) require(http2.unsent(id) <= 1 << 20);
+    tls::WipedText out;
+    http2.produce(out, 65536);
+  }
+}
+
+void run_measurement(std::string_view bytes) {
+  Http2 http2(Http2::Side::kOpens, {.streams_max = 2, .stream_window_bytes = 1 << 20});
+  Instant now{Seconds{1}};
+  Measurement measurement({.seconds = 1, .mbit = 1}, now);
+  now += Seconds{2};
+  measurement.on_tick(&http2, now);
+  for (std::size_t at = 0; at + 1 < bytes.size(); at += 20) {
+    const auto what = static_cast<unsigned char>(bytes[at]);
+    const auto kind = static_cast<StreamEvent::Kind>(what % 8);
+    const StreamId stream = what < 128 ? 1 : 3;
+    measurement.take(http2, {kind, stream, tls::WipedText(bytes.substr(at + 1, 19)), 404}, now);
+    measurement.on_tick(&http2, now += Milliseconds{30});
+    tls::WipedText out;
+    http2.produce(out, 65536);
+    const MeasureReport& report = measurement.report();
+    require(report.sent.bytes <= 1000000 &&
+            (report.sent.bytes == 0) == (report.sent.time.count() == 0));
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
@@ -105,7 +144,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   std::string text;
   for (std::size_t i = 1; i < size; ++i) text += static_cast<char>(data[i]);
-  switch (data[0] % 5) {
+  switch (data[0] % 7) {
     case 0:
       read_messages(text);
       break;
@@ -118,8 +157,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 3:
       run_http2(Http2::Side::kAccepts, text);
       break;
-    default:
+    case 4:
       run_http2(Http2::Side::kOpens, text);
+      break;
+    case 5:
+      run_measured_end(text);
+      break;
+    default:
+      run_measurement(text);
   }
   return 0;
 }

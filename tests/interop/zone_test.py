@@ -18,6 +18,7 @@ import time
 from lib.case import case, eventually, expect, run
 from lib.pair import CORE, EDGE, LISTEN_PORT, ZONE_PORT, Client, Pair
 import netns
+from pair_node import PairError
 
 ALPN = "turnpike-zone/1"
 
@@ -285,7 +286,7 @@ def what_is_no_tls_is_refused(scratch):
 class Impostor:
     """A core made of openssl(1) and hmac: it can do everything rightly, and then something else."""
 
-    def __init__(self, pair):
+    def __init__(self, pair, purpose=1):
         files = pair.pki / "zone-dmz"
         self._process = _tls(pair, "peer-core1", "-keymatexport", "EXPORTER-Turnpike-zone-1",
                              "-keymatexportlen", "32")
@@ -294,12 +295,13 @@ class Impostor:
             self._until(rb"Keying material: ([0-9A-F]{64})\n").group(1).decode())
         self._until(rb"read R BLOCK\n|---\n\Z")
         text = lambda value: bytes([len(value)]) + value
-        body = (struct.pack(">HBBQ", 1, 1, 2, 99) + os.urandom(32) + text(b"dmz")
+        body = (struct.pack(">HBBQ", 1, purpose, 2, 99) + os.urandom(32) + text(b"dmz")
                 + text(b"impostor") + text(b"zone"))
         hello = b"\x01" + struct.pack(">H", len(body)) + body
         self._got = b""
         self.send(hello)
-        theirs = self._until(rb"(?s)(\x01\x00.\x00\x01\x01\x01.{8}.{32}\x03dmz\x06edge-1\x04zone)")
+        theirs = self._until(rb"(?s)(\x01\x00.\x00\x01" + bytes([purpose])
+                             + rb"\x01.{8}.{32}\x03dmz\x06edge-1\x04zone)")
         password = (files / "password").read_bytes().strip()
         tag = hmac.new(password, b"turnpike zone 1 dialler" + binding + hello + theirs.group(1),
                        hashlib.sha256).digest()
@@ -341,6 +343,46 @@ def broken_http2_ends_the_connection_only(scratch):
     expect("(bad_http2)" in pair.edge.text(), pair.edge.text())
     pair.core.start()
     pair.wait_up()
+
+
+@case
+def the_path_is_measured_over_a_connection_of_its_own(scratch):
+    pair = Pair(scratch).start()
+    done = pair.core.control("zone", "measure", "edge1", "--seconds", "2", "--mbit", "16")
+    for way in ("to the edge", "from the edge"):
+        found = re.search(rf"{way} +([0-9.]+) Mbit/s +[0-9.]+ ms +[0-9.]+ ms +(\d+)", done)
+        expect(found and 12 < float(found.group(1)) < 20 and int(found.group(2)) > 5, done)
+    up = pair.edge.peer()["connections"]
+    expect(pair.edge.peer()["bulk"] is None, "the bulk connection stays")
+    expect(all(one["connected"] == 1 for one in up), f"signalling was touched: {up}")
+    expect(all(one["bytes_received"] < 200_000 for one in up), f"it went by signalling: {up}")
+    expect("event=zone_bulk_up" in pair.edge.log_text(), "the edge's log does not tell of it")
+    try:
+        expect(False, pair.edge.control("zone", "measure"))
+    except PairError as refused:
+        expect("the core measures" in str(refused), f"{refused}")
+    expect(pair.dropped_from_edge() == 0, "the edge has sent what is no reply")
+
+
+@case
+def a_bulk_connection_is_refused_what_it_must_not_have(scratch):
+    pair = Pair(scratch).start()
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+    sip = b"\x02\x07CONNECT\x01\x03sip"
+    for data, name, labels in (
+            (preface + bytes([0, 0, len(sip), 1, 4, 0, 0, 0, 1]) + sip,
+             "turnpike_zone_streams_refused_total", {"reason": "unknown_target"}),
+            (preface + b"\xff" * 40, "turnpike_zone_ended_total", {"reason": "bad_http2"})):
+        before = pair.edge.metric(name, **labels)
+        impostor = Impostor(pair, purpose=3)
+        eventually(lambda: pair.edge.peer()["bulk"], "who knows certificate and password is in")
+        impostor.send(data)
+        eventually(lambda: pair.edge.metric(name, **labels) == before + 1,
+                   lambda: f"it is refused: {pair.edge.text()}")
+        impostor.close()
+        eventually(lambda: not pair.edge.peer()["bulk"], "it is gone")
+    up = pair.edge.peer()["connections"]
+    expect(all(one["state"] == "up" and one["connected"] == 1 for one in up), f"{up}")
 
 
 @case

@@ -45,7 +45,13 @@ class EndpointsTest : public testing::Test {
                       return level.empty() || level == "debug" ? "debug" : "";
                     },
                     .end_call = [](const std::string& call_id,
-                                   const Request&) { return call_id == "known"; }}) {
+                                   const Request&) { return call_id == "known"; },
+                    .measure = [this](const std::string& peer, const zone::MeasureOptions& options,
+                                      const Request&) -> Result<std::string> {
+                      measured_ = options;
+                      if (peer == "down") return Error{"down is not up"};
+                      return "dmz/" + peer;
+                    }}) {
     call::CallSummary call;
     call.call_id = "abc\xff\x01@host";
     call.from_tag = "from";
@@ -92,6 +98,7 @@ class EndpointsTest : public testing::Test {
   Instant now_{Seconds{1000}};
   bool draining_ = false;
   bool ends_ = false;
+  zone::MeasureOptions measured_;
   int checks_ = 0;
   std::vector<PortSliceUsage> ports_;
   ReloadReport report_;
@@ -180,6 +187,30 @@ TEST_F(EndpointsTest, log_level_and_end_of_a_call_are_asked_for_in_the_query) {
   EXPECT_EQ(post("/v1/calls/end", {{"call_id", "other"}}).status, 404u);
   EXPECT_EQ(post("/v1/calls/end", {}).status, 400u);
   EXPECT_EQ(get("/v1/calls/end").status, 404u) << "GET changes nothing";
+}
+
+TEST_F(EndpointsTest, a_measurement_is_bounded_and_asked_for_in_the_query) {
+  const std::string path = "/v1/zones/measure";
+  EXPECT_EQ(json::parse(post(path, {{"peer", "e1"}}).body).at("peer"), "dmz/e1");
+  EXPECT_EQ(measured_.seconds, 5U);
+  EXPECT_EQ(post(path, {{"seconds", "30"}, {"mbit", "500"}}).status, 200U);
+  EXPECT_EQ(measured_.seconds, 30U);
+  EXPECT_EQ(measured_.bytes_per_second(), 62500000U);
+  for (const auto& [name, value] :
+       std::vector<std::pair<std::string, std::string>>{{"seconds", "31"},
+                                                        {"seconds", "0"},
+                                                        {"seconds", ""},
+                                                        {"seconds", "5s"},
+                                                        {"mbit", "501"},
+                                                        {"mbit", "-1"},
+                                                        {"mbit", "99999999999999999999"},
+                                                        {"second", "5"}}) {
+    EXPECT_EQ(post(path, {{name, value}}).status, 400U) << name << " " << value;
+  }
+  const Response refused = post(path, {{"peer", "down"}});
+  EXPECT_EQ(refused.status, 409U);
+  EXPECT_EQ(json::parse(refused.body).at("error"), "down is not up");
+  EXPECT_EQ(get(path).status, 404U) << "GET changes nothing";
 }
 
 TEST_F(EndpointsTest, health_and_readiness) {

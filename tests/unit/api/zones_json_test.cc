@@ -89,6 +89,28 @@ TEST_F(ZonesJson, one_connection_down_is_a_zone_down) {
   EXPECT_EQ(told().at("peers").at(0).at("connections").at(0).at("state"), "connecting");
 }
 
+TEST_F(ZonesJson, tells_the_bulk_connection_and_what_was_measured) {
+  EXPECT_TRUE(told().at("peers").at(0).at("bulk").is_null());
+  EXPECT_TRUE(told().at("peers").at(0).at("measurement").is_null());
+  zone::PeerReport& peer = zone_.peers[0];
+  peer.bulk.emplace();
+  peer.bulk->purpose = zone::Purpose::kBulk;
+  peer.measured.state = zone::MeasureReport::State::kRunning;
+  peer.measured.options = {.seconds = 2, .mbit = 30};
+  peer.measured.at = now_ - Seconds{3};
+  peer.measured.idle = {10, Milliseconds{1}, Milliseconds{2}};
+  peer.measured.sent = {1000000, Milliseconds{500}, {}};
+  const json with = told().at("peers").at(0);
+  EXPECT_EQ(with.at("bulk").at("purpose"), "bulk, opened by the core");
+  const json& measured = with.at("measurement");
+  EXPECT_EQ(measured.at("state"), "running");
+  EXPECT_EQ(measured.at("age_seconds"), 3.0);
+  EXPECT_EQ(measured.at("idle").at("longest_ms"), 2.0);
+  EXPECT_EQ(measured.at("sent").at("mbit_per_second"), 16.0);
+  EXPECT_TRUE(measured.at("sent").at("round_trips").at("median_ms").is_null());
+  EXPECT_TRUE(measured.at("received").at("mbit_per_second").is_null());
+}
+
 TEST_F(ZonesJson, no_zones_are_an_empty_list) {
   EXPECT_EQ(json::parse(zones_json({}, now_, wall_now_)).at("zones").size(), 0U);
 }

@@ -64,6 +64,39 @@ TEST(CtlZones, tell_peers_certificates_and_errors) {
             "ago\n");
 }
 
+/// The answer about zones with this as the peer's measurement.
+std::string with_measurement(const std::string& measurement) {
+  std::string body = kZone;
+  return body.insert(body.find("\"flows\""), "\"measurement\": " + measurement + ", ");
+}
+
+const std::string kFigures = R"(, "trouble": null, "age_seconds": 9.0, "seconds": 4, "mbit": 50,
+  "idle": {"count": 9, "median_ms": 1.25, "longest_ms": 3.0},
+  "sent": {"bytes": 5, "seconds": 4.0, "mbit_per_second": 49.96,
+           "round_trips": {"count": 30, "median_ms": 2.0, "longest_ms": 40.5}},
+  "received": {"bytes": 5, "seconds": 0.0, "mbit_per_second": null,
+               "round_trips": {"count": 0, "median_ms": null, "longest_ms": null}}})";
+
+TEST(CtlZones, a_measurement_is_waited_for_and_shown_as_a_table) {
+  const auto text = [](const std::string& measurement) {
+    return print_measurement(with_measurement(measurement), "dmz/c1", false);
+  };
+  EXPECT_EQ(*measured_peer(R"({"peer": "dmz/c1", "seconds": 4, "mbit": 50})"), "dmz/c1");
+  EXPECT_EQ(*text("{\"state\": \"running\"" + kFigures), "");
+  EXPECT_EQ(*text("{\"state\": \"done\"" + kFigures),
+            "dmz/c1, 50 Mbit/s at most, 4 s each way\n"
+            "               GOODPUT      ROUND TRIP  LONGEST  TIMES\n"
+            "idle           -            1.2 ms      3.0 ms   9\n"
+            "to the edge    50.0 Mbit/s  2.0 ms      40.5 ms  30\n"
+            "from the edge  -            -           -        0\n"
+            "Round trips are those of the signalling connection.\n");
+  EXPECT_THAT(text(R"({"state": "failed", "trouble": "gone\u001b"})").error().message,
+              HasSubstr("failed: gone?"));
+  EXPECT_FALSE(text("null"));
+  EXPECT_FALSE(print_measurement(kZone, "dmz/c1", false)) << "an older turnpiked";
+  EXPECT_FALSE(print_measurement(with_measurement("null"), "dmz/c2", false));
+}
+
 TEST(CtlZones, none_is_said) {
   EXPECT_THAT(*print_zones(R"({"zones": []})"), HasSubstr("no zones"));
 }

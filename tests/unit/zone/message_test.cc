@@ -72,8 +72,10 @@ TEST(ZoneMessage, a_hello_of_another_version_is_that_and_nothing_else) {
 TEST(ZoneMessage, unknown_roles_purposes_and_unprintable_names_are_refused) {
   std::string body(body_of(write(example())));
   std::string changed = body;
-  changed[2] = 3;  // purpose
-  EXPECT_FALSE(read_hello(changed));
+  for (const char purpose : {'\0', '\4'}) {
+    changed[2] = purpose;
+    EXPECT_FALSE(read_hello(changed)) << int{purpose};
+  }
   changed = body;
   changed[3] = 0;  // role
   EXPECT_FALSE(read_hello(changed));

@@ -434,6 +434,56 @@ TEST_F(ZoneService, an_edge_that_is_not_there_is_unreachable) {
   EXPECT_EQ(one.last_trouble.detail, "Connection refused");
 }
 
+TEST_F(ZoneService, bulk_has_a_connection_of_its_own_and_only_while_it_is_used) {
+  start();
+  EXPECT_FALSE(edge_->measure("", {})) << "the core dials";
+  EXPECT_FALSE(core_->measure("dmz/nobody", {}));
+  EXPECT_FALSE(core_->report()[0].peers[0].bulk);
+  const auto begun = core_->measure("", {.seconds = 1, .mbit = 40});
+  ASSERT_TRUE(begun) << begun.error().message;
+  EXPECT_EQ(*begun, "dmz/e1");
+  EXPECT_FALSE(core_->measure("e1", {})) << "one at a time";
+  ASSERT_TRUE(wait_for([this] {
+    const auto bulk = edge_->report()[0].peers[0].bulk;
+    return bulk && bulk->up && bulk->bytes_received > 1000000;
+  })) << core_->report()[0].peers[0].measured.trouble
+      << notes_;
+  EXPECT_TRUE(is_up());
+  ASSERT_TRUE(wait_for([this] {
+    return core_->report()[0].peers[0].measured.state != MeasureReport::State::kRunning;
+  }));
+  const MeasureReport report = core_->report()[0].peers[0].measured;
+  EXPECT_EQ(report.trouble, "");
+  EXPECT_GT(report.idle.count, 3U);
+  for (const MeasuredWay& way : {report.sent, report.received}) {
+    EXPECT_GT(way.bytes, 1000000U);
+    EXPECT_LT(static_cast<double>(way.bytes), 40e6 / 8 * 1.5);
+    EXPECT_GT(way.round_trips.count, 1U);
+  }
+  // Signalling has seen nothing of it, and what is over is no trouble.
+  EXPECT_TRUE(wait_for([this] { return !edge_->report()[0].peers[0].bulk; }));
+  EXPECT_TRUE(wait_for([this] { return !core_->report()[0].peers[0].bulk; }));
+  const ZoneReport at_edge = edge_->report()[0];
+  EXPECT_EQ(at_edge.peers[0].connections[0].connected, 1U);
+  EXPECT_LT(at_edge.peers[0].connections[0].bytes_received, 100000U);
+  EXPECT_EQ(at_edge.ended.at(static_cast<std::size_t>(Reason::kClosedThere)), 0U);
+  EXPECT_TRUE(core_->measure("e1", {.seconds = 1})) << "again";
+}
+
+TEST_F(ZoneService, a_measurement_ends_with_its_connection) {
+  start();
+  ASSERT_TRUE(core_->measure("e1", {.seconds = 30, .mbit = 1}));
+  ASSERT_TRUE(wait_for([this] {
+    const auto bulk = core_->report()[0].peers[0].bulk;
+    return bulk && bulk->up;
+  }));
+  edge_.reset();
+  ASSERT_TRUE(wait_for([this] {
+    return core_->report()[0].peers[0].measured.state == MeasureReport::State::kFailed;
+  }));
+  EXPECT_FALSE(core_->measure("e1", {})) << "the peer is down";
+}
+
 TEST_F(ZoneService, a_reload_reaches_new_connections_and_leaves_live_ones) {
   start();
   const std::string before = core_->report()[0].peers[0].certificate.sha256;
