@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <sys/resource.h>
 
+#include "control/config/checks.h"
 #include "turnpike/host.h"
 
 namespace turnpike::config {
@@ -140,13 +141,18 @@ std::vector<std::string> interfaces_without_address(const Settings& settings, co
 
 namespace {
 
-/// A listener that cannot be bound.
-void check_listen(const std::string& key, const SocketAddress& listen, const Host& host,
-                  Findings& findings) {
-  if (!listen.is_set() || listen.ip.is_unspecified() || has_address(host, listen.ip)) return;
-  findings.warning({key}, key + ": " + to_string(listen.ip) +
-                              " is not an address of this host; give one of those that `ip "
-                              "address` shows");
+/// Listeners that cannot be bound. Those at addresses of interfaces are named by these already.
+void check_listeners(const Settings& settings, const Host& host, Findings& findings) {
+  for (const Listener& listener : listeners(settings)) {
+    const IpAddress& ip = listener.address.ip;
+    const bool of_interface =
+        listener.path.starts_with("sip.") || listener.path.starts_with("turn.");
+    if (of_interface || ip.is_unspecified() || ip.is_loopback() || has_address(host, ip)) continue;
+    findings.warning({listener.path},
+                     listener.path + ": " + to_string(ip) +
+                         " is not an address of this host; give one of those that `ip address` "
+                         "shows");
+  }
 }
 
 }  // namespace
@@ -155,10 +161,8 @@ void check_host(const Settings& settings, const Host& host, Findings& findings) 
   for (const std::string& message : missing_addresses(settings, host)) {
     findings.warning({std::string_view(message).substr(0, message.find(':'))}, message);
   }
-  check_listen("api.listen", settings.api.listen, host, findings);
-  check_listen("api.metrics", settings.api.metrics, host, findings);
+  check_listeners(settings, host, findings);
   for (const ZoneSection& zone : settings.zones) {
-    check_listen("zone." + zone.name + ".listen", zone.listen, host, findings);
     for (const ZonePeerSection& peer : zone.peers) {
       if (!peer.address.is_set() || peer.address.ip.is_loopback() ||
           !has_address(host, peer.address.ip)) {

@@ -62,12 +62,17 @@ constexpr std::int64_t kEdgeFailuresMax = 100;
 constexpr std::int64_t kFailuresMib = 64;
 constexpr std::int64_t kFailureBytes = 224;  ///< of a counter; measured, and rounded up
 
-/// Of one kind and side: two counters for each user from a network, for each network, and on a
-/// core for each user over an edge.
-std::int64_t failure_counters(const SipConfig& config) {
+constexpr std::int64_t kCountersOfSite = 8;  ///< others for one of a site
+/// Wrong passwords of one IPv4 /24 or IPv6 /48 within five minutes: twenty of its networks'.
+constexpr std::int64_t kSiteFailuresMax = 1200;
+
+/// Of one side, and one row of two: counters for sites. As many times kCountersOfSite are there for
+/// users from a network, for networks, and on a core for users over an edge.
+std::int64_t site_counters(const SipConfig& config) {
   const auto zones = static_cast<std::int64_t>(zone_sides(config).size());
+  const std::int64_t sides = is_of_pair(config) ? 1 + zones : 2;
   const std::int64_t kinds = is_of_pair(config) ? 2 + 3 * zones : 4;
-  return kFailuresMib * 1024 * 1024 / kFailureBytes / (2 * kinds);
+  return kFailuresMib * 1024 * 1024 / kFailureBytes / (2 * (kinds * kCountersOfSite + sides));
 }
 
 /// Of one side in a minute, each of a source and a reason.
@@ -130,7 +135,10 @@ std::string defines(const SipConfig& config, const std::string& signing_key) {
   if (asks_peers(config)) text += define("WITH_CALLED_PEERS");
   if (needs_closed_events(config)) text += define("WITH_CLOSED_EVENTS");
   if (has_registrar(config)) {
-    text += define("WITH_REGISTRAR") + define("FAILURE_COUNTERS", failure_counters(config));
+    text += define("WITH_REGISTRAR") +
+            define("FAILURE_COUNTERS", site_counters(config) * kCountersOfSite) +
+            define("SITE_COUNTERS", site_counters(config)) +
+            define("SITE_FAILURES_MAX", kSiteFailuresMax);
   }
   if (has_upstream(config)) text += define("WITH_UPSTREAM");
   if (has_tls(config)) text += define("WITH_TLS");

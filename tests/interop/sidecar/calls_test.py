@@ -563,33 +563,5 @@ def tags_that_a_client_invents_within_a_call_fill_no_memory(scratch):
     expect(edge.remembered("parties") == 0, "nothing is left of the call")
 
 
-@case.case
-def a_caller_has_so_many_calls_that_are_up(scratch):
-    """Two who never hang up would fill the memory."""
-    edge = Edge(scratch)
-    edge.restart(("CALLS_UP_MAX 300", "CALLS_UP_MAX 2"))
-    pbx, alice = edge.inside_server(), edge.client("alice")
-
-    def established():
-        sent = edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
-        sip.reply(pbx, pbx.expect("INVITE"), 200, "OK", "6001", inside_sdp(), to_tag="pbx")
-        caller = edges.caller_side(alice, "alice", sent, alice.final(method="INVITE"))
-        caller.request("ACK", cseq=caller.cseq)
-        pbx.expect("ACK")
-        return caller
-
-    first, _ = established(), established()
-    offers = len(edge.ng.of("offer"))
-    edges.invite(alice, "alice", f"sip:6001@{DOMAIN}", outside_sdp())
-    answer = alice.final(method="INVITE")
-    expect(answer.status == 503 and "At A Time" in answer.start, answer.start)
-    expect(len(edge.ng.of("offer")) == offers, "no ports")
-    first.request("BYE")
-    sip.reply(pbx, pbx.expect("BYE"), 200, "OK")
-    expect(alice.final(method="BYE").status == 200, "hung up")
-    established()
-    expect(edge.remembered("up") == 2, "those that are up")
-
-
 if __name__ == "__main__":
     case.run()

@@ -11,7 +11,7 @@ import time
 import edge as edges
 import sip
 from edge import case
-from lib.case import eventually, expect
+from lib.case import eventually, expect, note
 from sip_pair import Pair, hang_up, passes, programs, uri
 import traversal
 from traversal import DOMAIN, NUMBER
@@ -360,7 +360,7 @@ def wrong_passwords_fill_no_memory_and_lock_out_no_other_side(scratch):
     statuses = [guess(number) for number in range(400)]
     expect(statuses[0] == 401 and statuses[-5:] == [403] * 5, f"all are over: {statuses[-9:]}")
     remembered = pair.remembered("core", "failures")
-    expect(30 < remembered <= 48, f"{remembered} are remembered")
+    expect(30 < remembered <= 50, f"{remembered} are remembered")
     # Strangers over this edge have to wait, whom no edge can choose; nobody else has.
     answer = edges.register(pair.connect("nat"), "bob", pair.pair.password, domain=DOMAIN)
     expect(answer.status == 403, f"not counted at all: {answer.start}")
@@ -371,6 +371,44 @@ def wrong_passwords_fill_no_memory_and_lock_out_no_other_side(scratch):
     # There she is counted alone.
     statuses = [edges.register(alice, "alice", "guessed", domain=DOMAIN).status for _ in range(25)]
     expect(statuses[:20] == [401] * 20 and statuses[-1] == 403, f"guessed: {statuses}")
+
+
+def _counters_over(pair, row):
+    """Of users from a network over the edge: how many counters of that row refuse."""
+    dump = pair.core.sip("htable.dump", "failures")
+    found = re.findall(rf"name: u{row}\S+\s+value: (\d+)", dump)
+    expect(found, dump[:400])
+    return sum(int(value) > 10 for value in found)
+
+
+@case.case
+def one_site_fills_few_counters_and_many_fill_as_many_as_is_written(scratch):
+    """With the generated numbers of counters: what share of strangers has to wait."""
+    pair = Pair(scratch)
+    generated = (pair.core.folder / "sidecar" / "kamailio.cfg").read_text()
+    counters, most = (int(re.search(rf"{name} (\d+)", generated)[1])
+                      for name in ("FAILURE_COUNTERS", "SITE_FAILURES_MAX"))
+    edge = pair.stream("edge")
+    def guess(network, user):
+        client = [("P-Turnpike-Client", f"{FORGED}/{network}/s")]
+        return edges.register(edge, user, "guessed", domain=DOMAIN, more=client).status
+    # Eleven for each invented name, five names of a /64: all of one /48.
+    statuses = [guess(f"2001:db8:7:{number // 55 + 1:x}::", f"a{number // 11}")
+                for number in range(most + 300)]
+    refused = statuses.index(403)
+    expect(refused >= most and set(statuses[refused:]) == {403}, f"{refused}: {statuses[-3:]}")
+    over = _counters_over(pair, 1), _counters_over(pair, 2)
+    share = over[0] * over[1] / counters ** 2
+    note(f"one /48: {over} of {counters} counters are over, {share:.7f} of strangers have to wait")
+    expect(0 < max(over) <= most / 11 + 1, f"{over}")
+    # From so many that none of them is over: each name that has failed eleven times fills one.
+    for number in range(550):
+        guess(f"2001:db8:{number // 55 + 16:x}:1::", f"b{number // 11}")
+    more = _counters_over(pair, 1) - over[0]
+    note(f"50 names of ten more: {more} more counters are over")
+    expect(47 <= more <= 50, f"{more}")
+    answer = edges.register(pair.connect("nat"), "bob", pair.pair.password, domain=DOMAIN)
+    expect(answer.status == 200, f"locked out by a far site: {answer.start}")
 
 
 @case.case

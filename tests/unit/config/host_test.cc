@@ -58,8 +58,13 @@ TEST(ConfigHost, listeners_at_addresses_of_others_are_named) {
   const std::string zone =
       "[zone.dmz]\nlisten = \"192.0.2.99:7001\"\n[zone.dmz.peer.c1]\naddress = "
       "\"192.0.2.11:7001\"\n[zone.dmz.peer.c2]\naddress = \"127.0.0.1:7001\"\n";
-  EXPECT_THAT(warnings_of(load("[api]\nmetrics = \"10.0.0.9:9105\"\n" + zone), fitting_host()),
+  const std::string ng =
+      "[ng]\nudp = \"10.0.0.8:2223\"\ntcp = \"10.0.0.9:2224\"\n"
+      "http = \"127.0.0.5:2225\"\ntoken_file = \"/nowhere\"\n";
+  EXPECT_THAT(warnings_of(load(ng + "[api]\nmetrics = \"10.0.0.9:9105\"\n" + zone), fitting_host()),
               testing::UnorderedElementsAre(
+                  HasSubstr("ng.udp: 10.0.0.8 is not an address of this host"),
+                  HasSubstr("ng.tcp: 10.0.0.9 is not an address of this host"),
                   HasSubstr("api.metrics: 10.0.0.9 is not an address of this host"),
                   HasSubstr("zone.dmz.listen: 192.0.2.99 is not an address of this host"),
                   HasSubstr("zone.dmz.peer.c1.address: 192.0.2.11 is an address of this host "
