@@ -21,6 +21,7 @@
 #include "control/call_log.h"
 #include "control/call_quality.h"
 #include "control/call_records.h"
+#include "control/capture_service.h"
 #include "control/config/host.h"
 #include "control/config/products.h"
 #include "control/config/turn_products.h"
@@ -110,6 +111,7 @@ class Daemon {
   std::unique_ptr<Pairing> pairing_;  // requests ask it for flows: it outlives every door
   std::unique_ptr<ng::Server> ng_;
   std::unique_ptr<api::NgDoor> ng_door_;
+  std::unique_ptr<capture::Service> captures_;
   std::unique_ptr<api::Endpoints> endpoints_;
   std::unique_ptr<api::Gate> gate_;
   std::unique_ptr<api::HttpServer> http_;
@@ -257,6 +259,7 @@ Result<void> Daemon::start_pairing() {
 }
 
 Result<void> Daemon::start_api() {
+  captures_ = make_captures(*relay_, *calls_, log_);
   endpoints_ = std::make_unique<api::Endpoints>(api::EndpointsContext{
       .relay = *relay_,
       .calls = *calls_,
@@ -287,7 +290,8 @@ Result<void> Daemon::start_api() {
       .end_call = [this](const auto& call_id,
                          const auto& request) { return on_end_call(call_id, request); },
       .measure = [this](const auto& peer, const auto& options,
-                        const auto& request) { return on_measure(peer, options, request); }});
+                        const auto& request) { return on_measure(peer, options, request); },
+      .captures = captures_.get()});
   api::HttpServerOptions options = config::api_config(settings_);
   auto gate = make_gate(settings_.api, log_);
   if (!gate) {
@@ -443,7 +447,10 @@ Result<void> Daemon::watch() {
   }
   tick_ = loop::Timer(loop_, [this] { on_tick(); });
   tick_.start(kTick, kTick);
-  port_tick_ = loop::Timer(loop_, [this] { relay_->on_tick(); });
+  port_tick_ = loop::Timer(loop_, [this] {
+    relay_->on_tick();
+    captures_->poll();
+  });
   port_tick_.start(kPortTick, kPortTick);
   drain_tick_ = loop::Timer(loop_, [this] { on_drain_tick(); });
   return {};
@@ -460,6 +467,7 @@ void Daemon::on_tick() {
   calls_->on_tick();
   if (pairing_) pairing_->on_tick(loop::EventLoop::now());
   endpoints_->on_tick();
+  captures_->on_tick();
   records_.on_tick();
   look_at_holder();
   look_at_shortages();

@@ -17,6 +17,7 @@
 #include "relay/pending_commands.h"
 #include "relay/shard.h"
 #include "relay/turn_server.h"
+#include "turnpike/capture.h"
 #include "turnpike/relay.h"
 
 namespace turnpike {
@@ -66,7 +67,7 @@ struct Held {
   ~Held();
 };
 
-class RelayImpl final : public Relay, private Flows {
+class RelayImpl final : public Relay, public Captures, private Flows {
  public:
   explicit RelayImpl(const RelayConfig& config) : config_(config) {}
   ~RelayImpl() override;
@@ -94,6 +95,10 @@ class RelayImpl final : public Relay, private Flows {
   void poll_events(const std::function<void(const Event&)>& sink) override;
   void on_tick() override;
   RelayUsage usage() const override;
+  bool add(const CaptureTap& tap) override;
+  void remove(const CaptureTap& tap) override;
+  std::uint64_t missed(std::uint8_t tap) const override;
+  void poll(const std::function<void(const CapturedPacket&)>& sink) override;
   std::vector<PortSliceUsage> port_slices() const { return pool_->slices(); }
   std::size_t shard_count() const override { return shards_.size(); }
   const ShardCounters& shard_counters(std::size_t shard) const override {
@@ -153,8 +158,9 @@ class RelayImpl final : public Relay, private Flows {
   std::unique_ptr<RecordStore> records_;
   std::vector<SharedMemory> memory_;  // by shard; outlives arenas_
   std::vector<media::Arena> arenas_;
-  std::unique_ptr<mux::EdgeFlows> edge_flows_;  // outlives shards_
-  std::unique_ptr<TurnServers> turn_;           // outlives shards_
+  std::unique_ptr<mux::EdgeFlows> edge_flows_;       // outlives shards_
+  std::unique_ptr<TurnServers> turn_;                // outlives shards_
+  std::vector<std::unique_ptr<TapRing>> tap_rings_;  // by shard, made when needed; outlive shards_
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<HandshakeThread> handshakes_;
   std::vector<ShardSlots> slots_;

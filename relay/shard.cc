@@ -54,10 +54,13 @@ Shard::Shard(const ShardSetup& setup, media::Arena& arena, std::unique_ptr<UdpIo
       engine_(arena, setup.limits, counters_),
       tick_(setup.tick),
       io_(with_flows(setup, arena.session_capacity(), std::move(io), counters_, mux_)),
-      transport_(setup.index, arena.session_capacity(), engine_, *io_, handshakes, counters_,
-                 [this](const Event& event) {
-                   if (!publish(event)) counters_.events_dropped.add();
-                 }),
+      taps_(setup.index, engine_),
+      transport_(
+          setup.index, arena.session_capacity(), engine_, *io_, handshakes, counters_,
+          [this](const Event& event) {
+            if (!publish(event)) counters_.events_dropped.add();
+          },
+          &taps_),
       on_event_(std::move(on_event)),
       sockets_(arena.session_capacity()),
       loop_(io_->poll_fd(), setup.turn != nullptr ? setup.turn->poll_fd() : -1,
@@ -164,6 +167,12 @@ void Shard::apply(const Command& command, Instant now) {
     case CommandKind::kSetLimits:
       engine_.set_limits(command.limits);
       break;
+    case CommandKind::kCapture:
+      taps_.add(command.tap, *command.tap_ring);
+      break;
+    case CommandKind::kEndCapture:
+      taps_.remove(command.tap);
+      break;
     case CommandKind::kNone:
       break;
   }
@@ -232,6 +241,7 @@ void Shard::close_session(const Command& command) {
   report(command.id, event_.stats);
   engine_.close(command.id);
   transport_.close(command.id);
+  taps_.forget(command.id);
   SessionSockets& sockets = sockets_[command.id.slot];
   for_each_socket(command.id, [&](const SocketTag& tag) {
     for (const auto& fds : {sockets.other_fd, sockets.fd}) {
@@ -312,6 +322,7 @@ bool Shard::drain_turn(Turn& turn) {
 
 void Shard::process_batch(Instant now) {
   counters_.batches.add();
+  if (!taps_.empty()) taps_.received(batch_, now);
   engine_.handle(now, batch_, outbox_, notices_);
   flush(now);
   if (engine_.strays().empty()) return publish_notices(now);
@@ -322,7 +333,13 @@ void Shard::process_batch(Instant now) {
 
 void Shard::flush(Instant now) {
   flushed_ = now;
-  for (const Send& send : outbox_) account(send, io_->post(send));
+  const bool tapped = !taps_.empty();
+  for (const Send& send : outbox_) {
+    const SendResult result = io_->post(send);
+    const bool left = result == SendResult::kSent || result == SendResult::kWaiting;
+    if (tapped && left) taps_.sent(send, now);
+    account(send, result);
+  }
   outbox_.clear();
 }
 

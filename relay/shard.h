@@ -19,6 +19,7 @@
 #include "relay/media/engine.h"
 #include "relay/mux_io.h"
 #include "relay/shard_transport.h"
+#include "relay/taps.h"
 #include "relay/turn_shard.h"
 #include "turnpike/command.h"
 #include "turnpike/event.h"
@@ -35,7 +36,9 @@ enum class CommandKind : std::uint8_t {
   kQuery,
   kClose,
   kSetFlow,
-  kSetLimits
+  kSetLimits,
+  kCapture,
+  kEndCapture
 };
 
 /// The sockets of a session, by side and component; -1: none.
@@ -58,6 +61,8 @@ struct Command {
   MediaSwitches switches;                                     ///< kSwitchMedia
   CoreFlow flow;                                              ///< kSetFlow, with sockets.fd[0][0]
   media::EngineLimits limits;                                 ///< kSetLimits
+  CaptureTap tap;                                             ///< kCapture, kEndCapture
+  TapRing* tap_ring = nullptr;                                ///< kCapture; outlives the shard
 };
 
 struct ShardSetup {
@@ -152,6 +157,7 @@ class Shard {
   std::atomic<Nanoseconds> turn_time_{Nanoseconds{0}};
   MuxIo* mux_ = nullptr;  // io_, at a node of a traversal pair
   std::unique_ptr<UdpIo> io_;
+  Taps taps_;
   ShardTransport transport_;
   std::function<void()> on_event_;
   Mailbox<Command> commands_{kCommandsMax};

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "relay/core/bytes.h"
+#include "relay/io/loop.h"
 #include "relay/io/secure_random.h"
 #include "relay/wire/classify.h"
 
@@ -33,13 +34,14 @@ ShardTransport::Leg::~Leg() {
 
 ShardTransport::ShardTransport(std::uint16_t shard, std::uint32_t sessions, media::Engine& media,
                                UdpIo& io, HandshakeThread& handshakes, ShardCounters& counters,
-                               std::function<void(const Event&)> publish)
+                               std::function<void(const Event&)> publish, Taps* taps)
     : shard_(shard),
       media_(media),
       io_(io),
       handshakes_(handshakes),
       counters_(counters),
       publish_(std::move(publish)),
+      taps_(taps),
       ice_(
           sessions, [](std::span<std::uint8_t> bytes) { fill_random(bytes.data(), bytes.size()); },
           counters),
@@ -342,7 +344,8 @@ void ShardTransport::set_dtls_state(Leg& leg, DtlsState state, DtlsFailure failu
 void ShardTransport::send(const Send& send) {
   Send marked = send;
   marked.transport = true;
-  if (io_.send(marked) != SendResult::kSent) counters_.transport_send_failures.add();
+  if (io_.send(marked) != SendResult::kSent) return counters_.transport_send_failures.add();
+  if (taps_ != nullptr && !taps_->empty()) taps_->sent(marked, monotonic_now());
 }
 
 void ShardTransport::selected(const SocketTag& component, const SocketAddress& address) {

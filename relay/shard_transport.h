@@ -14,6 +14,7 @@
 #include "relay/ice/engine.h"
 #include "relay/io/udp_io.h"
 #include "relay/media/engine.h"
+#include "relay/taps.h"
 #include "turnpike/event.h"
 #include "turnpike/transport.h"
 
@@ -24,7 +25,7 @@ class ShardTransport final : private ice::Sink {
   /// Everything outlives this. `publish` hands an event to control.
   ShardTransport(std::uint16_t shard, std::uint32_t sessions, media::Engine& media, UdpIo& io,
                  HandshakeThread& handshakes, ShardCounters& counters,
-                 std::function<void(const Event&)> publish);
+                 std::function<void(const Event&)> publish, Taps* taps = nullptr);
 
   /// Whether a command can be applied now: handshakes must hear of it, and their queue is bounded.
   bool has_room();
@@ -94,6 +95,7 @@ class ShardTransport final : private ice::Sink {
   HandshakeThread& handshakes_;
   ShardCounters& counters_;
   std::function<void(const Event&)> publish_;
+  Taps* taps_;
   ice::Engine ice_;
   std::vector<std::unique_ptr<Leg>> legs_;  // by slot * 2 + side
   HandshakeRequest request_{};              // scratch: too large for the stack of every packet

@@ -190,6 +190,7 @@ const std::vector<Endpoints::Route>& Endpoints::routes() {
       {Method::kPost, "/v1/log-level", &Endpoints::log_level},
       {Method::kPost, "/v1/calls/end", &Endpoints::end_call},
       {Method::kPost, "/v1/zones/measure", &Endpoints::measure},
+      {Method::kPost, "/v1/calls/capture", &Endpoints::capture},
       {Method::kGet, "/metrics", &Endpoints::metrics},
       {Method::kGet, "/healthz", &Endpoints::health},
       {Method::kGet, "/readyz", &Endpoints::ready},

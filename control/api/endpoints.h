@@ -15,6 +15,7 @@
 #include "control/api/http_server.h"
 #include "control/api/session_list.h"
 #include "control/call/call_service.h"
+#include "control/capture/capture.h"
 #include "control/zone/report.h"
 #include "turnpike/event.h"
 #include "turnpike/port_usage.h"
@@ -72,6 +73,7 @@ struct EndpointsContext {
   std::function<Result<std::string>(const std::string& peer, const zone::MeasureOptions&,
                                     const Request&)>
       measure{};
+  capture::Service* captures = nullptr;  ///< null: none
 };
 
 /// The tokens under which sessions are asked for figures here; other askers use smaller ones.
@@ -128,6 +130,7 @@ class Endpoints {
   void log_level(const Request& request, const Respond& respond);
   void end_call(const Request& request, const Respond& respond);
   void measure(const Request& request, const Respond& respond);
+  void capture(const Request& request, const Respond& respond);
   void metrics(const Request& request, const Respond& respond);
   void health(const Request& request, const Respond& respond);
   void ready(const Request& request, const Respond& respond);

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <libwebsockets.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -79,6 +80,12 @@ std::string certificate_name_of(lws* connection) {
   const auto length = static_cast<std::size_t>(std::max(result.ns.len, 0));
   return {std::begin(result.ns.name),
           std::begin(result.ns.name) + std::min(length, sizeof result.ns.name)};
+}
+
+/// Whether the client has closed its end: the library reads nothing while it waits for an answer.
+bool has_left(lws* connection) {
+  pollfd end{lws_get_socket_fd(connection), POLLRDHUP, 0};
+  return ::poll(&end, 1, 0) > 0;
 }
 
 /// Both ends of an accepted connection.
@@ -152,6 +159,7 @@ struct HttpServer::State {
   int on_writable(lws* connection);
   bool write_headers(Exchange& exchange);
   bool write_body(Exchange& exchange);
+  int write_stream(Exchange& exchange);
   int serve(lws* connection, lws_callback_reasons reason, const void* in);
   static int on_callback(lws* connection, lws_callback_reasons reason, void* user, void* in,
                          std::size_t length);
@@ -320,6 +328,11 @@ int HttpServer::State::on_request(lws* connection, const char* path) {
     if (!current || current->answered) return;
     current->answered = true;
     current->response = std::move(response);
+    if (current->response.stream) {
+      current->response.stream->on_more([waiting] {
+        if (const auto open = waiting.lock()) lws_callback_on_writable(open->connection);
+      });
+    }
     lws_callback_on_writable(current->connection);
   };
   if (connections.find(connection) == connections.end()) return -1;
@@ -370,7 +383,7 @@ bool HttpServer::State::write_headers(Exchange& exchange) {
   auto further = response.headers;
   if (exchange.close_after) further.emplace_back("connection", "close");
   return api::write_headers(exchange.connection, response.status, response.content_type,
-                            response.body.size(), further);
+                            response.stream ? kUnknownBytes : response.body.size(), further);
 }
 
 bool HttpServer::State::write_body(Exchange& exchange) {
@@ -385,15 +398,36 @@ bool HttpServer::State::write_body(Exchange& exchange) {
   return written == static_cast<int>(size);
 }
 
+/// As on_writable. While there is nothing to write, the client may take its time.
+int HttpServer::State::write_stream(Exchange& exchange) {
+  BodyStream& stream = *exchange.response.stream;
+  if (stream.ended()) return -1;
+  const std::string part = stream.take(kChunkBytes);
+  if (part.empty()) {
+    if (has_left(exchange.connection)) return -1;
+    lws_set_timeout(exchange.connection, NO_PENDING_TIMEOUT, 0);
+    return 0;
+  }
+  std::array<unsigned char, LWS_PRE + kChunkBytes> buffer{};
+  std::memcpy(buffer.data() + LWS_PRE, part.data(), part.size());
+  const int written =
+      lws_write(exchange.connection, buffer.data() + LWS_PRE, part.size(), LWS_WRITE_HTTP);
+  if (written != static_cast<int>(part.size())) return -1;
+  lws_set_timeout(exchange.connection, PENDING_TIMEOUT_HTTP_CONTENT, kRequestSeconds);
+  lws_callback_on_writable(exchange.connection);
+  return 0;
+}
+
 /// As the library's callbacks: 0 goes on, -1 closes the connection.
 int HttpServer::State::on_writable(lws* connection) {
   const auto found = exchanges.find(connection);
   if (found == exchanges.end() || !found->second->answered) return 0;
   const std::shared_ptr<Exchange> exchange = found->second;
+  if (exchange->headers_sent && exchange->response.stream) return write_stream(*exchange);
   const std::size_t total = exchange->head_only ? 0 : exchange->response.body.size();
   const bool written = exchange->headers_sent ? write_body(*exchange) : write_headers(*exchange);
   if (!written) return -1;
-  if (exchange->sent < total) {
+  if (exchange->sent < total || exchange->response.stream) {
     lws_set_timeout(connection, PENDING_TIMEOUT_HTTP_CONTENT, kRequestSeconds);
     lws_callback_on_writable(connection);
     return 0;

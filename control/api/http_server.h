@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/api/body_stream.h"
 #include "control/loop/event_loop.h"
 #include "turnpike/address.h"
 #include "turnpike/result.h"
@@ -47,6 +48,8 @@ struct Response {
   std::string body;
   std::vector<std::pair<std::string, std::string>>
       headers{};  ///< further ones, names in lower case
+  /// Instead of `body`: what comes until it ends, and then the connection's end.
+  std::shared_ptr<BodyStream> stream{};
 };
 
 /// Answers one request; at once or later, on the loop's thread, once. Harmless when the client has

@@ -60,14 +60,16 @@ bool write_headers(lws* connection, unsigned status, const std::string& content_
   unsigned char* const start = buffer.data() + LWS_PRE;
   unsigned char* at = start;
   unsigned char* const end = buffer.data() + buffer.size() - 1;
+  const lws_filepos_t length =
+      body_bytes == kUnknownBytes ? LWS_ILLEGAL_HTTP_CONTENT_LEN : body_bytes;
   const auto add = [&](const char* name, const char* value) {
     const auto* text = static_cast<const unsigned char*>(static_cast<const void*>(value));
     const auto* key = static_cast<const unsigned char*>(static_cast<const void*>(name));
     return lws_add_http_header_by_name(connection, key, text, static_cast<int>(std::strlen(value)),
                                        &at, end) == 0;
   };
-  return lws_add_http_common_headers(connection, status, content_type.c_str(), body_bytes, &at,
-                                     end) == 0 &&
+  return lws_add_http_common_headers(connection, status, content_type.c_str(), length, &at, end) ==
+             0 &&
          add("cache-control:", "no-store") && add("x-content-type-options:", "nosniff") &&
          std::all_of(
              further.begin(), further.end(),

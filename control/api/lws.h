@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,6 +24,9 @@ void end_context(loop::EventLoop& loop, lws_context* context);
 
 /// The value of a field of the request; empty when it is not there.
 std::string header(lws* connection, lws_token_indexes token);
+
+/// Of a body that ends with the connection.
+constexpr std::size_t kUnknownBytes = SIZE_MAX;
 
 /// Writes status line and fields; false when that failed. Names of `further` are in lower case.
 bool write_headers(lws* connection, unsigned status, const std::string& content_type,

@@ -223,8 +223,13 @@ class CallService {
   virtual void reconfigure(CallServiceConfig config) { static_cast<void>(config); }
   /// First and last media port as configured.
   virtual std::pair<std::uint16_t, std::uint16_t> media_ports() const { return {}; }
-  /// Ends a call at once; the SIP server is told nothing. `call_id` is the whole of it, or what
-  /// stands before a comma: then every pass of that call ends. False: there is no such call.
+  /// Calls of that name: `call_id` is the whole of it, or what stands before a comma: then every
+  /// pass of that call.
+  virtual std::vector<CallSummary> calls_named(const std::string& call_id) const {
+    static_cast<void>(call_id);
+    return {};
+  }
+  /// Ends the calls of that name at once; the SIP server is told nothing. False: there are none.
   virtual bool end_call(const std::string& call_id) {
     static_cast<void>(call_id);
     return false;

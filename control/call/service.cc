@@ -400,13 +400,18 @@ void Service::end(const std::string& call_id, Ending why, Gatherer::Done done) {
   gatherer_.close(sessions, environment_.clock(), std::move(finish));
 }
 
-bool Service::end_call(const std::string& call_id) {
-  std::vector<std::string> found;
+std::vector<CallSummary> Service::calls_named(const std::string& call_id) const {
+  std::vector<CallSummary> found;
   for (const auto& [id, call] : call_by_id_) {
     // A pass of a call through one SIP server: its Call-ID, a comma and what tells it apart.
-    if (id == call_id || id.starts_with(call_id + ",")) found.push_back(id);
+    if (id == call_id || id.starts_with(call_id + ",")) found.push_back(summary_of(call));
   }
-  for (const std::string& id : found) end(id, Ending::kByOperator, [](const auto&) {});
+  return found;
+}
+
+bool Service::end_call(const std::string& call_id) {
+  const std::vector<CallSummary> found = calls_named(call_id);
+  for (const CallSummary& call : found) end(call.call_id, Ending::kByOperator, [](const auto&) {});
   return !found.empty();
 }
 

@@ -36,6 +36,7 @@ class Service final : public CallService {
   std::pair<std::uint16_t, std::uint16_t> media_ports() const override {
     return {config_.media_port_min, config_.media_port_max};
   }
+  std::vector<CallSummary> calls_named(const std::string& call_id) const override;
   bool end_call(const std::string& call_id) override;
   void set_draining(bool draining) override { draining_ = draining; }
   std::size_t call_count() const override { return call_by_id_.size(); }

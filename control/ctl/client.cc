@@ -34,20 +34,54 @@ std::string explain(const std::string& socket_path, CURLcode code, long os_error
   return std::string("cannot ask turnpiked") + place + ": " + curl_easy_strerror(code);
 }
 
-Result<Answer> request(const std::string& socket_path, const std::string& path, bool post) {
-  const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(curl_easy_init(),
-                                                                 curl_easy_cleanup);
-  if (curl == nullptr) return Error{"out of memory"};
-  Answer answer;
+using Curl = std::unique_ptr<CURL, decltype(&curl_easy_cleanup)>;
+
+/// Null: out of memory.
+Curl prepare(const std::string& socket_path, const std::string& path, bool post) {
+  Curl curl(curl_easy_init(), curl_easy_cleanup);
+  if (curl == nullptr) return curl;
   const std::string url = "http://localhost" + path;
   curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_UNIX_SOCKET_PATH, socket_path.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_PROXY, "");
   curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
+  if (post) curl_easy_setopt(curl.get(), CURLOPT_COPYPOSTFIELDS, "");
+  return curl;
+}
+
+struct Following {
+  CURL* curl = nullptr;
+  Answer answer{};
+  const std::function<bool(const std::string&)>& sink;
+  const std::function<bool()>& goes_on;
+  bool left = false;
+};
+
+std::size_t pass_on(const char* bytes, std::size_t size, std::size_t count, void* user) {
+  auto& following = *static_cast<Following*>(user);
+  curl_easy_getinfo(following.curl, CURLINFO_RESPONSE_CODE, &following.answer.status);
+  const std::string piece(bytes, size * count);
+  if (following.answer.status != 200) {
+    following.answer.body += piece;
+  } else {
+    following.left = !following.sink(piece);
+  }
+  return following.left ? 0 : piece.size();
+}
+
+int ask_whether(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  auto& following = *static_cast<Following*>(user);
+  following.left = following.left || !following.goes_on();
+  return following.left ? 1 : 0;
+}
+
+Result<Answer> request(const std::string& socket_path, const std::string& path, bool post) {
+  const Curl curl = prepare(socket_path, path, post);
+  if (curl == nullptr) return Error{"out of memory"};
+  Answer answer;
   curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT, kTimeoutSeconds);
   curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, append);
   curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &answer.body);
-  if (post) curl_easy_setopt(curl.get(), CURLOPT_COPYPOSTFIELDS, "");
   const CURLcode code = curl_easy_perform(curl.get());
   if (code != CURLE_OK) {
     long os_error = 0;
@@ -79,6 +113,27 @@ std::string escaped(std::string_view value) {
 
 Result<Answer> ask(const std::string& socket_path, const std::string& path) {
   return request(socket_path, path, false);
+}
+
+Result<Answer> follow(const std::string& socket_path, const std::string& path,
+                      const std::function<bool(const std::string&)>& sink,
+                      const std::function<bool()>& goes_on) {
+  const Curl curl = prepare(socket_path, path, true);
+  if (curl == nullptr) return Error{"out of memory"};
+  Following following{.curl = curl.get(), .sink = sink, .goes_on = goes_on};
+  curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, pass_on);
+  curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &following);
+  curl_easy_setopt(curl.get(), CURLOPT_NOPROGRESS, 0L);
+  curl_easy_setopt(curl.get(), CURLOPT_XFERINFOFUNCTION, ask_whether);
+  curl_easy_setopt(curl.get(), CURLOPT_XFERINFODATA, &following);
+  const CURLcode code = curl_easy_perform(curl.get());
+  if (code != CURLE_OK && !following.left) {
+    long os_error = 0;
+    curl_easy_getinfo(curl.get(), CURLINFO_OS_ERRNO, &os_error);
+    return Error{explain(socket_path, code, os_error)};
+  }
+  curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &following.answer.status);
+  return following.answer;
 }
 
 Result<Answer> tell(const std::string& socket_path, const std::string& path) {

@@ -14,6 +14,7 @@
 
 #include "control/cli/completion.h"
 #include "control/cli/man_page.h"
+#include "control/ctl/capture.h"
 #include "control/ctl/client.h"
 #include "control/ctl/print.h"
 #include "control/ctl/top.h"
@@ -192,6 +193,31 @@ int measure_path(const Options& options, const std::string& peer, const MeasureO
     std::fputs(text->c_str(), stdout);
     return kDone;
   }
+}
+
+struct CaptureOptions {
+  std::string leg;
+  bool headers = false;
+  bool plain_payload = false;
+  std::uint32_t seconds = 30;
+  std::uint32_t packets = 100000;
+  std::string file;
+};
+
+int capture(const Options& options, const std::string& call_id, const CaptureOptions& what) {
+  const std::string path =
+      "/v1/calls/capture?call_id=" + ctl::escaped(call_id) +
+      (what.leg.empty() ? "" : "&leg=" + what.leg) + (what.headers ? "&headers=true" : "") +
+      (what.plain_payload ? "&plain_payload=true" : "") +
+      "&seconds=" + std::to_string(what.seconds) + "&packets=" + std::to_string(what.packets);
+  const auto done = ctl::capture(options.socket_path, path, what.file);
+  if (!done) return fail(done.error().message);
+  // Not to standard output: the file may go there.
+  std::fprintf(stderr, "%llu packets captured, %llu missing; %s\n",
+               static_cast<unsigned long long>(done->packets()),
+               static_cast<unsigned long long>(done->missing()),
+               done->why().empty() ? "cut short" : done->why().c_str());
+  return kDone;
 }
 
 int examine(const Options& options, doctor::ExamineOptions what, bool socket_given) {
@@ -392,6 +418,28 @@ class CommandLine {
     });
     end->add_option("CALL-ID", name_, "media stops at once; the SIP server is told nothing")
         ->required();
+    add_capture();
+  }
+
+  void add_capture() {
+    CLI::App* const command =
+        add(app_, "capture", "write a call's packets to a pcapng file, as they are on the wire",
+            [this] { return capture(options_, name_, capture_); });
+    command->add_option("CALL-ID", name_, "as `turnpikectl sessions` shows it")->required();
+    command->add_option("-o,--output", capture_.file, "file to write, or - for standard output")
+        ->required();
+    command->add_option("--leg", capture_.leg, "only this one; a made the first offer")
+        ->check(CLI::IsMember({"a", "b"}));
+    command->add_flag("--headers", capture_.headers, "of RTP and SRTP only the headers");
+    command->add_flag("--plain-payload", capture_.plain_payload,
+                      "also what is said on legs without encryption, of which else only headers "
+                      "are written");
+    command->add_option("--seconds", capture_.seconds, "until so many are over, or the call is")
+        ->check(CLI::Range(1, 600))
+        ->capture_default_str();
+    command->add_option("--packets", capture_.packets, "until there are so many")
+        ->check(CLI::Range(1, 1000000))
+        ->capture_default_str();
   }
 
   void add_doctor() {
@@ -416,6 +464,7 @@ class CommandLine {
   bool watch_ = false;
   std::string name_;
   std::string level_;
+  CaptureOptions capture_;
   bool check_ = false;
   bool print_man_ = false;
   std::string shell_;

@@ -82,6 +82,7 @@ class Batch {
   bool full() const { return size_ == kBatchPacketsMax; }
   std::size_t size() const { return size_; }
   Packet& operator[](std::size_t i) { return packets_[i]; }
+  const Packet& operator[](std::size_t i) const { return packets_[i]; }
 
  private:
   std::unique_ptr<std::uint8_t[]> memory_;

@@ -2,7 +2,9 @@
 #include "control/api/http_server.h"
 
 #include <cstdlib>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <arpa/inet.h>
@@ -17,11 +19,34 @@
 namespace turnpike::api {
 namespace {
 
+using testing::AllOf;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 using testing::StartsWith;
+
+class Growing final : public BodyStream {
+ public:
+  void add(const std::string& text) {
+    waiting_ += text;
+    tell();
+  }
+  void end() {
+    ended_ = true;
+    tell();
+  }
+  std::string take(std::size_t bytes_max) override {
+    const std::string part = waiting_.substr(0, bytes_max);
+    waiting_.erase(0, part.size());
+    return part;
+  }
+  bool ended() const override { return ended_ && waiting_.empty(); }
+
+ private:
+  std::string waiting_;
+  bool ended_ = false;
+};
 
 class HttpServerTest : public testing::Test {
  protected:
@@ -37,6 +62,10 @@ class HttpServerTest : public testing::Test {
       last_ = request;
       if (request.path == "/later") {
         later_ = std::move(reply);
+      } else if (request.path == "/stream") {
+        Response response;
+        response.stream = stream_;
+        reply(std::move(response));
       } else if (request.path == "/big") {
         reply({200, "text/plain", std::string(3000000, 'x') + "end"});
       } else {
@@ -124,6 +153,7 @@ class HttpServerTest : public testing::Test {
   Request last_;
   loop::EventLoop loop_;
   std::unique_ptr<HttpServer> server_;
+  std::shared_ptr<Growing> stream_;
   Respond later_;
   int handled_ = 0;
 };
@@ -162,6 +192,34 @@ TEST_F(HttpServerTest, large_answers_arrive_whole) {
   ASSERT_NE(body, std::string::npos);
   EXPECT_EQ(answer.size() - body - 4, 3000003u);
   close(fd);
+}
+
+TEST_F(HttpServerTest, a_stream_comes_as_it_grows_and_ends_with_its_connection) {
+  stream_ = std::make_shared<Growing>();
+  const int fd = connect_tcp();
+  EXPECT_THAT(ask(fd, "GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n", "\r\n\r\n"),
+              AllOf(StartsWith("HTTP/1.1 200"), Not(HasSubstr("content-length"))));
+  stream_->add(std::string(100000, 'x') + "middle");
+  EXPECT_EQ(receive(fd, "middle").size(), 100006u);
+  stream_->add("the end");
+  stream_->end();
+  EXPECT_EQ(receive(fd), "the end") << "and then the connection is closed";
+  close(fd);
+}
+
+TEST_F(HttpServerTest, a_stream_is_let_go_when_its_client_leaves) {
+  stream_ = std::make_shared<Growing>();
+  const int fd = connect_tcp();
+  ask(fd, "GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n", "\r\n\r\n");
+  const std::weak_ptr<Growing> held = std::exchange(stream_, nullptr);
+  ASSERT_FALSE(held.expired());
+  close(fd);
+  const Instant deadline = loop::EventLoop::now() + Seconds{10};
+  while (!held.expired() && loop::EventLoop::now() < deadline) {
+    if (const auto open = held.lock()) open->add("");
+    loop_.run_once();
+  }
+  EXPECT_TRUE(held.expired());
 }
 
 TEST_F(HttpServerTest, answer_may_come_later) {

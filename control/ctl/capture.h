@@ -1,0 +1,36 @@
+// `turnpikectl capture`: writes the file that the API streams, and reads in it how the capture
+// went.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "turnpike/result.h"
+
+namespace turnpike::ctl {
+
+/// Reads a pcapng file as it comes, in pieces of any size; knows the blocks that turnpiked writes.
+class CaptureReader {
+ public:
+  void add(const std::string& bytes);
+
+  std::uint64_t packets() const { return packets_; }
+  std::uint64_t missing() const { return missing_; }
+  /// Why it ended; "": it did not, or was cut short.
+  const std::string& why() const { return why_; }
+
+ private:
+  void read_block(const std::string& block);
+
+  std::string rest_;
+  std::uint64_t packets_ = 0;
+  std::uint64_t missing_ = 0;
+  std::string why_;
+};
+
+/// POST `path` and write what comes to `file` ("-": standard output), until it ends or SIGINT.
+/// Fails with words for the operator, also when the file cannot be written.
+Result<CaptureReader> capture(const std::string& socket_path, const std::string& path,
+                              const std::string& file);
+
+}  // namespace turnpike::ctl
