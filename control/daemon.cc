@@ -237,6 +237,7 @@ void Daemon::start_calls() {
   calls_ = call::CallService::create(std::move(calls), *relay_, environment);
   call_adoption_ = calls_->adopt();
   log_adoption(relay_->adoption(), call_adoption_, log_);
+  captures_ = make_captures(*relay_, *calls_, log_);
 }
 
 Result<void> Daemon::start_ng() {
@@ -259,7 +260,6 @@ Result<void> Daemon::start_pairing() {
 }
 
 Result<void> Daemon::start_api() {
-  captures_ = make_captures(*relay_, *calls_, log_);
   endpoints_ = std::make_unique<api::Endpoints>(api::EndpointsContext{
       .relay = *relay_,
       .calls = *calls_,
