@@ -13,6 +13,7 @@ from lib.case import case, eventually, expect, run
 from lib.pair import CORE, EDGE, LISTEN_PORT, TARGET_PORT, ZONE_PORT, Pair
 from lib.turnpiked import executable
 import netns
+from pair_node import Daemon
 
 
 class Answer:
@@ -309,6 +310,26 @@ def the_host_is_looked_at_too(scratch):
     pair.core.config_path.write_text(text.replace("[media]", "[media]\nport_minn = 1"))
     wrong = Answer(pair.core).expect_only("configuration")
     wrong.says("configuration", 'unknown key "port_minn" in [media]', "port_min")
+
+
+@case
+def two_cores_with_the_same_files_are_told_of(scratch):
+    pair = Pair(scratch).start()
+    twin = Daemon("twin", "tp-core", scratch.folder / "twin", pair.core.programs)
+    text = pair.core.config_path.read_text().replace(str(pair.core.folder), str(twin.folder))
+    twin.config_path.write_text(text.replace(f":{LISTEN_PORT}", f":{LISTEN_PORT + 1}"))
+    twin.start()
+    for node in (pair.edge, pair.core, twin):
+        eventually(lambda: "take the connection from each other" in node.control("zone"),
+                   lambda: f"the {node.name} says so: {node.control('zone')}", 15)
+    def told(node, mend):
+        failed = list(Answer(node).failed.values())
+        return any("each other" in one["saw"] and mend in one["mend"] for one in failed)
+    for node, mend in ((pair.edge, "stop one of the two"), (pair.core, "a name of its own")):
+        eventually(lambda: told(node, mend), lambda: f"doctor: {Answer(node).findings}", 15)
+    twin.stop()
+    pair.wait_up()
+    expect(pair.edge.metric("turnpike_zone_ended_total", reason="taken_in_turns") >= 1, "counted")
 
 
 run()

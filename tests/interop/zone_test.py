@@ -345,9 +345,23 @@ def broken_http2_ends_the_connection_only(scratch):
     pair.wait_up()
 
 
+# What gives way to others (RFC 8622).
+MARKED = """
+table inet marked {
+  chain out {
+    type filter hook output priority filter;
+    ip dscp 1 meta l4proto tcp counter
+  }
+}
+"""
+
+
 @case
 def the_path_is_measured_over_a_connection_of_its_own(scratch):
     pair = Pair(scratch).start()
+    for place in ("tp-edge", "tp-core"):
+        subprocess.run(["ip", "netns", "exec", place, "nft", "-f", "-"], check=True, text=True,
+                       input=MARKED)
     done = pair.core.control("zone", "measure", "edge1", "--seconds", "2", "--mbit", "16")
     for way in ("to the edge", "from the edge"):
         found = re.search(rf"{way} +([0-9.]+) Mbit/s +[0-9.]+ ms +[0-9.]+ ms +(\d+)", done)
@@ -357,6 +371,10 @@ def the_path_is_measured_over_a_connection_of_its_own(scratch):
     expect(all(one["connected"] == 1 for one in up), f"signalling was touched: {up}")
     expect(all(one["bytes_received"] < 200_000 for one in up), f"it went by signalling: {up}")
     expect("event=zone_bulk_up" in pair.edge.log_text(), "the edge's log does not tell of it")
+    for place in ("tp-edge", "tp-core"):
+        counted = subprocess.run(["ip", "netns", "exec", place, "nft", "list", "table", "inet",
+                                  "marked"], check=True, text=True, capture_output=True).stdout
+        expect(int(re.search(r"packets (\d+)", counted)[1]) > 100, f"{place}: {counted}")
     try:
         expect(False, pair.edge.control("zone", "measure"))
     except PairError as refused:
