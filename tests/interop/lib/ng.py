@@ -38,6 +38,11 @@ def decode(data):
     return value
 
 
+def decode_at(data, at):
+    """The value that begins there, and where it ends."""
+    return _decode(data, at)
+
+
 def _decode(data, at):
     head = data[at:at + 1]
     if head == b"i":
