@@ -273,6 +273,7 @@ Result<void> Daemon::start_api() {
       .log_operation = [this](const char* what, const std::string& object,
                               const auto& request) { log_operation(what, object, request); },
       .turn_allocations_max = turn_ ? settings_.turn.allocations_max : 0,
+      .turn_realms = [this] { return turn_ ? turn_->realm_figures() : std::vector<std::string>{}; },
       .ports = [this] { return port_usage(*relay_); },
       .zones = [this] { return pairing_ ? pairing_->report() : std::vector<zone::ZoneReport>{}; },
       .metrics =
@@ -384,6 +385,7 @@ metrics::Figures Daemon::figures() const {
   figures.usage = relay_->usage();
   figures.turn = relay_->turn();
   figures.turn_allocations_max = turn_ ? settings_.turn.allocations_max : 0;
+  if (turn_) figures.turn_realms = turn_->realm_figures();
   figures.adoption = relay_->adoption();
   figures.holder_configured = !settings_.holder.unix_path.empty();
   figures.call_adoption = call_adoption_;

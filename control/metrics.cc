@@ -496,6 +496,42 @@ void add_turn_transports(const Figures& figures, Families& families) {
   }
 }
 
+/// One series for each realm that has figures of its own, and one for all others, if there are any.
+void add_turn_realms(const Figures& figures, Families& families) {
+  using turn::RealmCounters;
+  const auto sum = [&figures](std::size_t realm, Counter RealmCounters::*counter) {
+    std::uint64_t total = 0;
+    for (std::size_t i = 0; i < figures.shards.size(); ++i) {
+      total += (figures.turn->counters(i).realms[realm].*counter).value();
+    }
+    return total;
+  };
+  const auto add = [&](auto value_of, const char* to = "") {
+    for (std::size_t realm = 0; realm < turn::kRealmFiguresMax; ++realm) {
+      const bool named = realm < figures.turn_realms.size();
+      if (!named && sum(realm, &RealmCounters::allocations_opened) == 0) continue;
+      Families::Labels labels{{"realm", named ? figures.turn_realms[realm] : "(others)"}};
+      if (*to != 0) labels.push_back({"to", to});
+      families.add(number(value_of(realm)), std::move(labels));
+    }
+  };
+  const auto of = [&sum](Counter RealmCounters::*counter) {
+    return [&sum, counter](std::size_t realm) { return sum(realm, counter); };
+  };
+  families.gauge("turnpike_turn_realm_allocations", "Allocations that are open, by realm.");
+  add([&sum](std::size_t realm) {
+    const std::uint64_t closed = sum(realm, &RealmCounters::allocations_closed);
+    return sum(realm, &RealmCounters::allocations_opened) - closed;
+  });
+  families.counter("turnpike_turn_realm_refused_total",
+                   "Requests refused of clients that have shown where they are, by realm.");
+  add(of(&RealmCounters::refused));
+  families.counter("turnpike_turn_realm_bytes_total",
+                   "Application data relayed, by realm and direction.");
+  add(of(&RealmCounters::bytes_to_peers), "peer");
+  add(of(&RealmCounters::bytes_to_clients), "client");
+}
+
 void add_turn_data(const Figures& figures, Families& families) {
   const auto total = [&figures](const auto& counter_of) {
     std::uint64_t sum = 0;
@@ -510,6 +546,7 @@ void add_turn_data(const Figures& figures, Families& families) {
     }));
   }
   add_turn_transports(figures, families);
+  add_turn_realms(figures, families);
   families.counter("turnpike_turn_connections_ended_total",
                    "Connections of clients that ended or were refused, by reason.");
   for (std::size_t i = 0; i < turn::kStreamCloseCount; ++i) {

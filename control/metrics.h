@@ -37,6 +37,7 @@ struct Figures {
   RelayUsage usage;
   TurnServer* turn = nullptr;  ///< null: none
   std::uint64_t turn_allocations_max = 0;
+  std::vector<std::string> turn_realms;  ///< names by turn::Realm::figures
   AdoptionReport adoption;
   bool holder_configured = false;
   call::CallAdoption call_adoption;

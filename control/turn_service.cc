@@ -13,16 +13,6 @@ namespace {
 
 constexpr std::size_t kUserBytesMax = 128;
 
-std::vector<IpAddress> advertised(const config::Settings& settings) {
-  std::vector<IpAddress> all;
-  for (const config::InterfaceSection& section : settings.interfaces) {
-    if (section.name != settings.turn.interface) continue;
-    const auto& ips = section.advertised.empty() ? section.addresses : section.advertised;
-    all.insert(all.end(), ips.begin(), ips.end());
-  }
-  return all;
-}
-
 std::string value_of(const api::Request& request, const char* name) {
   const auto found = request.query.find(name);
   return found == request.query.end() ? "" : found->second;
@@ -62,7 +52,7 @@ std::unique_ptr<TurnService> TurnService::start(const config::Settings& settings
   log.info("turn_started", {{"realms", turn.realms.size()},
                             {"udp_port", turn.udp_port},
                             {"tcp_port", turn.tcp_port},
-                            {"tls_port", service->ports_.tls},
+                            {"tls_port", turn.has_tls() ? turn.tls_port : 0},
                             {"port_min", turn.port_min},
                             {"port_max", turn.port_max}});
   return service;
@@ -72,13 +62,21 @@ TurnService::TurnService(const config::Settings& settings, TurnServer& server, l
     : section_(settings.turn),
       server_(server),
       log_(log),
-      servers_(advertised(settings)),
-      ports_{settings.turn.udp_port, settings.turn.tcp_port,
-             settings.turn.has_tls() ? settings.turn.tls_port : std::uint16_t{0}} {}
+      listeners_(config::turn_listeners(settings)) {}
+
+// A realm keeps its place: counters only ever grow.
+std::uint8_t TurnService::figures_of(const std::string& realm) {
+  const auto found = std::find(realm_figures_.begin(), realm_figures_.end(), realm);
+  const auto place = static_cast<std::size_t>(found - realm_figures_.begin());
+  const std::size_t shared = turn::kRealmFiguresMax - 1;
+  if (found == realm_figures_.end() && place < shared) realm_figures_.push_back(realm);
+  return static_cast<std::uint8_t>(std::min(place, shared));
+}
 
 Result<void> TurnService::load(const config::Settings& settings, Result<void>& certificate) {
   auto made = config::turn_settings(settings);
   if (!made) return made.error();
+  for (turn::Realm& realm : (*made)->realms) realm.figures = figures_of(realm.name);
   // What cannot be replaced goes on.
   const bool wanted = settings.turn.has_tls();
   const bool has_old = wanted && settings_ != nullptr && !settings_->certificate.empty();
@@ -113,15 +111,22 @@ Result<void> TurnService::reload(const config::Settings& settings) {
   return certificate;
 }
 
-std::vector<std::string> TurnService::uris() const {
+// Where a client is told this realm.
+std::vector<std::string> TurnService::uris(const std::string& realm) const {
+  using turn::ListenerTransport;
+  const bool is_default = realm == settings_->realms.front().name;
   std::vector<std::string> all;
-  const auto add = [&all](const char* scheme, const SocketAddress& server, const char* transport) {
-    if (server.port == 0) return;
-    all.push_back(scheme + (":" + to_string(server)) + "?transport=" + transport);
+  const auto add = [&](ListenerTransport transport, const char* scheme, const char* below) {
+    for (const config::TurnListener& one : listeners_) {
+      if (one.transport != transport) continue;
+      if (one.realm.empty() ? !is_default : one.realm != realm) continue;
+      all.push_back(scheme + to_string(SocketAddress{one.advertised, one.local.port}) +
+                    "?transport=" + below);
+    }
   };
-  for (const IpAddress& ip : servers_) add("turn", {ip, ports_.udp}, "udp");
-  for (const IpAddress& ip : servers_) add("turn", {ip, ports_.tcp}, "tcp");
-  for (const IpAddress& ip : servers_) add("turns", {ip, ports_.tls}, "tcp");
+  add(ListenerTransport::kUdp, "turn:", "udp");
+  add(ListenerTransport::kTcp, "turn:", "tcp");
+  add(ListenerTransport::kTls, "turns:", "tcp");
   return all;
 }
 
@@ -156,7 +161,7 @@ api::Response TurnService::credentials(const api::Request& request) const {
             {"password", pki::time_limited_password(realm->secrets.front(), name)},
             {"ttl_seconds", ttl},
             {"realm", realm->name},
-            {"uris", uris()}});
+            {"uris", uris(realm->name)}});
   response.headers.emplace_back("cache-control", "no-store");
   return response;
 }

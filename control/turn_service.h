@@ -9,6 +9,7 @@
 
 #include "control/api/endpoints.h"
 #include "control/config/settings.h"
+#include "control/config/turn_listeners.h"
 #include "control/log/log.h"
 #include "turnpike/relay.h"
 #include "turnpike/result.h"
@@ -30,6 +31,8 @@ class TurnService {
   void set_draining(bool draining) { server_.set_draining(draining); }
   std::uint32_t allocations() const { return server_.allocations(); }
   const config::TurnSection& section() const { return section_; }
+  /// The names by Realm::figures, in force or not any more; beyond the last, all others together.
+  const std::vector<std::string>& realm_figures() const { return realm_figures_; }
 
   /// Answers POST /v1/turn/credentials.
   api::Response credentials(const api::Request& request) const;
@@ -38,18 +41,14 @@ class TurnService {
   TurnService(const config::Settings& settings, TurnServer& server, log::Log& log);
   /// `certificate`: whether that of TLS clients could be read; the rest is in force all the same.
   Result<void> load(const config::Settings& settings, Result<void>& certificate);
-  std::vector<std::string> uris() const;
+  std::uint8_t figures_of(const std::string& realm);
+  std::vector<std::string> uris(const std::string& realm) const;
 
   config::TurnSection section_;
   TurnServer& server_;
   log::Log& log_;
-  std::vector<IpAddress> servers_;  // as clients reach them
-  struct Ports {
-    std::uint16_t udp = 0;
-    std::uint16_t tcp = 0;
-    std::uint16_t tls = 0;
-  };
-  const Ports ports_;                         // those since the start
+  const std::vector<config::TurnListener> listeners_;  // those since the start
+  std::vector<std::string> realm_figures_;
   std::shared_ptr<turn::Settings> settings_;  // null: none could be read yet
 };
 

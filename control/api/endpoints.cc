@@ -314,7 +314,8 @@ void Endpoints::turn(const Request&, const Respond& respond) {
   TurnServer* const server = context_.relay.turn();
   if (server == nullptr) return respond(failure(404, "this node has no TURN server"));
   const bool asked = server->list([this, server, respond](const auto& list) {
-    TurnFigures figures{server->allocations(), context_.turn_allocations_max, {}};
+    TurnFigures figures{server->allocations(), context_.turn_allocations_max, {}, {}};
+    if (context_.turn_realms) figures.realms = context_.turn_realms();
     for (std::size_t i = 0; i < context_.relay.shard_count(); ++i) {
       figures.shards.push_back(&server->counters(i));
     }

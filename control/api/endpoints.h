@@ -57,6 +57,7 @@ struct EndpointsContext {
   /// Notes in the log who did what to whom; unset: nobody does.
   std::function<void(const char* what, const std::string& object, const Request&)> log_operation{};
   std::uint64_t turn_allocations_max = 0;
+  std::function<std::vector<std::string>()> turn_realms{};  ///< by Realm::figures; unset: none
   std::function<std::vector<PortSliceUsage>()> ports{};    ///< unset: none
   std::function<std::vector<zone::ZoneReport>()> zones{};  ///< unset: none
   std::function<Response()> metrics;

@@ -54,6 +54,25 @@ std::uint64_t connections(const TurnFigures& figures) {
   return open;
 }
 
+/// Those that have a name of their own.
+Json realms_json(const TurnFigures& figures) {
+  Json realms = Json::array();
+  for (std::size_t i = 0; i < figures.realms.size(); ++i) {
+    const auto sum = [&figures, i](Counter turn::RealmCounters::*counter) {
+      std::uint64_t total = 0;
+      for (const turn::Counters* shard : figures.shards) total += (shard->realms[i].*counter).value();
+      return total;
+    };
+    const std::uint64_t closed = sum(&turn::RealmCounters::allocations_closed);
+    realms.push_back({{"realm", figures.realms[i]},
+                      {"allocations", sum(&turn::RealmCounters::allocations_opened) - closed},
+                      {"refused", sum(&turn::RealmCounters::refused)},
+                      {"bytes_to_peers", sum(&turn::RealmCounters::bytes_to_peers)},
+                      {"bytes_to_clients", sum(&turn::RealmCounters::bytes_to_clients)}});
+  }
+  return realms;
+}
+
 }  // namespace
 
 Response turn_response(const TurnFigures& figures, const std::vector<turn::AllocationReport>& list,
@@ -65,6 +84,7 @@ Response turn_response(const TurnFigures& figures, const std::vector<turn::Alloc
       {{"allocations_open", figures.allocations},
        {"allocations_max", figures.allocations_max},
        {"connections", connections(figures)},
+       {"realms", realms_json(figures)},
        {"refused", reasons_json(figures, turn::kRefusals, &turn::Counters::refusals)},
        {"drops", reasons_json(figures, turn::kDrops, &turn::Counters::drops)},
        {"connections_ended", reasons_json(figures, turn::kStreamCloses, &turn::Counters::closes)},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "control/api/http_server.h"
@@ -14,6 +15,7 @@ struct TurnFigures {
   std::uint64_t allocations = 0;
   std::uint64_t allocations_max = 0;
   std::vector<const turn::Counters*> shards;
+  std::vector<std::string> realms;  ///< names by turn::Realm::figures
 };
 
 Response turn_response(const TurnFigures& figures, const std::vector<turn::AllocationReport>& list,

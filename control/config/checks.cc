@@ -6,6 +6,7 @@
 #include <set>
 
 #include "control/call/network.h"
+#include "control/config/turn_listeners.h"
 
 namespace turnpike::config {
 namespace {
@@ -394,15 +395,9 @@ std::vector<Listener> listeners(const Settings& settings) {
           peer.sip_listen);
     }
   }
-  for (const InterfaceSection& interface : settings.interfaces) {
-    if (settings.turn.realms.empty() || interface.name != settings.turn.interface) continue;
-    for (const IpAddress& ip : interface.addresses) {
-      add("turn.udp_port", Transport::kUdp, {ip, settings.turn.udp_port});
-      add("turn.tcp_port", Transport::kTcp, {ip, settings.turn.tcp_port});
-      if (settings.turn.has_tls()) {
-        add("turn.tls_port", Transport::kTcp, {ip, settings.turn.tls_port});
-      }
-    }
+  for (const TurnListener& one : turn_listeners(settings)) {
+    const bool udp = one.transport == turn::ListenerTransport::kUdp;
+    add(one.key, udp ? Transport::kUdp : Transport::kTcp, one.local);
   }
   if (settings.sip.domains.empty()) return all;
   for (const InterfaceSection& interface : settings.interfaces) {

@@ -141,7 +141,11 @@ TurnSection live_turn(TurnSection section) {
   section.quarantine = {};
   section.allocations_max = section.permissions_max = 0;
   section.connections_max = section.connections_per_source_max = 0;
-  for (TurnRealmSection& realm : section.realms) realm.realm.clear();
+  for (TurnRealmSection& realm : section.realms) {
+    realm.realm.clear();
+    realm.addresses.clear();
+    realm.port = realm.tls_port = 0;
+  }
   return section;
 }
 

@@ -30,14 +30,11 @@ class TurnCheck {
       mistake("turn.lifetime_seconds", "is more than turn.lifetime_max_seconds; lower it");
     }
     for (const TurnRealmSection& realm : turn_.realms) {
-      check_realm("turn.realm." + realm.name + ".", realm);
+      const std::string path = "turn.realm." + realm.name + ".";
+      check_realm(path, realm);
+      check_place(path, realm);
     }
-    if (turn_.realms.size() > 1) {
-      const std::string second = "turn.realm." + turn_.realms[1].name;
-      findings_.mistake({second}, "[" + second +
-                                      "] is a second realm, but clients take the one that the "
-                                      "server names them; leave one section [turn.realm.NAME]");
-    }
+    check_default();
   }
 
  private:
@@ -60,10 +57,73 @@ class TurnCheck {
       mistake("turn.private_key_file", "is empty; give the key of turn.certificate_file");
     } else if (!has_certificate && !turn_.private_key_file.empty()) {
       mistake("turn.certificate_file", "is empty; give the certificate of turn.private_key_file");
-    } else if (!has_certificate && turn_.tls_port != 0 && findings_.given("turn.tls_port")) {
-      mistake("turn.tls_port",
+    }
+    if (has_certificate) return;
+    const auto refuse = [this](const std::string& key, std::uint16_t port) {
+      if (port == 0 || !findings_.given(key)) return;
+      mistake(key,
               "is given, but TLS needs a certificate; set turn.certificate_file and "
               "turn.private_key_file, or remove it");
+    };
+    refuse("turn.tls_port", turn_.tls_port);
+    for (const TurnRealmSection& realm : turn_.realms) {
+      refuse("turn.realm." + realm.name + ".tls_port", realm.tls_port);
+    }
+  }
+
+  void check_default() {
+    const std::string key = "turn.default_realm";
+    const std::string& named = turn_.default_realm;
+    const bool found = std::any_of(turn_.realms.begin(), turn_.realms.end(),
+                                   [&named](const auto& realm) { return realm.name == named; });
+    if (!named.empty() && !found) {
+      mistake(key, "is \"" + named + "\", but there is no section [turn.realm." + named + "]");
+    } else if (named.empty() && turn_.realms.size() > 1) {
+      mistake(key,
+              "is empty, but there are several realms; give the NAME of the [turn.realm.NAME] that "
+              "clients are told where no realm has an address or port of its own");
+    }
+  }
+
+  static bool has_own_place(const TurnRealmSection& realm) {
+    return realm.port != 0 || realm.tls_port != 0 || !realm.addresses.empty();
+  }
+
+  // Where the realm's clients come, and that nobody else's do.
+  void check_place(const std::string& path, const TurnRealmSection& realm) {
+    if (turn_.realms.size() > 1 && !has_own_place(realm) && realm.name != turn_.default_realm) {
+      findings_.warning({path + "port"},
+                        "[turn.realm." + realm.name +
+                            "] is told to no client, as it has neither addresses nor a port; "
+                            "only those that know its name beforehand can use it");
+    }
+    for (const TurnRealmSection& other : turn_.realms) {
+      if (&other == &realm) break;
+      if (other.realm_name() == realm.realm_name()) {
+        mistake(path + "realm", "is \"" + realm.realm_name() + "\", as that of [turn.realm." +
+                                    other.name + "]; give each its own");
+      }
+      for (const IpAddress& ip : realm.addresses) {
+        const bool taken = std::find(other.addresses.begin(), other.addresses.end(), ip) !=
+                           other.addresses.end();
+        if (!taken || realm.port != 0 || realm.tls_port != 0 || other.port != 0 ||
+            other.tls_port != 0) {
+          continue;
+        }
+        mistake(path + "addresses", "holds " + to_string(ip) + ", as that of [turn.realm." +
+                                        other.name + "]; give one of them a port");
+      }
+    }
+    for (const IpAddress& ip : realm.addresses) {
+      const bool known = std::any_of(
+          settings_.interfaces.begin(), settings_.interfaces.end(), [&](const auto& interface) {
+            const auto& ips = interface.addresses;
+            return interface.name == turn_.interface &&
+                   std::find(ips.begin(), ips.end(), ip) != ips.end();
+          });
+      if (known) continue;
+      mistake(path + "addresses", "holds " + to_string(ip) + ", which is none of [interface." +
+                                      turn_.interface + "].addresses; give one of those");
     }
   }
 

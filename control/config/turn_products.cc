@@ -8,6 +8,7 @@
 #include "control/call/network.h"
 #include "control/config/read_file.h"
 #include "control/config/secret_file.h"
+#include "control/config/turn_listeners.h"
 #include "control/pki/turn_keys.h"
 
 namespace turnpike::config {
@@ -22,15 +23,17 @@ void wipe(std::string& text) {
   for (std::size_t i = 0; i < text.size(); ++i) bytes[i] = 0;
 }
 
+void wipe(turn::Realm& realm) {
+  for (turn::SharedSecret& secret : realm.secrets) wipe(secret.secret);
+  for (auto& [name, keys] : realm.users) {
+    for (volatile std::uint8_t& byte : keys.md5) byte = 0;
+    for (volatile std::uint8_t& byte : keys.sha256) byte = 0;
+  }
+}
+
 void dispose(turn::Settings* settings) {
   wipe(settings->private_key);
-  for (turn::Realm& realm : settings->realms) {
-    for (turn::SharedSecret& secret : realm.secrets) wipe(secret.secret);
-    for (auto& [name, keys] : realm.users) {
-      for (volatile std::uint8_t& byte : keys.md5) byte = 0;
-      for (volatile std::uint8_t& byte : keys.sha256) byte = 0;
-    }
-  }
+  for (turn::Realm& realm : settings->realms) wipe(realm);
   delete settings;
 }
 
@@ -143,14 +146,11 @@ turn::Config turn_config(const Settings& settings, const Host& host) {
       // What the host lacks (now) it goes on without, as media does.
       if (section.name != turn.interface || !has_address(host, local)) continue;
       config.relay_addresses.push_back({local, advertised});
-      config.listeners.push_back({turn::ListenerTransport::kUdp, {local, turn.udp_port}});
-      if (turn.tcp_port != 0) {
-        config.listeners.push_back({turn::ListenerTransport::kTcp, {local, turn.tcp_port}});
-      }
-      if (turn.has_tls()) {
-        config.listeners.push_back({turn::ListenerTransport::kTls, {local, turn.tls_port}});
-      }
     }
+  }
+  for (const TurnListener& one : turn_listeners(settings)) {
+    if (!has_address(host, one.local.ip)) continue;
+    config.listeners.push_back({one.transport, one.local, one.realm});
   }
   return config;
 }
@@ -165,10 +165,13 @@ Result<std::shared_ptr<turn::Settings>> turn_settings(const Settings& settings) 
   made->strict_expiry = turn.strict_expiry;
   made->alternate = turn.alternate;
   for (const TurnRealmSection& section : turn.realms) {
-    made->realms.emplace_back();
-    if (auto filled = fill_realm(turn, section, made->realms.back()); !filled) {
+    turn::Realm realm;
+    if (auto filled = fill_realm(turn, section, realm); !filled) {
+      wipe(realm);
       return Error{"turn.realm." + section.name + ": " + filled.error().message};
     }
+    const bool is_default = &section == &default_realm(turn);
+    made->realms.insert(is_default ? made->realms.begin() : made->realms.end(), std::move(realm));
   }
   return made;
 }

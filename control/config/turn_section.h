@@ -1,6 +1,7 @@
 // The [turn] section and its realms as typed values; turn_sections.cc says what the keys mean.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -15,7 +16,10 @@ enum class SecretHash : std::uint8_t { kSha1 = 0, kSha256 = 1 };
 /// [turn.realm.NAME]
 struct TurnRealmSection {
   std::string name;
-  std::string realm;  ///< empty: the name
+  std::string realm;                 ///< empty: the name
+  std::vector<IpAddress> addresses;  ///< whose listeners are the realm's; none: of all, with a port
+  std::uint16_t port = 0;            ///< of its own, UDP and TCP; 0: none
+  std::uint16_t tls_port = 0;        ///< 0: none
   std::string users_file;
   std::vector<std::string> secret_files;
   SecretHash secret_hash = SecretHash::kSha1;
@@ -35,6 +39,7 @@ struct TurnRealmSection {
 
 struct TurnSection {
   std::string interface;
+  std::string default_realm;  ///< a section's name; empty: the only one
   std::uint16_t udp_port = 0;
   std::uint16_t tcp_port = 0;  ///< 0: none
   std::uint16_t tls_port = 0;
@@ -52,12 +57,17 @@ struct TurnSection {
   Seconds allocation_age_max{};
   Seconds nonce_lifetime{};
   bool strict_expiry = false;
+  bool mobility = false;
   Seconds credentials_max{};
   SocketAddress alternate;               ///< unset: none
   std::vector<TurnRealmSection> realms;  ///< in the order of their names; none: no TURN server
 
   bool operator==(const TurnSection&) const = default;
-  bool has_tls() const { return tls_port != 0 && !certificate_file.empty(); }
+  bool has_tls_port() const {
+    const auto own = [](const TurnRealmSection& realm) { return realm.tls_port != 0; };
+    return tls_port != 0 || std::any_of(realms.begin(), realms.end(), own);
+  }
+  bool has_tls() const { return has_tls_port() && !certificate_file.empty(); }
 };
 
 }  // namespace turnpike::config

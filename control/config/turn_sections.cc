@@ -46,6 +46,10 @@ Section turn_section() {
   section
       .text("interface", &TurnSection::interface, "outside",
             "The `[interface.NAME]` at whose addresses it listens and relays.")
+      .text("default_realm", &TurnSection::default_realm, "",
+            "With several realms: the NAME of the [turn.realm.NAME] that clients are told at the "
+            "ports below. They may be of any other realm, too, if they name it.")
+      .hot()
       .integer("udp_port", &TurnSection::udp_port, 3478, {1024, 65534},
                "UDP port at which clients ask.")
       .integer("tcp_port", &TurnSection::tcp_port, 3478, {0, 65534},
@@ -112,6 +116,20 @@ void add_peer_keys(SectionOf<TurnRealmSection>& section) {
       .hot();
 }
 
+/// Where its clients come, when there are several realms.
+void add_place_keys(SectionOf<TurnRealmSection>& section) {
+  section
+      .addresses("addresses", &TurnRealmSection::addresses,
+                 "Of the addresses of `turn.interface`, those that are for this realm alone; with "
+                 "`port` or `tls_port` only these ports of them. Clients are told the realm there, "
+                 "and of others none gets in.")
+      .integer("port", &TurnRealmSection::port, 0, {0, 65534},
+               "UDP port, and TCP port unless `turn.tcp_port` is 0, for this realm alone: at "
+               "`addresses`, or at all of `turn.interface`. 0: none.")
+      .integer("tls_port", &TurnRealmSection::tls_port, 0, {0, 65534},
+               "TLS port for this realm alone, with the certificate of [turn]. 0: none.");
+}
+
 Section turn_realm_section() {
   const auto place = [](Settings& settings, const std::string& name) {
     settings.turn.realms.push_back({});
@@ -119,12 +137,14 @@ Section turn_realm_section() {
     return &settings.turn.realms.back();
   };
   SectionOf<TurnRealmSection> section("turn.realm.*",
-                                      "The realm of the TURN server, one: who may ask, and for "
+                                      "A realm (tenant) of the TURN server: who may ask, and for "
                                       "what. A reload reads its files anew.",
                                       place);
   section
       .text("realm", &TurnRealmSection::realm, "",
-            "Its name as clients are told it, such as \"example.org\". \"\": the section's name.")
+            "Its name as clients are told it, such as \"example.org\". \"\": the section's name.");
+  add_place_keys(section);
+  section
       .path("users_file", &TurnRealmSection::users_file, "",
             "Users, one a line: `NAME PASSWORD`. Neither readable nor writable by everybody.")
       .hot()

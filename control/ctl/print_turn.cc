@@ -14,11 +14,24 @@ std::string reasons_text(const char* title, const Json& reasons) {
   return text;
 }
 
+/// Where there is more than one.
+std::string realms_text(const Json& realms) {
+  if (realms.size() < 2) return "";
+  std::vector<Row> rows{{"REALM", "ALLOCATIONS", "REFUSED", "BYTES TO PEERS", "TO CLIENTS"}};
+  for (const Json& one : realms) {
+    rows.push_back({shown(one.at("realm")), number(one.at("allocations")),
+                    number(one.at("refused")), number(one.at("bytes_to_peers")),
+                    number(one.at("bytes_to_clients"))});
+  }
+  return table(rows);
+}
+
 std::string turn_text(const Json& answer) {
   const Json& list = answer.at("allocations");
   std::string text = number(answer.at("allocations_open")) + " of " +
                      number(answer.at("allocations_max")) + " allocations, " +
-                     number(answer.at("connections")) + " connections\n";
+                     number(answer.at("connections")) + " connections\n" +
+                     realms_text(answer.at("realms"));
   std::vector<Row> rows{{"ID", "USER", "REALM", "CLIENT", "RELAYED", "AGE", "LEFT", "PEERS",
                          "TO PEERS", "TO CLIENT"}};
   for (const Json& one : list) {

@@ -1,5 +1,6 @@
 // Rules for the host of an edge.
 #include "control/config/products.h"
+#include "control/config/turn_listeners.h"
 #include "control/firewall/parts.h"
 
 namespace turnpike::firewall {
@@ -9,13 +10,17 @@ namespace {
 void add_turn(const config::Settings& settings, Rules& offered) {
   for (const IpAddress& ip : turn_addresses(settings)) {
     const std::string to = at("daddr", ip);
-    offered.add(to + "udp dport " + std::to_string(settings.turn.udp_port) + " accept");
+    const auto add_listeners = [&](bool udp) {
+      for (const config::TurnListener& one : config::turn_listeners(settings)) {
+        const bool over_udp = one.transport == turn::ListenerTransport::kUdp;
+        if (one.local.ip != ip || over_udp != udp) continue;
+        offered.add(to + (udp ? "udp" : "tcp") + " dport " + std::to_string(one.local.port) +
+                    " accept");
+      }
+    };
+    add_listeners(true);
     offered.add(to + "udp dport " + turn_ports(settings) + " accept");
-    for (const std::uint16_t port :
-         {settings.turn.tcp_port,
-          settings.turn.has_tls() ? settings.turn.tls_port : std::uint16_t{0}}) {
-      if (port != 0) offered.add(to + "tcp dport " + std::to_string(port) + " accept");
-    }
+    add_listeners(false);
   }
 }
 

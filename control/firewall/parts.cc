@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <iterator>
 
+#include "control/config/turn_listeners.h"
+
 namespace turnpike::firewall {
 namespace {
 
@@ -131,7 +133,10 @@ void leave_media_untracked(const config::Settings& settings, Untracked& untracke
   };
   for (const IpAddress& ip : own_addresses(settings)) leave(ip, media_ports(settings));
   for (const IpAddress& ip : turn_addresses(settings)) {
-    leave(ip, std::to_string(settings.turn.udp_port));
+    for (const config::TurnListener& one : config::turn_listeners(settings)) {
+      const bool udp = one.transport == turn::ListenerTransport::kUdp;
+      if (udp && one.local.ip == ip) leave(ip, std::to_string(one.local.port));
+    }
     leave(ip, turn_ports(settings));
   }
 }

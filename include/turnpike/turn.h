@@ -68,17 +68,19 @@ struct Realm {
   std::vector<SharedSecret> secrets;  ///< any of them; the first is the newest
   PeerRules peers;
   Quotas quotas;
+  std::uint8_t figures = 0;  ///< index in Counters::realms; stays while the relay runs
   bool operator==(const Realm&) const = default;
 };
 
 /// Immutable once given to the relay; a reload gives another one.
 struct Settings {
-  std::vector<Realm> realms;  ///< the first is that of listeners that name none
+  std::vector<Realm> realms;  ///< the first is told at listeners that have none of their own
   Seconds lifetime_default{600};
   Seconds lifetime_max{3600};
   Seconds allocation_age_max{0};  ///< Refresh beyond it is refused; 0 = never
   Seconds nonce_lifetime{1800};
   bool strict_expiry = false;  ///< an allocation ends with its time-limited credential
+  bool mobility = false;       ///< an allocation may follow its client (RFC 8016)
   SocketAddress alternate;     ///< ALTERNATE-SERVER while draining; unset: none
   std::string certificate;     ///< of listeners with TLS: PEM, the chain behind it
   std::string private_key;     ///< PEM. Secret
@@ -98,7 +100,9 @@ constexpr std::size_t kTransportCount = kTransportNames.size();
 struct Listener {
   ListenerTransport transport = ListenerTransport::kUdp;
   SocketAddress local;
-  std::string realm{};  ///< that its clients are told; empty: the first of Settings::realms
+  /// That all its clients are of; empty: they are told the first of Settings::realms, and may be of
+  /// any that they name.
+  std::string realm{};
 };
 
 /// What does not change while the relay runs. No listeners: no TURN.
@@ -132,6 +136,8 @@ struct Config {
   X(kUnknownAttribute, "unknown_attribute", "an attribute must be understood and is not: 420") \
   X(kWrongCredentials, "wrong_credentials", "allocation belongs to another user: 441")         \
   X(kMismatch, "allocation_mismatch", "5-tuple has an allocation, or has none: 437")           \
+  X(kMobilityForbidden, "mobility_forbidden", "a mobility ticket, but mobility is off: 405")   \
+  X(kMoveRate, "move_rate", "the allocation moved too often: 508")                             \
   X(kUnsupportedTransport, "unsupported_transport", "REQUESTED-TRANSPORT is not ours: 442")    \
   X(kFamily, "address_family", "address family not supported: 440")                            \
   X(kFamilyMismatch, "family_mismatch", "peer is of another address family: 443")              \
@@ -156,6 +162,7 @@ constexpr std::size_t kRefusalCount = static_cast<std::size_t>(Refusal::kCount);
   X(kMalformed, "malformed", "no STUN message and no ChannelData")                        \
   X(kNoAllocation, "no_allocation", "data or indication on a 5-tuple without allocation") \
   X(kNoPermission, "no_permission", "peer without permission, in either direction")       \
+  X(kNoClient, "no_client", "the client of a mobile allocation is away")                  \
   X(kNoChannel, "no_channel", "channel number that is not bound")                         \
   X(kPeerForbidden, "peer_forbidden", "peer address that the rules forbid")               \
   X(kRate, "rate", "allocation is over its byte rate")                                    \
@@ -228,17 +235,31 @@ struct ClientCounters {
   Counter bytes_to_clients;
 };
 
+/// What was done for clients of one realm.
+struct RealmCounters {
+  Counter allocations_opened;
+  Counter allocations_closed;
+  Counter refused;  ///< requests of clients that were at the address that they came from
+  Counter bytes_to_peers;
+  Counter bytes_to_clients;
+};
+/// Realms beyond this share the last place.
+constexpr std::size_t kRealmFiguresMax = 16;
+
 /// What the TURN part of one shard has done since it started. Read from any thread.
 struct Counters {
   Counter bindings;                                     ///< Binding requests answered
   std::array<ClientCounters, kTransportCount> clients;  ///< by ListenerTransport
   Counter allocations_expired;                          ///< of those that were closed
   Counter refreshes;
+  Counter moves;  ///< allocations that followed their client
   Counter permissions;
   Counter channel_binds;
+  Counter icmp_errors;  ///< told to clients (RFC 8656 section 11.5)
   std::array<Counter, kRefusalCount> refusals;
   std::array<Counter, kDropCount> drops;
   std::array<Counter, kStreamCloseCount> closes;
+  std::array<RealmCounters, kRealmFiguresMax> realms;  ///< by Realm::figures
 
   ClientCounters& of(ListenerTransport transport) {
     return clients[static_cast<std::size_t>(transport)];

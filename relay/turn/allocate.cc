@@ -212,6 +212,7 @@ Allocation* Engine::State::open_allocation(const Request& request, const Wish& w
     return nullptr;
   }
   allocation->realm = identity.realm;
+  allocation->figures = credentials->realm(identity.realm).figures;
   allocation->owner = wish.owner;
   allocation->credential = identity.credential;
   allocations.user(*allocation) = identity.user;
@@ -270,6 +271,7 @@ Refused Engine::State::allocate(const Request& request, stun::Writer& response) 
   allocation->granted_s = static_cast<std::uint32_t>(granted.count());
   set_timer(*allocation);
   counters.of(allocation->transport).allocations_opened.add();
+  counters.realms[allocation->figures].allocations_opened.add();
   write_allocated(request, *allocation, response);
   return std::nullopt;
 }

@@ -78,6 +78,7 @@ struct Allocation {
   stun::TransactionId transaction{};    ///< of the Allocate request
   std::uint32_t granted_s = 0;          ///< LIFETIME of the Allocate response
   ListenerTransport transport = ListenerTransport::kUdp;
+  std::uint8_t figures = 0;        ///< of the realm
   bool additional_failed = false;  ///< the Allocate response had ADDRESS-ERROR-CODE
 };
 

@@ -175,12 +175,12 @@ bool Credentials::claims_right_algorithms(const stun::Message& request, Claim& c
 // RFC 8489 section 9.2.4, with the nonce first of all that is looked at: who has none of ours has
 // not shown that he is at his address, and must not use up what its users may do wrong.
 Credentials::Outcome Credentials::authenticate(const stun::Message& request,
-                                               std::uint32_t default_realm,
+                                               std::string_view only,
                                                const SocketAddress& client, const Nonces& nonces,
                                                Instant now, Seconds wall) const {
   using Source = Outcome::Source;
   Claim claim;
-  claim.realm = default_realm;
+  claim.realm = realm_of(only).value_or(0);
   const auto refused = [&claim](Refusal refusal, Source source) {
     return Outcome{nullptr, refusal, claim.realm, source};
   };
@@ -198,7 +198,8 @@ Credentials::Outcome Credentials::authenticate(const stun::Message& request,
   }
   // 3. The nonce is of this address, and not old.
   const auto known_realm = realm_of(*realm_name);
-  if (!known_realm) return refused(Refusal::kBadCredentials, Source::kUnproven);
+  const bool serves = only.empty() || *realm_name == only;
+  if (!known_realm || !serves) return refused(Refusal::kBadCredentials, Source::kUnproven);
   claim.realm = *known_realm;
   const Seconds lifetime = std::min(settings_->nonce_lifetime, Nonces::kLifetimeMax);
   switch (nonces.judge(*nonce, client, features(claim.realm), now, lifetime)) {

@@ -67,8 +67,9 @@ class Credentials {
     /// How sure it is that the request comes from where it says.
     enum class Source : std::uint8_t { kUnproven, kOnceProven, kProven } source = Source::kUnproven;
   };
-  /// `realm`: that a client is told who names none of ours.
-  Outcome authenticate(const stun::Message& request, std::uint32_t realm,
+  /// `only`: the realm that all clients must be of; empty: any, and who names none of ours is told
+  /// the first.
+  Outcome authenticate(const stun::Message& request, std::string_view only,
                        const SocketAddress& client, const Nonces& nonces, Instant now,
                        Seconds wall) const;
 

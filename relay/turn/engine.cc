@@ -120,6 +120,7 @@ void Engine::State::to_peer(Allocation& allocation, const Peer& peer, std::uint1
   ClientCounters& figures = counters.of(allocation.transport);
   figures.packets_to_peers.add();
   figures.bytes_to_peers.add(data.size());
+  counters.realms[allocation.figures].bytes_to_peers.add(data.size());
 }
 
 void Engine::State::on_channel_data(Packet& packet, const Allocations::Tuple& tuple, Instant now,
@@ -192,6 +193,7 @@ void Engine::State::to_client(Allocation& allocation, Packet& packet, Channel* c
   ClientCounters& figures = counters.of(allocation.transport);
   figures.packets_to_clients.add();
   figures.bytes_to_clients.add(data_bytes);
+  counters.realms[allocation.figures].bytes_to_clients.add(data_bytes);
 }
 
 std::shared_ptr<const Credentials> prepare(std::shared_ptr<const Settings> settings,

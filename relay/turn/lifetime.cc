@@ -41,7 +41,10 @@ void Engine::State::close(Allocation& allocation) {
   }
   uncount_owner(allocation.owner);
   timers.cancel(allocation.slot);
-  if (allocation.expires != Instant{}) counters.of(allocation.transport).allocations_closed.add();
+  if (allocation.expires != Instant{}) {
+    counters.of(allocation.transport).allocations_closed.add();
+    counters.realms[allocation.figures].allocations_closed.add();
+  }
   allocations.close(allocation);
 }
 

@@ -62,6 +62,8 @@ std::uint16_t code_of(Refusal refusal, bool has_alternate) {
       return 401;
     case Refusal::kPeerDenied:
       return 403;
+    case Refusal::kMobilityForbidden:
+      return 405;
     case Refusal::kUnknownAttribute:
       return 420;
     case Refusal::kMismatch:
@@ -80,6 +82,7 @@ std::uint16_t code_of(Refusal refusal, bool has_alternate) {
       return has_alternate ? 300 : 486;
     case Refusal::kQuota:
       return 486;
+    case Refusal::kMoveRate:
     case Refusal::kPeerRate:
     case Refusal::kCapacity:
     case Refusal::kBusy:
@@ -224,8 +227,7 @@ void Engine::State::on_request(Packet& packet, const stun::Message& message,
         !names_owner(message, find(tuple, now))) {
       return count(Refusal::kSourceRate);
     }
-    const std::uint32_t realm = credentials->realm_of(listener.realm).value_or(0);
-    outcome = credentials->authenticate(message, realm, tuple.client, nonces, now, wall);
+    outcome = credentials->authenticate(message, listener.realm, tuple.client, nonces, now, wall);
     if (outcome.identity == nullptr) {
       const bool proven = outcome.source != Credentials::Outcome::Source::kUnproven;
       if (forgeable || proven) bytes_max = answer_bytes_max(outcome, packet, now);
@@ -247,7 +249,12 @@ void Engine::State::on_request(Packet& packet, const stun::Message& message,
   if (message.has_fingerprint()) response.add_fingerprint();
   const stun::Bytes bytes = response.finish();
   if (bytes.size() > bytes_max) return count(Refusal::kSourceRate);
-  if (refused) count(*refused);
+  if (refused) {
+    count(*refused);
+    // By realm only what nobody can forge.
+    const bool proven = outcome.source == Credentials::Outcome::Source::kProven;
+    if (proven) counters.realms[credentials->realm(outcome.realm).figures].refused.add();
+  }
   // The request has been read: its memory takes the response.
   std::copy(bytes.begin(), bytes.end(), packet.data);
   packet.length = static_cast<std::uint32_t>(bytes.size());

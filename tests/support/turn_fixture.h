@@ -256,6 +256,7 @@ class TurnClient {
   bool userhash = false;
   bool fingerprint = false;
   TurnBytes algorithms = {0, 2, 0, 0, 0, 1, 0, 0};
+  std::string own_realm;  ///< that it names whatever it is told; empty: what it is told
   // What it has learned.
   std::string realm;
   std::string nonce;
@@ -345,7 +346,7 @@ class TurnClient {
     return send_for_reply(request(method, fill));
   }
   void learn(const TurnReply& reply) {
-    realm = reply.text(stun::kRealm);
+    realm = own_realm.empty() ? reply.text(stun::kRealm) : own_realm;
     nonce = reply.text(stun::kNonce);
   }
   /// As clients do: with the credentials that a challenge asks for.

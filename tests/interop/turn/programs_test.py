@@ -190,6 +190,38 @@ def credentials_that_the_api_issues(scratch):
 
 
 @case
+def realms_have_ports_users_and_peers_of_their_own(scratch):
+    users = turn.private_file(scratch.folder, "other-users", "bob builder-of-things\n")
+    secret = turn.private_file(scratch.folder, "other-secret", "another-secret-of-a-tenant\n")
+    other = {"realm": "b.example", "port": 3480, "users_file": users, "secret_files": [secret],
+             "only_allowed_peers": True, "allowed_peers": ["45.9.99.0/24"]}
+    daemon = _start(scratch, turn={"default_realm": "main"}, sections={"turn.realm.b": other})
+    turn.expect_all_back(turn.uclient("-c"), "the default realm")
+    refused = daemon.total("turnpike_turn_refused_total", reason="bad_credentials")
+    turn.expect_nothing_back(turn.uclient("-c", "-p", 3480, timeout=8), "alice at the other port")
+    expect(daemon.total("turnpike_turn_refused_total", reason="bad_credentials") > refused,
+           "alice was not refused")
+    issued = json.loads(subprocess.run(
+        ["curl", "-sS", "--unix-socket", str(daemon.api_path), "-X", "POST",
+         "http://localhost/v1/turn/credentials?user=bob&realm=b.example"],
+        capture_output=True, text=True, check=True).stdout)
+    expect(f"turn:{turn.CLIENT.host_v4}:3480?transport=udp" in issued["uris"] and
+           not any(":3478" in uri for uri in issued["uris"]), f"{issued['uris']}")
+    given = ("-u", issued["username"], "-w", issued["password"])
+    before = daemon.total("turnpike_turn_refused_total", reason="peer_denied")
+    turn.expect_nothing_back(turn.uclient("-c", "-p", 3480, auth=given, timeout=8),
+                             "a peer that only the other realm may reach")
+    expect(daemon.total("turnpike_turn_refused_total", reason="peer_denied") > before,
+           "bob got no allocation, or his peer was not judged")
+    turn.expect_nothing_back(turn.uclient("-c", auth=given, timeout=8), "bob at the first port")
+    expect(daemon.total("turnpike_turn_realm_bytes_total", realm=turn.REALM) > 0 and
+           daemon.total("turnpike_turn_realm_bytes_total", realm="b.example") == 0,
+           "bytes are not counted by realm")
+    expect(daemon.total("turnpike_turn_realm_refused_total", realm="b.example") > 0,
+           "refusals are not counted by realm")
+
+
+@case
 def negative_modes_then_a_good_run(scratch):
     daemon = _start(scratch)
     for mode in ("-N", "-R"):

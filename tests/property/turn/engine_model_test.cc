@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::size_t kPlaces = 4;  // permissions, and channels, of one allocation
 constexpr std::uint32_t kPerUser = 3;
+constexpr int kUsers = 3;  // at each address: alice, bob, and alice of another realm
+constexpr const char* kOtherRealm = "other.example";
 constexpr Seconds kDefault{600};
 constexpr Seconds kMax{3600};
 
@@ -145,18 +147,25 @@ class Lockstep {
     world_.setup.source_limits = {};
     world_.realm().quotas.allocations_per_user = kPerUser;
     world_.realm().quotas.new_peers_per_minute = 0;
+    turn::Realm other = world_.realm();
+    other.name = kOtherRealm;
+    other.users = {{"alice", TurnWorld::keys_of("alice", kOtherRealm)}};
+    world_.settings.realms.push_back(other);
     for (int i = 0; i < 5; ++i) {
-      for (const char* user : {"alice", "bob"}) {
+      for (const char* user : {"alice", "bob", "alice"}) {
         clients_.emplace_back(world_, ("192.0.2.10:" + std::to_string(40000 + i)).c_str(), user);
         clients_.back().transaction[0] = static_cast<std::uint8_t>(clients_.size());
       }
+      clients_.back().own_realm = kOtherRealm;
     }
     model_.now = world_.now;
   }
 
   void step() {
     const int place = below(5);
-    TurnClient& client = clients_[static_cast<std::size_t>(2 * place + (below(8) == 0 ? 1 : 0))];
+    const int kind = below(10);
+    const int who = kind < 2 ? 1 : kind < 4 ? 2 : 0;
+    TurnClient& client = clients_[static_cast<std::size_t>(kUsers * place + who)];
     switch (below(10)) {
       case 0:
       case 1:
@@ -164,7 +173,7 @@ class Lockstep {
         break;
       case 2: {
         const auto wanted = lifetime();
-        const int expected = model_.refresh(place, client.user, wanted);
+        const int expected = model_.refresh(place, identity(client), wanted);
         EXPECT_EQ(client.refresh(wanted).code(), expected);
         break;
       }
@@ -172,14 +181,14 @@ class Lockstep {
       case 4: {
         std::vector<SocketAddress> peers;
         for (int i = below(4); i > 0; --i) peers.push_back(peer());
-        const int expected = model_.permit(place, client.user, peers);
+        const int expected = model_.permit(place, identity(client), peers);
         EXPECT_EQ(client.permit(peers).code(), expected);
         break;
       }
       case 5: {
         const std::uint16_t number = channel_number();
         const SocketAddress to = peer();
-        const int expected = model_.bind(place, client.user, number, to);
+        const int expected = model_.bind(place, identity(client), number, to);
         EXPECT_EQ(client.bind(number, to).code(), expected);
         break;
       }
@@ -195,6 +204,9 @@ class Lockstep {
   }
 
  private:
+  static std::string identity(const TurnClient& client) {
+    return client.user + "@" + client.own_realm;
+  }
   int below(int bound) { return static_cast<int>(random_() % static_cast<unsigned>(bound)); }
   SocketAddress peer() {
     static const std::vector<SocketAddress> peers = {
@@ -225,7 +237,7 @@ class Lockstep {
         kind == 0   ? std::set{AddressFamily::kIpv4}
         : kind == 1 ? std::set{AddressFamily::kIpv6}
                     : std::set{AddressFamily::kIpv4, AddressFamily::kIpv6};
-    const int expected = model_.allocate(place, client.user, families, wanted);
+    const int expected = model_.allocate(place, identity(client), families, wanted);
     const TurnReply reply = client.allocate([&](stun::Writer& writer) {
       if (wanted) writer.add_u32(stun::kLifetime, *wanted);
       const TurnBytes v6 = {2, 0, 0, 0};

@@ -26,6 +26,7 @@ class EndpointsTest : public testing::Test {
                     .calls_max = 20,
                     .clock = [this] { return now_; },
                     .draining = [this] { return draining_; },
+                    .turn_realms = [] { return std::vector<std::string>{"example.org"}; },
                     .ports = [this] { return ports_; },
                     .metrics =
                         [] {
@@ -458,6 +459,8 @@ class TurnEndpoints : public EndpointsTest {
     turn_.counters_.of(turn::ListenerTransport::kTcp).connections_opened.add(4);
     turn_.counters_.of(turn::ListenerTransport::kTcp).connections_closed.add(1);
     turn_.counters_.closes[static_cast<std::size_t>(turn::StreamClose::kStalled)].add(1);
+    turn_.counters_.realms[0].allocations_opened.add(3);
+    turn_.counters_.realms[0].allocations_closed.add(2);
   }
 
   Response post(const std::string& path) {
@@ -489,6 +492,9 @@ TEST_F(TurnEndpoints, allocations_and_refusals_are_listed) {
   EXPECT_EQ(body["refused"][0]["count"], 3);
   EXPECT_EQ(body["drops"], json::array());
   EXPECT_EQ(body["connections"], 3);
+  ASSERT_EQ(body["realms"].size(), 1U);
+  EXPECT_EQ(body["realms"][0]["realm"], "example.org");
+  EXPECT_EQ(body["realms"][0]["allocations"], 1);
   ASSERT_EQ(body["connections_ended"].size(), 1U);
   EXPECT_EQ(body["connections_ended"][0]["reason"], "stalled");
 }

@@ -84,6 +84,51 @@ TEST(TurnConfig, tls_is_on_once_there_is_a_certificate) {
       2U);
 }
 
+std::vector<std::string> shown(const turn::Config& config) {
+  std::vector<std::string> all;
+  for (const turn::Listener& one : config.listeners) {
+    all.push_back(std::string(turn::kTransportNames[static_cast<std::size_t>(one.transport)]) +
+                  " " + to_string(one.local) + " " + one.realm);
+  }
+  return all;
+}
+
+TEST(TurnConfig, realms_have_addresses_and_ports_of_their_own) {
+  Host host;
+  host.addresses = {IpAddress::v4(45, 9, 1, 1), *parse_ip("2a09::1")};
+  const std::string secret = "secret_files = [\"s\"]\n";
+  const std::string head =
+      "[turn]\ndefault_realm = \"a\"\ncertificate_file = \"c\"\nprivate_key_file = \"k\"\n"
+      "tls_port = 0\n[turn.realm.a]\n" +
+      secret;
+  Loaded loaded = load(head + "[turn.realm.b]\nrealm = \"b.example\"\nport = 3480\n" +
+                       "tls_port = 5350\naddresses = [\"2a09::1\"]\n" + secret);
+  EXPECT_THAT(loaded.findings.mistakes(), IsEmpty());
+  EXPECT_THAT(shown(turn_config(loaded.settings, host)),
+              ElementsAre("udp 45.9.1.1:3478 ", "tcp 45.9.1.1:3478 ", "udp [2a09::1]:3478 ",
+                          "tcp [2a09::1]:3478 ", "udp [2a09::1]:3480 b.example",
+                          "tcp [2a09::1]:3480 b.example", "tls [2a09::1]:5350 b.example"));
+  // Without a port the address is the realm's alone.
+  loaded = load(head + "[turn.realm.b]\naddresses = [\"2a09::1\"]\n" + secret);
+  EXPECT_THAT(loaded.findings.mistakes(), IsEmpty());
+  EXPECT_THAT(shown(turn_config(loaded.settings, host)),
+              ElementsAre("udp 45.9.1.1:3478 ", "tcp 45.9.1.1:3478 ", "udp [2a09::1]:3478 b",
+                          "tcp [2a09::1]:3478 b"));
+  // And with a port at every address.
+  loaded = load(head + "[turn.realm.b]\nport = 3480\n" + secret);
+  EXPECT_EQ(turn_config(loaded.settings, host).listeners.size(), 8U);
+}
+
+TEST(TurnConfig, a_realm_that_nobody_is_told_is_a_warning) {
+  const std::string text =
+      "[turn]\ndefault_realm = \"a\"\n[turn.realm.a]\nusers_file = \"u\"\n"
+      "[turn.realm.b]\nusers_file = \"u\"\n";
+  EXPECT_THAT(load(text).findings.mistakes(), IsEmpty());
+  EXPECT_THAT(load(text).findings.warnings(), Contains(HasSubstr("is told to no client")));
+  EXPECT_THAT(load(text + "port = 3480\n").findings.warnings(),
+              Not(Contains(HasSubstr("is told to no client"))));
+}
+
 struct Mistake {
   const char* text;
   const char* told;
@@ -128,7 +173,20 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"[turn.realm.a]\nusers_file = \"u\"\nrealm = \"x\\\"y\"", "holds quotes"},
         Mistake{"[turn.realm.a]\nusers_file = \"u\"\n[turn.realm.b]\nusers_file = \"u\"\n"
                 "realm = \"a\"",
-                "leave one section"},
+                "turn.realm.b.realm is \"a\", as that of [turn.realm.a]"},
+        Mistake{"[turn.realm.a]\nusers_file = \"u\"\n[turn.realm.b]\nusers_file = \"u\"",
+                "turn.default_realm is empty, but there are several realms"},
+        Mistake{"[turn]\ndefault_realm = \"c\"\n[turn.realm.a]\nusers_file = \"u\"",
+                "there is no section [turn.realm.c]"},
+        Mistake{"[turn.realm.a]\nusers_file = \"u\"\nport = 3478",
+                "turn.realm.a.port and turn.udp_port both listen on 45.9.1.1:3478"},
+        Mistake{"[turn.realm.a]\nusers_file = \"u\"\naddresses = [\"45.9.1.2\"]",
+                "holds 45.9.1.2, which is none of [interface.outside].addresses"},
+        Mistake{"[turn.realm.a]\nusers_file = \"u\"\naddresses = [\"45.9.1.1\"]\n"
+                "[turn.realm.b]\nusers_file = \"u\"\naddresses = [\"45.9.1.1\"]",
+                "give one of them a port"},
+        Mistake{"[turn.realm.a]\nusers_file = \"u\"\ntls_port = 5350",
+                "turn.realm.a.tls_port is given, but TLS needs a certificate"},
         Mistake{"[turn.realm.a]\nusers_file = \"u\"\nallowed_peers = [\"45.9.1.1/32\"]",
                 "an address of this node"},
         Mistake{"[turn.realm.a]\nusers_file = \"u\"\nallowed_peers = [\"2a09::9\"]",
@@ -181,6 +239,19 @@ TEST_F(TurnFiles, users_and_secrets_are_read) {
   EXPECT_EQ(realm.peers.allowed[0].length, 16);
   EXPECT_EQ(realm.quotas.allocations, 4000U) << "of the whole relay when the realm has no own";
   EXPECT_THAT(judge_turn_files(settings_).mistakes, IsEmpty());
+}
+
+TEST_F(TurnFiles, the_default_realm_is_the_first) {
+  settings_ = load("[turn]\ndefault_realm = \"main\"\n[turn.realm.main]\nusers_file = \"" +
+                   path("users") + "\"\n[turn.realm.a]\nport = 3480\nusers_file = \"" +
+                   path("users") + "\"\n[turn.realm.z]\nport = 3481\nusers_file = \"" +
+                   path("users") + "\"\n")
+                  .settings;
+  const auto made = turn_settings(settings_);
+  ASSERT_TRUE(made) << made.error().message;
+  std::vector<std::string> names;
+  for (const turn::Realm& realm : (*made)->realms) names.push_back(realm.name);
+  EXPECT_THAT(names, ElementsAre("main", "a", "z"));
 }
 
 TEST_F(TurnFiles, T10_a_bad_line_is_named_and_its_content_is_not) {

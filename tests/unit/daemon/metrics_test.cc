@@ -229,7 +229,11 @@ TEST(Metrics, turn_figures_reach_their_series) {
   FakeTurn turn;
   turn.counters_.of(turn::ListenerTransport::kTcp).packets_to_peers.add(7);
   turn.counters_.refusals[static_cast<std::size_t>(turn::Refusal::kPeerDenied)].add(3);
+  turn.counters_.realms[1].allocations_opened.add(5);
+  turn.counters_.realms[1].allocations_closed.add(3);
+  turn.counters_.realms[1].bytes_to_clients.add(100);
   Figures figures;
+  figures.turn_realms = {"example.org", "b.example"};
   figures.shards = {&shards[0], &shards[1]};
   figures.ng = &ng;
   figures.turn = &turn;
@@ -238,11 +242,20 @@ TEST(Metrics, turn_figures_reach_their_series) {
   for (const char* wanted : {"turnpike_turn_allocations 5\n", "turnpike_turn_allocations_max 40\n",
                              "turnpike_turn_packets_total{transport=\"tcp\",to=\"peer\"} 14\n",
                              "turnpike_turn_refused_total{reason=\"peer_denied\"} 6\n",
+                             "turnpike_turn_realm_allocations{realm=\"example.org\"} 0\n",
+                             "turnpike_turn_realm_allocations{realm=\"b.example\"} 4\n",
+                             "turnpike_turn_realm_bytes_total{realm=\"b.example\",to=\"client\"} "
+                             "200\n",
                              "turnpike_turn_drops_total{reason=\"malformed\"} 0\n"}) {
     EXPECT_THAT(text, HasSubstr(wanted));
   }
   EXPECT_LT(parse(text).values.size(), 560u);
   EXPECT_THAT(rendered(), testing::Not(HasSubstr("turnpike_turn_refused_total")));
+  // However many realms there are.
+  EXPECT_THAT(text, testing::Not(HasSubstr("(others)")));
+  turn.counters_.realms.back().allocations_opened.add(1);
+  figures.turn_realms.assign(turn::kRealmFiguresMax - 1, "x");
+  EXPECT_THAT(render(figures), HasSubstr("turnpike_turn_realm_allocations{realm=\"(others)\"} 2\n"));
 }
 
 TEST(Metrics, number_of_series_is_bounded) {

@@ -229,11 +229,17 @@ TEST(TurnCredentials, revocation_ends_allocations) {
   EXPECT_EQ(world.ports.in_use(), 0U);
 }
 
-TEST(TurnCredentials, realms_have_users_and_quotas_of_their_own) {
-  TurnWorld world;
+turn::Realm other_realm() {
   turn::Realm other;
   other.name = "other.example";
   other.users.emplace("alice", TurnWorld::keys_of("alice", "other.example", "another password"));
+  other.figures = 1;
+  return other;
+}
+
+TEST(TurnCredentials, realms_have_users_and_quotas_of_their_own) {
+  TurnWorld world;
+  turn::Realm other = other_realm();
   other.quotas.allocations = 1;
   world.settings.realms.push_back(other);
   TurnClient here(world);
@@ -242,9 +248,9 @@ TEST(TurnCredentials, realms_have_users_and_quotas_of_their_own) {
   there.password = "another password";
   world.listener_realm = "other.example";
   there.learn(there.ask_once(stun::kAllocate, TurnClient::add_udp));
-  world.listener_realm = "no realm of ours";
   EXPECT_EQ(there.realm, "other.example");
   ASSERT_EQ(there.allocate().code(), 200);
+  world.listener_realm = "";
   TurnClient more = there;
   more.address.port = 40002;
   EXPECT_EQ(more.allocate().code(), 486);
@@ -258,6 +264,69 @@ TEST(TurnCredentials, realms_have_users_and_quotas_of_their_own) {
   world.configure();
   EXPECT_EQ(here.refresh().code(), 200);
   EXPECT_EQ(there.refresh().code(), 200);
+}
+
+TEST(TurnCredentials, a_listener_of_a_realm_serves_no_other) {
+  TurnWorld world;
+  world.settings.realms.push_back(other_realm());
+  world.listener_realm = "other.example";
+  TurnClient alice(world);
+  EXPECT_EQ(alice.allocate().code(), 401) << "the password of her other realm";
+  EXPECT_EQ(alice.realm, "other.example");
+  alice.realm = TurnWorld::kRealm;
+  const TurnReply refused = alice.ask_once(stun::kAllocate, TurnClient::add_udp);
+  EXPECT_EQ(refused.code(), 401);
+  EXPECT_EQ(refused.text(stun::kRealm), "other.example") << "good credentials, wrong door";
+  alice.realm = "other.example";
+  alice.password = "another password";
+  EXPECT_EQ(alice.allocate().code(), 200);
+  // Its realm is gone: its listeners wait for a restart, and nobody comes in meanwhile.
+  world.settings.realms.pop_back();
+  world.configure();
+  EXPECT_EQ(world.engine().allocations(), 0U);
+  EXPECT_EQ(alice.allocate().code(), 401);
+  TurnClient other(world, "192.0.2.10:40001");
+  EXPECT_EQ(other.allocate().code(), 401);
+}
+
+TEST(TurnCredentials, where_no_realm_is_alone_clients_name_theirs) {
+  TurnWorld world;
+  world.settings.realms.push_back(other_realm());
+  TurnClient client(world);
+  client.password = "another password";
+  EXPECT_EQ(client.allocate().code(), 401);
+  EXPECT_EQ(client.realm, TurnWorld::kRealm) << "as it is told";
+  client.realm = "other.example";
+  EXPECT_EQ(client.allocate().code(), 200);
+}
+
+TEST(TurnCredentials, figures_are_of_the_realm) {
+  TurnWorld world;
+  world.settings.realms.push_back(other_realm());
+  TurnClient here(world);
+  TurnClient there(world, "192.0.2.10:40001");
+  ASSERT_EQ(here.allocate().code(), 200);
+  there.own_realm = "other.example";
+  there.password = "another password";
+  ASSERT_EQ(there.allocate().code(), 200);
+  const auto& figures = world.counters.realms;
+  EXPECT_EQ(figures[0].allocations_opened.value(), 1U);
+  EXPECT_EQ(figures[1].allocations_opened.value(), 1U);
+  const SocketAddress peer = turn_address("9.9.9.9:5000");
+  ASSERT_EQ(there.permit({peer}).code(), 200);
+  ASSERT_EQ(there.send_indication(peer, TurnBytes(10, 1)).size(), 1U);
+  ASSERT_EQ(there.from_peer(peer, TurnBytes(7, 1)).size(), 1U);
+  EXPECT_EQ(figures[1].bytes_to_peers.value(), 10U);
+  EXPECT_EQ(figures[1].bytes_to_clients.value(), 7U);
+  EXPECT_EQ(figures[0].bytes_to_peers.value(), 0U);
+  EXPECT_EQ(there.permit({turn_address("10.0.0.1:5000")}).code(), 403);
+  EXPECT_EQ(figures[1].refused.value(), 1U);
+  EXPECT_EQ(figures[0].refused.value(), 0U) << "challenges can be asked for by anybody";
+  // What is closed counts where it was opened, even when its realm is no more.
+  world.settings.realms.pop_back();
+  world.configure();
+  EXPECT_EQ(figures[1].allocations_closed.value(), 1U);
+  EXPECT_EQ(figures[0].allocations_closed.value(), 0U);
 }
 
 TEST(TurnCredentials, without_realms_nobody_comes_in) {

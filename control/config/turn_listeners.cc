@@ -1,0 +1,85 @@
+#include "control/config/turn_listeners.h"
+
+#include <algorithm>
+
+namespace turnpike::config {
+namespace {
+
+using turn::ListenerTransport;
+
+/// Whose clients come to the ports of [turn] at this address; null: anybody's.
+const TurnRealmSection* realm_at(const TurnSection& turn, const IpAddress& ip) {
+  for (const TurnRealmSection& realm : turn.realms) {
+    const auto& ips = realm.addresses;
+    if (realm.port == 0 && realm.tls_port == 0 && std::find(ips.begin(), ips.end(), ip) != ips.end()) {
+      return &realm;
+    }
+  }
+  return nullptr;
+}
+
+class AtAddress {
+ public:
+  AtAddress(const TurnSection& turn, const IpAddress& local, const IpAddress& advertised,
+            std::vector<TurnListener>& into)
+      : turn_(turn), local_(local), advertised_(advertised), into_(into) {}
+
+  void add_shared() {
+    const TurnRealmSection* const owner = realm_at(turn_, local_);
+    const std::string realm = owner == nullptr ? "" : owner->realm_name();
+    add(ListenerTransport::kUdp, turn_.udp_port, "turn.udp_port", realm);
+    add(ListenerTransport::kTcp, turn_.tcp_port, "turn.tcp_port", realm);
+    if (turn_.has_tls()) add(ListenerTransport::kTls, turn_.tls_port, "turn.tls_port", realm);
+  }
+  void add_of(const TurnRealmSection& realm) {
+    const auto& ips = realm.addresses;
+    if (!ips.empty() && std::find(ips.begin(), ips.end(), local_) == ips.end()) return;
+    const std::string path = "turn.realm." + realm.name + ".";
+    add(ListenerTransport::kUdp, realm.port, path + "port", realm.realm_name());
+    if (turn_.tcp_port != 0) {
+      add(ListenerTransport::kTcp, realm.port, path + "port", realm.realm_name());
+    }
+    if (turn_.has_tls()) {
+      add(ListenerTransport::kTls, realm.tls_port, path + "tls_port", realm.realm_name());
+    }
+  }
+
+ private:
+  void add(ListenerTransport transport, std::uint16_t port, const std::string& key,
+           const std::string& realm) {
+    if (port == 0) return;
+    into_.push_back({transport, {local_, port}, advertised_, key, realm});
+  }
+
+  const TurnSection& turn_;
+  const IpAddress& local_;
+  const IpAddress& advertised_;
+  std::vector<TurnListener>& into_;
+};
+
+}  // namespace
+
+std::vector<TurnListener> turn_listeners(const Settings& settings) {
+  const TurnSection& turn = settings.turn;
+  std::vector<TurnListener> all;
+  for (const InterfaceSection& section : settings.interfaces) {
+    if (turn.realms.empty() || section.name != turn.interface) continue;
+    for (std::size_t i = 0; i < section.addresses.size(); ++i) {
+      const IpAddress& local = section.addresses[i];
+      AtAddress here(turn, local, i < section.advertised.size() ? section.advertised[i] : local,
+                     all);
+      here.add_shared();
+      for (const TurnRealmSection& realm : turn.realms) here.add_of(realm);
+    }
+  }
+  return all;
+}
+
+const TurnRealmSection& default_realm(const TurnSection& turn) {
+  const auto named =
+      std::find_if(turn.realms.begin(), turn.realms.end(),
+                   [&turn](const auto& realm) { return realm.name == turn.default_realm; });
+  return named == turn.realms.end() ? turn.realms.front() : *named;
+}
+
+}  // namespace turnpike::config
