@@ -74,6 +74,7 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
     setups[i].nonce_key = nonce_key;
     setups[i].source_key = source_key;
     setups[i].shared = servers->shared_;
+    setups[i].wake = [of = servers.get()](std::size_t shard) { of->wake_(shard); };
     setups[i].ports = servers->ports_.get();
     servers->shards_.push_back(TurnShard::make(setups[i], config));
     secure_wipe(setups[i].nonce_key.data(), setups[i].nonce_key.size());

@@ -47,6 +47,7 @@ turn::EngineSetup engine_setup(const TurnShardSetup& setup, const turn::Config& 
   engine.media_port_min = config.media_port_min;
   engine.media_port_max = config.media_port_max;
   engine.shared = setup.shared;
+  engine.wake = setup.wake;
   // A source that changes its port comes to every shard.
   const auto shards = static_cast<std::uint32_t>(setup.shards);
   for (turn::SourceLimit& limit : engine.source_limits) {
@@ -172,6 +173,15 @@ void TurnShard::close(const SocketTag& tag) {
   port_of(tag) = {};
 }
 
+std::uint32_t TurnShard::hand_over(const SocketTag& tag) {
+  flush();  // what was sent from it before
+  const std::uint32_t reservation = table_.reserve(port_of(tag));
+  if (reservation == 0) return 0;
+  sockets_->remove(tag);
+  port_of(tag) = {};
+  return reservation;
+}
+
 // ---- Packets
 
 TurnShard::Turn TurnShard::drain(int batches_max) {
@@ -187,6 +197,7 @@ TurnShard::Turn TurnShard::drain(int batches_max) {
     wall_ = wall_now();
     std::size_t packets = batch_.size();
     handle_all();
+    tell_errors();
     if (sockets_->companion_is_ready() || streams_->has_unread()) {
       // A batch of their own: a flood of datagrams keeps no connection waiting, nor the reverse.
       batch_.clear();
@@ -205,6 +216,15 @@ TurnShard::Turn TurnShard::drain(int batches_max) {
 
 void TurnShard::handle_all() {
   for (std::size_t k = 0; k < batch_.size(); ++k) handle(batch_[k]);
+  flush();
+}
+
+void TurnShard::tell_errors() {
+  for (IcmpError error : sockets_->errors()) {
+    rename_own(error.peer.ip, &turn::RelayAddress::local, &turn::RelayAddress::advertised);
+    engine_->from_icmp(error, now_, outbox_);
+    if (outbox_.full()) flush();
+  }
   flush();
 }
 
@@ -283,6 +303,8 @@ void TurnShard::take_newcomers() {
 bool TurnShard::take_requests(Instant now) {
   now_ = now;
   take_newcomers();
+  engine_->on_moves(now, wall_now(), outbox_);
+  flush();
   bool answered = false;
   while (!answers_.full()) {
     const TurnRequest* const request = requests_.front();

@@ -44,6 +44,7 @@ struct TurnShardSetup {
   std::array<std::uint8_t, 32> nonce_key{};  ///< of every shard alike
   SipHashKey source_key{};                   ///< of every shard alike
   std::shared_ptr<turn::Shared> shared;      ///< of all shards
+  std::function<void(std::size_t)> wake;     ///< another shard, which then takes its requests
   RelayedPortTable* ports = nullptr;         ///< of all shards; outlives them
   /// By turn::Config::listeners; owned from now on. -1: not of the shards.
   std::vector<int> listener_fds;
@@ -96,12 +97,14 @@ class TurnShard final : private turn::RelayedPorts {
   std::optional<Opened> take(const SocketTag& tag, std::uint32_t reservation) override;
   void release(std::uint32_t reservation) override;
   void close(const SocketTag& tag) override;
+  std::uint32_t hand_over(const SocketTag& tag) override;
 
   bool give(const SocketTag& tag, const RelayedPort& port);
   RelayedPort& port_of(const SocketTag& tag);
   /// Of the batch.
   void handle_all();
   void handle(Packet& packet);
+  void tell_errors();
   void flush();
   /// What peers at our own addresses are called by clients is not where they are when the host is
   /// behind NAT: datagrams between our own ports never leave the host.

@@ -58,8 +58,8 @@ struct EndpointsContext {
   std::function<void(const char* what, const std::string& object, const Request&)> log_operation{};
   std::uint64_t turn_allocations_max = 0;
   std::function<std::vector<std::string>()> turn_realms{};  ///< by Realm::figures; unset: none
-  std::function<std::vector<PortSliceUsage>()> ports{};    ///< unset: none
-  std::function<std::vector<zone::ZoneReport>()> zones{};  ///< unset: none
+  std::function<std::vector<PortSliceUsage>()> ports{};     ///< unset: none
+  std::function<std::vector<zone::ZoneReport>()> zones{};   ///< unset: none
   std::function<Response()> metrics;
   /// Refuses new calls from now on, or takes them again; false when it cannot any more.
   std::function<bool(bool drain, const Request&)> drain{};

@@ -60,7 +60,8 @@ Json realms_json(const TurnFigures& figures) {
   for (std::size_t i = 0; i < figures.realms.size(); ++i) {
     const auto sum = [&figures, i](Counter turn::RealmCounters::*counter) {
       std::uint64_t total = 0;
-      for (const turn::Counters* shard : figures.shards) total += (shard->realms[i].*counter).value();
+      for (const turn::Counters* shard : figures.shards)
+        total += (shard->realms[i].*counter).value();
       return total;
     };
     const std::uint64_t closed = sum(&turn::RealmCounters::allocations_closed);

@@ -104,8 +104,8 @@ class TurnCheck {
                                     other.name + "]; give each its own");
       }
       for (const IpAddress& ip : realm.addresses) {
-        const bool taken = std::find(other.addresses.begin(), other.addresses.end(), ip) !=
-                           other.addresses.end();
+        const bool taken =
+            std::find(other.addresses.begin(), other.addresses.end(), ip) != other.addresses.end();
         if (!taken || realm.port != 0 || realm.tls_port != 0 || other.port != 0 ||
             other.tls_port != 0) {
           continue;
@@ -115,12 +115,12 @@ class TurnCheck {
       }
     }
     for (const IpAddress& ip : realm.addresses) {
-      const bool known = std::any_of(
-          settings_.interfaces.begin(), settings_.interfaces.end(), [&](const auto& interface) {
-            const auto& ips = interface.addresses;
-            return interface.name == turn_.interface &&
-                   std::find(ips.begin(), ips.end(), ip) != ips.end();
-          });
+      const bool known = std::any_of(settings_.interfaces.begin(), settings_.interfaces.end(),
+                                     [&](const auto& interface) {
+                                       const auto& ips = interface.addresses;
+                                       return interface.name == turn_.interface &&
+                                              std::find(ips.begin(), ips.end(), ip) != ips.end();
+                                     });
       if (known) continue;
       mistake(path + "addresses", "holds " + to_string(ip) + ", which is none of [interface." +
                                       turn_.interface + "].addresses; give one of those");

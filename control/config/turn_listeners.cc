@@ -11,7 +11,8 @@ using turn::ListenerTransport;
 const TurnRealmSection* realm_at(const TurnSection& turn, const IpAddress& ip) {
   for (const TurnRealmSection& realm : turn.realms) {
     const auto& ips = realm.addresses;
-    if (realm.port == 0 && realm.tls_port == 0 && std::find(ips.begin(), ips.end(), ip) != ips.end()) {
+    if (realm.port == 0 && realm.tls_port == 0 &&
+        std::find(ips.begin(), ips.end(), ip) != ips.end()) {
       return &realm;
     }
   }

@@ -163,6 +163,7 @@ Result<std::shared_ptr<turn::Settings>> turn_settings(const Settings& settings) 
   made->allocation_age_max = turn.allocation_age_max;
   made->nonce_lifetime = turn.nonce_lifetime;
   made->strict_expiry = turn.strict_expiry;
+  made->mobility = turn.mobility;
   made->alternate = turn.alternate;
   for (const TurnRealmSection& section : turn.realms) {
     turn::Realm realm;

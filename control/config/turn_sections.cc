@@ -22,6 +22,10 @@ void add_times(SectionOf<TurnSection>& section) {
       .integer("nonce_seconds", &TurnSection::nonce_lifetime, 1800, {60, 3600},
                "How long a nonce is good; then the client is given a new one.")
       .hot()
+      .boolean("mobility", &TurnSection::mobility, false,
+               "Clients that ask for it keep their allocation when their address changes (RFC "
+               "8016). Without, they are answered 405.")
+      .hot()
       .boolean("strict_expiry", &TurnSection::strict_expiry, false,
                "End an allocation when the time-limited credentials that made it are over. "
                "Without, they make none any more, and those that there are go on up to "
@@ -140,9 +144,9 @@ Section turn_realm_section() {
                                       "A realm (tenant) of the TURN server: who may ask, and for "
                                       "what. A reload reads its files anew.",
                                       place);
-  section
-      .text("realm", &TurnRealmSection::realm, "",
-            "Its name as clients are told it, such as \"example.org\". \"\": the section's name.");
+  section.text(
+      "realm", &TurnRealmSection::realm, "",
+      "Its name as clients are told it, such as \"example.org\". \"\": the section's name.");
   add_place_keys(section);
   section
       .path("users_file", &TurnRealmSection::users_file, "",

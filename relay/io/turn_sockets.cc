@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include <linux/errqueue.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,6 +24,49 @@ constexpr std::size_t kListenersShare = kBatchPacketsMax / 2;
 std::uint64_t pack(const SocketTag& tag) {
   return (std::uint64_t{tag.slot} << 32) | (std::uint64_t{tag.generation & 0x7fffffffU} << 1) |
          index_of(tag.side);
+}
+
+// Errors read of one socket at a time.
+constexpr int kErrorsOfASocket = 4;
+
+// ICMP errors go to a queue of the socket's own, with what they are about.
+void want_errors(int fd) {
+  const int on = 1;
+  setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof on);
+  setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof on);  // fails with IPv4, as it may
+}
+
+// The next error in the queue; false when there is none. `error` is unset when it is no ICMP.
+bool next_error(int fd, IcmpError& error) {
+  sockaddr_storage peer{};
+  alignas(cmsghdr) std::array<char, 512> control;
+  msghdr message{};
+  message.msg_name = &peer;
+  message.msg_namelen = sizeof peer;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) return false;
+  error = {};
+  for (cmsghdr* at = CMSG_FIRSTHDR(&message); at != nullptr; at = CMSG_NXTHDR(&message, at)) {
+    const bool v4 = at->cmsg_level == IPPROTO_IP && at->cmsg_type == IP_RECVERR;
+    const bool v6 = at->cmsg_level == IPPROTO_IPV6 && at->cmsg_type == IPV6_RECVERR;
+    if ((!v4 && !v6) || at->cmsg_len < CMSG_LEN(sizeof(sock_extended_err))) continue;
+    sock_extended_err told;
+    std::memcpy(&told, CMSG_DATA(at), sizeof told);
+    if (told.ee_origin != (v4 ? SO_EE_ORIGIN_ICMP : SO_EE_ORIGIN_ICMP6)) continue;
+    error.peer = from_sockaddr(peer);
+    error.type = told.ee_type;
+    error.code = told.ee_code;
+    error.mtu = told.ee_errno == EMSGSIZE ? told.ee_info : 0;
+  }
+  return true;
+}
+
+// The kernel tells a socket of an ICMP error by failing its next call, whatever that is for.
+bool may_be_of_earlier(int error) {
+  return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH ||
+         error == ENOPROTOOPT || error == EPROTO || error == EACCES || error == EHOSTDOWN ||
+         error == EMSGSIZE || error == EOPNOTSUPP || error == ENONET;
 }
 
 constexpr std::uint64_t kCompanion = std::uint64_t{kSharedSlot - 1} << 32;
@@ -67,6 +112,7 @@ TurnSockets::Entry* TurnSockets::entry(const SocketTag& tag) {
 bool TurnSockets::add(int fd, const SocketTag& tag) {
   Entry* const place = entry(tag);
   if (place == nullptr || !watch(fd, pack(tag))) return false;
+  want_errors(fd);
   *place = {fd, tag.generation};
   return true;
 }
@@ -85,6 +131,7 @@ int TurnSockets::remove(const SocketTag& tag) {
 bool TurnSockets::receive(Batch& batch, bool shed) {
   bool more = false;
   companion_is_ready_ = false;
+  error_count_ = 0;
   // Each its own share, so that a flood at one keeps nobody from the others.
   const std::size_t share = kListenersShare / std::max<std::size_t>(1, listeners_.size());
   const auto read = [&](std::uint32_t index) {
@@ -109,6 +156,7 @@ bool TurnSockets::receive(Batch& batch, bool shed) {
       const auto index = static_cast<std::uint32_t>(packed);
       if (!listeners_[index].has_more) read(index);
     } else {
+      if ((events[static_cast<std::size_t>(i)].events & EPOLLERR) != 0) read_errors(packed);
       read_relayed(packed, shed, batch);
     }
   }
@@ -145,13 +193,32 @@ bool TurnSockets::read_listener(std::uint32_t index, std::size_t share, Batch& b
   return from.has_more = count == static_cast<int>(room);
 }
 
-void TurnSockets::read_relayed(std::uint64_t packed, bool shed, Batch& batch) {
-  SocketTag tag;
+// Null when the socket is not there any more.
+TurnSockets::Entry* TurnSockets::entry_of(std::uint64_t packed, SocketTag& tag) {
   tag.slot = static_cast<std::uint32_t>(packed >> 32);
   tag.side = (packed & 1) != 0 ? Side::kB : Side::kA;
-  const Entry* const from = entry(tag);
-  if (from == nullptr || from->fd < 0) return;
+  Entry* const from = entry(tag);
+  if (from == nullptr || from->fd < 0) return nullptr;
   tag.generation = from->generation;
+  return from;
+}
+
+void TurnSockets::read_errors(std::uint64_t packed) {
+  SocketTag tag;
+  const Entry* const from = entry_of(packed, tag);
+  if (from == nullptr) return;
+  IcmpError error;
+  for (int i = 0; i < kErrorsOfASocket && error_count_ < kErrorsMax; ++i) {
+    if (!next_error(from->fd, error)) return;
+    error.tag = tag;
+    if (error.peer.is_set()) errors_[error_count_++] = error;
+  }
+}
+
+void TurnSockets::read_relayed(std::uint64_t packed, bool shed, Batch& batch) {
+  SocketTag tag;
+  const Entry* const from = entry_of(packed, tag);
+  if (from == nullptr) return;
   Packet* packet = batch.next();
   sockaddr_storage source;
   socklen_t source_bytes = sizeof source;
@@ -201,7 +268,10 @@ void TurnSockets::send_off(Group& group, const Fate& fate) {
   if (count == 0) return;
   if (count == 1) {
     const Send& one = *group.sends[0];
-    const int error = transmit_datagram(group.fd, {one.data, one.length}, one.destination);
+    int error = transmit_datagram(group.fd, {one.data, one.length}, one.destination);
+    if (may_be_of_earlier(error)) {
+      error = transmit_datagram(group.fd, {one.data, one.length}, one.destination);
+    }
     if (error != 0) fate(one, result_of_transmit(error));
     return;
   }
@@ -219,12 +289,17 @@ void TurnSockets::send_off(Group& group, const Fate& fate) {
     messages[i].msg_hdr.msg_iovlen = 1;
   }
   std::size_t done = 0;
+  std::size_t tried = count;  // again, once
   while (done < count) {
     const int sent = sendmmsg(group.fd, &messages[done], static_cast<unsigned>(count - done),
                               MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
     if (sent > 0) {
       done += static_cast<std::size_t>(sent);
+      continue;
+    }
+    if (may_be_of_earlier(errno) && tried != done) {
+      tried = done;
       continue;
     }
     // Only the first one that was left has met this error; what follows may still leave.

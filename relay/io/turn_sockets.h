@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "relay/core/icmp_error.h"
 #include "relay/core/packet.h"
 #include "relay/io/udp_io.h"
 
@@ -43,12 +44,16 @@ class TurnSockets {
   /// and counted in its packet.
   bool receive(Batch& batch, bool shed = false);
 
+  /// ICMP errors that the last receive() has found at relayed sockets, some of each.
+  std::span<const IcmpError> errors() const { return {errors_.data(), error_count_}; }
+
   using Fate = std::function<void(const Send&, SendResult)>;
   /// Sends all, those of one socket with as few calls as possible and in their order. `fate` is
   /// told of those that did not leave.
   void send(std::span<const Send> sends, const Fate& fate);
 
  private:
+  static constexpr std::size_t kErrorsMax = 32;  // of one receive(); the rest waits
   struct Entry {
     int fd = -1;
     std::uint32_t generation = 0;
@@ -69,6 +74,8 @@ class TurnSockets {
   Entry* entry(const SocketTag& tag);
   bool read_listener(std::uint32_t index, std::size_t share, Batch& batch);
   void read_relayed(std::uint64_t packed, bool shed, Batch& batch);
+  void read_errors(std::uint64_t packed);
+  Entry* entry_of(std::uint64_t packed, SocketTag& tag);
   int fd_of(const SocketTag& tag);
   static void add_to(Group& group, int fd, const Send& send, const Fate& fate);
   static void send_off(Group& group, const Fate& fate);
@@ -77,6 +84,8 @@ class TurnSockets {
   bool companion_is_ready_ = false;
   std::vector<Listener> listeners_;
   std::vector<Entry> entries_;  // by slot and side
+  std::array<IcmpError, kErrorsMax> errors_{};
+  std::size_t error_count_ = 0;
 };
 
 }  // namespace turnpike

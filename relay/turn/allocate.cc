@@ -47,6 +47,7 @@ struct Engine::State::Wish {
   RelayedPorts::Parity parity = RelayedPorts::Parity::kAny;
   std::uint64_t token = 0;  // 0: none
   std::optional<std::uint32_t> reservation;
+  bool mobile = false;
   Owner owner;
 };
 
@@ -85,6 +86,12 @@ Refused Engine::State::read_wish(const Request& request, Wish& wish) const {
     const bool reserve = ((*even_port)[0] & kReserveNext) != 0;
     if (reserve && wish.both_families) return Refusal::kBadRequest;
     wish.parity = reserve ? RelayedPorts::Parity::kEvenAndReserveNext : RelayedPorts::Parity::kEven;
+  }
+  // RFC 8016 section 3.1.
+  if (const auto ticket = message.find(stun::kMobilityTicket)) {
+    if (!credentials->settings().mobility) return Refusal::kMobilityForbidden;
+    if (!ticket->empty()) return Refusal::kBadRequest;
+    wish.mobile = true;
   }
   const bool supported = (wish.family == AddressFamily::kIpv4 && setup.ipv4) ||
                          (wish.family == AddressFamily::kIpv6 && setup.ipv6);
@@ -200,6 +207,7 @@ void Engine::State::write_allocated(const Request& request, const Allocation& al
                                                static_cast<std::uint8_t>(supported ? 8 : 40)};
     response.add(stun::kAddressErrorCode, value);
   }
+  if (allocation.mobile) write_ticket(allocation, response);
 }
 
 // With its ports, counted for its user; null when there is none.
@@ -215,6 +223,7 @@ Allocation* Engine::State::open_allocation(const Request& request, const Wish& w
   allocation->figures = credentials->realm(identity.realm).figures;
   allocation->owner = wish.owner;
   allocation->credential = identity.credential;
+  allocation->mobile = wish.mobile;
   allocations.user(*allocation) = identity.user;
   allocation->server = request.server;
   allocation->transaction = request.message.transaction();
@@ -246,7 +255,7 @@ Refused Engine::State::allocate(const Request& request, stun::Writer& response) 
   // 9. A port that was reserved, quotas, and then what there is.
   const Realm& realm = credentials->realm(identity.realm);
   wish.owner = {identity.owner, credentials->owner_of(identity.realm)};
-  if (allocations.size() == allocations.capacity()) return Refusal::kCapacity;
+  if (!has_room()) return Refusal::kCapacity;
   if (!within_owner_rate(shared->allocates, wish.owner, allocates_per_minute(realm.quotas), 1,
                          request.now)) {
     return Refusal::kQuota;

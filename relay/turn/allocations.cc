@@ -99,20 +99,32 @@ Allocation* Allocations::open(const Tuple& tuple) {
   allocation.slot = slot;
   allocation.serial = serial;
   allocation.last_serial = serial;
-  allocation.tuple_hash = hash_of(tuple);
-  allocation.client_tag = tuple.tag;
-  allocation.client = tuple.client;
-  allocation.transport = tuple.transport;
   std::fill_n(&peers_[std::size_t{slot} * permissions_max_], permissions_max_, Peer{});
   std::fill_n(&channels_[std::size_t{slot} * permissions_max_], permissions_max_, Channel{});
-  std::size_t at = home(allocation.tuple_hash);
-  while (by_tuple_[at] != 0) at = home(at + 1);
-  by_tuple_[at] = slot + 1;
+  link(allocation, tuple);
   ++size_;
   return &allocation;
 }
 
-void Allocations::close(Allocation& allocation) {
+void Allocations::link(Allocation& allocation, const Tuple& tuple) {
+  allocation.tuple_hash = hash_of(tuple);
+  allocation.client_tag = tuple.tag;
+  allocation.client = tuple.client;
+  allocation.transport = tuple.transport;
+  allocation.away = false;
+  std::size_t at = home(allocation.tuple_hash);
+  while (by_tuple_[at] != 0) at = home(at + 1);
+  by_tuple_[at] = allocation.slot + 1;
+}
+
+void Allocations::rebind(Allocation& allocation, const Tuple& tuple) {
+  unbind(allocation);
+  link(allocation, tuple);
+}
+
+void Allocations::unbind(Allocation& allocation) {
+  if (allocation.away) return;
+  allocation.away = true;
   std::size_t hole = home(allocation.tuple_hash);
   while (by_tuple_[hole] != allocation.slot + 1) hole = home(hole + 1);
   // What lies behind, and may lie in the hole, moves there: no look-up ends too early.
@@ -124,6 +136,10 @@ void Allocations::close(Allocation& allocation) {
     }
   }
   by_tuple_[hole] = 0;
+}
+
+void Allocations::close(Allocation& allocation) {
+  unbind(allocation);
   users_[allocation.slot].clear();
   users_[allocation.slot].shrink_to_fit();
   allocation.serial = 0;

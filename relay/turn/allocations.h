@@ -13,6 +13,7 @@
 #include "relay/crypto/secret_array.h"
 #include "relay/crypto/siphash.h"
 #include "relay/turn/bucket.h"
+#include "relay/turn/tickets.h"
 #include "relay/wire/stun.h"
 #include "turnpike/turn.h"
 
@@ -72,6 +73,8 @@ struct Allocation {
   Instant expires{};
   Instant credential_until{};  ///< Instant::max(): for ever
   Bucket new_peers;
+  Bucket moves;
+  Bucket icmp_errors;
   Traffic to_peers;
   Traffic to_clients;
   std::uint64_t reservation_token = 0;  ///< told in the Allocate response; 0: none
@@ -79,6 +82,10 @@ struct Allocation {
   std::uint32_t granted_s = 0;          ///< LIFETIME of the Allocate response
   ListenerTransport transport = ListenerTransport::kUdp;
   std::uint8_t figures = 0;        ///< of the realm
+  bool mobile = false;             ///< its client has a ticket (RFC 8016)
+  bool away = false;               ///< its client's connection is gone: it has no 5-tuple
+  std::uint16_t move = 0;          ///< how often it has moved, in this engine
+  TicketName came_from;            ///< of the ticket that brought it where it is
   bool additional_failed = false;  ///< the Allocate response had ADDRESS-ERROR-CODE
 };
 
@@ -98,6 +105,10 @@ class Allocations {
   /// A new one, all else unset; null when there are allocations_max.
   Allocation* open(const Tuple& tuple);
   void close(Allocation& allocation);
+  /// From now on it is that of `tuple`, which has none.
+  void rebind(Allocation& allocation, const Tuple& tuple);
+  /// Its 5-tuple is no more, or another allocation's; rebind() gives it another.
+  void unbind(Allocation& allocation);
   std::uint32_t size() const { return size_; }
   std::uint32_t capacity() const { return static_cast<std::uint32_t>(allocations_.size()); }
   /// Calls `visit(allocation)` for all; it may close the one that it is given.
@@ -149,6 +160,7 @@ class Allocations {
 
  private:
   std::uint64_t hash_of(const Tuple& tuple) const;
+  void link(Allocation& allocation, const Tuple& tuple);
   std::size_t home(std::uint64_t hash) const { return hash & (by_tuple_.size() - 1); }
 
   SipHashKey key_;

@@ -51,6 +51,9 @@ Refused Engine::State::refresh(const Request& request, Allocation& allocation,
   set_timer(allocation);
   counters.refreshes.add();
   response.add_u32(stun::kLifetime, static_cast<std::uint32_t>(granted.count()));
+  if (allocation.mobile && request.message.find(stun::kMobilityTicket)) {
+    write_ticket(allocation, response);
+  }
   return std::nullopt;
 }
 

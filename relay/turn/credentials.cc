@@ -174,8 +174,7 @@ bool Credentials::claims_right_algorithms(const stun::Message& request, Claim& c
 
 // RFC 8489 section 9.2.4, with the nonce first of all that is looked at: who has none of ours has
 // not shown that he is at his address, and must not use up what its users may do wrong.
-Credentials::Outcome Credentials::authenticate(const stun::Message& request,
-                                               std::string_view only,
+Credentials::Outcome Credentials::authenticate(const stun::Message& request, std::string_view only,
                                                const SocketAddress& client, const Nonces& nonces,
                                                Instant now, Seconds wall) const {
   using Source = Outcome::Source;

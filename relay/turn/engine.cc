@@ -41,6 +41,16 @@ static_assert(kPaddingMax <= kTailroomBytes);
 constexpr std::size_t kWholeBytesMaxV4 = 1500 - 28;
 constexpr std::size_t kWholeBytesMaxV6 = 1500 - 48;
 
+// ICMP errors that a client is told of one allocation: some a second.
+constexpr Nanoseconds kIcmpPrice = Milliseconds(100);
+constexpr Nanoseconds kIcmpBurst = Seconds(2);
+
+// Destination unreachable, packet too big, time exceeded (RFC 8656 section 11.5).
+bool is_told(const IcmpError& error) {
+  if (error.peer.ip.is_v4()) return error.type == 3 || error.type == 11;
+  return error.type >= 1 && error.type <= 3;
+}
+
 // What a bucket of bytes holds at once: a second's worth, and never less than a few datagrams.
 constexpr std::uint64_t kBurstBytesMin = 4 * kSlotBytes;
 
@@ -54,6 +64,7 @@ Engine::State::State(const EngineSetup& given, RelayedPorts& relayed_ports,
       shared(given.shared != nullptr ? given.shared : std::make_shared<Shared>()),
       transaction_key(random_bytes<16>(given)),
       nonces(given.nonce_key),
+      tickets(given.nonce_key),
       limits(random_bytes<16>(given), given.source_limits),
       allocations(given.allocations_max, given.permissions_max, random_bytes<16>(given)),
       timers(given.allocations_max + kReservationsMax) {
@@ -160,6 +171,7 @@ void Engine::State::on_send(const stun::Message& message, const Allocations::Tup
 // RFC 8656 sections 11.3 and 12.7: in front of the data, within the packet's own memory.
 void Engine::State::to_client(Allocation& allocation, Packet& packet, Channel* channel,
                               Outbox& out) {
+  if (allocation.away) return drop(Drop::kNoClient);
   const std::uint32_t data_bytes = packet.length;
   const std::uint32_t padding = (4 - data_bytes % 4) % 4;
   std::uint32_t header_bytes = kChannelHeaderBytes;
@@ -247,6 +259,37 @@ void Engine::from_peer(Packet& packet, Instant now, Outbox& out) {
   Channel* channel = state.allocations.channel_to(*allocation, *peer, packet.source.port);
   if (channel != nullptr && tick_of(now) >= channel->until) channel = nullptr;
   state.to_client(*allocation, packet, channel, out);
+}
+
+// RFC 8656 section 11.5. That it is about a datagram of this relayed address the kernel has seen;
+// anybody could make one up all the same, so it tells only of who may be asked, and not often.
+void Engine::from_icmp(const IcmpError& error, Instant now, Outbox& out) {
+  State& state = *state_;
+  Allocation* const allocation = state.allocations.at(error.tag.slot, error.tag.generation);
+  if (allocation == nullptr || now >= allocation->expires) return state.drop(Drop::kNoAllocation);
+  const Peer* const peer = state.allocations.find_peer(*allocation, error.peer.ip);
+  if (peer == nullptr || tick_of(now) >= peer->permitted_until ||
+      allocation->to_peers.packets == 0) {
+    return state.drop(Drop::kNoPermission);
+  }
+  if (!state.has_port(*peer, error.peer.port)) return state.drop(Drop::kPeerForbidden);
+  if (!is_told(error)) return state.drop(Drop::kUnknownMessage);
+  if (allocation->away) return state.drop(Drop::kNoClient);
+  if (!allocation->icmp_errors.take(now, kIcmpPrice, kIcmpBurst)) return state.drop(Drop::kRate);
+  auto& note = state.notes[state.next_note++ % state.notes.size()];
+  stun::Writer writer(note, stun::Class::kIndication, stun::kData, state.next_transaction());
+  writer.add_xor_address(stun::kXorPeerAddress, error.peer);
+  // Section 18.13: 16 bits reserved, 7 of the type, 9 of the code, 32 of data.
+  writer.add_u64(stun::kIcmp, (std::uint64_t{error.type & 0x7fU} << 41) |
+                                  (std::uint64_t{error.code} << 32) | error.mtu);
+  const stun::Bytes bytes = writer.finish();
+  const Send send{.data = bytes.data(),
+                  .length = static_cast<std::uint32_t>(bytes.size()),
+                  .tag = allocation->client_tag,
+                  .destination = allocation->client,
+                  .line = allocation->slot};
+  if (!out.push(send)) return state.drop(Drop::kBlocked);
+  state.counters.icmp_errors.add();
 }
 
 void Engine::send_failed(const Send&, Drop reason) {

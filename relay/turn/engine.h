@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 
+#include "relay/core/icmp_error.h"
 #include "relay/core/packet.h"
 #include "relay/turn/source_limits.h"
 #include "turnpike/time.h"
@@ -44,6 +45,9 @@ class RelayedPorts {
   virtual void release(std::uint32_t reservation) = 0;
   /// Into quarantine.
   virtual void close(const SocketTag& tag) = 0;
+  /// Takes the port from `tag` and reserves it, for another shard; 0: there is no room, and it
+  /// stays.
+  virtual std::uint32_t hand_over(const SocketTag& tag) = 0;
 };
 
 class Credentials;
@@ -57,6 +61,8 @@ struct EngineSetup {
   bool ipv6 = false;
   /// Of every shard alike: nonces are good on each. Random, never logged.
   std::array<std::uint8_t, 32> nonce_key{};
+  /// Makes another shard's engine look, soon (on_moves()); with one shard it is not called.
+  std::function<void(std::uint16_t shard)> wake;
   /// Bytes that nobody can guess (tokens, hash keys).
   std::function<void(void*, std::size_t)> random;
   /// Addresses that are ours: never a peer (T6, T8), but for relayed transport addresses and our
@@ -109,11 +115,17 @@ class Engine {
                    Outbox& out);
   /// One datagram that came to a relayed transport address.
   void from_peer(Packet& packet, Instant now, Outbox& out);
+  /// What came back of a datagram that was relayed (RFC 8656 section 11.5).
+  void from_icmp(const IcmpError& error, Instant now, Outbox& out);
   /// What the outbox held could not be sent.
   void send_failed(const Send& send, Drop reason);
   /// The client's stream is gone, and its allocation with it.
   void stream_closed(const SocketTag& stream);
   bool stream_has_allocation(const SocketTag& stream) const;
+
+  /// Gives allocations to other shards and takes those that it has asked for. What is in `out` is
+  /// sent before the next call.
+  void on_moves(Instant now, Seconds wall, Outbox& out);
 
   Instant next_deadline() const;
   void on_deadline(Instant now, Outbox& out);

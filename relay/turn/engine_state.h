@@ -1,6 +1,6 @@
 // The inside of the TURN engine, for the files that make it up: engine.cc (clients and peers,
 // data), requests.cc (authentication, responses), allocate.cc and bindings.cc (what requests do),
-// lifetime.cc (ends and settings).
+// mobility.cc (clients that move), lifetime.cc (ends and settings).
 #pragma once
 
 #include <array>
@@ -16,12 +16,17 @@
 #include "relay/turn/peer_policy.h"
 #include "relay/turn/shared.h"
 #include "relay/turn/source_limits.h"
+#include "relay/turn/tickets.h"
 #include "relay/wire/stun.h"
 
 namespace turnpike::turn {
 
 constexpr Seconds kReservationLifetime{30};  ///< RFC 8656 section 7.2
 constexpr std::uint32_t kReservationsMax = 64;
+
+/// Header, XOR-PEER-ADDRESS of IPv6, ICMP.
+constexpr std::size_t kIcmpIndicationBytes =
+    stun::kHeaderBytes + stun::kAttributeHeaderBytes + 20 + stun::kAttributeHeaderBytes + 8;
 
 /// One request on its way through the engine.
 struct Request {
@@ -31,6 +36,21 @@ struct Request {
   Instant now{};
   Seconds wall{0};
   const Identity* identity = nullptr;  ///< null before authentication, and for Binding
+  /// What the shard that has the allocation says; unset: it was not asked.
+  std::optional<Refusal> verdict{};
+  const Packet* packet = nullptr;
+  const Listener* listener = nullptr;
+  bool deferred = false;  ///< the answer comes when the allocation has
+};
+
+/// A request whose allocation is on its way from another shard.
+struct Deferred {
+  Move* move = nullptr;
+  Allocations::Tuple tuple;
+  Listener listener;
+  std::vector<std::uint8_t> request;  ///< with room for the response
+  std::size_t length = 0;
+  bool gone = false;  ///< its connection is
 };
 
 /// Nothing: done, and the response is written. Otherwise why not.
@@ -52,10 +72,11 @@ struct Engine::State {
 
   // requests.cc.
   void on_request(Packet& packet, const stun::Message& message, const Allocations::Tuple& tuple,
-                  const Listener& listener, Instant now, Seconds wall, Outbox& out);
+                  const Listener& listener, Instant now, Seconds wall, Outbox& out,
+                  std::optional<Refusal> verdict = std::nullopt);
   Refused bind(const Request& request, stun::Writer& response);
   Refused dispatch(Request& request, stun::Writer& response);
-  Refused on_allocation(const Request& request, stun::Writer& response);
+  Refused on_allocation(Request& request, stun::Writer& response);
   bool names_owner(const stun::Message& message, const Allocation* allocation) const;
   /// How long the answer may be to who has shown no credentials that are good.
   std::size_t answer_bytes_max(const Credentials::Outcome& outcome, const Packet& request,
@@ -87,6 +108,23 @@ struct Engine::State {
   Refused judge_peer(const Allocation& allocation, const IpAddress& ip) const;
   /// Permits all of `ips` or none.
   Refused permit(Allocation& allocation, std::span<const IpAddress> ips, Instant now);
+
+  // mobility.cc: RFC 8016.
+  /// The allocation that a Refresh with a ticket is about, from wherever it comes now.
+  Refused resume(Request& request, stun::Bytes ticket, Allocation*& allocation);
+  Refused judge_move(const Allocation* allocation, const TicketName& name, std::string_view realm,
+                     std::string_view user, Instant now) const;
+  Refused move_here(const Request& request, const TicketName& name, Allocation*& allocation);
+  Refused ask_for(Request& request, const TicketName& name);
+  void give_away(Move& move, Instant now);
+  std::unique_ptr<MovedAllocation> pack(Allocation& allocation);
+  Refused unpack(const MovedAllocation& moved, const Allocations::Tuple& tuple,
+                 const Listener& listener);
+  void finish(Deferred& waits, Instant now, Seconds wall, Outbox& out);
+  void write_ticket(const Allocation& allocation, stun::Writer& response) const;
+  /// It is another transport's, or another shard's, now.
+  void count_moved(const Allocation& allocation, bool arrives);
+  bool has_room() const { return allocations.size() + deferred.size() < allocations.capacity(); }
 
   // lifetime.cc.
   /// What is granted for LIFETIME, or its absence; 0: nothing any more.
@@ -135,10 +173,16 @@ struct Engine::State {
   SipHashKey transaction_key;  // of this engine
   std::uint64_t transactions = 0;
   Nonces nonces;
+  Tickets tickets;
   SourceLimits limits;
   Allocations allocations;
   TimerWheel timers;  // allocations by slot, then reservations
   std::array<Reserved, kReservationsMax> reserved{};
+  std::vector<std::unique_ptr<Deferred>> deferred;
+  std::vector<std::unique_ptr<Deferred>> answered;  // whose memory the outbox uses
+  // Of indications that hold no data of a peer; as many as fit an outbox.
+  std::array<std::array<std::uint8_t, kIcmpIndicationBytes>, kBatchPacketsMax> notes{};
+  std::size_t next_note = 0;
   std::shared_ptr<const Credentials> credentials;
   bool busy = false;
 };

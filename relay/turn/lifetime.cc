@@ -110,7 +110,18 @@ void Engine::stream_closed(const SocketTag& stream) {
   // Without its transport: whichever it is, only the tag counts.
   Allocation* const found =
       state_->allocations.find({ListenerTransport::kTcp, stream, SocketAddress{}});
-  if (found != nullptr) state_->close(*found);
+  for (const auto& one : state_->deferred) {
+    const SocketTag& tag = one->tuple.tag;
+    const bool same = tag.slot == stream.slot && tag.generation == stream.generation;
+    if (one->tuple.transport != ListenerTransport::kUdp && same) one->gone = true;
+  }
+  if (found == nullptr) return;
+  // RFC 8016: its client may come back by another connection, until its time is over.
+  if (found->mobile) {
+    state_->allocations.unbind(*found);
+  } else {
+    state_->close(*found);
+  }
 }
 
 bool Engine::stream_has_allocation(const SocketTag& stream) const {

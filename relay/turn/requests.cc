@@ -136,7 +136,10 @@ Refused Engine::State::refuse_plain(const Request& request) {
     const bool complete = request.message.find(stun::kRequestedTransport).has_value();
     return complete ? Refused{} : Refused{Refusal::kBadRequest};
   }
-  return find(request.tuple, request.now) != nullptr ? Refused{} : Refused{Refusal::kMismatch};
+  const auto ticket = request.message.find(stun::kMobilityTicket);
+  const bool comes = credentials->settings().mobility && ticket && tickets.open(*ticket);
+  const bool leads = comes || find(request.tuple, request.now) != nullptr;
+  return leads ? Refused{} : Refused{Refusal::kMismatch};
 }
 
 void Engine::State::write_refusal(const Request& request, Refusal refusal, std::uint32_t realm,
@@ -175,8 +178,14 @@ bool Engine::State::names_owner(const stun::Message& message, const Allocation* 
 }
 
 // An authentic request that holds nothing unknown, on its 5-tuple.
-Refused Engine::State::on_allocation(const Request& request, stun::Writer& response) {
-  Allocation* const allocation = find(request.tuple, request.now);
+Refused Engine::State::on_allocation(Request& request, stun::Writer& response) {
+  Allocation* allocation = find(request.tuple, request.now);
+  const bool is_refresh = request.message.method() == stun::kRefresh;
+  const auto ticket = request.message.find(stun::kMobilityTicket);
+  if (is_refresh && ticket) {
+    const Refused refused = resume(request, *ticket, allocation);
+    if (refused || request.deferred) return refused;
+  }
   if (allocation == nullptr) return Refusal::kMismatch;
   const Identity& identity = *request.identity;
   // Which user it is, by name: the hash is only for counting.
@@ -204,11 +213,15 @@ Refused Engine::State::dispatch(Request& request, stun::Writer& response) {
 
 void Engine::State::on_request(Packet& packet, const stun::Message& message,
                                const Allocations::Tuple& tuple, const Listener& listener,
-                               Instant now, Seconds wall, Outbox& out) {
+                               Instant now, Seconds wall, Outbox& out,
+                               std::optional<Refusal> verdict) {
   const std::uint16_t method = message.method();
   if (!is_ours(method)) return drop(Drop::kUnknownMessage);
   const IpAddress& source = tuple.client.ip;
   Request request{message, tuple, listener.local, now, wall};
+  request.verdict = verdict;
+  request.packet = &packet;
+  request.listener = &listener;
   std::array<std::uint8_t, kResponseBytesMax> buffer;
   stun::Writer response(buffer, stun::Class::kSuccess, method, message.transaction());
   Credentials::Outcome outcome;
@@ -237,6 +250,7 @@ void Engine::State::on_request(Packet& packet, const stun::Message& message,
     } else {
       request.identity = outcome.identity.get();
       refused = dispatch(request, response);
+      if (request.deferred) return;
       // Its time is over: it is nobody's any more, and gets a challenge.
       if (refused == Refusal::kExpiredCredentials) request.identity = nullptr;
     }

@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "relay/turn/moves.h"
 #include "turnpike/time.h"
 
 namespace turnpike::turn {
@@ -87,6 +88,7 @@ class Reservations {
 struct Shared {
   OwnerCounts counts;
   Reservations reservations;
+  Moves moves;
   OwnerRates allocates;               ///< Allocate requests: each port costs a rest
   OwnerRates new_peers;               ///< of all allocations of an owner
   std::atomic<bool> draining{false};  ///< no new allocations, none lives longer than it would

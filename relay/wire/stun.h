@@ -67,11 +67,13 @@ enum Attribute : std::uint16_t {
   kAdditionalAddressFamily = 0x8000,
   kAddressErrorCode = 0x8001,
   kPasswordAlgorithms = 0x8002,
+  kIcmp = 0x8004,
   kSoftware = 0x8022,
   kAlternateServer = 0x8023,
   kFingerprint = 0x8028,
   kIceControlled = 0x8029,
   kIceControlling = 0x802A,
+  kMobilityTicket = 0x8030,
 };
 
 using Bytes = std::span<const std::uint8_t>;

@@ -25,8 +25,7 @@ class Run {
   Run() {
     world_.setup.allocations_max = 4;
     world_.setup.permissions_max = 3;
-    world_.realm().quotas.allocations_per_user = kPerUser;
-    world_.add_secret();
+    world_.settings = settings_;
     for (std::size_t i = 0; i < kClients; ++i) {
       clients_.emplace_back(world_, ("192.0.2.10:" + std::to_string(40000 + i)).c_str(),
                             i == 0 ? "alice" : "bob");
@@ -35,7 +34,7 @@ class Run {
 
   void step(std::uint8_t what, std::uint8_t argument, const TurnBytes& bytes) {
     test::TurnClient& client = clients_[argument % kClients];
-    switch (what % 10) {
+    switch (what % 12) {
       case 0:
         judge(client.send(bytes), client, bytes.size());
         break;
@@ -59,6 +58,13 @@ class Run {
         break;
       case 7:
         configure(argument);
+        break;
+      case 10:
+        take_ticket(client);
+        break;
+      case 11:
+        judge(client.send(client.request(stun::kRefresh, test::TurnClient::with_ticket(ticket_))),
+              client, 0);
         break;
       default:
         world_.run(Milliseconds(argument * 1500));
@@ -90,22 +96,13 @@ class Run {
   }
   static void add_attributes(stun::Writer& writer, const TurnBytes& bytes) {
     // The attributes that requests are about, by number; the values as they come.
-    static constexpr std::uint16_t kTypes[] = {stun::kChannelNumber,
-                                               stun::kLifetime,
-                                               stun::kXorPeerAddress,
-                                               stun::kDataValue,
-                                               stun::kEvenPort,
-                                               stun::kRequestedAddressFamily,
-                                               stun::kDontFragment,
-                                               stun::kReservationToken,
-                                               stun::kAdditionalAddressFamily,
-                                               stun::kRequestedTransport,
-                                               stun::kPasswordAlgorithm,
-                                               stun::kPasswordAlgorithms,
-                                               stun::kUserhash,
-                                               stun::kUsername,
-                                               0x7abc,
-                                               0xfabc};
+    static constexpr std::uint16_t kTypes[] = {
+        stun::kChannelNumber,      stun::kLifetime,          stun::kXorPeerAddress,
+        stun::kDataValue,          stun::kEvenPort,          stun::kRequestedAddressFamily,
+        stun::kDontFragment,       stun::kReservationToken,  stun::kAdditionalAddressFamily,
+        stun::kRequestedTransport, stun::kPasswordAlgorithm, stun::kPasswordAlgorithms,
+        stun::kUserhash,           stun::kUsername,          0x7abc,
+        stun::kMobilityTicket};
     for (std::size_t at = 0; at + 2 <= bytes.size();) {
       const std::size_t length = std::min<std::size_t>(bytes[at + 1] % 24, bytes.size() - at - 2);
       writer.add(kTypes[bytes[at] % 16], {bytes.data() + at + 2, length});
@@ -123,6 +120,10 @@ class Run {
       add_attributes(writer, bytes);
     });
   }
+  void take_ticket(test::TurnClient& client) {
+    const test::TurnReply reply = client.allocate(test::TurnClient::with_ticket({}));
+    if (reply.code() == 200) ticket_ = reply.ticket();
+  }
   TurnBytes changed(test::TurnClient& client, std::uint8_t argument, const TurnBytes& bytes) {
     learn(client);
     TurnBytes request = client.request(stun::kChannelBind, [argument](stun::Writer& writer) {
@@ -138,6 +139,10 @@ class Run {
     if (world_.ports.bound.empty()) return;
     auto socket = world_.ports.bound.begin();
     std::advance(socket, argument % static_cast<int>(world_.ports.bound.size()));
+    const std::uint8_t type = bytes.empty() ? 3 : bytes[0];
+    for (const auto& sent : world_.from_icmp(socket->second, peer(argument), type, argument)) {
+      must(is_client(sent.to) && sent.bytes.size() <= 100);
+    }
     for (const test::TurnSent& sent : world_.from_peer(bytes, peer(argument), socket->first)) {
       must(is_client(sent.to));
       must(sent.bytes.size() >= bytes.size() + kChannelHeaderBytes);
@@ -191,11 +196,13 @@ class Run {
   test::TurnWorld world_;
   const turn::Settings settings_ = with_secret();
   std::vector<test::TurnClient> clients_;
+  TurnBytes ticket_;
 
   static turn::Settings with_secret() {
     test::TurnWorld world;
     world.add_secret();
     world.realm().quotas.allocations_per_user = kPerUser;
+    world.settings.mobility = true;
     return world.settings;
   }
 };

@@ -57,13 +57,22 @@ class TurnPorts : public turn::RelayedPorts {
   }
   std::optional<Opened> take(const SocketTag& tag, std::uint32_t reservation) override {
     const auto found = reserved.find(reservation);
-    if (found == reserved.end()) return std::nullopt;
+    if (found == reserved.end()) return other == nullptr ? std::nullopt : fetch(tag, reservation);
     bound.emplace(tag, found->second);
     reserved.erase(found);
     return Opened{bound.at(tag), 0};
   }
   void release(std::uint32_t reservation) override { reserved.erase(reservation); }
   void close(const SocketTag& tag) override { bound.erase(tag); }
+  std::uint32_t hand_over(const SocketTag& tag) override {
+    if (hands_over == 0) return 0;
+    --hands_over;
+    reserved.emplace(++reservation_, bound.at(tag));
+    bound.erase(tag);
+    return reservation_;
+  }
+  TurnPorts* other = nullptr;      ///< of another shard, whose reservations can be taken
+  std::size_t hands_over = 10000;  ///< how often that works
 
   std::size_t in_use() const { return bound.size() + reserved.size(); }
 
@@ -71,6 +80,14 @@ class TurnPorts : public turn::RelayedPorts {
   std::map<std::uint32_t, SocketAddress> reserved;
 
  private:
+  std::optional<Opened> fetch(const SocketTag& tag, std::uint32_t reservation) {
+    const auto found = other->reserved.find(reservation);
+    if (found == other->reserved.end()) return std::nullopt;
+    const Opened opened{found->second, 0};
+    bound.emplace(tag, found->second);
+    other->reserved.erase(found);
+    return opened;
+  }
   SocketAddress address(AddressFamily family, std::uint16_t port) const {
     return {family == AddressFamily::kIpv4 ? relay_v4.ip : relay_v6.ip, port};
   }
@@ -146,6 +163,18 @@ class TurnWorld {
     Packet& packet = fill(bytes, peer, relayed);
     Outbox out;
     to.from_peer(packet, now, out);
+    return sent(out);
+  }
+  std::vector<TurnSent> from_icmp(const SocketAddress& relayed, const SocketAddress& peer,
+                                  std::uint8_t type, std::uint8_t code, std::uint32_t mtu = 0) {
+    Outbox out;
+    engine().from_icmp({socket_of(relayed), peer, type, code, mtu}, now, out);
+    return sent(out);
+  }
+  /// What the engine sends after it has looked for moving allocations.
+  std::vector<TurnSent> run_moves() {
+    Outbox out;
+    engine().on_moves(now, wall, out);
     return sent(out);
   }
   /// The socket at which an advertised relayed address is.
@@ -228,6 +257,11 @@ class TurnReply {
     return std::string(message()->text(type).value_or(""));
   }
   std::uint32_t lifetime() const { return message()->u32(stun::kLifetime).value_or(0xffffffff); }
+  /// MOBILITY-TICKET; empty: there is none.
+  TurnBytes ticket() const {
+    const auto value = message()->find(stun::kMobilityTicket);
+    return value ? TurnBytes(value->begin(), value->end()) : TurnBytes();
+  }
   SocketAddress relayed() const {
     return message()->xor_address(stun::kXorRelayedAddress).value_or(SocketAddress{});
   }
@@ -376,6 +410,14 @@ class TurnClient {
       if (lifetime) writer.add_u32(stun::kLifetime, *lifetime);
       if (more) more(writer);
     });
+  }
+  static Fill with_ticket(const TurnBytes& ticket) {
+    return [ticket](stun::Writer& writer) { writer.add(stun::kMobilityTicket, ticket); };
+  }
+  /// Speaks from another address, of which it has no nonce.
+  void go(const char* to) {
+    address = turn_address(to);
+    nonce.clear();
   }
   TurnReply permit(const std::vector<SocketAddress>& peers) {
     return ask(stun::kCreatePermission, [&](stun::Writer& writer) {

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import socket
 import struct
 
 COOKIE = 0x2112A442
@@ -10,6 +11,7 @@ BINDING, ALLOCATE, REFRESH, SEND, CREATE_PERMISSION, CHANNEL_BIND = 1, 3, 4, 6, 
 USERNAME, MESSAGE_INTEGRITY, ERROR_CODE, REALM, NONCE = 6, 8, 9, 0x14, 0x15
 XOR_PEER_ADDRESS, XOR_RELAYED_ADDRESS, REQUESTED_TRANSPORT = 0x12, 0x16, 0x19
 XOR_MAPPED_ADDRESS = 0x20
+DATA, ICMP = 0x13, 0x8004
 
 
 def attribute(kind, value):
@@ -42,6 +44,12 @@ def attributes_of(datagram):
         found.setdefault(kind, datagram[at + 4:at + 4 + length])
         at += 4 + length + -length % 4
     return found
+
+
+def xor_address(ip, port):
+    """Value of XOR-PEER-ADDRESS and its like, of IPv4."""
+    packed = int.from_bytes(socket.inet_aton(ip), "big")
+    return struct.pack("!BBHI", 0, 1, port ^ (COOKIE >> 16), packed ^ COOKIE)
 
 
 def error_of(datagram):

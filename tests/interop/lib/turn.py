@@ -10,9 +10,10 @@ Hides: addresses, the configuration of [turn], the command lines and output of t
 
 import contextlib
 import re
+import socket
 import subprocess
 
-from . import case, network, turnpiked
+from . import case, network, stun, turnpiked
 import netns
 
 CLIENT = network.Place("tp-tc", "45.9.1.10", "2a09:1::10", "45.9.1.1", "2a09:1::1", "tp-c")
@@ -121,6 +122,39 @@ def uclient(*words, auth=LONG_TERM, peer=PEER, version=4, timeout=40):
     ran = done.returncode not in (125, 126, 127) and "Usage:" not in output
     case.expect(ran, f"turnutils_uclient did not run: {output[:200]}")
     return output
+
+
+class Client:
+    """A client over UDP with an allocation, that speaks STUN itself."""
+
+    def __init__(self):
+        with CLIENT.sockets():
+            self.link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.link.settimeout(5)
+        self.link.connect((CLIENT.host_v4, SERVER_PORT))
+        wanted = stun.attribute(stun.REQUESTED_TRANSPORT, bytes([17, 0, 0, 0]))
+        self.link.send(stun.message(stun.ALLOCATE, wanted))
+        challenge = stun.attributes_of(self.link.recv(4096))
+        self.names = stun.attribute(stun.USERNAME, USER.encode()) + \
+            stun.attribute(stun.REALM, challenge[stun.REALM]) + \
+            stun.attribute(stun.NONCE, challenge[stun.NONCE])
+        self.key = stun.key_of(USER, challenge[stun.REALM].decode(), PASSWORD)
+        self.ask(stun.ALLOCATE, wanted)
+
+    def ask(self, method, attributes):
+        self.link.send(stun.signed(method, attributes + self.names, self.key))
+        answer = self.link.recv(4096)
+        case.expect(stun.error_of(answer) == 0, f"method {method}: {stun.error_of(answer)}")
+        return stun.attributes_of(answer)
+
+    def permit(self, ip):
+        self.ask(stun.CREATE_PERMISSION,
+                 stun.attribute(stun.XOR_PEER_ADDRESS, stun.xor_address(ip, 0)))
+
+    def send(self, ip, port, data):
+        peer = stun.attribute(stun.XOR_PEER_ADDRESS, stun.xor_address(ip, port))
+        self.link.send(stun.message(stun.SEND, peer + stun.attribute(stun.DATA, data),
+                                    message_class=1))
 
 
 def expect_all_back(output, what):

@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from lib import turn, turnpiked  # noqa: E402
+from lib import stun, turn, turnpiked  # noqa: E402
 from lib.case import case, eventually, expect, note, run  # noqa: E402
 from lib.network import INSIDE  # noqa: E402
 
@@ -219,6 +219,38 @@ def realms_have_ports_users_and_peers_of_their_own(scratch):
            "bytes are not counted by realm")
     expect(daemon.total("turnpike_turn_realm_refused_total", realm="b.example") > 0,
            "refusals are not counted by realm")
+
+
+@case
+def clients_that_move_keep_their_allocations(scratch):
+    daemon = _start(scratch, turn={"mobility": True})
+    turn.expect_all_back(turn.uclient("-M", "-c", "-n", 5, "-m", 4), "moved clients")
+    moves = daemon.total("turnpike_turn_moves_total")
+    note(f"{moves:g} moves")
+    expect(moves >= 4, f"{moves:g} moves of four clients")
+    turn.expect_all_back(turn.uclient("-M", "-t", "-c", "-n", 5, "-m", 3), "moved over TCP")
+    expect(daemon.total("turnpike_turn_moves_total") >= moves + 3, "none has moved over TCP")
+
+
+@case
+def errors_of_relayed_data_reach_the_client(scratch):
+    daemon = _start(scratch)
+    client = turn.Client()
+    with client.link as link:
+        client.permit(turn.PEER.v4)
+        client.send(turn.PEER.v4, 9999, b"to a closed port")
+        told = link.recv(4096)
+        attributes = stun.attributes_of(told)
+        expect(told[:2] == b"\x00\x17" and attributes[stun.ICMP][2:4] == b"\x06\x03",
+               f"no Data indication of type 3, code 3: {told.hex()}")
+        peer = stun.xor_address(turn.PEER.v4, 9999)
+        expect(attributes[stun.XOR_PEER_ADDRESS] == peer, f"of another peer: {told.hex()}")
+        # What follows at once is not lost by that error.
+        client.send(turn.PEER.v4, 9999, b"again")
+        client.send(turn.PEER.v4, 3480, b"to the echo")
+        data = [stun.attributes_of(link.recv(4096)).get(stun.DATA) for _ in range(2)]
+        expect(b"to the echo" in data, f"{data}")
+    expect(daemon.total("turnpike_turn_icmp_errors_total") == 2, "errors are not counted")
 
 
 @case

@@ -22,6 +22,8 @@ struct Model {
   struct Allocation {
     std::string user;
     Instant expires;
+    TurnBytes ticket;         // of its latest place; empty: it does not move
+    TurnBytes ticket_before;  // of the place before that
     std::set<AddressFamily> families;
     std::map<IpAddress, Instant> permissions;
     std::map<std::uint16_t, std::pair<SocketAddress, Instant>> channels;
@@ -70,7 +72,7 @@ struct Model {
                std::optional<std::uint32_t> wanted) {
     if (find(client) != nullptr) return 437;
     if (of_user(user) >= kPerUser) return 486;
-    by_client[client] = {user, now + granted(wanted), families, {}, {}};
+    by_client[client] = {user, now + granted(wanted), {}, {}, families, {}, {}};
     return 200;
   }
   int refresh(int client, const std::string& user, std::optional<std::uint32_t> wanted) {
@@ -83,6 +85,24 @@ struct Model {
       allocation->expires = now + granted(wanted);
     }
     return 200;
+  }
+  /// `ticket` is the latest or last but one of an allocation, or of none that there is.
+  int resume(int client, const std::string& user, const TurnBytes& ticket,
+             std::optional<std::uint32_t> wanted) {
+    const auto named =
+        std::find_if(by_client.begin(), by_client.end(), [&ticket](const auto& item) {
+          return item.second.ticket == ticket || item.second.ticket_before == ticket;
+        });
+    if (find(client) != nullptr) {
+      const bool is_it = named != by_client.end() && named->first == client;
+      return is_it ? refresh(client, user, wanted) : 437;
+    }
+    if (named == by_client.end()) return 437;
+    if (named->second.user != user) return 441;
+    const Allocation moved = named->second;
+    by_client.erase(named);
+    by_client[client] = moved;
+    return refresh(client, user, wanted);
   }
   int judge(const Allocation& allocation, const IpAddress& ip) const {
     if (!allocation.families.contains(ip.family)) return 443;
@@ -147,6 +167,7 @@ class Lockstep {
     world_.setup.source_limits = {};
     world_.realm().quotas.allocations_per_user = kPerUser;
     world_.realm().quotas.new_peers_per_minute = 0;
+    world_.settings.mobility = true;
     turn::Realm other = world_.realm();
     other.name = kOtherRealm;
     other.users = {{"alice", TurnWorld::keys_of("alice", kOtherRealm)}};
@@ -166,7 +187,7 @@ class Lockstep {
     const int kind = below(10);
     const int who = kind < 2 ? 1 : kind < 4 ? 2 : 0;
     TurnClient& client = clients_[static_cast<std::size_t>(kUsers * place + who)];
-    switch (below(10)) {
+    switch (below(11)) {
       case 0:
       case 1:
         allocate(place, client);
@@ -195,6 +216,9 @@ class Lockstep {
       case 6:
       case 7:
         data(place, client);
+        break;
+      case 8:
+        resume(place, client);
         break;
       default:
         pass_time();
@@ -238,7 +262,9 @@ class Lockstep {
         : kind == 1 ? std::set{AddressFamily::kIpv6}
                     : std::set{AddressFamily::kIpv4, AddressFamily::kIpv6};
     const int expected = model_.allocate(place, identity(client), families, wanted);
+    const bool mobile = below(2) == 0;
     const TurnReply reply = client.allocate([&](stun::Writer& writer) {
+      if (mobile) writer.add(stun::kMobilityTicket, {});
       if (wanted) writer.add_u32(stun::kLifetime, *wanted);
       const TurnBytes v6 = {2, 0, 0, 0};
       if (kind == 1) writer.add(stun::kRequestedAddressFamily, v6);
@@ -247,6 +273,8 @@ class Lockstep {
     EXPECT_EQ(reply.code(), expected);
     if (expected != 200) return;
     EXPECT_EQ(reply.lifetime(), static_cast<std::uint32_t>(Model::granted(wanted).count()));
+    model_.find(place)->ticket = reply.ticket();
+    if (mobile) tickets_.insert(tickets_.begin(), reply.ticket());
     std::map<AddressFamily, SocketAddress>& relayed = relayed_[place];
     relayed.clear();
     const stun::Message message = *reply.message();
@@ -255,6 +283,29 @@ class Lockstep {
       relayed[address.ip.family] = address;
     }
     EXPECT_EQ(relayed.size(), families.size());
+  }
+  // With any ticket that there ever was.
+  void resume(int place, TurnClient& client) {
+    if (tickets_.empty()) return;
+    const TurnBytes ticket = tickets_[static_cast<std::size_t>(below(20)) % tickets_.size()];
+    const auto wanted = lifetime();
+    const auto before = model_.by_client;
+    const int expected = model_.resume(place, identity(client), ticket, wanted);
+    const TurnReply reply = client.refresh(wanted, TurnClient::with_ticket(ticket));
+    ASSERT_EQ(reply.code(), expected);
+    Model::Allocation* const now = model_.find(place);
+    if (expected != 200 || now == nullptr) return;
+    if (!before.contains(place)) {
+      for (const auto& [from, allocation] : before) {
+        if (allocation.ticket != now->ticket) continue;
+        relayed_[place] = std::move(relayed_[from]);
+        relayed_[from].clear();
+      }
+      now->ticket_before = ticket;
+      now->ticket = reply.ticket();
+      tickets_.insert(tickets_.begin(), now->ticket);
+    }
+    EXPECT_EQ(reply.ticket(), now->ticket);
   }
   void data(int place, TurnClient& client) {
     const TurnBytes bytes(static_cast<std::size_t>(below(20)), 3);
@@ -327,6 +378,7 @@ class Lockstep {
   Model model_;
   std::map<int, std::map<AddressFamily, SocketAddress>> relayed_;
   std::map<int, SocketTag> tags_;
+  std::vector<TurnBytes> tickets_;  // the newest first
 };
 
 // Fifty at a time, so that a failure names its seed without a thousand lines for success.

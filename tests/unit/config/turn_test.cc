@@ -242,11 +242,11 @@ TEST_F(TurnFiles, users_and_secrets_are_read) {
 }
 
 TEST_F(TurnFiles, the_default_realm_is_the_first) {
-  settings_ = load("[turn]\ndefault_realm = \"main\"\n[turn.realm.main]\nusers_file = \"" +
-                   path("users") + "\"\n[turn.realm.a]\nport = 3480\nusers_file = \"" +
-                   path("users") + "\"\n[turn.realm.z]\nport = 3481\nusers_file = \"" +
-                   path("users") + "\"\n")
-                  .settings;
+  settings_ =
+      load("[turn]\ndefault_realm = \"main\"\n[turn.realm.main]\nusers_file = \"" + path("users") +
+           "\"\n[turn.realm.a]\nport = 3480\nusers_file = \"" + path("users") +
+           "\"\n[turn.realm.z]\nport = 3481\nusers_file = \"" + path("users") + "\"\n")
+          .settings;
   const auto made = turn_settings(settings_);
   ASSERT_TRUE(made) << made.error().message;
   std::vector<std::string> names;

@@ -1,12 +1,14 @@
 // Batches in and out of the sockets of a TURN server.
 #include "relay/io/turn_sockets.h"
 
+#include <array>
 #include <cstring>
 #include <string>
 #include <string_view>
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -187,6 +189,45 @@ TEST_F(TurnSocketsTest, too_long_a_datagram_shows_by_its_length) {
   sockets_->receive(batch_);
   ASSERT_EQ(batch_.size(), 1U);
   EXPECT_GT(batch_[0].length, kPayloadBytesMax);
+}
+
+TEST_F(TurnSocketsTest, errors_of_what_was_sent_come_back_and_stop_nothing) {
+  const UdpSocket relayed(loopback(9));
+  const SocketTag tag{3, 77, Side::kB, Component::kRtp};
+  ASSERT_TRUE(sockets_->add(relayed.fd(), tag));
+  const UdpSocket peer(loopback(10));
+  SocketAddress closed;
+  {
+    const UdpSocket gone(loopback(10));
+    closed = address_of(gone.fd());
+  }
+  int failed = 0;
+  const auto fate = [&failed](const Send&, SendResult) { ++failed; };
+  const Send lost = send_of(tag, "nobody", closed);
+  const Send heard = send_of(tag, "peer", address_of(peer.fd()));
+  for (int i = 0; i < 3; ++i) {
+    const std::array<Send, 4> sends = {lost, heard, lost, heard};
+    sockets_->send(sends, fate);
+    sockets_->send({&heard, 1}, fate);
+  }
+  EXPECT_EQ(failed, 0) << "an error of one datagram fails another";
+  std::size_t errors = 0;
+  for (int i = 0; i < 10; ++i) {
+    batch_.clear();
+    sockets_->receive(batch_);
+    EXPECT_EQ(batch_.size(), 0U);
+    for (const IcmpError& error : sockets_->errors()) {
+      EXPECT_EQ(error.peer, closed);
+      EXPECT_EQ(error.type, 3);
+      EXPECT_EQ(error.code, 3);
+      EXPECT_EQ(error.tag.slot, tag.slot);
+      EXPECT_EQ(error.tag.generation, tag.generation);
+      ++errors;
+    }
+  }
+  EXPECT_EQ(errors, 6U);
+  pollfd nothing{sockets_->poll_fd(), POLLIN, 0};
+  EXPECT_EQ(poll(&nothing, 1, 0), 0) << "the queue is read";
 }
 
 }  // namespace
