@@ -309,7 +309,7 @@ bool RelayImpl::claim_pairs(const media::SessionState& session, SessionPairs& pa
   for (unsigned side = 0; side < 2 && whole; ++side) {
     const media::LegState& leg = session.legs[side];
     const bool carried = !leg.local[0].is_set();
-    if (carried && config_.pair_role != PairRole::kNone) continue;
+    if (carried && (config_.pair_role != PairRole::kNone || leg.config.absent)) continue;
     const auto first = claim(leg.local[0]);
     whole = first.has_value();
     if (whole) pairs.first[side] = *first;

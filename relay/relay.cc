@@ -32,6 +32,10 @@ std::vector<int> allowed_cores() {
   return cores;
 }
 
+bool has_ports(const SessionSpec& spec, unsigned side) {
+  return !spec.carried[side] && !(spec.one_sided && side == index_of(Side::kB));
+}
+
 }  // namespace
 
 SessionSockets sockets_of(const SessionPairs& pairs) {
@@ -232,7 +236,7 @@ Result<SessionPairs> RelayImpl::acquire_pairs(const SessionSpec& spec, std::size
   const Instant now = monotonic_now();
   SessionPairs pairs;
   for (unsigned side = 0; side < 2; ++side) {
-    if (spec.carried[side]) continue;
+    if (!has_ports(spec, side)) continue;
     auto pair = pool_->acquire(shard, spec.interface_index[side], spec.family[side],
                                spec.dscp[side], now, failure);
     if (!pair) {
@@ -242,7 +246,7 @@ Result<SessionPairs> RelayImpl::acquire_pairs(const SessionSpec& spec, std::size
     pairs.first[side] = *pair;
   }
   for (unsigned side = 0; side < 2; ++side) {
-    if (!spec.both_families[side] || spec.carried[side]) continue;
+    if (!spec.both_families[side] || !has_ports(spec, side)) continue;
     pairs.other[side] = pool_->acquire_beside(pairs.first[side], shard, spec.interface_index[side],
                                               spec.dscp[side], now);
   }

@@ -196,7 +196,7 @@ void Shard::open_sockets(const Command& command) {
 void Shard::carry(const SocketTag& session, Side side) {
   const SocketTag tag{session.slot, session.generation, side, Component::kRtp};
   const media::LegState* leg = engine_.find_leg(tag);
-  if (mux_ == nullptr || leg == nullptr || leg->local[0].is_set()) return;
+  if (mux_ == nullptr || leg == nullptr || leg->local[0].is_set() || leg->config.absent) return;
   mux_->carry(tag, leg->config.carriage);
 }
 
@@ -204,7 +204,7 @@ void Shard::carry(const SocketTag& session, Side side) {
 void Shard::carry_adopted(const SocketTag& session, Side side) {
   const SocketTag tag{session.slot, session.generation, side, Component::kRtp};
   const media::LegState* leg = engine_.find_leg(tag);
-  if (mux_ == nullptr || leg == nullptr || leg->local[0].is_set()) return;
+  if (mux_ == nullptr || leg == nullptr || leg->local[0].is_set() || leg->config.absent) return;
   mux_->carry(tag, Carriage{});
 }
 
@@ -325,6 +325,7 @@ void Shard::process_batch(Instant now) {
   if (!taps_.empty()) taps_.received(batch_, now);
   engine_.handle(now, batch_, outbox_, notices_);
   flush(now);
+  while (engine_.copy(now, outbox_, notices_)) flush(now);
   if (engine_.strays().empty()) return publish_notices(now);
   for (const Packet* packet : engine_.strays()) transport_.handle(*packet, now);
   schedule(now);

@@ -62,6 +62,18 @@ bool Service::may_adopt(Call& call, std::uint64_t key) const {
   return call.record_key == key && !call_by_id_.contains(call.id) && find_interfaces(call);
 }
 
+/// Those whose call is gone end; the others hear what is left of it.
+void Service::adopt_subscriptions() {
+  std::vector<std::string> lost;
+  for (const auto& [id, call] : call_by_id_) {
+    if (call.form != CallForm::kSubscribed) continue;
+    subscriptions_[call.subscribed_to].insert(id);
+    if (!call_by_id_.contains(call.subscribed_to)) lost.push_back(id);
+  }
+  for (const std::string& id : lost) end(id, Ending::kSilent, [](const StatsBySession&) {});
+  for (const auto& [id, call] : call_by_id_) follow(call);
+}
+
 CallAdoption Service::adopt() {
   CallAdoption adoption;
   std::set<SessionId> orphans;
@@ -105,6 +117,7 @@ CallAdoption Service::adopt() {
     const std::string id = call->id;
     call_by_id_.emplace(id, std::move(*call));
   }
+  adopt_subscriptions();
   adoption.sessions_without_call = static_cast<std::uint32_t>(orphans.size());
   for (const SessionId id : orphans) relay_.close_session(id, 0);
   relay_.flush();

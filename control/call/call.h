@@ -103,6 +103,21 @@ struct MediaSide {
   std::array<sdp::SecretKeying, kSrtpSuiteCount> keys;
 };
 
+/// Whose media a subscriber gets in one of its m-lines: what the end on `side` sends in m-line
+/// `line` (from 0) of the call that it subscribes to.
+struct HeardMedia {
+  std::uint32_t line = 0;
+  Side side = Side::kA;
+  SessionId session;  ///< of that m-line now; unset: it has none
+};
+
+/// What a call is.
+enum class CallForm : std::uint8_t {
+  kTwoEnds = 0,
+  kPublished = 1,   ///< A sends to whoever subscribes; there is no B
+  kSubscribed = 2,  ///< A hears what others send in another call; B stands for them
+};
+
 struct CallMedia {
   std::string kind;       ///< "audio"
   bool accepted = false;  ///< by the last answer
@@ -205,6 +220,15 @@ struct Call {
   std::array<std::optional<Offer>, 2> offers;  ///< by offerer
   Totals past;                                 ///< of sessions that it has no longer
   Instant answered_at{};                       ///< the first answer
+  CallForm form = CallForm::kTwoEnds;
+  std::string subscribed_to;      ///< of kSubscribed: call-id of the other call
+  std::vector<HeardMedia> heard;  ///< of kSubscribed, by m-line
+  /// What the ends speak, by the last answer or else offer: m-lines without transport and keys, to
+  /// offer to subscribers. Empty: too long to keep.
+  std::string spoken;
+
+  /// Side B has no end.
+  bool is_one_sided() const { return form != CallForm::kTwoEnds; }
 
   CallSide& side(Side which) { return sides[index_of(which)]; }
   const CallSide& side(Side which) const { return sides[index_of(which)]; }

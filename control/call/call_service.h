@@ -49,6 +49,8 @@ struct CallRequest {
   std::string from_tag;
   std::string to_tag;
   std::string sdp;
+  std::vector<std::string> from_tags;  ///< of `subscribe request`: whose media, besides from_tag
+  std::string set_label;               ///< of `subscribe request`: a name for who subscribes
   std::vector<std::string> direction;  ///< none, or [interface of the sender, of the receiver]
   std::string transport_protocol;      ///< towards the receiver: "RTP/SAVP", "UDP/TLS/RTP/SAVPF"
   IceWish ice = IceWish::kDefault;
@@ -207,6 +209,13 @@ class CallService {
   virtual void query(const CallRequest& request, ReplyFunction reply) = 0;
   /// NG "block media" and so on: of a whole call, or of what one participant sends.
   virtual void switch_media(MediaCommand what, const CallRequest& request, ReplyFunction reply) = 0;
+  /// NG "publish": one end's media, for who subscribes to it.
+  virtual void publish(const CallRequest& request, ReplyFunction reply) = 0;
+  /// NG "subscribe request": offers to send what ends of a call send, to one more receiver.
+  virtual void subscribe(const CallRequest& request, ReplyFunction reply) = 0;
+  /// NG "subscribe answer".
+  virtual void answer_subscription(const CallRequest& request, ReplyFunction reply) = 0;
+  virtual void unsubscribe(const CallRequest& request, ReplyFunction reply) = 0;
   /// NG "list": call-ids, at most CallRequest::limit and 48 KiB of them.
   virtual void list(const CallRequest& request, ReplyFunction reply) = 0;
   /// Of the whole node: NG "statistics", but for what concerns NG itself.

@@ -25,7 +25,24 @@ void carry(const LegRules& rules, const CallSide& end, const RemoteMedia& remote
   leg.carriage.flow = rules.flow_to(peer, leg.carriage.shard);
 }
 
+/// Side B of a session that has no end there. Nobody is heard before an answer says where to.
+LegConfig absent_leg(const Call& call, const CallMedia& media) {
+  LegConfig leg;
+  leg.absent = true;
+  leg.expects_media = false;
+  leg.clock_rate_hz = media.sides[index_of(Side::kB)].clock_rate_hz;
+  const RemoteMedia& receiver = media.sides[index_of(Side::kA)].remote;
+  if (!media.answered || !media.accepted || !sdp::receives(receiver.direction)) return leg;
+  for (std::size_t i = 0; i < call.heard.size() && i < call.media.size(); ++i) {
+    const HeardMedia& heard = call.heard[i];
+    if (&call.media[i] != &media || heard.session.shard != media.session.shard) continue;
+    leg.hears = {heard.session, heard.side};
+  }
+  return leg;
+}
+
 LegConfig leg_of(const LegRules& rules, const Call& call, const CallMedia& media, Side which) {
+  if (call.is_one_sided() && which == Side::kB) return absent_leg(call, media);
   const MediaSide& side = media.sides[index_of(which)];
   const CallSide& end = call.side(which);
   const Destinations destinations(rules.config);
@@ -90,6 +107,8 @@ void update_transport(Relay& relay, const Call& call, const CallMedia& media, Si
 }  // namespace
 
 bool expects_media(const Call& call, const CallMedia& media, Side side) {
+  // A subscriber sends nothing, and what others send is looked after in their own call.
+  if (call.form == CallForm::kSubscribed) return false;
   if (!is_passed(media.sides[index_of(side)].keying)) return line_sends(media, side);
   if (rides(media, side)) return false;
   return line_sends(media, side) ||

@@ -39,6 +39,12 @@ Result<RemoteMedia> Negotiation::read_remote(Side side, const sdp::Session& desc
                                              const sdp::Media& line, bool with_ice) {
   if (is_zone_peer(side)) return read_node(side, description, line);
   RemoteMedia remote;
+  remote.direction = sdp::direction_of(description, line);
+  remote.rtcp_mux_only = sdp::has(line.attributes, "rtcp-mux-only");
+  remote.rtcp_mux = remote.rtcp_mux_only || sdp::has(line.attributes, "rtcp-mux");
+  remote.payload_types = sdp::payload_types_of(line);
+  remote.mid_extension = sdp::mid_extension_of(line);
+  if (is_absent(side)) return remote;
   if (with_ice && config_.ice_mode != IceMode::kOff) {
     if (auto read = read_ice(side, description, line, remote); !read) return read.error();
   }
@@ -52,11 +58,6 @@ Result<RemoteMedia> Negotiation::read_remote(Side side, const sdp::Session& desc
     remote.address.rtp.ip = request_.received_from;
     remote.address.rtcp.ip = request_.received_from;
   }
-  remote.direction = sdp::direction_of(description, line);
-  remote.rtcp_mux_only = sdp::has(line.attributes, "rtcp-mux-only");
-  remote.rtcp_mux = remote.rtcp_mux_only || sdp::has(line.attributes, "rtcp-mux");
-  remote.payload_types = sdp::payload_types_of(line);
-  remote.mid_extension = sdp::mid_extension_of(line);
   if (remote.held) return remote;
   const Destinations destinations(config_);
   const std::uint16_t interface = call_.side(side).interface_index;
@@ -134,7 +135,7 @@ sdp::LocalIce Negotiation::local_ice(const CallMedia& media, Side side, const Ow
 }
 
 SocketAddress Negotiation::advertised(const CallMedia& media, Side side) const {
-  if (media.spec.carried[index_of(side)]) return address_of_source(0);
+  if (media.spec.carried[index_of(side)] || is_absent(side)) return address_of_source(0);
   SocketAddress address = media.ports.advertised[index_of(side)][index_of(Component::kRtp)];
   if (request_.media_address.is_set()) address.ip = request_.media_address;
   return address;

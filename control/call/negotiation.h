@@ -56,6 +56,8 @@ class Negotiation {
   Result<std::uint16_t> interface_named(const std::string& name) const;
   /// Error when the interface of this side takes SRTP only and the profile is none.
   Result<void> allowed_on(Side side, sdp::Profile profile, const sdp::Media& line) const;
+  /// There is no end on this side, and what is said of it was made here.
+  bool is_absent(Side side) const { return call_.is_one_sided() && side == Side::kB; }
   /// `offer` has what was made of the m-lines before.
   Result<OfferedMedia> offer_media(std::size_t index, Side from, const sdp::Session& description,
                                    const Offer& offer);

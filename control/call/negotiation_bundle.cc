@@ -39,6 +39,8 @@ const CallMedia* Negotiation::shared_transport(Side to) const {
 
 void Negotiation::choose_bundle(std::size_t index, Side to, const sdp::Session& description,
                                 const Offer& offer, OfferedMedia& offered) const {
+  // Those who are heard may use one SSRC each, under keys of their own.
+  if (call_.form == CallForm::kSubscribed) return;
   const CallMedia* shared = shared_transport(to);
   if (shared != nullptr && passes_keys() && is_left_alone(*shared, description)) shared = nullptr;
   const bool ice = offered.receiver_ice.in_use;

@@ -117,6 +117,7 @@ Result<void> Negotiation::choose_interfaces(Side from) {
 Result<void> Negotiation::allowed_on(Side side, sdp::Profile profile,
                                      const sdp::Media& line) const {
   const std::string& name = config_.interfaces[call_.side(side).interface_index].name;
+  if (is_absent(side)) return {};
   if (sdp::is_secure(profile) || !config_.srtp_interfaces.contains(name)) return {};
   return sdp::error_at(
       line, "media on interface '" + name +
@@ -301,11 +302,13 @@ Result<SessionSpec> Negotiation::wanted_session(const CallMedia& media, Side fro
   for (const Side side : {Side::kA, Side::kB}) {
     spec.interface_index[index_of(side)] = call_.side(side).interface_index;
   }
-  const AddressFamily sender = sender_family(media, from, offered);
+  spec.one_sided = call_.is_one_sided();
+  const Interface& of_sender = config_.interfaces[call_.side(from).interface_index];
+  const AddressFamily sender =
+      is_absent(from) ? family_of(of_sender) : sender_family(media, from, offered);
   spec.carried = {is_zone_peer(Side::kA), is_zone_peer(Side::kB)};
   AddressFamily receiver = sender;
   if (media.has_session()) receiver = media.spec.family[index_of(to)];
-  const Interface& sender_interface = config_.interfaces[call_.side(from).interface_index];
   const Interface& receiver_interface = config_.interfaces[call_.side(to).interface_index];
   if (is_zone_peer(to)) {
     receiver = AddressFamily::kIpv6;  // of no meaning, yet the same each time
@@ -316,8 +319,8 @@ Result<SessionSpec> Negotiation::wanted_session(const CallMedia& media, Side fro
   } else if (!has_family(receiver_interface, receiver)) {
     receiver = receiver == AddressFamily::kIpv4 ? AddressFamily::kIpv6 : AddressFamily::kIpv4;
   }
-  if (!is_zone_peer(from) && !has_family(sender_interface, sender)) {
-    return sdp::error_at(line, "interface " + sender_interface.name + " has no " +
+  if (!is_zone_peer(from) && !has_family(of_sender, sender)) {
+    return sdp::error_at(line, "interface " + of_sender.name + " has no " +
                                    std::string(name_of(sender)) + " address");
   }
   if (!is_zone_peer(to) && !has_family(receiver_interface, receiver)) {
@@ -358,6 +361,7 @@ Result<void> Negotiation::ensure_session(CallMedia& media, Side from, const Offe
       if (spec->shard < 0 && sibling.has_session()) spec->shard = sibling.session.shard;
     }
   }
+  if (spec->shard < 0 && !call_.heard.empty()) spec->shard = call_.heard[0].session.shard;
   const auto opened = changes_.open(*spec);
   if (!opened) return opened.error();
   for (const Side side : {Side::kA, Side::kB}) {

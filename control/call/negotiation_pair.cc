@@ -40,7 +40,7 @@ Result<void> Negotiation::keyed_as_required(Side side, Keying keying,
                                             const sdp::Media& line) const {
   const std::string& name = config_.interfaces[call_.side(side).interface_index].name;
   const bool dtls = keying == Keying::kDtls || keying == Keying::kPassedDtls;
-  if (dtls || !config_.dtls_interfaces.contains(name)) return {};
+  if (dtls || is_absent(side) || !config_.dtls_interfaces.contains(name)) return {};
   return sdp::error_at(line, "the zone takes keys by DTLS only (require_dtls), not a=crypto");
 }
 

@@ -155,6 +155,7 @@ void visit(V& v, T& x) {
   v.field(x.dscp);
   v.field(x.both_families);
   v.field(x.carried);
+  v.field(x.one_sided);
   v.field(x.kind);
   v.field(x.shard);
 }
@@ -228,6 +229,12 @@ void visit(V& v, T& x) {
   v.field(x.rtp_errors);
   v.field(x.rtcp_packets);
 }
+template <typename V, Is<HeardMedia> T>
+void visit(V& v, T& x) {
+  v.field(x.line);
+  v.field(x.side);
+  v.field(x.session);
+}
 template <typename V, Is<Call> T>
 void visit(V& v, T& x) {
   v.field(x.id);
@@ -245,6 +252,10 @@ void visit(V& v, T& x) {
   v.field(x.offers);
   v.field(x.past);
   v.field(x.answered_at);
+  v.field(x.form);
+  v.field(x.subscribed_to);
+  v.field(x.heard);
+  v.field(x.spoken);
 }
 
 }  // namespace fields
@@ -318,7 +329,10 @@ bool is_sound(const Call& call) {
     if (!offer) continue;
     if (!is_sound(*offer) || offer->media.size() > call.media.size()) return false;
   }
-  return !call.id.empty() && call.record_key != 0;
+  for (const HeardMedia& heard : call.heard) {
+    if (heard.side > Side::kB) return false;
+  }
+  return !call.id.empty() && call.record_key != 0 && call.form <= CallForm::kSubscribed;
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "control/call/negotiation.h"
 #include "control/call/record.h"
 #include "control/call/session_changes.h"
+#include "control/call/spoken.h"
 
 namespace turnpike::call {
 namespace {
@@ -222,6 +223,7 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
   auto parsed = parse(request);
   if (!parsed) return reply(error_reply(parsed.error().message));
   KeyedDescription description(std::move(*parsed));
+  std::string spoken = spoken_of(description.value);
 
   const auto known = call_by_id_.find(request.call_id);
   const bool is_new = known == call_by_id_.end();
@@ -230,6 +232,7 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
     return refuse_for_load(request, kLimitReached, reply);
   }
   Call next = is_new ? new_call(request) : known->second;
+  if (next.is_one_sided()) return reply(error_reply("call-id is that of published media"));
   const auto from = offerer_of(next, request);
   if (!from) return reply(error_reply("from-tag belongs to no side of this call"));
 
@@ -252,6 +255,7 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
   for (CallSide& side : next.sides) {
     if (side.since == Instant{}) side.since = next.created;
   }
+  if (!next.answered) next.spoken = std::move(spoken);
   tell_legs(next, Which::kUnanswered);
   log(next, "offer");
   keep(std::move(next), changes.commit());
@@ -263,11 +267,13 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
   auto parsed = parse(request);
   if (!parsed) return reply(error_reply(parsed.error().message));
   KeyedDescription description(std::move(*parsed));
+  std::string spoken = spoken_of(description.value);
   if (request.to_tag.empty()) return reply(error_reply("No to-tag in message"));
   const auto known = call_by_id_.find(request.call_id);
   if (known == call_by_id_.end()) return reply(error_reply("Unknown call-id"));
 
   Call next = known->second;
+  if (next.is_one_sided()) return reply(error_reply("call-id is that of published media"));
   const bool by_caller = next.side(Side::kA).tag == request.from_tag;
   if (!by_caller && next.side(Side::kB).tag != request.from_tag) {
     return reply(error_reply("from-tag belongs to no side of this call"));
@@ -294,6 +300,7 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
     log(known->second, "answer refused: " + done.error().message);
     return reply(error_reply(done.error().message));
   }
+  next.spoken = std::move(spoken);
   tell_legs(next, Which::kAll);
   log(next, "answer");
   keep(std::move(next), changes.commit());
@@ -314,6 +321,7 @@ void Service::keep(Call next, const std::vector<SessionId>& to_close) {
   for (const SessionId id : sessions_of(next)) call_id_by_session_[id] = next.id;
   call = std::move(next);
   store(call);
+  follow(call);
   if (to_close.empty()) return;
   // What an m-line carried counts for the call, also after it was given up.
   gatherer_.close(to_close, environment_.clock(),
@@ -335,10 +343,12 @@ void Service::store(const Call& call) {
 }
 
 Gatherer::Done Service::reply_with_statistics(const Call& call, ReplyFunction reply) const {
-  return [this, copy = call, reply = std::move(reply)](const StatsBySession& stats) {
+  return [this, copy = call, subscribers = subscribers_of(call),
+          reply = std::move(reply)](const StatsBySession& stats) {
     Value::Dict dict;
     dict.emplace_back("result", "ok");
-    for (auto& entry : statistics_of(copy, stats, now())) dict.push_back(std::move(entry));
+    for (auto& entry : statistics_of(copy, stats, now(), subscribers))
+      dict.push_back(std::move(entry));
     reply(std::move(dict));
   };
 }
@@ -383,9 +393,19 @@ void Service::end(const std::string& call_id, Ending why, Gatherer::Done done) {
   const std::vector<SessionId> sessions = sessions_of(known->second);
   const bool said_goodbye = known->second.delete_at != Instant{};
   const Nanoseconds duration = environment_.clock() - known->second.created;
-  auto finish = [this, why, said_goodbye, duration, summary = summary_of(known->second),
+  const bool is_subscription = known->second.form == CallForm::kSubscribed;
+  if (is_subscription) {
+    log(known->second, "subscription ended");
+    const auto others = subscriptions_.find(known->second.subscribed_to);
+    if (others != subscriptions_.end()) others->second.erase(call_id);
+    if (others != subscriptions_.end() && others->second.empty()) subscriptions_.erase(others);
+  }
+  const auto subscribed = subscriptions_.extract(call_id);
+  auto finish = [this, why, is_subscription, said_goodbye, duration,
+                 summary = summary_of(known->second),
                  done = std::move(done)](const StatsBySession& stats) {
     done(stats);
+    if (is_subscription) return;  // what it is, is told with the call that it belongs to
     tally_.ended(why, duration);
     for (const SessionSummary& session : summary.sessions) {
       const auto found = stats.find(session.id);
@@ -398,6 +418,8 @@ void Service::end(const std::string& call_id, Ending why, Gatherer::Done done) {
   for (const SessionId id : sessions) call_id_by_session_.erase(id);
   call_by_id_.erase(known);
   gatherer_.close(sessions, environment_.clock(), std::move(finish));
+  if (subscribed.empty()) return;
+  for (const std::string& id : subscribed.mapped()) end(id, why, [](const StatsBySession&) {});
 }
 
 std::vector<CallSummary> Service::calls_named(const std::string& call_id) const {
@@ -504,7 +526,9 @@ std::optional<Ending> Service::end_of_time(const Call& call, Instant moment) con
   if (call.delete_at != Instant{} && call.delete_at <= moment) return Ending::kDeletedLater;
   if (!call.answered && is_over(config_.offer_timeout)) return Ending::kNotAnswered;
   // Where media is expected, its silence ends the call.
-  if (!call.answered || expects_any_media(call)) return std::nullopt;
+  if (!call.answered || call.form == CallForm::kSubscribed || expects_any_media(call)) {
+    return std::nullopt;
+  }
   if (is_over(config_.hold_timeout)) return Ending::kHeldTooLong;
   return std::nullopt;
 }

@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -27,6 +28,10 @@ class Service final : public CallService {
   void remove(const CallRequest& request, ReplyFunction reply) override;
   void query(const CallRequest& request, ReplyFunction reply) override;
   void switch_media(MediaCommand what, const CallRequest& request, ReplyFunction reply) override;
+  void publish(const CallRequest& request, ReplyFunction reply) override;
+  void subscribe(const CallRequest& request, ReplyFunction reply) override;
+  void answer_subscription(const CallRequest& request, ReplyFunction reply) override;
+  void unsubscribe(const CallRequest& request, ReplyFunction reply) override;
   void list(const CallRequest& request, ReplyFunction reply) override;
   ng::Value::Dict node_statistics() const override;
   void on_event(const Event& event) override;
@@ -49,6 +54,14 @@ class Service final : public CallService {
 
  private:
   Call new_call(const CallRequest& request);
+  /// The subscription of that call and tag; null: there is none.
+  const Call* find_subscription(const CallRequest& request) const;
+  /// Who subscribes to this call hears what its m-lines are now.
+  void follow(const Call& call);
+  std::vector<Subscriber> subscribers_of(const Call& call) const;
+  Result<std::vector<HeardMedia>> media_to_hear(const Call& call, const CallRequest& request) const;
+  Result<void> check_room_to_subscribe(const std::string& call_id,
+                                       const std::vector<HeardMedia>& heard) const;
   Result<sdp::Session> parse(const CallRequest& request) const;
   /// A new call is refused for want of room: kept for who asks by `delete`.
   void remember_refusal(const std::string& call_id);
@@ -68,6 +81,7 @@ class Service final : public CallService {
   void store(const Call& call);
   /// Takes the call out of the table and closes its sessions.
   void end(const std::string& call_id, Ending why, Gatherer::Done done);
+  void adopt_subscriptions();
   bool find_interfaces(Call& call) const;
   bool may_adopt(Call& call, std::uint64_t key) const;
   void on_media_timeout(const Event& event);
@@ -86,6 +100,8 @@ class Service final : public CallService {
   Gatherer gatherer_;
   std::unordered_map<std::string, Call> call_by_id_;
   std::map<SessionId, std::string> call_id_by_session_;
+  /// By call-id, the ids of the subscriptions to it.
+  std::map<std::string, std::set<std::string>> subscriptions_;
   /// The latest calls that were refused for want of room, oldest first.
   std::deque<std::string> refused_for_load_;
   std::uint64_t ice_candidates_skipped_ = 0;

@@ -74,17 +74,47 @@ Value::Dict ssrcs_of(const LegStats& leg, const Moment& now) {
   return dict;
 }
 
-Value::List flags_of(const MediaSide& side, Component component) {
+/// SSRCs of one direction as a list: clients look up their figures in the SSRC tree of the call.
+Value::List ssrc_list_of(const LegStats& leg) {
+  Value::List list;
+  for (std::uint32_t i = 0; i < leg.stream_count && i < kStreamsPerLegMax; ++i) {
+    Value::Dict entry;
+    put_number(entry, "SSRC", leg.streams[i].ssrc);
+    put_number(entry, "packets", leg.streams[i].packets);
+    put_number(entry, "bytes", leg.streams[i].bytes);
+    list.emplace_back(std::move(entry));
+  }
+  return list;
+}
+
+Value::List flags_of(const MediaSide& side, Component component, std::uint64_t received) {
   Value::List flags;
   flags.emplace_back(component == Component::kRtp ? "RTP" : "RTCP");
   if (side.rtcp_mux && component == Component::kRtp) flags.emplace_back("RTCP");
   if (side.rtcp_mux) flags.emplace_back("mux");
+  if (side.remote.address.rtp.is_set() || side.ice.in_use) flags.emplace_back("filled");
+  if (received != 0) flags.emplace_back("confirmed");
+  if (side.ice.in_use) flags.emplace_back("ICE");
+  return flags;
+}
+
+Value::List media_flags_of(const CallMedia& transport, Side which) {
+  const MediaSide& side = transport.sides[index_of(which)];
+  Value::List flags;
+  if (transport.answered) flags.emplace_back("initialized");
+  if (side.rtcp_mux) flags.emplace_back("rtcp-mux");
+  if (side.keying == Keying::kDtls) flags.emplace_back("DTLS-SRTP");
+  if (side.keying == Keying::kSdes) flags.emplace_back("SDES");
+  if (is_passed(side.keying)) flags.emplace_back("passthrough");
+  if (side.ice.in_use) flags.emplace_back("ICE");
   return flags;
 }
 
 /// `transport`: the m-line, or the one on whose transport it is.
 Value::Dict stream_of(const CallMedia& transport, Side which, Component component,
-                      const LegStats& leg, const Moment& now) {
+                      const SessionStats& session, const Moment& now) {
+  const LegStats& leg = session.legs[index_of(which)];
+  const LegStats& opposite = session.legs[index_of(other(which))];
   const MediaSide& side = transport.sides[index_of(which)];
   const bool is_rtp = component == Component::kRtp;
   const SocketAddress& local = transport.ports.local[index_of(which)][index_of(component)];
@@ -99,13 +129,21 @@ Value::Dict stream_of(const CallMedia& transport, Side which, Component componen
     put_text(dict, "crypto suite", info_of(side.suite).name);
   }
   if (is_rtp) put_number(dict, "last packet", unix_seconds(leg.last_rtp, now));
-  put_list(dict, "flags", flags_of(side, component));
+  const std::uint64_t received = is_rtp ? leg.packets_received : leg.rtcp_received;
+  put_list(dict, "flags", flags_of(side, component, received));
   Value::Dict stats;
-  put_number(stats, "packets", is_rtp ? leg.packets_received : leg.rtcp_received);
+  put_number(stats, "packets", received);
   if (is_rtp) put_number(stats, "bytes", leg.bytes_received);
   if (is_rtp) put_number(stats, "errors", errors_of(leg));
   put_dict(dict, "stats", std::move(stats));
-  if (is_rtp) put_dict(dict, "SSRC", ssrcs_of(leg, now));
+  Value::Dict sent;
+  put_number(sent, "packets", is_rtp ? leg.packets_sent : leg.rtcp_sent);
+  if (is_rtp) put_number(sent, "bytes", leg.bytes_sent);
+  put_dict(dict, "stats_out", std::move(sent));
+  if (!is_rtp) return dict;
+  put_dict(dict, "SSRC", ssrcs_of(leg, now));
+  put_list(dict, "ingress SSRCs", ssrc_list_of(leg));
+  put_list(dict, "egress SSRCs", ssrc_list_of(opposite));
   return dict;
 }
 
@@ -129,7 +167,16 @@ Value::Dict diagnosis_of(const Call& call, const CallMedia& media, Side which,
   return dict;
 }
 
-Value::Dict tag_of(const Call& call, Side which, const StatsBySession& stats, const Moment& now) {
+/// Who hears whom: the ends of a call each other, and those who subscribe.
+Value::Dict relation(const std::string& tag, const char* type) {
+  Value::Dict entry;
+  put_text(entry, "tag", tag);
+  put_text(entry, "type", type);
+  return entry;
+}
+
+Value::Dict tag_of(const Call& call, Side which, const StatsBySession& stats, const Moment& now,
+                   const std::vector<Subscriber>& subscribers) {
   const CallSide& side = call.side(which);
   Value::Dict dict;
   put_text(dict, "tag", side.tag);
@@ -138,22 +185,31 @@ Value::Dict tag_of(const Call& call, Side which, const StatsBySession& stats, co
   if (!call.side(other(which)).tag.empty()) {
     put_text(dict, "in dialogue with", call.side(other(which)).tag);
   }
+  Value::List heard_by;
+  if (!call.side(other(which)).tag.empty()) {
+    heard_by.emplace_back(relation(call.side(other(which)).tag, "offer/answer"));
+  }
+  put_list(dict, "subscriptions", heard_by);
+  for (const Subscriber& one : subscribers) {
+    if (one.heard == which) heard_by.emplace_back(relation(one.tag, "pub/sub"));
+  }
+  put_list(dict, "subscribers", std::move(heard_by));
   Value::List medias;
   for (std::size_t i = 0; i < call.media.size(); ++i) {
     const CallMedia& media = call.media[i];
     if (!media.has_session()) continue;
     const auto found = stats.find(media.session);
-    const LegStats leg = found == stats.end() ? LegStats{} : found->second.legs[index_of(which)];
+    const SessionStats session = found == stats.end() ? SessionStats{} : found->second;
     Value::List streams;
     for (const Component component : {Component::kRtp, Component::kRtcp}) {
       streams.emplace_back(
-          stream_of(transport_of_line(call, media, which), which, component, leg, now));
+          stream_of(transport_of_line(call, media, which), which, component, session, now));
     }
     Value::Dict entry;
     put_number(entry, "index", i + 1);
     put_text(entry, "type", media.kind);
     put_text(entry, "protocol", sdp::name_of(media.sides[index_of(which)].profile));
-    put_list(entry, "flags", Value::List{});
+    put_list(entry, "flags", media_flags_of(transport_of_line(call, media, which), which));
     put_list(entry, "streams", std::move(streams));
     put_dict(entry, "diagnosis", diagnosis_of(call, media, which, stats, now));
     medias.emplace_back(std::move(entry));
@@ -177,7 +233,8 @@ Totals totals_of(const StatsBySession& stats) {
   return totals;
 }
 
-Value::Dict statistics_of(const Call& call, const StatsBySession& stats, const Moment& now) {
+Value::Dict statistics_of(const Call& call, const StatsBySession& stats, const Moment& now,
+                          const std::vector<Subscriber>& subscribers) {
   Value::Dict dict;
   put_number(dict, "created", call.created_unix_us / 1'000'000);
   put_number(dict, "created_us", call.created_unix_us % 1'000'000);
@@ -199,7 +256,7 @@ Value::Dict statistics_of(const Call& call, const StatsBySession& stats, const M
   Value::Dict tags;
   for (const Side side : {Side::kA, Side::kB}) {
     const std::string& tag = call.side(side).tag;
-    if (!tag.empty()) put_dict(tags, tag, tag_of(call, side, stats, now));
+    if (!tag.empty()) put_dict(tags, tag, tag_of(call, side, stats, now, subscribers));
   }
   put_dict(dict, "tags", std::move(tags));
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <map>
+#include <string>
+#include <vector>
 
 #include "control/call/call.h"
 #include "control/ng/value.h"
@@ -18,9 +20,16 @@ struct Moment {
   std::int64_t unix_us = 0;
 };
 
+/// Somebody who hears what one side of a call sends.
+struct Subscriber {
+  Side heard = Side::kA;
+  std::string tag;
+};
+
 Totals totals_of(const StatsBySession& stats);
 
 /// created, created_us, `last signal`, SSRC, tags, totals. Without `result`.
-ng::Value::Dict statistics_of(const Call& call, const StatsBySession& stats, const Moment& now);
+ng::Value::Dict statistics_of(const Call& call, const StatsBySession& stats, const Moment& now,
+                              const std::vector<Subscriber>& subscribers);
 
 }  // namespace turnpike::call

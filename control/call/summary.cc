@@ -86,6 +86,7 @@ void Service::list(const CallRequest& request, ReplyFunction reply) {
   std::size_t bytes = 0;
   for (const auto& [id, call] : call_by_id_) {
     if (ids.size() == request.limit) break;
+    if (call.form == CallForm::kSubscribed) continue;
     bytes += encoded_bytes_max(id);
     if (bytes > kListBytesMax) break;
     ids.emplace_back(id);

@@ -22,7 +22,11 @@ constexpr std::array kNamed = {Named{Command::kPing, "ping"},
                                Named{Command::kBlockMedia, "blkmedia"},
                                Named{Command::kUnblockMedia, "unblkmedia"},
                                Named{Command::kSilenceMedia, "slnmedia"},
-                               Named{Command::kUnsilenceMedia, "unslnmedia"}};
+                               Named{Command::kUnsilenceMedia, "unslnmedia"},
+                               Named{Command::kPublish, "publish"},
+                               Named{Command::kSubscribeRequest, "subreq"},
+                               Named{Command::kSubscribeAnswer, "subans"},
+                               Named{Command::kUnsubscribe, "unsub"}};
 
 std::string seconds_text(Nanoseconds duration) {
   std::array<char, 32> text{};

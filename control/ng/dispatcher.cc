@@ -100,6 +100,12 @@ void Dispatcher::handle(const Value::Dict& message, ReplyFunction reply) {
     return calls_.switch_media(*media, request, std::move(finish));
   }
   if (command == Command::kList) return calls_.list(request, std::move(finish));
+  if (command == Command::kPublish) return calls_.publish(request, std::move(finish));
+  if (command == Command::kSubscribeRequest) return calls_.subscribe(request, std::move(finish));
+  if (command == Command::kSubscribeAnswer) {
+    return calls_.answer_subscription(request, std::move(finish));
+  }
+  if (command == Command::kUnsubscribe) return calls_.unsubscribe(request, std::move(finish));
   calls_.query(request, std::move(finish));
 }
 

@@ -77,7 +77,6 @@ const std::vector<std::string_view>& known_without_effect() {
       "reorder-codecs",
       "repacketize",
       "reset",
-      "set-label",
       "single-codec",
       "siprec",
       "static-codecs",

@@ -13,11 +13,23 @@ namespace {
 
 constexpr std::size_t kIdBytesMax = 1024;
 
-constexpr std::array<std::string_view, kCommandCount> kCommandNames = {
-    "ping",          "offer",         "answer",          "delete",
-    "query",         "list",          "statistics",      "block media",
-    "unblock media", "silence media", "unsilence media", "unsupported",
-    "unrecognized"};
+constexpr std::array<std::string_view, kCommandCount> kCommandNames = {"ping",
+                                                                       "offer",
+                                                                       "answer",
+                                                                       "delete",
+                                                                       "query",
+                                                                       "list",
+                                                                       "statistics",
+                                                                       "block media",
+                                                                       "unblock media",
+                                                                       "silence media",
+                                                                       "unsilence media",
+                                                                       "publish",
+                                                                       "subscribe request",
+                                                                       "subscribe answer",
+                                                                       "unsubscribe",
+                                                                       "unsupported",
+                                                                       "unrecognized"};
 
 constexpr auto kActs = Standing::kActs;
 constexpr auto kRefused = Standing::kRefused;
@@ -25,7 +37,8 @@ constexpr std::string_view kMedia = "media is not made here: streams pass as the
 constexpr std::string_view kDigits =
     "media processing: digits lie in the payload, which is not looked at here";
 constexpr std::string_view kRecording = "recording is not done here";
-constexpr std::string_view kOneReceiver = "a stream has one receiver here";
+constexpr std::string_view kByOffer =
+    "ends are joined by offer and answer here, those who only listen by subscribe request";
 
 // In the order of Command; behind kUnsupported those that are refused, with the reason.
 constexpr std::array<NameInfo, 33> kCommands = {{
@@ -51,6 +64,17 @@ constexpr std::array<NameInfo, 33> kCommands = {{
      "MediaSwitch.silence_is_made_of_g711_only"},
     {"unsilence media", kActs, "`call-id`", "takes that back",
      "MediaSwitch.silence_is_made_of_g711_only"},
+    {"publish", kActs, "`sdp`",
+     "takes what one end sends, for those who subscribe: [above](#published-media-and-subscribers)",
+     "Subscription.what_is_published_is_heard_by_who_subscribes"},
+    {"subscribe request", kActs, "`call-id`, and `from-tag`, `from-tags`, `label` or `all`",
+     "offers what participants send to one more receiver: "
+     "[above](#published-media-and-subscribers)",
+     "Subscription.offers_what_participants_send"},
+    {"subscribe answer", kActs, "`call-id`, `to-tag`, `sdp`", "begins to send it there",
+     "Subscription.answer_begins_it_and_unsubscribe_ends_it"},
+    {"unsubscribe", kActs, "`call-id`, `to-tag`", "ends that",
+     "Subscription.answer_begins_it_and_unsubscribe_ends_it"},
     {"block DTMF", kRefused, "", kDigits},
     {"unblock DTMF", kRefused, "", kDigits},
     {"play DTMF", kRefused, "", kDigits},
@@ -64,14 +88,10 @@ constexpr std::array<NameInfo, 33> kCommands = {{
     {"pause recording", kRefused, "", kRecording},
     {"start forwarding", kRefused, "", kRecording},
     {"stop forwarding", kRefused, "", kRecording},
-    {"publish", kRefused, "", kOneReceiver},
-    {"subscribe request", kRefused, "", kOneReceiver},
-    {"subscribe answer", kRefused, "", kOneReceiver},
-    {"unsubscribe", kRefused, "", kOneReceiver},
-    {"connect", kRefused, "", kOneReceiver},
-    {"mesh", kRefused, "", kOneReceiver},
-    {"create", kRefused, "", kOneReceiver},
-    {"create answer", kRefused, "", kOneReceiver},
+    {"connect", kRefused, "", kByOffer},
+    {"mesh", kRefused, "", kByOffer},
+    {"create", kRefused, "", kByOffer},
+    {"create answer", kRefused, "", kByOffer},
     {"cli", kRefused, "", "the operator's tool is turnpikectl"},
 }};
 
@@ -163,10 +183,15 @@ std::string text_of(const Value* value) {
 std::string find_defect(Command command, const call::CallRequest& request) {
   const bool is_offer = command == Command::kOffer;
   const bool is_answer = command == Command::kAnswer;
-  if (request.call_id.empty() && command != Command::kList) return "No call-id in message";
-  if ((is_offer || is_answer) && request.sdp.empty()) return "No SDP body in message";
+  const bool publishes = command == Command::kPublish;
+  const bool of_subscription =
+      command == Command::kSubscribeAnswer || command == Command::kUnsubscribe;
+  const bool needs_sdp = is_offer || is_answer || publishes || command == Command::kSubscribeAnswer;
+  const bool needs_call_id = command != Command::kList && !publishes;
+  if (needs_call_id && request.call_id.empty()) return "No call-id in message";
+  if (needs_sdp && request.sdp.empty()) return "No SDP body in message";
   if ((is_offer || is_answer) && request.from_tag.empty()) return "No from-tag in message";
-  if (is_answer && request.to_tag.empty()) return "No to-tag in message";
+  if ((is_answer || of_subscription) && request.to_tag.empty()) return "No to-tag in message";
   for (const auto& [name, value] : {std::pair{"call-id", &request.call_id},
                                     {"from-tag", &request.from_tag},
                                     {"to-tag", &request.to_tag}}) {

@@ -37,6 +37,10 @@ enum class Command : std::uint8_t {
   kUnblockMedia,
   kSilenceMedia,
   kUnsilenceMedia,
+  kPublish,
+  kSubscribeRequest,
+  kSubscribeAnswer,
+  kUnsubscribe,
   kUnsupported,   ///< a command of the protocol that is not done here
   kUnrecognized,  ///< no command at all, or none of the protocol
   kCount

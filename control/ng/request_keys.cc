@@ -107,6 +107,11 @@ bool apply_direction(Mapping& mapping, std::string_view, const Value& value) {
   return true;
 }
 
+bool apply_from_tags(Mapping& mapping, std::string_view, const Value& value) {
+  mapping.request.from_tags = texts_of(value);
+  return true;
+}
+
 bool is_sdes_word(std::string_view word) {
   for (const std::string_view list : {"no-", "only-"}) {
     if (word.starts_with(list)) return sdp::suite_of(word.substr(list.size())) != SrtpSuite::kNone;
@@ -281,7 +286,7 @@ struct KeyRule {
 constexpr auto kActs = Standing::kActs;
 constexpr auto kAccepted = Standing::kAccepted;
 
-constexpr std::array<KeyRule, 30> kKeyRules = {{
+constexpr std::array<KeyRule, 32> kKeyRules = {{
     {"command",
      accept,
      {"command", kActs, "string", "what is asked for", "PlainCall.offer_and_answer_byte_for_byte"}},
@@ -299,6 +304,14 @@ constexpr std::array<KeyRule, 30> kKeyRules = {{
      apply_text<&CallRequest::to_tag>,
      {"to-tag", kActs, "string", "which side, and which branch, gets it",
       "Sdes.forks_share_our_key_and_the_last_answer_wins"}},
+    {"from-tags",
+     apply_from_tags,
+     {"from-tags", kActs, "list of strings", "in `subscribe request`: whose media",
+      "Subscription.offers_what_participants_send"}},
+    {"set-label",
+     apply_text<&CallRequest::set_label>,
+     {"set-label", kActs, "string", "in `subscribe request`: a name for who subscribes",
+      "Subscription.offers_what_participants_send"}},
     {"via-branch",
      accept,
      {"via-branch", kAccepted, "string", "branches differ in their to-tag", ""}},
@@ -382,7 +395,8 @@ constexpr std::array<KeyRule, 30> kKeyRules = {{
       "MediaSwitch.participants_are_named_by_tag_label_or_address"}},
     {"all",
      apply_all,
-     {"all", kActs, "`all`", "as the flag `all`", "MediaSwitch.unblocking_all_is_for_all"}},
+     {"all", kActs, "`all`", "as the flag `all`; in `subscribe request`: all participants",
+      "MediaSwitch.unblocking_all_is_for_all"}},
     {"limit",
      apply_limit,
      {"limit", kActs, "a number above 0; 32", "how many calls `list` gives at most",

@@ -43,6 +43,15 @@ struct BundleConfig {
   }
 };
 
+/// A leg whose packets others hear as well.
+struct HeardLeg {
+  SessionId session{};  ///< of the same shard; unset: nobody is heard
+  Side side = Side::kA;
+  bool operator==(const HeardLeg&) const = default;
+};
+/// Who hears one leg at most.
+constexpr unsigned kSubscribersPerLegMax = 16;
+
 /// Everything that signalling knows about one leg. Replaces the leg's previous configuration;
 /// what did not change keeps its state (SRTP indices in particular never go back).
 struct LegConfig {
@@ -75,6 +84,10 @@ struct LegConfig {
   /// With a transport that is another session's, that one's leg is told where media goes and its
   /// keys; here `remote`, `ice`, `dtls` and the keys stay unset.
   BundleConfig bundle{};
+  /// Of side B of a one-sided session (SessionSpec::one_sided), of which nothing else is used: what
+  /// that leg receives, and control lets pass, comes from here. Unset, side A is not sent anything.
+  HeardLeg hears{};
+  bool absent = false;  ///< this leg is that side B
 };
 
 /// What becomes of the RTP that a leg's remote end sends, beside what signalling says. Its RTCP
@@ -99,6 +112,9 @@ struct SessionSpec {
   std::array<bool, 2> both_families{};
   /// By side: the leg has no ports of its own, but a flow to the other node of a traversal pair.
   std::array<bool, 2> carried{};
+  /// Side B has neither ports nor a remote end: A publishes what it sends to those who hear it
+  /// (LegConfig::hears), or is one of them. Say so in B's LegConfig as well.
+  bool one_sided = false;
   MediaKind kind = MediaKind::kAudio;
   /// Shard to use, so that all m-lines of a call share one; -1 = the relay chooses.
   int shard = -1;

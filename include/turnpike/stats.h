@@ -44,6 +44,8 @@ namespace turnpike {
   X(kNoDestination, "no_destination", "other leg has no address yet, or is held")                  \
   X(kBlocked, "blocked_by_command", "control has blocked the media of this side")                  \
   X(kSilenced, "silenced_by_command", "control has silenced this side, and not this payload type") \
+  X(kNotHeard, "not_heard", "published, and nobody subscribes to it")                              \
+  X(kFromSubscriber, "from_subscriber", "sent by one who subscribes: it only receives")            \
   X(kNoSession, "no_session", "port belongs to no session (any more)")                             \
   X(kSendBlocked, "send_blocked", "socket buffer full (EAGAIN, ENOBUFS)")                          \
   X(kSendFailed, "send_failed", "kernel refused the send (no route, permission)")                  \
@@ -102,6 +104,9 @@ struct ShardCounters {
   Counter bytes_received;  ///< UDP payload bytes
   Counter packets_forwarded;
   Counter bytes_forwarded;
+  /// What subscribers are sent beside the packets that came: received + copied = forwarded + taken
+  /// + dropped.
+  Counter packets_copied;
   Counter keepalives_sent;
   Counter batches;  ///< packets_received / batches = mean batch size
   Counter wakeups;  ///< turns of the loop that found something to read

@@ -46,14 +46,18 @@ Engine::Engine(Arena& arena, const EngineLimits& limits, ShardCounters& counters
       transform_(std::size_t{arena.session_capacity()} * 4, limits.srtp_library),
       timers_(arena.session_capacity()),
       clients_(arena.session_capacity()),
-      lines_(arena.session_capacity()) {
+      lines_(arena.session_capacity()),
+      subscribers_(arena.session_capacity()) {
   find_lines();
+  find_subscribers();
 }
 
 void Engine::handle(Instant now, Batch& batch, Outbox& out, Notices& notices) {
   work_count_ = 0;
   fresh_count_ = 0;
   stray_count_ = 0;
+  kept_.clear();
+  copied_count_ = 0;
   for (std::size_t i = 0; i < batch.size(); ++i) {
     Work& work = work_[work_count_];
     work = Work{};
@@ -81,7 +85,14 @@ void Engine::handle(Instant now, Batch& batch, Outbox& out, Notices& notices) {
       index = done.index;
     }
     if (work.session->bundled && !sort_bundled(work)) continue;
-    if (!accept(work, index, now, notices) || !route(work)) continue;
+    if (!accept(work, index, now, notices)) continue;
+    if (work.from->switches.any() && !work.rtcp && !may_pass(work)) continue;
+    const unsigned subscribers = keep_for_subscribers(work);
+    if (work.to->config.absent) {
+      end_published(work, subscribers);
+      continue;
+    }
+    if (!route(work)) continue;
     work_[kept_count_++] = work;
   }
   work_count_ = kept_count_;
@@ -253,7 +264,8 @@ bool Engine::accept(Work& work, std::uint64_t index, Instant now, Notices& notic
   }
   leg.last_packet = now;
   if (!work.rtcp) leg.last_rtp = now;
-  if (is_reachable(*work.sender)) note_carried(leg, work.line, work.rtcp, now);
+  if (is_reachable(*work.sender) || work.to->config.absent)
+    note_carried(leg, work.line, work.rtcp, now);
   if (work.rtcp) {
     ++leg.rtcp_received;
     note_reports(work, now);
@@ -302,7 +314,6 @@ bool Engine::may_pass(Work& work) {
 
 bool Engine::route(Work& work) {
   LegState& to = *work.sender;
-  if (work.from->switches.any() && !work.rtcp && !may_pass(work)) return false;
   if (to.closed) return drop(work, DropReason::kPeerClosed), false;
   work.to_component = work.rtcp ? rtcp_component(to) : Component::kRtp;
   work.destination = to.component[index_of(work.to_component)].destination;

@@ -93,6 +93,9 @@ class Engine {
 
   /// Handles a batch in place. Each packet is in `out` afterwards, or counted as a drop.
   void handle(Instant now, Batch& batch, Outbox& out, Notices& notices);
+  /// Of that batch, what subscribers hear as well: fills `out` with some of it, to be sent before
+  /// it is called again. False: that was all.
+  bool copy(Instant now, Outbox& out, Notices& notices);
   /// What of that batch was STUN on a leg with ICE, or DTLS on a leg with DTLS: not handled, and
   /// not counted as dropped.
   std::span<Packet* const> strays() const { return {strays_.data(), stray_count_}; }
@@ -136,6 +139,16 @@ class Engine {
     Component to_component = Component::kRtp;
   };
 
+  /// A packet as it came out of its leg, for those who subscribe to it.
+  struct Kept {
+    std::uint32_t length = 0;
+    Side side = Side::kA;
+    std::uint32_t ssrc = 0;
+    RtpHeader rtp;
+    bool rtcp = false;
+    std::uint32_t next = kNoLine;  ///< slot of the subscriber whose turn it is
+  };
+
   void drop(Work& work, DropReason reason);
   void count_unread(Work& work, DropReason reason, std::uint32_t count);
   bool admit(Work& work, Instant now, Outbox& out);
@@ -170,6 +183,15 @@ class Engine {
   void protect_all(Outbox& out);
   bool retry_restarted(Work& work, SrtpJob& job);
   void emit(const Work& work, std::uint32_t length, Outbox& out);
+
+  // Subscribers (copies.cc).
+  void find_subscribers();
+  void add_subscriber(std::uint32_t slot, const HeardLeg& heard);
+  void set_heard(std::uint32_t slot, const HeardLeg& heard);
+  void leave_subscribers(std::uint32_t slot);
+  unsigned keep_for_subscribers(const Work& work);
+  void end_published(Work& work, unsigned subscribers);
+  void begin_copy(const Kept& kept, std::uint32_t subscriber, Work& work);
 
   // Bundles (bundle.cc).
   static std::uint32_t number_of_leg(std::uint32_t slot, Side side) {
@@ -222,6 +244,7 @@ class Engine {
   std::vector<std::unique_ptr<ClientSources[]>>
       clients_;  // by slot, of opaque sessions; by component
   Lines lines_;
+  Lines subscribers_;  // by leg that is heard
 
   // Scratch of one batch.
   std::array<Work, kBatchPacketsMax> work_{};
@@ -232,6 +255,10 @@ class Engine {
   std::size_t fresh_count_ = 0;
   std::array<Packet*, kBatchPacketsMax> strays_{};
   std::size_t stray_count_ = 0;
+  Batch kept_;    // what Kept tells of, in its order
+  Batch copies_;  // of one round
+  std::array<Kept, kBatchPacketsMax> kept_packets_{};
+  std::size_t copied_count_ = 0;  // of these, from the front
 };
 
 }  // namespace turnpike::media

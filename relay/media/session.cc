@@ -69,6 +69,7 @@ void Engine::update_leg(const SocketTag& id, Side side, const LegConfig& config,
   LegConfig previous = leg.config;
   const SessionEdit edit(*session);
   set_transport(id.slot, side, config.bundle);
+  if (side == Side::kB) set_heard(id.slot, config.absent ? config.hears : HeardLeg{});
   leg.config = config;
   leg.closed = leg.closed && config.dtls;
   if (config.dtls) {
@@ -225,6 +226,7 @@ bool Engine::close(const SocketTag& id) {
   if (find_leg(id) == nullptr) return false;
   SessionState& session = arena_.session(id.slot);
   if (session.bundled) leave_bundles(id.slot);
+  leave_subscribers(id.slot);
   session.generation = 0;
   clients_[id.slot].reset();
   timers_.cancel(id.slot);

@@ -48,6 +48,9 @@ class Digest {
         .add(config.expects_media)
         .add(config.clock_rate_hz)
         .add(config.receive);
+    const HeardLeg& heard = config.hears;
+    add(heard.session.slot).add(heard.session.generation).add(heard.session.shard);
+    add(heard.side).add(config.absent);
     return add(config.send).add(config.bundle);
   }
   Digest& add(const BundleConfig& bundle) {
@@ -96,8 +99,8 @@ bool config_holds_together(const LegConfig& config) {
          config.source_policy <= SourcePolicy::kAsymmetric && is_bool(config.rtcp_mux) &&
          is_bool(config.must_encrypt) && is_bool(config.expects_media) &&
          is_bool(config.remote_unproven) && is_bool(config.ice) && is_bool(config.dtls) &&
-         is_bool(config.opaque) && config.carriage.side <= Side::kB &&
-         config.bundle.mid.size <= kMidBytesMax;
+         is_bool(config.opaque) && is_bool(config.absent) && config.hears.side <= Side::kB &&
+         config.carriage.side <= Side::kB && config.bundle.mid.size <= kMidBytesMax;
 }
 
 bool component_holds_together(const ComponentState& state) {

@@ -15,7 +15,7 @@
 
 namespace turnpike::media {
 
-constexpr std::uint32_t kStateVersion = 16;
+constexpr std::uint32_t kStateVersion = 17;
 constexpr std::uint32_t kNoStream = 0xffffffff;
 constexpr std::uint32_t kNoLine = 0xffffffff;
 /// SSRCs of a transport that several m-lines share, however many they are.

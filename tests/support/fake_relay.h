@@ -72,7 +72,7 @@ class FakeRelay final : public Relay {
     opened.id.generation = 1;
     opened.id.shard = static_cast<std::uint16_t>(spec.shard < 0 ? next_ % 2 : spec.shard % 2);
     for (unsigned side = 0; side < 2; ++side) {
-      if (spec.carried[side]) continue;
+      if (spec.carried[side] || (spec.one_sided && side == 1)) continue;
       const InterfaceAddress* address = address_of(spec, side);
       if (address == nullptr) {
         failure = OpenFailure::kBadSpec;

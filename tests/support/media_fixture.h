@@ -130,6 +130,14 @@ class MediaFixture {
     batch_.clear();
     return take_outbox();
   }
+  /// What subscribers are sent of the packets that were delivered last.
+  std::vector<Sent> copies() {
+    std::vector<Sent> all;
+    while (engine_.copy(now_, outbox_, notices_)) {
+      for (Sent& one : take_outbox()) all.push_back(std::move(one));
+    }
+    return all;
+  }
   std::vector<Sent> deadline() {
     engine_.on_deadline(now_, outbox_, notices_);
     return take_outbox();

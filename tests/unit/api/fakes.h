@@ -72,6 +72,10 @@ class FakeCalls final : public call::CallService {
   void remove(const call::CallRequest&, call::ReplyFunction) override {}
   void query(const call::CallRequest&, call::ReplyFunction) override {}
   void list(const call::CallRequest&, call::ReplyFunction) override {}
+  void publish(const call::CallRequest&, call::ReplyFunction) override {}
+  void subscribe(const call::CallRequest&, call::ReplyFunction) override {}
+  void answer_subscription(const call::CallRequest&, call::ReplyFunction) override {}
+  void unsubscribe(const call::CallRequest&, call::ReplyFunction) override {}
   void switch_media(call::MediaCommand, const call::CallRequest&, call::ReplyFunction) override {}
   ng::Value::Dict node_statistics() const override { return statistics; }
   void on_event(const Event&) override {}

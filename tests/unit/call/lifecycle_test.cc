@@ -211,6 +211,7 @@ TEST_F(Lifecycle, figures_are_a_tree) {
   a.packets_received = 100;
   a.bytes_received = 17200;
   a.rtcp_received = 3;
+  a.packets_sent = 40;
   a.drops[static_cast<std::size_t>(DropReason::kWrongSource)] = 5;
   a.last_packet = a.last_rtp = now_ - Seconds{4};
   a.stream_count = 1;
@@ -245,6 +246,20 @@ TEST_F(Lifecycle, figures_are_a_tree) {
     EXPECT_EQ(number(dict(stream, "endpoint"), "port"), 4000);
     EXPECT_EQ(number(stream, "last packet"), 1'699'999'996);
     EXPECT_EQ(number(dict(stream, "stats"), "packets"), 100);
+    EXPECT_EQ(number(dict(stream, "stats_out"), "packets"), 40);
+    const auto texts = [](const Dict& of) {
+      std::string all;
+      for (const auto& one : *find(of, "flags")->as_list()) all += *one.as_string() + " ";
+      return all;
+    };
+    EXPECT_EQ(texts(media), "initialized rtcp-mux ");
+    EXPECT_EQ(texts(stream), "RTP RTCP mux filled confirmed ");
+    const Dict& ingress = *find(stream, "ingress SSRCs")->as_list()->at(0).as_dict();
+    EXPECT_EQ(number(ingress, "SSRC"), 0xdeadbeef);
+    EXPECT_TRUE(find(stream, "egress SSRCs")->as_list()->empty());
+    const Dict& peer = *find(tag, "subscribers")->as_list()->at(0).as_dict();
+    EXPECT_EQ(text(peer, "tag") + " " + text(peer, "type"), "b offer/answer");
+    EXPECT_EQ(find(tag, "subscriptions")->as_list()->size(), 1U);
   }
 }
 

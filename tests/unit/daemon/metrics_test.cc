@@ -260,8 +260,8 @@ TEST(Metrics, turn_figures_reach_their_series) {
 }
 
 TEST(Metrics, number_of_series_is_bounded) {
-  EXPECT_LT(parse(rendered(2)).values.size(), 496u);
-  EXPECT_LT(parse(rendered(64)).values.size(), 1436u);
+  EXPECT_LT(parse(rendered(2)).values.size(), 566u);
+  EXPECT_LT(parse(rendered(64)).values.size(), 1570u);
 }
 
 TEST(Metrics, process_figures_are_real) {

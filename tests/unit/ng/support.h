@@ -53,6 +53,18 @@ class RecordingCalls final : public call::CallService {
   void list(const call::CallRequest& request, call::ReplyFunction reply) override {
     record("list", request, std::move(reply));
   }
+  void publish(const call::CallRequest& request, call::ReplyFunction reply) override {
+    record("publish", request, std::move(reply));
+  }
+  void subscribe(const call::CallRequest& request, call::ReplyFunction reply) override {
+    record("subscribe request", request, std::move(reply));
+  }
+  void answer_subscription(const call::CallRequest& request, call::ReplyFunction reply) override {
+    record("subscribe answer", request, std::move(reply));
+  }
+  void unsubscribe(const call::CallRequest& request, call::ReplyFunction reply) override {
+    record("unsubscribe", request, std::move(reply));
+  }
   void switch_media(call::MediaCommand what, const call::CallRequest& request,
                     call::ReplyFunction reply) override {
     record("media " + std::to_string(static_cast<int>(what)), request, std::move(reply));

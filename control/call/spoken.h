@@ -1,0 +1,29 @@
+// What ends speak, apart from how they are reached: m-lines with formats and what describes them,
+// without addresses, transport and keys. Kept with a call, to be offered to who subscribes to it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "control/call/call.h"
+#include "control/sdp/sdp.h"
+#include "turnpike/result.h"
+
+namespace turnpike::call {
+
+/// A description as above; one m-line for each of the given, refused ones with port 0. Empty when
+/// it is longer than a record keeps.
+std::string spoken_of(const sdp::Session& description);
+
+/// What `heard` of the call is, as an offer of who sends it: plain RTP, sendonly, without an
+/// address, a label for each m-line. `number` tells one description of ours from another.
+/// Error when the call does not know what its ends speak.
+Result<sdp::Session> offer_of_spoken(const Call& call, const std::vector<HeardMedia>& heard,
+                                     std::uint64_t number);
+
+/// The answer of who takes what is published in this offer, of each m-line the first format that
+/// is media; plain RTP, recvonly, without an address.
+sdp::Session answer_to_published(const sdp::Session& offer, std::uint64_t number);
+
+}  // namespace turnpike::call
