@@ -2,55 +2,18 @@
 // dictionary, and the table of ignored names stays small.
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 
 #include "control/ng/dispatcher.h"
 #include "control/ng/message.h"
 #include "control/ng/request.h"
+#include "tests/fuzz/echo_calls.h"
 
 namespace {
 
 using namespace turnpike;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-/// Every call request is answered with what it asked for.
-class EchoCalls final : public call::CallService {
- public:
-  void offer(const call::CallRequest& request, call::ReplyFunction reply) override {
-    require(!request.call_id.empty() && !request.sdp.empty() && !request.from_tag.empty());
-    reply({{"result", "ok"}, {"sdp", request.sdp}});
-  }
-  void answer(const call::CallRequest& request, call::ReplyFunction reply) override {
-    require(!request.to_tag.empty());
-    offer(request, std::move(reply));
-  }
-  void remove(const call::CallRequest& request, call::ReplyFunction reply) override {
-    require(!request.call_id.empty());
-    reply({{"result", "ok"}});
-  }
-  void query(const call::CallRequest& request, call::ReplyFunction reply) override {
-    remove(request, std::move(reply));
-  }
-  void list(const call::CallRequest& request, call::ReplyFunction reply) override {
-    require(request.limit > 0);
-    reply({{"result", "ok"}});
-  }
-  void switch_media(call::MediaCommand, const call::CallRequest& request,
-                    call::ReplyFunction reply) override {
-    remove(request, std::move(reply));
-  }
-  ng::Value::Dict node_statistics() const override { return {}; }
-  void on_event(const Event&) override {}
-  void on_tick() override {}
-  void set_draining(bool) override {}
-  std::size_t call_count() const override { return 0; }
-  std::vector<call::CallSummary> calls() const override { return {}; }
-  call::CallAdoption adopt() override { return {}; }
-};
+using fuzz::EchoCalls;
+using fuzz::require;
 
 }  // namespace
 
