@@ -74,8 +74,9 @@ class Daemon {
   Result<void> start_relay();
   void start_calls();
   Result<void> start_ng();
-  Result<void> start_pairing();
   Result<void> start_api();
+  api::EndpointsContext endpoints_context();
+  api::Response figures_page() const;
   void log_operation(const char* what, const std::string& object, const api::Request& request);
   bool on_drain_request(bool drain, const api::Request& request);
   api::ReloadReport on_reload(bool check, const api::Request& request);
@@ -255,12 +256,8 @@ Result<void> Daemon::start_ng() {
   return {};
 }
 
-Result<void> Daemon::start_pairing() {
-  return pairing_ ? pairing_->start(loop_) : Result<void>{};
-}
-
-Result<void> Daemon::start_api() {
-  endpoints_ = std::make_unique<api::Endpoints>(api::EndpointsContext{
+api::EndpointsContext Daemon::endpoints_context() {
+  return {
       .relay = *relay_,
       .calls = *calls_,
       .node_name = settings_.node.name,
@@ -276,10 +273,7 @@ Result<void> Daemon::start_api() {
       .turn_realms = [this] { return turn_ ? turn_->realm_figures() : std::vector<std::string>{}; },
       .ports = [this] { return port_usage(*relay_); },
       .zones = [this] { return pairing_ ? pairing_->report() : std::vector<zone::ZoneReport>{}; },
-      .metrics =
-          [this] {
-            return api::Response{200, metrics::kContentType, metrics::render(figures())};
-          },
+      .metrics = [this] { return figures_page(); },
       .drain = [this](bool drain, const auto& request) { return on_drain_request(drain, request); },
       .reload = [this](bool check, const auto& request) { return on_reload(check, request); },
       .configuration =
@@ -292,7 +286,15 @@ Result<void> Daemon::start_api() {
                          const auto& request) { return on_end_call(call_id, request); },
       .measure = [this](const auto& peer, const auto& options,
                         const auto& request) { return on_measure(peer, options, request); },
-      .captures = captures_.get()});
+      .captures = captures_.get()};
+}
+
+api::Response Daemon::figures_page() const {
+  return {200, metrics::kContentType, metrics::render(figures())};
+}
+
+Result<void> Daemon::start_api() {
+  endpoints_ = std::make_unique<api::Endpoints>(endpoints_context());
   api::HttpServerOptions options = config::api_config(settings_);
   auto gate = make_gate(settings_.api, log_);
   if (!gate) {
@@ -420,7 +422,7 @@ Result<void> Daemon::start() {
   if (Result<void> started = start_relay(); !started) return started;
   start_calls();
   if (Result<void> started = start_ng(); !started) return started;
-  if (Result<void> started = start_pairing(); !started) return started;
+  if (auto started = pairing_ ? pairing_->start(loop_) : Result<void>{}; !started) return started;
   if (Result<void> started = start_api(); !started) return started;
   if (Result<void> watched = watch(); !watched) return watched;
   log_.info("ready", {{"version", TURNPIKE_VERSION},

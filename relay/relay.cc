@@ -102,6 +102,10 @@ Result<void> RelayImpl::start_shards() {
   auto flow_fds = open_flow_ports();
   if (!flow_fds) return flow_fds.error();
   if (!config_.turn.listeners.empty()) {
+    if (config_.turn.media_port_max != 0) {  // those of calls that were adopted win
+      config_.turn.media_port_min = config_.port_min;
+      config_.turn.media_port_max = config_.port_max;
+    }
     auto turn = TurnServers::make(config_.turn, config_.shards);
     // Without it there are calls all the same: turn() tells.
     if (turn) turn_ = std::move(*turn);

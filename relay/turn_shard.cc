@@ -238,6 +238,9 @@ void TurnShard::handle(Packet& packet) {
                                                          : streams_->listener_of(packet.tag);
     engine_->from_client(packet, config_.listeners[listener], now_, wall_, outbox_);
   } else {
+    if (is_forged(packet.source.ip)) {
+      return counters_.drops[static_cast<std::size_t>(turn::Drop::kPeerForbidden)].add();
+    }
     rename_own(packet.source.ip, &turn::RelayAddress::local, &turn::RelayAddress::advertised);
     engine_->from_peer(packet, now_, outbox_);
   }
@@ -269,8 +272,15 @@ void TurnShard::flush() {
 void TurnShard::rename_own(IpAddress& ip, IpAddress turn::RelayAddress::*from,
                            IpAddress turn::RelayAddress::*to) const {
   for (const turn::RelayAddress& one : behind_nat_) {
-    if (one.*from == ip) ip = one.*to;
+    if (one.*from != ip) continue;
+    ip = one.*to;
+    return;
   }
+}
+
+bool TurnShard::is_forged(const IpAddress& ip) const {
+  return std::any_of(behind_nat_.begin(), behind_nat_.end(),
+                     [&ip](const turn::RelayAddress& one) { return one.advertised == ip; });
 }
 
 void TurnShard::send_failed(const Send& send, SendResult result) {

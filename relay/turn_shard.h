@@ -110,6 +110,8 @@ class TurnShard final : private turn::RelayedPorts {
   /// behind NAT: datagrams between our own ports never leave the host.
   void rename_own(IpAddress& ip, IpAddress turn::RelayAddress::*from,
                   IpAddress turn::RelayAddress::*to) const;
+  /// Behind NAT no port of ours sends from the advertised address: nobody does, to us.
+  bool is_forged(const IpAddress& ip) const;
   void send_failed(const Send& send, SendResult result);
   TurnAnswer answer(const TurnRequest& request);
   void take_newcomers();

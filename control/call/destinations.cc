@@ -100,7 +100,6 @@ std::string_view Destinations::refusal(std::uint16_t interface_index,
 bool Destinations::needs_proof(std::uint16_t interface_index, const SocketAddress& address) const {
   if (!address.is_set() || !requires_srtp(interface_index)) return false;
   const IpAddress ip = embedded_or_self(address.ip);
-  if (relay_of(address) != nullptr) return false;  // a client's, as good as any address outside
   if (is_own(ip)) return true;
   const std::string& name = config_.interfaces[interface_index].name;
   return std::any_of(config_.networks.begin(), config_.networks.end(), [&](const auto& entry) {

@@ -29,10 +29,14 @@ class Destinations {
   /// otherwise, the local ones. Others as they are.
   SocketAddress route(const SocketAddress& address) const;
 
+  /// Whether others share its IP address: those of all clients of our TURN server are alike.
+  bool is_shared(const SocketAddress& address) const { return relay_of(address) != nullptr; }
+
   /// Whether ICE may send checks to a candidate: neither of the above speaks against it. An end
   /// whose candidates all fall away may still be found by the checks that it sends.
   bool allows_candidate(std::uint16_t interface_index, const SocketAddress& address) const {
-    return refusal(interface_index, address).empty() && !needs_proof(interface_index, address);
+    return refusal(interface_index, address).empty() &&
+           (relay_of(address) != nullptr || !needs_proof(interface_index, address));
   }
 
  private:

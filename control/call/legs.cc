@@ -84,6 +84,7 @@ LegConfig leg_of(const LegRules& rules, const Call& call, const CallMedia& media
         });
     // Who has no keys cannot see a proof: the core names the source that gave it.
     if (leg.opaque && leg.remote_unproven) leg.remote = {};
+    if (destinations.is_shared(side.remote.address.rtp)) leg.source_policy = SourcePolicy::kStrict;
     for (SocketAddress& address : leg.remote) address = destinations.route(address);
   }
   // Keys stay while another branch may still take the m-line: taken away and given back, they

@@ -89,6 +89,11 @@ void check_advertised(const InterfaceSection& interface, Findings& findings) {
       findings.mistake({key}, key + ": " + to_string(ip) + " stands for " +
                                   to_string(interface.addresses[i]) +
                                   ", which is of another family; advertise an address of the same");
+    } else if (std::find(interface.advertised.begin(),
+                         interface.advertised.begin() + static_cast<std::ptrdiff_t>(i),
+                         ip) != interface.advertised.begin() + static_cast<std::ptrdiff_t>(i)) {
+      findings.mistake({key}, key + " holds " + to_string(ip) +
+                                  " twice; one port there cannot lead to two addresses");
     }
   }
 }

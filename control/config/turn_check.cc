@@ -89,6 +89,18 @@ class TurnCheck {
     return realm.port != 0 || realm.tls_port != 0 || !realm.addresses.empty();
   }
 
+  void warn_of_shared_secrets(const std::string& path, const TurnRealmSection& realm,
+                              const TurnRealmSection& other) {
+    for (const std::string& file : realm.secret_files) {
+      const auto& theirs = other.secret_files;
+      if (std::find(theirs.begin(), theirs.end(), file) == theirs.end()) continue;
+      findings_.warning({path + "secret_files"},
+                        path + "secret_files holds " + file + ", as that of [turn.realm." +
+                            other.name +
+                            "]; what is issued for one is good in the other, give each its own");
+    }
+  }
+
   // Where the realm's clients come, and that nobody else's do.
   void check_place(const std::string& path, const TurnRealmSection& realm) {
     if (turn_.realms.size() > 1 && !has_own_place(realm) && realm.name != turn_.default_realm) {
@@ -103,6 +115,7 @@ class TurnCheck {
         mistake(path + "realm", "is \"" + realm.realm_name() + "\", as that of [turn.realm." +
                                     other.name + "]; give each its own");
       }
+      warn_of_shared_secrets(path, realm, other);
       for (const IpAddress& ip : realm.addresses) {
         const bool taken =
             std::find(other.addresses.begin(), other.addresses.end(), ip) != other.addresses.end();

@@ -235,6 +235,8 @@ Found behind_nat(const View& view) {
   if (view.stats.packets_sent == 0 || !to.is_set() || view.leg.ice || view.leg.carried) {
     return std::nullopt;
   }
+  // Where it named a public address, the private one is ours: that of our TURN server behind NAT.
+  if (view.leg.remote.is_set() && !is_private(view.leg.remote.ip)) return std::nullopt;
   if (!is_private(to.ip) || !view.leg.from.is_set() || is_private(view.leg.from)) {
     return std::nullopt;
   }

@@ -273,6 +273,11 @@ void Engine::from_icmp(const IcmpError& error, Instant now, Outbox& out) {
     return state.drop(Drop::kNoPermission);
   }
   if (!state.has_port(*peer, error.peer.port)) return state.drop(Drop::kPeerForbidden);
+  // Which of our own ports somebody has is nobody's business (M12).
+  const auto& ours = state.setup.relay_addresses;
+  if (std::find(ours.begin(), ours.end(), error.peer.ip) != ours.end()) {
+    return state.drop(Drop::kPeerForbidden);
+  }
   if (!is_told(error)) return state.drop(Drop::kUnknownMessage);
   if (allocation->away) return state.drop(Drop::kNoClient);
   if (!allocation->icmp_errors.take(now, kIcmpPrice, kIcmpBurst)) return state.drop(Drop::kRate);

@@ -89,6 +89,11 @@ Refused Engine::State::ask_for(Request& request, const TicketName& name) {
   const auto same = [&request](const auto& one) { return is_same(one->tuple, request.tuple); };
   request.deferred = std::any_of(deferred.begin(), deferred.end(), same);
   if (request.deferred) return std::nullopt;  // sent again: one answer is under way
+  if (busy) return Refusal::kBusy;
+  // Priced before it is known to succeed: it costs another shard a turn.
+  if (!shared->resumes.take(request.identity->owner, request.now, kMovePrice, kMoveBurst)) {
+    return Refusal::kMoveRate;
+  }
   const std::size_t length = request.packet->length;
   if (!setup.wake || deferred.size() == kDeferredMax || !has_room() || length > kRequestBytesMax) {
     return Refusal::kCapacity;
@@ -125,7 +130,10 @@ std::unique_ptr<MovedAllocation> Engine::State::pack(Allocation& allocation) {
     if (reservations[index_of(side)] != 0) continue;
     // The other one comes back; that nothing can watch it any more is next to impossible.
     const SocketTag first = relayed_tag(allocation.slot, allocation.serial, Side::kA);
-    if (reservations[0] != 0 && !ports.take(first, reservations[0])) close(allocation);
+    if (reservations[0] != 0 && !ports.take(first, reservations[0])) {
+      ports.release(reservations[0]);
+      close(allocation);
+    }
     return nullptr;
   }
   moved->allocation = allocation;

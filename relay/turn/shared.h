@@ -91,6 +91,7 @@ struct Shared {
   Moves moves;
   OwnerRates allocates;               ///< Allocate requests: each port costs a rest
   OwnerRates new_peers;               ///< of all allocations of an owner
+  OwnerRates resumes;                 ///< Refresh requests that ask another shard (RFC 8016)
   std::atomic<bool> draining{false};  ///< no new allocations, none lives longer than it would
 };
 

@@ -106,6 +106,7 @@ TEST(Destinations, a_client_by_our_turn_server_is_like_any_other) {
   for (const auto port : std::initializer_list<std::uint16_t>{24000, 29999}) {
     EXPECT_TRUE(destinations.allows_candidate(kOutside, {advertised, port}));
     EXPECT_EQ(destinations.route({advertised, port}), (SocketAddress{local, port}));
+    EXPECT_TRUE(destinations.needs_proof(kOutside, {advertised, port})) << "without ICE";
     EXPECT_FALSE(destinations.allows_candidate(kOutside, {local, port})) << "is not told anybody";
   }
   for (const auto port : std::initializer_list<std::uint16_t>{23999, 30000, 36000}) {
@@ -137,6 +138,30 @@ TEST(Destinations, ends_beside_a_loopback_interface_are_welcome) {
   EXPECT_THAT(destinations.refusal(kInside, loopback), HasSubstr("loopback"));
   EXPECT_THAT(destinations.refusal(kOutside, link_local), HasSubstr("link-local"));
   EXPECT_THAT(destinations.refusal(kInside, link_local), IsEmpty());
+}
+
+struct CallsByOurTurn : CallTest {
+  CallsByOurTurn() {
+    CallServiceConfig config = test_config();
+    config.relays = {{{IpAddress::v4(10, 3, 0, 1), IpAddress::v4(203, 0, 113, 5)}}, 24000, 29999};
+    start(config);
+  }
+};
+
+TEST_F(CallsByOurTurn, a_leg_goes_to_the_local_address_and_hears_that_client_alone) {
+  CallRequest asked = request(sdp_of("m=audio 24002 RTP/AVP 0\n", "203.0.113.5"));
+  asked.asymmetric = true;
+  ASSERT_EQ(text(offer(asked), "result"), "ok");
+  EXPECT_EQ(to_string(leg(0, Side::kA).remote[0]), "10.3.0.1:24002");
+  EXPECT_EQ(leg(0, Side::kA).source_policy, SourcePolicy::kStrict) << "others have that address";
+}
+
+TEST_F(CallsByOurTurn, other_ends_are_asymmetric_as_asked) {
+  CallRequest asked = request(sdp_of("m=audio 24002 RTP/AVP 0\n", "203.0.113.6"));
+  asked.asymmetric = true;
+  ASSERT_EQ(text(offer(asked), "result"), "ok");
+  EXPECT_EQ(to_string(leg(0, Side::kA).remote[0]), "203.0.113.6:24002");
+  EXPECT_EQ(leg(0, Side::kA).source_policy, SourcePolicy::kAsymmetric);
 }
 
 struct DestinationsOfCalls : CallTest {

@@ -174,6 +174,10 @@ const Mistake kMistakes[] = {
     {"[interface.x]\naddresses = [\"192.0.2.30\"]\nadvertised = [\"192.0.2.1\", \"192.0.2.2\"]\n",
      "t.toml:7: interface.x.advertised has 2 entries for 1 addresses; give one for each address, "
      "in the same order"},
+    {"[interface.x]\naddresses = [\"192.0.2.30\", \"192.0.2.31\"]\n"
+     "advertised = [\"192.0.2.1\", \"192.0.2.1\"]\n",
+     "t.toml:7: interface.x.advertised holds 192.0.2.1 twice; one port there cannot lead to two "
+     "addresses"},
     {"[interface.x]\naddresses = [\"192.0.2.30\"]\nadvertised = [\"2001:db8::1\"]\n",
      "t.toml:7: interface.x.advertised: 2001:db8::1 stands for 192.0.2.30, which is of another "
      "family; advertise an address of the same"},

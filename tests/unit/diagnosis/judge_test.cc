@@ -213,6 +213,8 @@ TEST_F(Judge, unreachable_and_nat) {
   silence_a();
   a.evidence.destination = {IpAddress::v4(192, 168, 1, 5), 4000};
   signalled.legs[0].from = IpAddress::v4(198, 51, 100, 7);
+  EXPECT_EQ(from_a(), "never_received") << "ours, as it named a public address";
+  signalled.legs[0].remote = a.evidence.destination;
   EXPECT_EQ(from_a(), "one_way_nat");
   signalled.legs[0].from = IpAddress::v4(192, 168, 9, 9);
   EXPECT_EQ(from_a(), "never_received") << "its signalling comes from inside too";

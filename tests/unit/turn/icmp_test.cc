@@ -63,6 +63,14 @@ TEST_F(TurnIcmp, kinds_that_are_no_errors_are_not_told) {
   EXPECT_EQ(world.counters.icmp_errors.value(), 0U);
 }
 
+TEST_F(TurnIcmp, M12_which_of_our_ports_are_in_use_is_not_told) {
+  const SocketAddress ours{world.ports.relay_v4.ip, 24002};
+  ASSERT_EQ(client.permit({ours}).code(), 200);
+  EXPECT_EQ(client.send_indication(ours, {1}).size(), 1U);
+  EXPECT_TRUE(world.from_icmp(relayed, ours, 3, 3).empty());
+  EXPECT_EQ(world.dropped(Drop::kPeerForbidden), 1U);
+}
+
 TEST_F(TurnIcmp, T1_nothing_is_told_of_who_is_no_peer) {
   EXPECT_TRUE(world.from_icmp(relayed, turn_address("8.8.8.8:5000"), 3, 3).empty());
   EXPECT_EQ(world.dropped(Drop::kNoPermission), 1U);
