@@ -159,7 +159,8 @@ def a_capture_ends_with_its_call_or_its_reader(scratch):
     for one in running:
         said = one.communicate(timeout=10)[1].decode()
         expect(" 0 missing; the call is over" in said, said)
-    expect(daemon.log_text().count('why="the call is over"') == 4, "the log tells of each")
+    eventually(lambda: daemon.log_text().count('why="the call is over"') == 4,
+               "the log tells of each")
 
 
 @case
