@@ -324,6 +324,7 @@ std::string tables(const SipConfig& config) {
       parameter("htable", "htable", "banned=>size=12;autoexpire=300;") +
       parameter("htable", "htable", "refusals=>size=12;autoexpire=60;") +
       parameter("htable", "htable", "lines=>size=4;autoexpire=60;updateexpire=0;initval=0;") +
+      parameter("htable", "htable", "left_out=>size=4;autoexpire=0;initval=0;") +
       parameter("htable", "htable",
                 "hops=>size=14;autoexpire=" + std::to_string(kCallSecondsMax) + ";") +
       parameter("htable", "htable",

@@ -255,17 +255,17 @@ std::string peers_of_zones(const SipConfig& config, const std::vector<ServerSet>
   return cores.done() + domain.done() + name.done() + (asks_peers(config) ? ask + "}\n\n" : "");
 }
 
-/// The URI of the credentials that were judged: of the realm, which need not be the message's
-/// first. The name of a realm cannot stand in a variable here.
-std::string digest_uri(const SipConfig& config) {
-  Question question("DIGEST_URI");
+/// A field of the credentials that are judged: of the realm, which need not be the message's first.
+/// The name of a realm cannot stand in a variable here.
+std::string of_digest(const SipConfig& config, const char* route, const std::string& variable,
+                      const std::string& field) {
+  Question question(route);
   question.line("$vn(domain) = $(fd{s.tolower});");
   for (const std::string& domain : config.domains) {
-    const std::string of = "[" + quoted(domain) + "].uri;";
+    const std::string of = "[" + quoted(domain) + "]." + field + ";";
     question.when("$vn(domain) == " + quoted(domain) + " && is_method(\"REGISTER\")",
-                  "$vn(digest_uri) = @authorization" + of);
-    question.when("$vn(domain) == " + quoted(domain),
-                  "$vn(digest_uri) = @proxy_authorization" + of);
+                  variable + " = @authorization" + of);
+    question.when("$vn(domain) == " + quoted(domain), variable + " = @proxy_authorization" + of);
   }
   return question.done();
 }
@@ -331,7 +331,10 @@ std::string site_cfg(const SipConfig& config) {
   if (knows_peers(config) && has_inside(config)) text += called_peers(config, sets);
   if (knows_peers(config) && !has_outside(config)) text += known_peers(config);
   if (knows_peers(config) && !has_inside(config)) text += peers_of_zones(config, sets);
-  if (has_registrar(config)) text += digest_uri(config);
+  if (has_registrar(config)) {
+    text += of_digest(config, "DIGEST_URI", "$vn(digest_uri)", "uri") +
+            of_digest(config, "DIGEST_USER", "$vn(digest_user)", "username");
+  }
   if (has_upstream(config)) text += upstream(sets);
   if (has_upstream(config) && is_of_pair(config)) text += own_path(config);
   if (is_of_pair(config)) text += sides(config);

@@ -99,8 +99,8 @@ def a_client_cannot_be_someone_else(scratch):
         sip.acknowledge(alice, again, answer)
         expect(answer.status == status, f"{user_in_from} {extra}: {answer.start}")
 
-    attempt(403, "bob")
-    attempt(403, "bob", before=[("Proxy-Authorization", 'Digest username="bob", realm="pbx", '
+    attempt(407, "bob")
+    attempt(407, "bob", before=[("Proxy-Authorization", 'Digest username="bob", realm="pbx", '
                                  f'nonce="n", uri="{uri}", response="{"0" * 32}"')])
     attempt(400, "alice", signed=f"sip:6002@{DOMAIN}")
     for header in ("P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID"):
