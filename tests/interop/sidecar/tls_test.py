@@ -423,6 +423,59 @@ def calls_to_a_peer_use_mutual_tls(scratch):
 
 
 @case.case
+def keys_within_a_call_go_to_no_impostor(scratch):
+    """Who has taken over the peer's address has a good certificate, of another name."""
+    edge = Edge(scratch, {"sip.peer.partner": {
+        "uri": f"sip:{network.OUTSIDE.v4}:5062;transport=tls"}},
+        before=lambda certificates: certificates.make("wrong-name", "DNS:sip.elsewhere.example"))
+
+    def listen(certificate, answers_options=True):
+        server = TlsServer(scratch, edge, certificate, network.OUTSIDE, 5062, ask="ca")
+        server.answers_options = answers_options
+        case.eventually(lambda: server.connections, f"the edge connects {server.failures}", 15)
+        return server
+
+    server, pbx = listen("peer-partner"), edge.inside_server()
+    for _ in range(20):
+        sent = sip.request(pbx, "INVITE", "sip:joe@partner.example", f"sip:6001@{DOMAIN}",
+                           user="6001", body=inside_sdp())
+        alice_wait(pbx)
+        if server.invites():
+            break
+    server.answer(server.expect("INVITE"), 200, "OK", user="joe", body=outside_sdp(),
+                  to_tag="joe")
+    answer = pbx.expect(lambda m: m.status == 200 and m.cseq_method == "INVITE")
+    caller = edges.caller_side(pbx, "6001", sent, answer)
+    caller.request("ACK", cseq=caller.cseq)
+    server.expect("ACK")
+
+    def hold():
+        """A re-INVITE; the final answer to it, when nobody gives one but the edge."""
+        again = caller.request("INVITE", inside_sdp(direction="sendonly"))
+        answer = pbx.expect(lambda m: m.status >= 200 and all(
+            m.first(name) == again.first(name) for name in ("call-id", "cseq")))
+        sip.acknowledge(pbx, again, answer)
+        return answer
+
+    server.close()
+    for answers_options in (False, True):
+        impostor = listen("wrong-name", answers_options)
+        answer = hold()
+        expect("503 No Verified TLS Connection" in answer.start, answer.start)
+        expect(not impostor.invites(), "the keys went to whoever is there")
+        impostor.close()
+    server = listen("peer-partner")
+
+
+    def asked():
+        """Who it is, the edge learns by the answer to OPTIONS only."""
+        caller.request("INVITE", inside_sdp(direction="sendonly"))
+        alice_wait(pbx)
+        return server.invites()
+    case.eventually(asked, "the call goes on with the peer itself", 15)
+
+
+@case.case
 def a_peer_has_an_identity_and_a_trust_of_its_own(scratch):
     """Row 3.2: what is shown and trusted depends on the address that is called."""
     def before(certificates):
