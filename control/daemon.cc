@@ -82,8 +82,8 @@ class Daemon {
   api::ReloadReport on_reload(bool check, const api::Request& request);
   std::string on_log_level(const std::string& level, const api::Request& request);
   bool on_end_call(const std::string& call_id, const api::Request& request);
-  Result<std::string> on_measure(const std::string& peer, const zone::MeasureOptions& options,
-                                 const api::Request& request);
+  Result<zone::MeasureBegun> on_measure(const std::string& peer, const zone::MeasureOptions& what,
+                                        const api::Request& request);
   Result<void> watch();
   metrics::Figures figures() const;
   void on_events();
@@ -333,11 +333,12 @@ Result<void> Daemon::start_api() {
   return {};
 }
 
-Result<std::string> Daemon::on_measure(const std::string& peer, const zone::MeasureOptions& options,
-                                       const api::Request& request) {
+Result<zone::MeasureBegun> Daemon::on_measure(const std::string& peer,
+                                              const zone::MeasureOptions& what,
+                                              const api::Request& request) {
   if (!pairing_) return Error{"this node is no part of a traversal pair"};
   log_operation("zone_measure", peer, request);
-  return pairing_->measure(peer, options);
+  return pairing_->measure(peer, what);
 }
 
 void Daemon::log_operation(const char* what, const std::string& object,

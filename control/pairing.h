@@ -30,7 +30,7 @@ class Pairing {
   void reload() { zones_->reload(); }
   std::vector<zone::ZoneReport> report() const;
   /// As zone::Service::measure.
-  Result<std::string> measure(const std::string& peer, const zone::MeasureOptions& options) {
+  Result<zone::MeasureBegun> measure(const std::string& peer, const zone::MeasureOptions& options) {
     return zones_->measure(peer, options);
   }
   /// As PairFlows::flow_to.

@@ -71,8 +71,8 @@ struct EndpointsContext {
   /// Ends a call (CallService::end_call).
   std::function<bool(const std::string& call_id, const Request&)> end_call{};
   /// Begins to measure the path to a peer (zone::Service::measure); unset: nobody does.
-  std::function<Result<std::string>(const std::string& peer, const zone::MeasureOptions&,
-                                    const Request&)>
+  std::function<Result<zone::MeasureBegun>(const std::string& peer, const zone::MeasureOptions&,
+                                           const Request&)>
       measure{};
   capture::Service* captures = nullptr;  ///< null: none
 };

@@ -55,10 +55,12 @@ void Endpoints::measure(const Request& request, const Respond& respond) {
     }
     if (name == "peer") peer = value;
   }
-  const Result<std::string> begun = context_.measure(peer, options, request);
+  const Result<zone::MeasureBegun> begun = context_.measure(peer, options, request);
   if (!begun) return respond(failure(409, begun.error().message));
-  respond(json_response(
-      200, Json{{"peer", *begun}, {"seconds", options.seconds}, {"mbit", options.mbit}}));
+  respond(json_response(200, Json{{"peer", begun->peer},
+                                  {"id", begun->id},
+                                  {"seconds", options.seconds},
+                                  {"mbit", options.mbit}}));
 }
 
 void Endpoints::reload(const Request& request, const Respond& respond) {

@@ -132,6 +132,7 @@ class Writer {
     return {{"state", report.state == State::kRunning ? "running"
                       : report.state == State::kDone  ? "done"
                                                       : "failed"},
+            {"id", report.id},
             {"trouble", text(report.trouble)},
             {"age_seconds", seconds(now_ - report.at)},
             {"seconds", report.options.seconds},

@@ -176,18 +176,18 @@ struct MeasureOptions {
 
 /// Has the path to an edge measured and waits for the figures.
 int measure_path(const Options& options, const std::string& peer, const MeasureOptions& what) {
-  const auto begun =
+  const auto answer =
       body_of(ctl::tell(options.socket_path, "/v1/zones/measure?peer=" + ctl::escaped(peer) +
                                                  "&seconds=" + std::to_string(what.seconds) +
                                                  "&mbit=" + std::to_string(what.mbit)));
+  if (!answer) return fail(answer.error().message);
+  const auto begun = ctl::begun_measurement(*answer);
   if (!begun) return fail(begun.error().message);
-  const auto name = ctl::measured_peer(*begun);
-  if (!name) return fail(name.error().message);
   for (;;) {
     wait_for(0.2);
     const auto zones = fetch(options, "/v1/zones");
     if (!zones) return fail(zones.error().message);
-    const auto text = ctl::print_measurement(*zones, *name, options.json);
+    const auto text = ctl::print_measurement(*zones, *begun, options.json);
     if (!text) return fail(text.error().message);
     if (text->empty()) continue;
     std::fputs(text->c_str(), stdout);

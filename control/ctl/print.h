@@ -2,6 +2,7 @@
 // characters, so that they cannot play with the terminal.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,11 +17,15 @@ Result<std::string> print_ports(const std::string& body);
 Result<std::string> print_sessions(const std::string& body);
 Result<std::string> print_session(const std::string& body);
 Result<std::string> print_zones(const std::string& body);
-/// The whole name of the peer to which a measurement has begun.
-Result<std::string> measured_peer(const std::string& body);
-/// The measurement of a peer ("ZONE/PEER") in the answer about zones; "" while it runs. Fails when
-/// there is none, or it failed.
-Result<std::string> print_measurement(const std::string& body, const std::string& peer, bool json);
+struct BegunMeasurement {
+  std::string peer;      ///< "ZONE/PEER"
+  std::uint64_t id = 0;  ///< 0: of an older turnpiked, which has none
+};
+Result<BegunMeasurement> begun_measurement(const std::string& body);
+/// That measurement in the answer about zones; "" while it runs. Fails when it is not there any
+/// more, or failed.
+Result<std::string> print_measurement(const std::string& body, const BegunMeasurement& begun,
+                                      bool json);
 Result<std::string> print_tls_connections(const std::string& body);
 Result<std::string> print_turn(const std::string& body);
 /// Of a request whose success says it all.

@@ -163,19 +163,31 @@ Json measurement_of(const Json& answer, const std::string& peer) {
 
 }  // namespace
 
-Result<std::string> measured_peer(const std::string& body) {
-  return read(body, [](const Json& answer) { return answer.at("peer").get<std::string>(); });
+Result<BegunMeasurement> begun_measurement(const std::string& body) {
+  return read(body, [](const Json& answer) {
+    return BegunMeasurement{answer.at("peer").get<std::string>(),
+                            answer.value("id", std::uint64_t{0})};
+  });
 }
 
-Result<std::string> print_measurement(const std::string& body, const std::string& peer, bool json) {
-  const auto found = read(body, [&](const Json& answer) { return measurement_of(answer, peer); });
+Result<std::string> print_measurement(const std::string& body, const BegunMeasurement& begun,
+                                      bool json) {
+  const auto found = read(body, [&](const Json& answer) {
+    const Json one = measurement_of(answer, begun.peer);
+    const bool is_ours = !one.is_null() && one.value("id", std::uint64_t{0}) == begun.id;
+    return is_ours ? one : Json();
+  });
   if (!found) return found.error();
-  if (found->is_null()) return Error{"turnpiked knows nothing of this measurement any more"};
+  if (found->is_null()) {
+    return Error{
+        "turnpiked knows nothing of this measurement any more: it has begun another one, or "
+        "was restarted"};
+  }
   const std::string& state = found->at("state").get_ref<const std::string&>();
   if (state == "running") return std::string();
   if (state == "failed") return Error{"the measurement failed: " + shown(found->at("trouble"))};
   if (json) return found->dump(2) + "\n";
-  return read(found->dump(), [&](const Json& one) { return measurement_text(peer, one); });
+  return read(found->dump(), [&](const Json& one) { return measurement_text(begun.peer, one); });
 }
 
 Result<std::string> print_zones(const std::string& body) {

@@ -32,10 +32,38 @@ nghttp2_nv header(std::string& name, std::string& value) {
           name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
 }
 
+/// Written and not taken over yet. To take a piece moves what is left only now and then.
+class Unsent {
+ public:
+  std::size_t size() const { return bytes_.size() - taken_; }
+  void add(std::string_view bytes) { bytes_ += bytes; }
+  /// At most `size` bytes into `buffer`; how many.
+  std::size_t take(std::uint8_t* buffer, std::size_t size);
+
+ private:
+  tls::WipedText bytes_;
+  std::size_t taken_ = 0;  // of these, from the start
+};
+
+std::size_t Unsent::take(std::uint8_t* buffer, std::size_t size) {
+  const std::size_t count = std::min(size, this->size());
+  char* const start = bytes_.data() + taken_;
+  std::copy_n(start, count, buffer);
+  ::explicit_bzero(start, count);
+  taken_ += count;
+  if (taken_ == bytes_.size()) {
+    tls::wipe(bytes_);
+    taken_ = 0;
+  } else if (taken_ >= bytes_.size() / 2) {
+    bytes_.erase(0, std::exchange(taken_, 0));
+  }
+  return count;
+}
+
 struct Stream {
   std::string target;
   std::string method;
-  tls::WipedText unsent;
+  Unsent unsent;
   std::size_t header_bytes = 0;
   std::uint64_t status = 0;  // of an answer
   bool answered = false;     // by the end that accepts
@@ -55,7 +83,7 @@ void require(int code) {
 }
 
 /// Why a connection ends, where the other end is told.
-constexpr Reason kTold[] = {Reason::kReplaced, Reason::kTakenInTurns};
+constexpr Reason kTold[] = {Reason::kReplaced, Reason::kTakenInTurns, Reason::kTooOften};
 
 }  // namespace
 
@@ -189,8 +217,8 @@ void Http2::State::on_end(StreamId id) {
 void Http2::State::on_close(StreamId id, std::uint32_t error) {
   const Stream* stream = find(id);
   if (stream == nullptr) return;
-  const bool whole =
-      error == NGHTTP2_NO_ERROR && stream->they_ended && stream->we_ended && stream->unsent.empty();
+  const bool whole = error == NGHTTP2_NO_ERROR && stream->they_ended && stream->we_ended &&
+                     stream->unsent.size() == 0;
   if (!whole) tell(StreamEvent::Kind::kReset, id);
   streams.erase(id);
 }
@@ -198,12 +226,9 @@ void Http2::State::on_close(StreamId id, std::uint32_t error) {
 long Http2::State::read(StreamId id, std::uint8_t* buffer, std::size_t size, std::uint32_t& flags) {
   Stream* stream = find(id);
   if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-  const std::size_t count = std::min(size, stream->unsent.size());
-  std::copy_n(stream->unsent.begin(), count, buffer);
+  const std::size_t count = stream->unsent.take(buffer, size);
   copied = {buffer, count};
-  stream->unsent.erase(0, count);
-  if (stream->unsent.empty()) tls::wipe(stream->unsent);
-  if (!stream->unsent.empty()) return static_cast<long>(count);
+  if (stream->unsent.size() > 0) return static_cast<long>(count);
   if (stream->we_ended) {
     flags |= NGHTTP2_DATA_FLAG_EOF;
     return static_cast<long>(count);
@@ -396,7 +421,7 @@ void Http2::refuse(StreamId stream, unsigned status) {
 void Http2::write(StreamId stream, std::string_view bytes) {
   Stream* found = state_->find(stream);
   if (found == nullptr || found->we_ended || bytes.empty()) return;
-  found->unsent += bytes;
+  found->unsent.add(bytes);
   if (std::exchange(found->deferred, false)) {
     nghttp2_session_resume_data(state_->session.get(), stream);
   }

@@ -17,13 +17,11 @@ constexpr std::size_t kBlockBytes = 16384;    // at once, of HTTP/2's frame
 constexpr Milliseconds kBurst{50};            // ticks may come late
 constexpr unsigned kStatusNotFound = 404;
 
-/// Writes bytes that mean nothing, as many as pace, queue and the end of `sent` allow; how many.
-std::size_t send_some(Http2& streams, StreamId stream, Pace& pace, std::uint64_t sent,
-                      Instant now) {
+/// Writes bytes that mean nothing, `most` of them or as many as the queue allows; how many.
+std::size_t send_some(Http2& streams, StreamId stream, std::uint64_t most) {
   static const std::string kBlock(kBlockBytes, '.');
   const std::uint64_t queued = streams.unsent(stream);
-  const std::uint64_t room = queued < kQueueBytes ? kQueueBytes - queued : 0;
-  const std::size_t count = pace.take(std::min(room, kMeasureBytesMax - sent), now);
+  const std::size_t count = std::min(most, queued < kQueueBytes ? kQueueBytes - queued : 0);
   for (std::size_t left = count; left > 0; left -= std::min(left, kBlockBytes)) {
     streams.write(stream, std::string_view(kBlock).substr(0, left));
   }
@@ -51,29 +49,28 @@ std::optional<std::uint64_t> rate_of(std::string_view target) {
   std::uint64_t rate = 0;
   const auto [end, error] = std::from_chars(target.data(), target.data() + target.size(), rate);
   const bool whole = error == std::errc() && end == target.data() + target.size();
-  const std::uint64_t most = MeasureOptions{.mbit = kMeasureMbitMax}.bytes_per_second();
-  return whole && rate >= 1 && rate <= most ? std::optional(rate) : std::nullopt;
+  const bool fits = whole && rate >= 1 && rate <= kMeasureBytesPerSecondMax;
+  return fits ? std::optional(rate) : std::nullopt;
 }
 
 }  // namespace
 
-std::size_t Pace::take(std::size_t wanted, Instant now) {
+std::size_t Pace::room(Instant now) {
   const double most = static_cast<double>(bytes_per_second_) * kBurst.count() / 1000;
   if (counted_ != Instant{}) {
     const std::chrono::duration<double> passed = now - counted_;
     left_ = std::min(most, left_ + passed.count() * static_cast<double>(bytes_per_second_));
   }
   counted_ = now;
-  const std::size_t taken = std::min(wanted, static_cast<std::size_t>(left_));
-  left_ -= static_cast<double>(taken);
-  return taken;
+  return static_cast<std::size_t>(left_);
 }
 
 // The core's end.
 
-Measurement::Measurement(const MeasureOptions& options, Instant now)
+Measurement::Measurement(const MeasureOptions& options, std::uint64_t id, Instant now)
     : phase_began_(now), pace_(options.bytes_per_second()) {
   report_.state = MeasureReport::State::kRunning;
+  report_.id = id;
   report_.options = options;
   report_.at = now;
 }
@@ -113,7 +110,12 @@ void Measurement::on_tick(Http2* streams, Instant now) {
     if (now - phase_began_ >= kPatience) fail("nothing came from the edge for 10 s");
     return;
   }
-  if (phase_ == Phase::kSending) written_ += send_some(*streams, stream_, pace_, written_, now);
+  if (phase_ == Phase::kSending) {
+    const std::uint64_t most = std::min(pace_.room(now), kMeasureBytesMax - written_);
+    const std::size_t count = send_some(*streams, stream_, most);
+    pace_.use(count);
+    written_ += count;
+  }
   const std::uint64_t bytes = phase_ == Phase::kSending ? written_ : report_.received.bytes;
   const bool over = now - first_byte_ >= Seconds{report_.options.seconds};
   if (over || bytes >= kMeasureBytesMax) go_on(*streams, now);
@@ -190,10 +192,9 @@ bool MeasuredEnd::take(Http2& streams, const StreamEvent& event, Instant now) {
       return false;
     }
     streams.accept(event.stream);
-    const std::uint64_t most = MeasureOptions{.mbit = kMeasureMbitMax}.bytes_per_second();
     streams_.emplace(
         event.stream,
-        Stream{.is_source = rate.has_value(), .pace = Pace(rate.value_or(most)), .began = now});
+        Stream{.is_source = rate.has_value(), .pace = Pace(rate.value_or(0)), .began = now});
     return true;
   }
   const auto found = streams_.find(event.stream);
@@ -222,25 +223,32 @@ void MeasuredEnd::take_data(Http2& streams, StreamId id, Stream& stream, std::si
       id, number_bytes(stream.bytes) + number_bytes(static_cast<std::uint64_t>(time.count())));
 }
 
-// Nobody gets more of this node's time than the rates say, whatever the other end does.
+// Nobody gets more of this node's time than the paces say, whatever the other end does.
 void MeasuredEnd::on_tick(Http2& streams, Instant now) {
   for (auto entry = streams_.begin(); entry != streams_.end();) {
     auto& [id, stream] = *entry;
+    const std::size_t room = pace_->room(now);
     if (!stream.is_source) {
-      const std::size_t count = stream.pace.take(stream.unconsumed, now);
+      const std::size_t count = std::min({room, stream.unconsumed, kMeasureBytesMax - taken_});
       streams.consumed(id, count);
       stream.unconsumed -= count;
+      pace_->use(count);
+      taken_ += count;
       ++entry;
       continue;
     }
-    const bool over = stream.bytes >= kMeasureBytesMax ||
-                      now - stream.began >= Seconds{kMeasureSecondsMax} + kPatience;
+    const bool over =
+        sent_ >= kMeasureBytesMax || now - stream.began >= Seconds{kMeasureSecondsMax} + kPatience;
     if (over) {
       streams.end(id);
       entry = streams_.erase(entry);
       continue;
     }
-    stream.bytes += send_some(streams, id, stream.pace, stream.bytes, now);
+    const std::uint64_t most = std::min({room, stream.pace.room(now), kMeasureBytesMax - sent_});
+    const std::size_t count = send_some(streams, id, most);
+    stream.pace.use(count);
+    pace_->use(count);
+    sent_ += count;
     ++entry;
   }
 }

@@ -11,8 +11,10 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "control/zone/http2.h"
@@ -22,6 +24,7 @@ namespace turnpike::zone {
 
 inline constexpr std::uint32_t kMeasureSecondsMax = 30;
 inline constexpr std::uint32_t kMeasureMbitMax = 500;
+inline constexpr std::uint64_t kMeasureBytesPerSecondMax = std::uint64_t{kMeasureMbitMax} * 125000;
 inline constexpr std::uint64_t kMeasureBytesMax = std::uint64_t{1} << 30;  // each way
 inline constexpr Milliseconds kMeasureTick{10};
 inline constexpr Milliseconds kReportInterval{100};
@@ -32,6 +35,11 @@ struct MeasureOptions {
   std::uint32_t mbit = 100;   ///< a second, at most; 1 to kMeasureMbitMax
 
   std::uint64_t bytes_per_second() const { return std::uint64_t{mbit} * 125000; }
+};
+
+struct MeasureBegun {
+  std::string peer;      ///< "ZONE/PEER"
+  std::uint64_t id = 0;  ///< counts up from 1
 };
 
 /// Round trips of signalling: keep-alives whose answer came in a phase.
@@ -50,6 +58,7 @@ struct MeasuredWay {
 struct MeasureReport {
   enum class State : std::uint8_t { kNone, kRunning, kDone, kFailed };
   State state = State::kNone;
+  std::uint64_t id = 0;
   std::string trouble;  ///< why it failed
   MeasureOptions options;
   Instant at{};  ///< when it began
@@ -62,8 +71,9 @@ struct MeasureReport {
 class Pace {
  public:
   explicit Pace(std::uint64_t bytes_per_second) : bytes_per_second_(bytes_per_second) {}
-  /// How many of `wanted` may pass now.
-  std::size_t take(std::size_t wanted, Instant now);
+  /// How many may pass now.
+  std::size_t room(Instant now);
+  void use(std::size_t bytes) { left_ -= static_cast<double>(bytes); }
 
  private:
   std::uint64_t bytes_per_second_;
@@ -74,7 +84,7 @@ class Pace {
 /// The core's end. Its time begins with the constructor; the connection may come later.
 class Measurement {
  public:
-  Measurement(const MeasureOptions& options, Instant now);
+  Measurement(const MeasureOptions& options, std::uint64_t id, Instant now);
 
   /// `streams` is of the bulk connection; null: it is not up yet.
   void on_tick(Http2* streams, Instant now);
@@ -103,9 +113,13 @@ class Measurement {
   std::vector<Nanoseconds> round_trips_;
 };
 
-/// The edge's end. A core has two streams at a time at most (limits of the connection).
+/// The edge's end of one connection. A core has two streams at a time at most (limits of the
+/// connection); all of them together bring and get kMeasureBytesMax each way.
 class MeasuredEnd {
  public:
+  /// `pace` is of all ends of this node: what they send and take is this node's time.
+  explicit MeasuredEnd(std::shared_ptr<Pace> pace) : pace_(std::move(pace)) {}
+
   /// False: the other end has asked for what is not there.
   bool take(Http2& streams, const StreamEvent& event, Instant now);
   void on_tick(Http2& streams, Instant now);
@@ -113,9 +127,9 @@ class MeasuredEnd {
  private:
   struct Stream {
     bool is_source = false;
-    Pace pace;
+    Pace pace;  // of a source
     Instant began{};
-    std::uint64_t bytes = 0;
+    std::uint64_t bytes = 0;  // of a sink: that came
     std::size_t unconsumed = 0;
     Instant first_byte{};
     Instant reported{};
@@ -123,7 +137,10 @@ class MeasuredEnd {
 
   void take_data(Http2& streams, StreamId id, Stream& stream, std::size_t size, Instant now);
 
+  std::shared_ptr<Pace> pace_;
   std::map<StreamId, Stream> streams_;
+  std::uint64_t sent_ = 0;
+  std::uint64_t taken_ = 0;
 };
 
 }  // namespace turnpike::zone

@@ -11,27 +11,28 @@ constexpr Seconds kLongestUse{2 * kMeasureSecondsMax + 60};
 
 }  // namespace
 
-Measurer::Measurer(loop::EventLoop& loop, FindLink bulk, FindLink signalling)
-    : bulk_(std::move(bulk)),
-      signalling_(std::move(signalling)),
-      timer_(loop, [this] { on_tick(); }) {}
+Measurer::Measurer(loop::EventLoop& loop, Links links, std::shared_ptr<Pace> pace)
+    : links_(std::move(links)),
+      pace_(std::move(pace)),
+      timer_(loop, [this] { on_tick(); }),
+      end_(pace_) {}
 
-void Measurer::start(const MeasureOptions& options) {
-  measurement_.emplace(options, loop::EventLoop::now());
-  const Link* const signalling = signalling_();
+void Measurer::start(const MeasureOptions& options, std::uint64_t id) {
+  measurement_.emplace(options, id, loop::EventLoop::now());
+  const Link* const signalling = links_.signalling();
   round_trips_ = signalling == nullptr ? 0 : signalling->connection().round_trips();
   timer_.start(kMeasureTick, kMeasureTick);
 }
 
 void Measurer::on_up() {
   up_since_ = loop::EventLoop::now();
-  end_ = {};
+  end_ = MeasuredEnd(pace_);
   timer_.start(kMeasureTick, kMeasureTick);
 }
 
 void Measurer::on_down(const std::string& why) {
   timer_.stop();
-  if (measurement_) measurement_->fail("its bulk connection: " + why);
+  if (measurement_) measurement_->fail(why);
 }
 
 bool Measurer::take(Link& link, const StreamEvent& event) {
@@ -51,8 +52,8 @@ void Measurer::on_tick() {
   const Instant at = loop::EventLoop::now();
   if (is_running()) watch_round_trips(at);
   // Asked for again each time: what was sent may have ended the link.
-  if (bulk_() != nullptr) {
-    bulk_()->use_streams([&](Http2& streams) {
+  if (links_.bulk() != nullptr) {
+    links_.bulk()->use_streams([&](Http2& streams) {
       if (measurement_) {
         measurement_->on_tick(&streams, at);
       } else {
@@ -63,11 +64,11 @@ void Measurer::on_tick() {
   const bool over = measurement_ ? !is_running() : at - up_since_ >= kLongestUse;
   if (!over) return;
   timer_.stop();
-  if (Link* const bulk = bulk_()) bulk->close(Reason::kStopped);
+  links_.hang_up();
 }
 
 void Measurer::watch_round_trips(Instant at) {
-  Link* const signalling = signalling_();
+  Link* const signalling = links_.signalling();
   if (signalling == nullptr) return measurement_->fail("the zone connection went down meanwhile");
   const Connection& connection = signalling->connection();
   if (round_trips_ < connection.round_trips()) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -14,16 +15,22 @@ namespace turnpike::zone {
 
 class Measurer {
  public:
-  /// Links that are up; null: none is.
-  using FindLink = std::function<Link*()>;
+  struct Links {
+    /// Those that are up; null: none is.
+    std::function<Link*()> bulk;
+    std::function<Link*()> signalling;
+    /// Closes the bulk link, also one that is still being dialled.
+    std::function<void()> hang_up;
+  };
 
-  Measurer(loop::EventLoop& loop, FindLink bulk, FindLink signalling);
+  /// `pace`: as of MeasuredEnd.
+  Measurer(loop::EventLoop& loop, Links links, std::shared_ptr<Pace> pace);
 
-  /// Of the core: begins; the bulk connection is to be dialled now.
-  void start(const MeasureOptions& options);
+  /// Of the core: begins; the bulk connection is to be dialled.
+  void start(const MeasureOptions& options, std::uint64_t id);
   /// The bulk connection is up.
   void on_up();
-  /// It is down, or cannot be had.
+  /// It is down, or cannot be had: why, with which connection it was.
   void on_down(const std::string& why);
   /// An event of its streams. False: the peer has asked for what is not there.
   bool take(Link& link, const StreamEvent& event);
@@ -35,8 +42,8 @@ class Measurer {
   void on_tick();
   void watch_round_trips(Instant at);
 
-  FindLink bulk_;
-  FindLink signalling_;
+  Links links_;
+  std::shared_ptr<Pace> pace_;
   loop::Timer timer_;
   std::optional<Measurement> measurement_;  // of the core; the last one is kept
   MeasuredEnd end_;                         // of the edge

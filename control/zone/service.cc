@@ -39,7 +39,7 @@ bool Service::send(const std::string& peer, std::string_view message) {
                      [&](const auto& zone) { return zone->send(peer, message); });
 }
 
-Result<std::string> Service::measure(const std::string& peer, const MeasureOptions& options) {
+Result<MeasureBegun> Service::measure(const std::string& peer, const MeasureOptions& options) {
   const bool runs = std::any_of(zones_.begin(), zones_.end(),
                                 [](const auto& zone) { return zone->is_measuring(); });
   if (runs) return Error{"another measurement runs; one at a time"};
@@ -58,8 +58,8 @@ Result<std::string> Service::measure(const std::string& peer, const MeasureOptio
     }
   }
   if (fitting != 1) return Error{"name one of the peers: " + all};
-  if (auto begun = of->measure(chosen, options); !begun) return begun.error();
-  return chosen;
+  if (auto begun = of->measure(chosen, options, measurements_ + 1); !begun) return begun.error();
+  return MeasureBegun{chosen, ++measurements_};
 }
 
 std::vector<ZoneReport> Service::report() const {

@@ -32,14 +32,15 @@ class Service {
   /// A message to a peer ("ZONE/PEER"). False: there is no channel to it now.
   bool send(const std::string& peer, std::string_view message);
   /// Begins to measure the path to a peer ("ZONE/PEER"; PEER or nothing where there is one only).
-  /// One runs at a time; report() has its figures. Gives the peer's whole name.
-  Result<std::string> measure(const std::string& peer, const MeasureOptions& options);
+  /// One runs at a time; report() has its figures.
+  Result<MeasureBegun> measure(const std::string& peer, const MeasureOptions& options);
 
  private:
   explicit Service(Environment environment) : environment_(std::move(environment)) {}
 
   Environment environment_;
   std::vector<std::unique_ptr<Zone>> zones_;
+  std::uint64_t measurements_ = 0;
 };
 
 }  // namespace turnpike::zone

@@ -6,20 +6,22 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#include "control/zone/measurer.h"
 #include "control/zone/socket_owner.h"
+#include "control/zone/zone_peer.h"
 
 namespace turnpike::zone {
 namespace {
 
 constexpr Milliseconds kTick{500};
-constexpr Milliseconds kFirstRedial{500};
-constexpr Milliseconds kLongestRedial{30000};
 constexpr Milliseconds kRedialWhenRefused{10000};  // what does not mend itself in a moment
 constexpr Milliseconds kStableAfter{10000};        // up for so long: the next failure is a new one
 constexpr Seconds kFlushTime{2};
 constexpr Seconds kLoadAgainAfter{10};
 constexpr Seconds kNotePause{10};  // between two lines of the log for one reason
+// Between two bulk connections of a peer. The core waits longer, as the other end sees the end
+// later.
+constexpr Milliseconds kBulkPause{5000};
+constexpr Milliseconds kBulkRedial{6000};
 
 Instant now() {
   return loop::EventLoop::now();
@@ -30,46 +32,17 @@ std::string words(const Trouble& trouble) {
          (trouble.detail.empty() ? "" : " (" + trouble.detail + ")");
 }
 
+std::string words_of_bulk(const Trouble& trouble) {
+  return "the bulk connection" + (trouble.address.empty() ? "" : " to " + trouble.address) + ": " +
+         words(trouble);
+}
+
 std::optional<uid_t> uid_of(const std::string& account) {
   const passwd* const entry = ::getpwnam(account.c_str());
   return entry == nullptr ? std::nullopt : std::optional<uid_t>(entry->pw_uid);
 }
 
 }  // namespace
-
-/// One connection to a peer, by its purpose: there or not.
-struct Zone::Slot {
-  Purpose purpose = Purpose::kSignallingByCore;
-  std::unique_ptr<Link> link;  // on the core also while it is being dialled
-  Backoff backoff{kFirstRedial, kLongestRedial};
-  loop::Timer redial;
-  bool up = false;
-  Instant since{};
-  std::uint64_t connected = 0;
-  std::uint64_t bytes_received = 0;  // of links that are gone
-  std::uint64_t bytes_sent = 0;
-  Trouble last_trouble;
-  std::uint64_t replaced_epoch = 0;  // on the edge: of whose connection was replaced last
-};
-
-struct Zone::Peer {
-  PeerConfig config;
-  std::array<Slot, kPurposeCount> slots;
-  loop::TcpListener sip_listener;
-  pki::CertificateFacts certificate;
-  std::string node;
-  std::uint64_t epoch = 0;
-  std::unique_ptr<Measurer> measurer;
-
-  Slot& slot(Purpose purpose) { return slots.at(static_cast<std::size_t>(purpose) - 1); }
-};
-
-/// A link that is closed and has last bytes to flush.
-struct Zone::Leaving {
-  std::unique_ptr<Link> link;
-  Instant until{};
-  bool counted_as_waiting = false;
-};
 
 Zone::Zone(const Environment& environment, ZoneConfig config)
     : environment_(environment),
@@ -95,8 +68,15 @@ std::unique_ptr<Zone::Peer> Zone::make_peer(const PeerConfig& config) {
       return slot.up ? slot.link.get() : nullptr;
     };
   };
-  peer->measurer = std::make_unique<Measurer>(*environment_.loop, link_of(Purpose::kBulk),
-                                              link_of(Purpose::kSignallingByCore));
+  const auto hang_up = [raw = peer.get()] {
+    Slot& slot = raw->slot(Purpose::kBulk);
+    slot.redial.stop();
+    if (slot.link) slot.link->close(Reason::kStopped);
+  };
+  peer->measurer = std::make_unique<Measurer>(
+      *environment_.loop,
+      Measurer::Links{link_of(Purpose::kBulk), link_of(Purpose::kSignallingByCore), hang_up},
+      environment_.bulk_pace);
   return peer;
 }
 
@@ -323,6 +303,10 @@ void Zone::on_open(Link& link, Peer* peer, Slot* slot) {
     admission_.passed_password(link.remote().ip, link.connection().peer_name());
     peer = peer_named(link.connection().peer_name());
     slot = &peer->slot(link.connection().peer_hello().purpose);
+    const bool waited = slot->connected == 0 || (!slot->up && now() - slot->since >= kBulkPause);
+    if (slot->purpose == Purpose::kBulk && !waited) {
+      return turn_away(std::move(taken), *peer, *slot);
+    }
     // The core makes one only when it holds the older one for dead.
     auto older = std::exchange(slot->link, std::move(taken));
     if (older) {
@@ -342,6 +326,16 @@ void Zone::on_open(Link& link, Peer* peer, Slot* slot) {
     }
   }
   came_up(*peer, *slot);
+}
+
+/// A bulk connection that comes too soon after the last one.
+void Zone::turn_away(std::unique_ptr<Link> link, Peer& peer, Slot& slot) {
+  // One that is there still has been given up by the core.
+  if (slot.link) slot.link->close(Reason::kReplaced);
+  count_refusal({Reason::kTooOften, "bulk", to_string(link->remote()), now()}, &peer, nullptr);
+  Link& closing = *link;
+  put_away(std::move(link), false);
+  closing.close(Reason::kTooOften);
 }
 
 void Zone::came_up(Peer& peer, Slot& slot) {
@@ -370,7 +364,7 @@ void Zone::went_down(Peer& peer, Slot& slot, const Trouble& trouble) {
   if (!is_bulk || !in_order) ++ended_.at(static_cast<std::size_t>(trouble.reason));
   environment_.note({is_bulk ? "zone_bulk_down" : "zone_down", !in_order, config_.name,
                      peer.config.name, trouble.address, words(trouble)});
-  if (is_bulk) peer.measurer->on_down(words(trouble));
+  if (is_bulk) peer.measurer->on_down(words_of_bulk(trouble));
 }
 
 void Zone::on_closed(Link& link, Peer* peer, Slot* slot) {
@@ -400,11 +394,22 @@ void Zone::on_refused(Link& link, Peer* peer, Slot* slot, Trouble trouble) {
     trouble.reason = Reason::kUnreachable;
     trouble.detail = link.tcp_trouble().empty() ? "no answer" : link.tcp_trouble();
   }
+  const bool is_bulk = slot != nullptr && slot->purpose == Purpose::kBulk;
+  if (is_bulk && trouble.reason == Reason::kClosedThere && trouble.detail.empty()) {
+    trouble.detail = "so does an edge of an older version, which knows none";
+  }
   if (environment_.role == Role::kEdge && trouble.reason == Reason::kWrongPassword) {
     admission_.gave_wrong_password(link.remote().ip, link.connection().peer_name(), now());
   }
-  ++refused_.at(static_cast<std::size_t>(trouble.reason));
+  count_refusal(trouble, peer, slot);
+}
+
+void Zone::count_refusal(const Trouble& trouble, const Peer* peer, Slot* slot) {
   if (slot != nullptr) slot->last_trouble = trouble;
+  // A bulk connection that this node dials: who asked for the measurement is told, and the zone is
+  // as well as before.
+  if (slot != nullptr && slot->purpose == Purpose::kBulk) return;
+  ++refused_.at(static_cast<std::size_t>(trouble.reason));
   note_refusal(trouble, peer == nullptr ? "" : peer->config.name);
 }
 
@@ -432,9 +437,7 @@ void Zone::dial(Peer& peer, Slot& slot) {
   if (!tcp) {
     const Trouble trouble{Reason::kUnreachable, tcp.error().message, to_string(peer.config.address),
                           now()};
-    ++refused_.at(static_cast<std::size_t>(trouble.reason));
-    slot.last_trouble = trouble;
-    note_refusal(trouble, peer.config.name);
+    count_refusal(trouble, &peer, &slot);
     return dial_later(peer, slot, trouble.reason);
   }
   slot.link =
@@ -445,7 +448,9 @@ void Zone::dial(Peer& peer, Slot& slot) {
 
 void Zone::dial_later(Peer& peer, Slot& slot, Reason reason) {
   if (stopping_) return;
-  if (slot.purpose == Purpose::kBulk) return peer.measurer->on_down(words(slot.last_trouble));
+  if (slot.purpose == Purpose::kBulk) {
+    return peer.measurer->on_down(words_of_bulk(slot.last_trouble));
+  }
   if (reason == Reason::kWrongPassword || reason == Reason::kAfterWrongPassword) {
     slot.backoff.at_least(kRedialWhenRefused);
   }
@@ -458,7 +463,8 @@ std::uint64_t Zone::random_number() const {
   return value;
 }
 
-Result<void> Zone::measure(const std::string& peer, const MeasureOptions& options) {
+Result<void> Zone::measure(const std::string& peer, const MeasureOptions& options,
+                           std::uint64_t id) {
   if (environment_.role == Role::kEdge) {
     return Error{"the core measures, because it dials; ask there"};
   }
@@ -470,8 +476,10 @@ Result<void> Zone::measure(const std::string& peer, const MeasureOptions& option
   if (!(*found)->slot(Purpose::kSignallingByCore).up) {
     return Error{peer + " is not up; `turnpikectl zone` says why"};
   }
-  (*found)->measurer->start(options);
-  dial(**found, slot);
+  (*found)->measurer->start(options, id);
+  const Nanoseconds since = now() - slot.last_trouble.at;  // of the last one's end
+  slot.redial.start(std::chrono::duration_cast<Milliseconds>(
+      std::max<Nanoseconds>(kBulkRedial - since, Nanoseconds{0})));
   return {};
 }
 

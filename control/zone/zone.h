@@ -39,6 +39,8 @@ struct Environment {
   std::string node;
   std::uint64_t epoch = 0;
   std::string sip_user;
+  /// Of the bulk connections of all zones and peers together.
+  std::shared_ptr<Pace> bulk_pace = std::make_shared<Pace>(kMeasureBytesPerSecondMax);
   std::function<void(const Note&)> note;
   std::function<void(void* buffer, std::size_t size)> random_bytes;
   std::function<Result<Secret>(const std::string& path)> read_secret;
@@ -68,7 +70,7 @@ class Zone {
   /// A message to the peer of this name ("ZONE/PEER"). False: there is no channel to it.
   bool send(const std::string& peer, std::string_view message);
   /// Begins to measure the path to a peer, by "ZONE/PEER"; of a core that has one up.
-  Result<void> measure(const std::string& peer, const MeasureOptions& options);
+  Result<void> measure(const std::string& peer, const MeasureOptions& options, std::uint64_t id);
   bool is_measuring() const;
 
  private:
@@ -90,6 +92,8 @@ class Zone {
   void on_open(Link& link, Peer* peer, Slot* slot);
   void on_closed(Link& link, Peer* peer, Slot* slot);
   void on_refused(Link& link, Peer* peer, Slot* slot, Trouble trouble);
+  void count_refusal(const Trouble& trouble, const Peer* peer, Slot* slot);
+  void turn_away(std::unique_ptr<Link> link, Peer& peer, Slot& slot);
   std::string full_name(const Peer& peer) const;
   void came_up(Peer& peer, Slot& slot);
   void went_down(Peer& peer, Slot& slot, const Trouble& trouble);

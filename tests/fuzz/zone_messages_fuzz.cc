@@ -104,7 +104,7 @@ void run_measured_end(std::string_view bytes) {
   constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
   Instant now{Seconds{1}};
   http2.receive(kPreface, now);
-  MeasuredEnd end;
+  MeasuredEnd end(std::make_shared<Pace>(kMeasureBytesPerSecondMax));
   for (std::size_t at = 0; at < bytes.size(); at += 50) {
     now += Milliseconds{20};
     if (!http2.receive(bytes.substr(at, 50), now)) break;
@@ -119,7 +119,7 @@ void run_measured_end(std::string_view bytes) {
 void run_measurement(std::string_view bytes) {
   Http2 http2(Http2::Side::kOpens, {.streams_max = 2, .stream_window_bytes = 1 << 20});
   Instant now{Seconds{1}};
-  Measurement measurement({.seconds = 1, .mbit = 1}, now);
+  Measurement measurement({.seconds = 1, .mbit = 1}, 1, now);
   now += Seconds{2};
   measurement.on_tick(&http2, now);
   for (std::size_t at = 0; at + 1 < bytes.size(); at += 20) {

@@ -399,6 +399,14 @@ def a_bulk_connection_is_refused_what_it_must_not_have(scratch):
                    lambda: f"it is refused: {pair.edge.text()}")
         impostor.close()
         eventually(lambda: not pair.edge.peer()["bulk"], "it is gone")
+        # Not at once again.
+        before = pair.edge.metric("turnpike_zone_refused_total", reason="too_often")
+        impostor = Impostor(pair, purpose=3)
+        eventually(lambda: pair.edge.metric("turnpike_zone_refused_total", reason="too_often")
+                   == before + 1, lambda: f"it is turned away: {pair.edge.text()}")
+        expect(not pair.edge.peer()["bulk"], "it is in")
+        impostor.close()
+        time.sleep(5.5)
     up = pair.edge.peer()["connections"]
     expect(all(one["state"] == "up" and one["connected"] == 1 for one in up), f"{up}")
 

@@ -48,10 +48,10 @@ class EndpointsTest : public testing::Test {
                     .end_call = [](const std::string& call_id,
                                    const Request&) { return call_id == "known"; },
                     .measure = [this](const std::string& peer, const zone::MeasureOptions& options,
-                                      const Request&) -> Result<std::string> {
+                                      const Request&) -> Result<zone::MeasureBegun> {
                       measured_ = options;
                       if (peer == "down") return Error{"down is not up"};
-                      return "dmz/" + peer;
+                      return zone::MeasureBegun{"dmz/" + peer, 7};
                     }}) {
     call::CallSummary call;
     call.call_id = "abc\xff\x01@host";
@@ -192,7 +192,9 @@ TEST_F(EndpointsTest, log_level_and_end_of_a_call_are_asked_for_in_the_query) {
 
 TEST_F(EndpointsTest, a_measurement_is_bounded_and_asked_for_in_the_query) {
   const std::string path = "/v1/zones/measure";
-  EXPECT_EQ(json::parse(post(path, {{"peer", "e1"}}).body).at("peer"), "dmz/e1");
+  const json begun = json::parse(post(path, {{"peer", "e1"}}).body);
+  EXPECT_EQ(begun.at("peer"), "dmz/e1");
+  EXPECT_EQ(begun.at("id"), 7);
   EXPECT_EQ(measured_.seconds, 5U);
   EXPECT_EQ(post(path, {{"seconds", "30"}, {"mbit", "500"}}).status, 200U);
   EXPECT_EQ(measured_.seconds, 30U);

@@ -96,6 +96,7 @@ TEST_F(ZonesJson, tells_the_bulk_connection_and_what_was_measured) {
   peer.bulk.emplace();
   peer.bulk->purpose = zone::Purpose::kBulk;
   peer.measured.state = zone::MeasureReport::State::kRunning;
+  peer.measured.id = 7;
   peer.measured.options = {.seconds = 2, .mbit = 30};
   peer.measured.at = now_ - Seconds{3};
   peer.measured.idle = {10, Milliseconds{1}, Milliseconds{2}};
@@ -104,6 +105,7 @@ TEST_F(ZonesJson, tells_the_bulk_connection_and_what_was_measured) {
   EXPECT_EQ(with.at("bulk").at("purpose"), "bulk, opened by the core");
   const json& measured = with.at("measurement");
   EXPECT_EQ(measured.at("state"), "running");
+  EXPECT_EQ(measured.at("id"), 7);
   EXPECT_EQ(measured.at("age_seconds"), 3.0);
   EXPECT_EQ(measured.at("idle").at("longest_ms"), 2.0);
   EXPECT_EQ(measured.at("sent").at("mbit_per_second"), 16.0);

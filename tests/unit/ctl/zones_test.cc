@@ -70,7 +70,8 @@ std::string with_measurement(const std::string& measurement) {
   return body.insert(body.find("\"flows\""), "\"measurement\": " + measurement + ", ");
 }
 
-const std::string kFigures = R"(, "trouble": null, "age_seconds": 9.0, "seconds": 4, "mbit": 50,
+const std::string kFigures =
+    R"(, "id": 7, "trouble": null, "age_seconds": 9.0, "seconds": 4, "mbit": 50,
   "idle": {"count": 9, "median_ms": 1.25, "longest_ms": 3.0},
   "sent": {"bytes": 5, "seconds": 4.0, "mbit_per_second": 49.96,
            "round_trips": {"count": 30, "median_ms": 2.0, "longest_ms": 40.5}},
@@ -79,9 +80,11 @@ const std::string kFigures = R"(, "trouble": null, "age_seconds": 9.0, "seconds"
 
 TEST(CtlZones, a_measurement_is_waited_for_and_shown_as_a_table) {
   const auto text = [](const std::string& measurement) {
-    return print_measurement(with_measurement(measurement), "dmz/c1", false);
+    return print_measurement(with_measurement(measurement), {"dmz/c1", 7}, false);
   };
-  EXPECT_EQ(*measured_peer(R"({"peer": "dmz/c1", "seconds": 4, "mbit": 50})"), "dmz/c1");
+  const auto begun = begun_measurement(R"({"peer": "dmz/c1", "id": 7, "seconds": 4, "mbit": 50})");
+  EXPECT_EQ(begun->peer, "dmz/c1");
+  EXPECT_EQ(begun->id, 7U);
   EXPECT_EQ(*text("{\"state\": \"running\"" + kFigures), "");
   EXPECT_EQ(*text("{\"state\": \"done\"" + kFigures),
             "dmz/c1, 50 Mbit/s at most, 4 s each way\n"
@@ -90,11 +93,16 @@ TEST(CtlZones, a_measurement_is_waited_for_and_shown_as_a_table) {
             "to the edge    50.0 Mbit/s  2.0 ms      40.5 ms  30\n"
             "from the edge  -            -           -        0\n"
             "Round trips are those of the signalling connection.\n");
-  EXPECT_THAT(text(R"({"state": "failed", "trouble": "gone\u001b"})").error().message,
+  EXPECT_THAT(text(R"({"state": "failed", "id": 7, "trouble": "gone\u001b"})").error().message,
               HasSubstr("failed: gone?"));
   EXPECT_FALSE(text("null"));
-  EXPECT_FALSE(print_measurement(kZone, "dmz/c1", false)) << "an older turnpiked";
-  EXPECT_FALSE(print_measurement(with_measurement("null"), "dmz/c2", false));
+  for (const char* state : {"running", "done", "failed"}) {
+    const std::string one = "{\"state\": \"" + std::string(state) + "\"" + kFigures;
+    const auto another = print_measurement(with_measurement(one), {"dmz/c1", 6}, false);
+    EXPECT_THAT(another.error().message, HasSubstr("has begun another one")) << state;
+  }
+  EXPECT_FALSE(print_measurement(kZone, {"dmz/c1", 0}, false)) << "an older turnpiked";
+  EXPECT_FALSE(print_measurement(with_measurement("null"), {"dmz/c2", 7}, false));
 }
 
 TEST(CtlZones, none_is_said) {

@@ -84,6 +84,28 @@ TEST_F(ZoneHttp2, bytes_may_go_before_the_stream_is_accepted) {
   EXPECT_EQ(data_of(at_acceptor_, stream), "early");
 }
 
+TEST_F(ZoneHttp2, what_is_written_while_some_waits_arrives_in_order) {
+  const StreamId stream = open_stream();
+  std::string all;
+  std::size_t consumed = 0;
+  const auto consume = [&] {
+    const std::size_t arrived = data_of(at_acceptor_, stream).size();
+    acceptor_.consumed(stream, arrived - std::exchange(consumed, arrived));
+    shuttle();
+  };
+  for (std::size_t i = 0; i < 90; ++i) {
+    std::string piece(i * 997 % 9001, '\0');
+    for (char& byte : piece) byte = static_cast<char>(all.size() % 251 + i);
+    all += piece;
+    opener_.write(stream, piece);
+    shuttle();
+    EXPECT_EQ(opener_.unsent(stream), all.size() - data_of(at_acceptor_, stream).size());
+    if (i % 9 == 8) consume();
+  }
+  while (opener_.unsent(stream) > 0) consume();
+  EXPECT_EQ(data_of(at_acceptor_, stream), all);
+}
+
 TEST_F(ZoneHttp2, a_refusal_tells_its_status) {
   const StreamId stream = opener_.open("nothing");
   shuttle();

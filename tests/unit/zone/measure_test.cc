@@ -13,7 +13,7 @@ constexpr Http2Limits kLimits{.streams_max = 2, .stream_window_bytes = 1 << 20};
 /// A path of so many bytes each way in a tick, between a core and an edge.
 class MeasurePath : public ::testing::Test {
  protected:
-  void start(const MeasureOptions& options) { core_.emplace(options, now_); }
+  void start(const MeasureOptions& options) { core_.emplace(options, 1, now_); }
 
   void pass(Http2& from, Http2& to, std::string& on_the_way, std::size_t most) {
     tls::WipedText bytes;
@@ -51,7 +51,7 @@ class MeasurePath : public ::testing::Test {
   Http2 core_streams_{Http2::Side::kOpens, kLimits};
   Http2 edge_streams_{Http2::Side::kAccepts, kLimits};
   std::optional<Measurement> core_;
-  MeasuredEnd edge_;
+  MeasuredEnd edge_{std::make_shared<Pace>(kMeasureBytesPerSecondMax)};
   std::string to_edge_;
   std::string to_core_;
   std::size_t up_ = 1 << 20;
@@ -111,6 +111,13 @@ TEST_F(MeasurePath, a_gigabyte_is_the_end) {
   EXPECT_GT(report.sent.bytes, kMeasureBytesMax * 9 / 10);
   EXPECT_LE(report.received.bytes, kMeasureBytesMax);
   EXPECT_LT(report.received.time, Seconds{kMeasureSecondsMax});
+  // The connection gives no more of them.
+  tick();
+  ended_ = false;
+  const StreamId more = core_streams_.open("source:1000");
+  ASSERT_NE(more, 0);
+  for (int i = 0; i < 100; ++i) tick();
+  EXPECT_TRUE(ended_);
 }
 
 TEST_F(MeasurePath, an_edge_that_says_nothing_is_given_up) {
@@ -144,7 +151,7 @@ TEST_F(MeasurePath, reports_that_cannot_be_end_it) {
   for (const std::string& bad :
        {report_of(std::uint64_t{1} << 40, 1000), report_of(0, 1000), report_of(100, 0),
         report_of(100, std::uint64_t{1} << 60), report_of(200, 1000) + report_of(100, 2000)}) {
-    core_.emplace(MeasureOptions{}, now_);
+    core_.emplace(MeasureOptions{}, 1, now_);
     Http2 streams(Http2::Side::kOpens, kLimits);
     for (int i = 0; i < 120; ++i) core_->on_tick(&streams, now_ += kMeasureTick);
     core_->take(streams, {StreamEvent::Kind::kAccepted, 1, {}, 0}, now_);
@@ -195,6 +202,49 @@ TEST_F(MeasurePath, an_edge_takes_no_more_than_its_rate_and_sends_no_more_than_i
   core_streams_.reset(sink);
   while (!ended_ && now_ - began < Seconds{100}) tick();
   EXPECT_LT(now_ - began, Seconds{60}) << source;
+}
+
+/// The connection of a core that wants all that it can get, and its edge's end.
+struct Greedy {
+  explicit Greedy(const std::shared_ptr<Pace>& pace) : end(pace) {
+    for (int i = 0; i < 2; ++i) EXPECT_NE(core.open("source:62500000"), 0);
+  }
+
+  void tick(Instant now) {
+    end.on_tick(edge, now);
+    for (int turn = 0; turn < 16; ++turn) {
+      for (const bool down : {false, true}) {
+        tls::WipedText bytes;
+        EXPECT_TRUE((down ? edge : core).produce(bytes, 1 << 20));
+        EXPECT_TRUE((down ? core : edge).receive(bytes, now));
+      }
+      for (const StreamEvent& event : edge.take_events()) end.take(edge, event, now);
+      for (const StreamEvent& event : core.take_events()) {
+        received += event.text.size();
+        core.consumed(event.stream, event.text.size());
+      }
+    }
+  }
+
+  Http2 core{Http2::Side::kOpens, kLimits};
+  Http2 edge{Http2::Side::kAccepts, kLimits};
+  MeasuredEnd end;
+  std::uint64_t received = 0;
+};
+
+TEST(MeasuredEnds, all_of_a_node_share_one_pace) {
+  const auto pace = std::make_shared<Pace>(kMeasureBytesPerSecondMax);
+  Greedy one(pace);
+  Greedy other(pace);
+  Instant now{Seconds{1000}};
+  for (int i = 0; i < 100; ++i) {
+    now += kMeasureTick;
+    one.tick(now);
+    other.tick(now);
+  }
+  const std::uint64_t all = one.received + other.received;
+  EXPECT_GT(all, kMeasureBytesPerSecondMax * 8 / 10) << "of one second";
+  EXPECT_LT(all, kMeasureBytesPerSecondMax * 11 / 10);
 }
 
 }  // namespace
