@@ -3,8 +3,6 @@
 #include "control/daemon.h"
 
 #include <algorithm>
-#include <array>
-#include <chrono>
 #include <csignal>
 #include <memory>
 #include <new>
@@ -65,6 +63,7 @@ class Daemon {
     hold_stop_signals(false);
     loop_.run();
     hold_stop_signals(true);
+    end_captures(*captures_, loop_);
     ng_door_.reset();  // turns the loop, which may still ask for any part
   }
 
@@ -238,7 +237,7 @@ void Daemon::start_calls() {
   calls_ = call::CallService::create(std::move(calls), *relay_, environment);
   call_adoption_ = calls_->adopt();
   log_adoption(relay_->adoption(), call_adoption_, log_);
-  captures_ = make_captures(*relay_, *calls_, log_);
+  captures_ = make_captures(*relay_, *calls_, log_, settings_.api.captures);
 }
 
 Result<void> Daemon::start_ng() {
@@ -328,6 +327,7 @@ Result<void> Daemon::start_api() {
                                     .endpoints = *endpoints_,
                                     .gate = *gate_,
                                     .http = *http_,
+                                    .captures = *captures_,
                                     .pairing = pairing_.get(),
                                     .turn = turn_.get()});
   return {};
@@ -343,11 +343,11 @@ Result<zone::MeasureBegun> Daemon::on_measure(const std::string& peer,
 
 void Daemon::log_operation(const char* what, const std::string& object,
                            const api::Request& request) {
-  log_.info("api_operate", {{"what", what},
-                            {"by", request.asker},
-                            {"address", request.source.is_set() ? to_string(request.source) : ""},
-                            {"calls", calls_->call_count()},
-                            {"object", object}});
+  log_.audit("api_operate", {{"what", what},
+                             {"by", request.asker},
+                             {"address", request.source.is_set() ? to_string(request.source) : ""},
+                             {"calls", calls_->call_count()},
+                             {"object", object}});
 }
 
 bool Daemon::on_drain_request(bool drain, const api::Request& request) {

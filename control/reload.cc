@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "control/api_access.h"
+#include "control/capture_service.h"
 #include "control/config/secret_file.h"
 
 namespace turnpike {
@@ -59,6 +60,7 @@ api::ReloadReport Reloader::reload(const std::string& asker) {
   report.applied = true;
   for (std::string& warning : read_files()) report.warnings.push_back(std::move(warning));
   if (parts_.ng_door != nullptr) parts_.ng_door->end_withdrawn();
+  parts_.captures.end_remote("tokens were read anew");
   log_changes(report, asker);
   return report;
 }
@@ -75,6 +77,7 @@ void Reloader::apply(const config::LiveSettings& live) {
   parts_.ng.gate().set_rules(config::gate_rules(live.ng));
   if (parts_.ng_door != nullptr) parts_.ng_door->set_host_names(live.ng.host_names);
   parts_.http.set_host_names(live.api.host_names);
+  parts_.captures.allow(allowed_captures(live.api.captures));
 }
 
 std::vector<std::string> Reloader::read_files() {

@@ -11,6 +11,7 @@
 #include "control/api/ng_door.h"
 #include "control/call/call_service.h"
 #include "control/call_records.h"
+#include "control/capture/capture.h"
 #include "control/config/host.h"
 #include "control/config/load.h"
 #include "control/config/products.h"
@@ -39,6 +40,7 @@ class Reloader {
     api::Endpoints& endpoints;
     api::Gate& gate;
     api::HttpServer& http;
+    capture::Service& captures;
     Pairing* pairing = nullptr;   ///< null: no node of a pair
     TurnService* turn = nullptr;  ///< null: no TURN server
   };

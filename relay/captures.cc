@@ -1,9 +1,15 @@
 // The facade's part in captures: taps to the shards, copies back.
 #include <cstring>
 
+#include "relay/core/bytes.h"
 #include "relay/relay_impl.h"
 
 namespace turnpike {
+namespace {
+
+constexpr std::size_t kPolledMax = 2048;  // of a shard, each time
+
+}  // namespace
 
 bool RelayImpl::add(const CaptureTap& tap) {
   const std::size_t shard = tap.session.shard;
@@ -42,8 +48,9 @@ void RelayImpl::poll(const std::function<void(const CapturedPacket&)>& sink) {
   std::array<std::uint8_t, kSlotBytes> bytes;
   for (const auto& ring : tap_rings_) {
     if (ring == nullptr) continue;
-    // What comes while this reads waits for the next time.
-    for (std::size_t left = ring->bytes.size(); left >= head.size();) {
+    // What comes while this reads waits for the next time, and so does what takes too long now.
+    std::size_t packets = 0;
+    for (std::size_t left = ring->bytes.size(); left >= head.size() && packets < kPolledMax;) {
       ring->bytes.take(head);
       TapRecord record;
       std::memcpy(&record, head.data(), head.size());
@@ -52,8 +59,10 @@ void RelayImpl::poll(const std::function<void(const CapturedPacket&)>& sink) {
       left -= head.size() + body.size();
       record.packet.bytes = body;
       sink(record.packet);
+      ++packets;
     }
   }
+  secure_wipe(bytes.data(), bytes.size());
 }
 
 Captures& captures_of(Relay& relay) {

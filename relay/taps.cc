@@ -50,6 +50,10 @@ void Taps::received(const Batch& batch, Instant now) {
       if (leg == nullptr) continue;
       const std::uint32_t unread = packet.shed_behind + packet.overflowed;
       if (unread != 0) ring_->missed[tap.number].fetch_add(unread, std::memory_order_relaxed);
+      if (is_one_too_many(tap, *leg, packet, now)) {
+        ring_->missed[tap.number].fetch_add(1, std::memory_order_relaxed);
+        continue;
+      }
       const unsigned component = index_of(packet.tag.component);
       const SocketAddress& local = leg->local[component];
       const bool other = local.is_set() && local.ip.family != packet.source.ip.family;
@@ -84,6 +88,19 @@ void Taps::sent(const Send& send, Instant now) {
   }
 }
 
+// What comes over a flow of a traversal pair the other node has limited already.
+bool Taps::is_one_too_many(const CaptureTap& tap, const media::LegState& leg, const Packet& packet,
+                           Instant now) {
+  const unsigned component = index_of(packet.tag.component);
+  if (!leg.local[component].is_set() || packet.source == leg.component[component].destination ||
+      packet.source == leg.config.remote[component]) {
+    return false;
+  }
+  Strangers& strangers = strangers_[tap.number];
+  if (now - strangers.since >= Seconds(1)) strangers = {now, 0};
+  return ++strangers.count > kStrangersASecond;
+}
+
 void Taps::copy(const CaptureTap& tap, TapRecord& record, const std::uint8_t* data,
                 const media::LegState& leg) {
   const bool is_protected =
@@ -91,9 +108,9 @@ void Taps::copy(const CaptureTap& tap, TapRecord& record, const std::uint8_t* da
   record.packet.tap = tap.number;
   record.packet.session = {tap.session.slot, tap.session.generation, shard_};
   record.packet.side = tap.side;
-  // What was cut short by the socket lies there as far as it was read.
-  const auto there =
-      std::min<std::uint32_t>(record.packet.length, kPayloadBytesMax + kTailroomBytes);
+  // Of what the socket cut short nothing but that was read: behind it lies an earlier packet.
+  const std::size_t most = kPayloadBytesMax + (record.packet.sent ? kTailroomBytes : 0);
+  const auto there = static_cast<std::uint32_t>(std::min<std::size_t>(record.packet.length, most));
   record.captured = copied_bytes(tap, is_protected, data, there);
   std::array<std::uint8_t, sizeof(TapRecord)> head;
   std::memcpy(head.data(), &record, sizeof record);

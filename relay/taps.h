@@ -28,6 +28,10 @@ struct TapRecord {
 
 class Taps {
  public:
+  /// Of datagrams from elsewhere than the leg's remote end, by tap: whoever floods a port fills
+  /// neither the ring nor the file. More are missing.
+  static constexpr std::uint32_t kStrangersASecond = 200;
+
   /// `engine` knows the legs; it outlives this.
   Taps(std::uint16_t shard, media::Engine& engine) : shard_(shard), engine_(engine) {}
 
@@ -42,6 +46,13 @@ class Taps {
   void sent(const Send& send, Instant now);
 
  private:
+  struct Strangers {
+    Instant since{};
+    std::uint32_t count = 0;
+  };
+
+  bool is_one_too_many(const CaptureTap& tap, const media::LegState& leg, const Packet& packet,
+                       Instant now);
   void copy(const CaptureTap& tap, TapRecord& record, const std::uint8_t* data,
             const media::LegState& leg);
   static std::uint32_t copied_bytes(const CaptureTap& tap, bool is_protected,
@@ -51,6 +62,7 @@ class Taps {
   media::Engine& engine_;
   TapRing* ring_ = nullptr;
   std::array<CaptureTap, kTapsMax> taps_{};
+  std::array<Strangers, kTapsMax> strangers_{};  // by tap number
   std::size_t count_ = 0;
 };
 

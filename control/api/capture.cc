@@ -27,6 +27,24 @@ bool take_flag(const std::string& text, bool& flag) {
   return flag || text == "false";
 }
 
+Response refusal_of(capture::Service::Refusal refusal, bool remote) {
+  switch (refusal) {
+    case capture::Service::Refusal::kNoCall:
+      return failure(404, "there is no such call (any more)");
+    case capture::Service::Refusal::kNoTaps:
+      return failure(
+          409, std::to_string(kTapsMax) + " legs are captured already; end a capture, or wait");
+    case capture::Service::Refusal::kForbidden:
+      return failure(403, "api.captures of the configuration forbids captures");
+    case capture::Service::Refusal::kHeadersOnly:
+      return failure(403, "api.captures of the configuration allows only headers");
+    case capture::Service::Refusal::kTooMany:
+      break;
+  }
+  const auto most = remote ? capture::kRemoteCapturesMax : capture::kCapturesMax;
+  return failure(409, std::to_string(most) + " captures run already; end one, or wait");
+}
+
 /// "" or what is wrong with the query.
 std::string read_query(const std::map<std::string, std::string>& query, capture::Wish& wish) {
   for (const auto& [name, value] : query) {
@@ -59,20 +77,17 @@ std::string read_query(const std::map<std::string, std::string>& query, capture:
 void Endpoints::capture(const Request& request, const Respond& respond) {
   if (context_.captures == nullptr) return respond(failure(404, "captures are not served"));
   capture::Wish wish;
+  wish.remote = wish.headers_only = request.door != Door::kUnix;
   if (const std::string wrong = read_query(request.query, wish); !wrong.empty()) {
     return respond(failure(400, wrong));
   }
-  if (wish.plain_payload && request.door != Door::kUnix) {
-    return respond(failure(403, "what is said in a call is given on the unix socket only"));
+  // What a leg receives nobody has judged yet: on one with keys, too, it may be plain.
+  if (wish.remote && (wish.plain_payload || !wish.headers_only)) {
+    return respond(failure(403, "payload is given on the unix socket only"));
   }
   capture::Service::Refusal refusal{};
   auto stream = context_.captures->start(wish, refusal);
-  if (stream == nullptr) {
-    const bool no_call = refusal == capture::Service::Refusal::kNoCall;
-    return respond(no_call ? failure(404, "there is no such call (any more)")
-                           : failure(409, std::to_string(capture::kCapturesMax) +
-                                              " captures run already; end one, or wait"));
-  }
+  if (stream == nullptr) return respond(refusal_of(refusal, wish.remote));
   if (context_.log_operation) {
     const char* const leg = !wish.leg ? "" : *wish.leg == Side::kA ? " leg=a" : " leg=b";
     context_.log_operation("capture",

@@ -32,6 +32,9 @@ constexpr std::size_t kChunkBytes = 16384;
 constexpr std::size_t kQueryNamesMax = 16;
 constexpr int kRequestSeconds = 10;  // for the headers to arrive, and for an answer to be read
 constexpr int kIdleSeconds = 30;     // between requests of one connection
+// For a part of a stream to be read: as long as a capture may last. Who stands still misses
+// packets.
+constexpr int kStreamSeconds = 610;
 // The present one, the one before, and one that is being made.
 constexpr std::array<const char*, 3> kApiVhosts{"api-0", "api-1", "api-2"};
 
@@ -413,7 +416,7 @@ int HttpServer::State::write_stream(Exchange& exchange) {
   const int written =
       lws_write(exchange.connection, buffer.data() + LWS_PRE, part.size(), LWS_WRITE_HTTP);
   if (written != static_cast<int>(part.size())) return -1;
-  lws_set_timeout(exchange.connection, PENDING_TIMEOUT_HTTP_CONTENT, kRequestSeconds);
+  lws_set_timeout(exchange.connection, PENDING_TIMEOUT_HTTP_CONTENT, kStreamSeconds);
   lws_callback_on_writable(exchange.connection);
   return 0;
 }

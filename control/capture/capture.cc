@@ -1,6 +1,7 @@
 #include "control/capture/capture.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace turnpike::capture {
@@ -16,7 +17,17 @@ std::string printable(std::string text) {
 std::string contents(const Wish& wish) {
   if (wish.headers_only) return "of RTP and SRTP headers only";
   return wish.plain_payload ? "datagrams as on the wire, what is not encrypted too"
-                            : "datagrams as on the wire, of plain RTP headers only";
+                            : "datagrams as on the wire, on legs of plain RTP headers only";
+}
+
+/// Room for all that waits and was not yet given up, so that no copy is left behind by growing.
+constexpr std::size_t kBufferBytes = 2 * kWaitingBytesMax + (std::size_t{1} << 16);
+
+bool has_session(const std::vector<call::CallSummary>& calls, const SessionId& id) {
+  return std::any_of(calls.begin(), calls.end(), [&](const call::CallSummary& call) {
+    return std::any_of(call.sessions.begin(), call.sessions.end(),
+                       [&](const call::SessionSummary& session) { return session.id == id; });
+  });
 }
 
 }  // namespace
@@ -41,15 +52,14 @@ class Service::File final : public api::BodyStream {
   }
   ~File() override {
     if (service_ != nullptr) service_->end(*this, "the reader has gone");
+    wipe();
   }
 
   std::string take(std::size_t bytes_max) override {
     const std::size_t bytes = std::min(bytes_max, waiting_.size() - taken_);
     std::string part = waiting_.substr(taken_, bytes);
     taken_ += bytes;
-    if (taken_ < waiting_.size()) return part;
-    waiting_.clear();
-    taken_ = 0;
+    if (taken_ == waiting_.size()) wipe();
     return part;
   }
   bool ended() const override { return service_ == nullptr && waiting_.empty(); }
@@ -77,7 +87,8 @@ class Service::File final : public api::BodyStream {
       ++leg.missing;
       return;
     }
-    if (taken_ > kWaitingBytesMax) waiting_.erase(0, std::exchange(taken_, 0));
+    if (waiting_.capacity() < kBufferBytes) waiting_.reserve(kBufferBytes);
+    if (taken_ > kWaitingBytesMax) give_up_taken();
     waiting_ += packet(datagram);
     ++packets;
   }
@@ -102,9 +113,23 @@ class Service::File final : public api::BodyStream {
   const Instant until;
   const Date begun;
   std::vector<Leg> legs;  // by number of the interface
+  std::size_t legs_left_out = 0;
   std::uint64_t packets = 0;
 
  private:
+  // What was said in a call is kept no longer than it is needed.
+  void wipe() {
+    ::explicit_bzero(waiting_.data(), waiting_.size());
+    waiting_.clear();
+    taken_ = 0;
+  }
+  void give_up_taken() {
+    const std::size_t size = waiting_.size();
+    waiting_.erase(0, taken_);
+    waiting_.resize(size);  // zeros over what was moved away
+    waiting_.resize(size - std::exchange(taken_, 0));
+  }
+
   Service* service_;  // null: it is over
   std::string waiting_;
   std::size_t taken_ = 0;
@@ -114,13 +139,22 @@ Service::Service(Captures& captures, Environment environment)
     : captures_(captures), environment_(std::move(environment)) {}
 
 Service::~Service() {
-  const auto running = running_;
-  for (File* const file : running) end(*file, "the daemon ends");
+  end_all("the daemon ends");
 }
 
 std::shared_ptr<api::BodyStream> Service::start(const Wish& wish, Refusal& refusal) {
+  refusal = allowed_ == Allowed::kNothing ? Refusal::kForbidden : Refusal::kHeadersOnly;
+  if (!is_allowed(wish)) return nullptr;
   refusal = Refusal::kTooMany;
-  if (running_.size() >= kCapturesMax) return nullptr;
+  const auto remote = static_cast<std::size_t>(std::count_if(
+      running_.begin(), running_.end(), [](const File* file) { return file->wish.remote; }));
+  if (running_.size() >= kCapturesMax || (wish.remote && remote >= kRemoteCapturesMax)) {
+    return nullptr;
+  }
+  refusal = Refusal::kNoTaps;
+  if (std::all_of(taps_.begin(), taps_.end(), [](const auto& tapped) { return tapped; })) {
+    return nullptr;
+  }
   refusal = Refusal::kNoCall;
   if (environment_.calls(wish.call_id).empty()) return nullptr;
   auto file = std::make_shared<File>(*this, wish, environment_.clock());
@@ -129,21 +163,30 @@ std::shared_ptr<api::BodyStream> Service::start(const Wish& wish, Refusal& refus
   return file;
 }
 
-// Sessions of the call that are not tapped yet: at the start, and as m-lines come.
+// Sessions that have gone give their taps back, and those that are not tapped yet get some: at the
+// start, and as m-lines come and go.
 void Service::follow(File& file) {
   const auto calls = environment_.calls(file.wish.call_id);
+  if (calls.empty()) return end(file, "the call is over");
+  for (std::optional<Tapped>& tapped : taps_) {
+    if (tapped && tapped->file == &file && !has_session(calls, tapped->tap.session)) {
+      release(tapped);
+    }
+  }
+  std::size_t left_out = 0;
   for (const call::CallSummary& call : calls) {
     for (const call::SessionSummary& session : call.sessions) {
       for (const Side side : {Side::kA, Side::kB}) {
         if (file.wish.leg.value_or(side) != side) continue;
-        add_tap(file, call, session, side);
+        if (!add_tap(file, call, session, side)) ++left_out;
       }
     }
   }
-  if (calls.empty()) end(file, "the call is over");
+  file.legs_left_out = std::max(file.legs_left_out, left_out);
 }
 
-void Service::add_tap(File& file, const call::CallSummary& call,
+// False: there is no tap left.
+bool Service::add_tap(File& file, const call::CallSummary& call,
                       const call::SessionSummary& session, Side side) {
   std::optional<std::size_t> free;
   for (std::size_t i = 0; i < taps_.size(); ++i) {
@@ -153,26 +196,60 @@ void Service::add_tap(File& file, const call::CallSummary& call,
     if (!tapped && !free) free = number;
     if (tapped && tapped->tap.session == session.id && tapped->tap.side == side &&
         tapped->file == &file) {
-      return;
+      return true;
     }
   }
-  if (!free) return;
+  if (!free) return false;
   Tapped tapped;
   tapped.tap = {.number = static_cast<std::uint8_t>(*free),
                 .session = session.id,
                 .side = side,
                 .headers_only = file.wish.headers_only,
                 .plain_payload = file.wish.plain_payload};
-  if (!captures_.add(tapped.tap)) return;  // tried again with the next tick
+  if (!captures_.add(tapped.tap)) return true;  // tried again with the next tick
   tapped.file = &file;
   tapped.interface = file.interface_of(call, session, side);
   tapped.missed_before = captures_.missed(tapped.tap.number);
   taps_[*free] = tapped;
   next_tap_ = (*free + 1) % taps_.size();
+  return true;
 }
 
+void Service::release(std::optional<Tapped>& tapped) {
+  captures_.remove(tapped->tap);
+  File::Leg& leg = tapped->file->legs[tapped->interface];
+  const std::uint64_t missed = captures_.missed(tapped->tap.number) - tapped->missed_before;
+  leg.missing += missed;
+  leg.received += missed;
+  tapped.reset();
+}
+
+bool Service::is_allowed(const Wish& wish) const {
+  return allowed_ == Allowed::kAll || (allowed_ == Allowed::kHeaders && wish.headers_only);
+}
+
+void Service::allow(Allowed allowed) {
+  allowed_ = allowed;
+  const auto running = running_;
+  for (File* const file : running) {
+    if (!is_allowed(file->wish)) end(*file, "it is not allowed any more");
+  }
+}
+
+void Service::end_remote(const std::string& why) {
+  const auto running = running_;
+  for (File* const file : running) {
+    if (file->wish.remote) end(*file, why);
+  }
+}
+
+void Service::end_all(const std::string& why) {
+  const auto running = running_;
+  for (File* const file : running) end(*file, why);
+}
+
+// Also when none runs (any more): what was copied for one must not stay where it is.
 void Service::poll() {
-  if (running_.empty()) return;
   captures_.poll([this](const CapturedPacket& packet) { take(packet); });
   const Instant now = environment_.clock();
   const auto running = running_;
@@ -189,6 +266,7 @@ void Service::poll() {
 }
 
 void Service::on_tick() {
+  poll();  // the last packets of sessions that have gone
   const auto running = running_;
   for (File* const file : running) {
     follow(*file);
@@ -215,17 +293,16 @@ void Service::take(const CapturedPacket& packet) {
 void Service::end(File& file, const std::string& why) {
   std::erase(running_, &file);
   for (std::optional<Tapped>& tapped : taps_) {
-    if (!tapped || tapped->file != &file) continue;
-    captures_.remove(tapped->tap);
-    File::Leg& leg = file.legs[tapped->interface];
-    const std::uint64_t missed = captures_.missed(tapped->tap.number) - tapped->missed_before;
-    leg.missing += missed;
-    leg.received += missed;
-    tapped.reset();
+    if (tapped && tapped->file == &file) release(tapped);
   }
-  End ended{file.wish.call_id, why, file.packets, 0};
+  End ended{file.wish.call_id, why, file.packets, 0, file.legs_left_out};
   for (const File::Leg& leg : file.legs) ended.missing += leg.missing;
-  file.end(why, environment_.date());
+  const std::string left_out = file.legs_left_out == 0
+                                   ? ""
+                                   : "; " + std::to_string(file.legs_left_out) +
+                                         " legs are not in it: " + std::to_string(kTapsMax) +
+                                         " are captured at most";
+  file.end(why + left_out, environment_.date());
   environment_.ended(ended);
 }
 

@@ -21,16 +21,20 @@
 namespace turnpike::capture {
 
 constexpr std::size_t kCapturesMax = 4;
+constexpr std::size_t kRemoteCapturesMax = 3;  ///< one place is kept for this host's operator
 constexpr Seconds kTimeMax{600};
 constexpr std::uint64_t kPacketsMax = 1000000;
 /// What waits for a reader who is slower than the call, of one capture; more is missing.
 constexpr std::size_t kWaitingBytesMax = std::size_t{4} << 20;
+
+enum class Allowed : std::uint8_t { kNothing, kHeaders, kAll };
 
 struct Wish {
   std::string call_id;  ///< as CallService::calls_named
   std::optional<Side> leg{};
   bool headers_only = false;
   bool plain_payload = false;  ///< also of legs that are plain RTP on the wire
+  bool remote = false;         ///< asked from another host
   Seconds time{30};            ///< 1 to kTimeMax
   std::uint64_t packets_max = 100000;
 };
@@ -41,6 +45,7 @@ struct End {
   std::string why;
   std::uint64_t packets = 0;
   std::uint64_t missing = 0;
+  std::size_t legs_left_out = 0;  ///< that could not be tapped for want of taps, at worst
 };
 
 class Service {
@@ -57,7 +62,7 @@ class Service {
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
-  enum class Refusal : std::uint8_t { kNoCall, kTooMany };
+  enum class Refusal : std::uint8_t { kNoCall, kTooMany, kNoTaps, kForbidden, kHeadersOnly };
   /// A pcapng file that begins now. When nobody holds it any more, the capture is over.
   std::shared_ptr<api::BodyStream> start(const Wish& wish, Refusal& refusal);
 
@@ -66,6 +71,12 @@ class Service {
   /// Looks which sessions the calls have. Call it about once a second.
   void on_tick();
   std::size_t running() const { return running_.size(); }
+
+  /// From now on; ends those that run and would not be begun any more.
+  void allow(Allowed allowed);
+  /// Those that were asked for from another host: whoever did may have lost the right.
+  void end_remote(const std::string& why);
+  void end_all(const std::string& why);
 
  private:
   class File;
@@ -77,13 +88,16 @@ class Service {
   };
 
   void follow(File& file);
-  void add_tap(File& file, const call::CallSummary& call, const call::SessionSummary& session,
+  bool add_tap(File& file, const call::CallSummary& call, const call::SessionSummary& session,
                Side side);
+  bool is_allowed(const Wish& wish) const;
+  void release(std::optional<Tapped>& tapped);
   void take(const CapturedPacket& packet);
   void end(File& file, const std::string& why);
 
   Captures& captures_;
   Environment environment_;
+  Allowed allowed_ = Allowed::kAll;
   std::array<std::optional<Tapped>, kTapsMax> taps_;
   std::size_t next_tap_ = 0;
   std::vector<File*> running_;

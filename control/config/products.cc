@@ -160,7 +160,7 @@ LiveSettings live_settings(const Settings& settings, const Host& host) {
                 media.keepalive, media.busy_max_percent};
   live.calls = call_config(settings, host);
   live.ng = live_ng(settings.ng);
-  live.api = {settings.api.host_names, settings.api.tokens_file};
+  live.api = {settings.api.host_names, settings.api.tokens_file, settings.api.captures};
   live.records = {settings.records.file, settings.records.file_bytes_max,
                   settings.records.files_max};
   live.turn = live_turn(settings.turn);

@@ -28,6 +28,7 @@ struct LiveSettings {
   struct Api {
     std::vector<std::string> host_names;
     std::string tokens_file;
+    std::string captures;
     bool operator==(const Api&) const = default;
   };
   Seconds drain_timeout{};

@@ -229,6 +229,12 @@ Section api_section() {
              "Names under which the TCP listeners may be asked, besides their addresses and "
              "localhost; other Host headers are refused.")
       .hot()
+      .word(
+          "captures", &ApiSection::captures, "on", {"off", "headers", "on"},
+          "Whether packets of calls may be captured: not at all, headers of RTP only, or as they "
+          "are on the wire and what is said on plain legs if asked for. `listen` gives headers at "
+          "most. A reload ends what is not allowed any more.")
+      .hot()
       .socket_address("listen", &ApiSection::listen, "",
                       "TCP listener for the whole API and the console. Needs `tokens_file` or "
                       "`client_trust_file`, and a certificate unless it is a loopback address. "

@@ -82,6 +82,7 @@ struct ApiSection {
   SocketAddress metrics;  ///< unset: no TCP listener
   bool metrics_public = false;
   std::vector<std::string> host_names;
+  std::string captures;
   SocketAddress listen;  ///< unset: no TCP listener
   std::string tokens_file;
   std::string certificate_file;

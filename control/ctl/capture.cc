@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/ctl/client.h"
@@ -30,44 +31,49 @@ std::uint64_t number(const std::string& bytes, std::size_t at, std::size_t size)
   return value;
 }
 
-/// What is written holds what people said to each other, or with whom: nobody else may read it.
-class OutputFile {
- public:
-  explicit OutputFile(std::string path) : path_(std::move(path)) {}
-  ~OutputFile() {
-    if (fd_ > STDERR_FILENO) ::close(fd_);
-  }
-  OutputFile(const OutputFile&) = delete;
-  OutputFile& operator=(const OutputFile&) = delete;
-
-  bool write(const std::string& bytes) {
-    if (fd_ < 0) open();
-    for (std::size_t done = 0; fd_ >= 0 && done < bytes.size();) {
-      const ssize_t written = ::write(fd_, bytes.data() + done, bytes.size() - done);
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) {
-        trouble_ = "cannot write " + path_ + ": " + std::strerror(errno);
-        return false;
-      }
-      done += static_cast<std::size_t>(written);
-    }
-    return fd_ >= 0;
-  }
-  const std::string& trouble() const { return trouble_; }
-
- private:
-  void open() {
-    fd_ = path_ == "-" ? STDOUT_FILENO
-                       : ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd_ < 0) trouble_ = "cannot write " + path_ + ": " + std::strerror(errno);
-  }
-
-  std::string path_;
-  int fd_ = -1;
-  std::string trouble_;
-};
+/// Why a file that is there must not be written to, or "".
+std::string objection(int fd) {
+  struct stat file {};
+  if (::fstat(fd, &file) != 0) return std::strerror(errno);
+  if (!S_ISREG(file.st_mode)) return "it is no regular file";
+  if (file.st_uid != ::geteuid()) return "it belongs to another user";
+  // Before anything is written: whoever could read it before may not read this.
+  return ::fchmod(fd, 0600) == 0 && ::ftruncate(fd, 0) == 0 ? "" : std::strerror(errno);
+}
 
 }  // namespace
+
+OutputFile::~OutputFile() {
+  if (fd_ > STDERR_FILENO) ::close(fd_);
+}
+
+void OutputFile::open() {
+  if (path_ == "-") {
+    fd_ = STDOUT_FILENO;
+    return;
+  }
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  fd_ = ::open(path_.c_str(), kFlags, 0600);
+  const std::string why =
+      fd_ < 0 ? errno == ELOOP ? "it is a symbolic link" : std::strerror(errno) : objection(fd_);
+  if (why.empty()) return;
+  trouble_ = "cannot write " + path_ + ": " + why;
+  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+}
+
+bool OutputFile::write(const std::string& bytes) {
+  if (fd_ < 0) open();
+  for (std::size_t done = 0; fd_ >= 0 && done < bytes.size();) {
+    const ssize_t written = ::write(fd_, bytes.data() + done, bytes.size() - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) {
+      trouble_ = "cannot write " + path_ + ": " + std::strerror(errno);
+      return false;
+    }
+    done += static_cast<std::size_t>(written);
+  }
+  return fd_ >= 0;
+}
 
 void CaptureReader::add(const std::string& bytes) {
   rest_ += bytes;
@@ -113,6 +119,10 @@ Result<CaptureReader> capture(const std::string& socket_path, const std::string&
   if (!output.trouble().empty()) return Error{output.trouble()};
   if (!answer) return answer.error();
   if (answer->status != 200) return Error{print_failure(answer->body)};
+  if (reader.why().empty() && interrupted == 0) {
+    return Error{"turnpiked has gone, or closed the connection: the file was cut short after " +
+                 std::to_string(reader.packets()) + " packets"};
+  }
   return reader;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "turnpike/result.h"
 
@@ -28,8 +29,32 @@ class CaptureReader {
   std::string why_;
 };
 
-/// POST `path` and write what comes to `file` ("-": standard output), until it ends or SIGINT.
-/// Fails with words for the operator, also when the file cannot be written.
+/// What is written holds what people said to each other, or with whom: nobody else may read it.
+/// Opened with the first bytes.
+class OutputFile {
+ public:
+  /// "-": standard output. Else a new file, or a regular one of this user's, which is emptied; its
+  /// mode becomes 0600.
+  explicit OutputFile(std::string path) : path_(std::move(path)) {}
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  /// False: see trouble().
+  bool write(const std::string& bytes);
+  /// Words for the operator, or "".
+  const std::string& trouble() const { return trouble_; }
+
+ private:
+  void open();
+
+  std::string path_;
+  int fd_ = -1;
+  std::string trouble_;
+};
+
+/// POST `path` and write what comes to `file` (as OutputFile), until it ends or SIGINT. Fails with
+/// words for the operator, also when the file cannot be written or is cut short.
 Result<CaptureReader> capture(const std::string& socket_path, const std::string& path,
                               const std::string& file);
 

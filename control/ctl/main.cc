@@ -294,7 +294,7 @@ class CommandLine {
             .more = {{"EXIT STATUS",
                       "0\tDone.\n"
                       "1\tThe daemon is not running, knows no such session, refuses the file at a "
-                      "reload, or doctor found a failure.\n"
+                      "reload, a capture was cut short, or doctor found a failure.\n"
                       "2\tThe command line is wrong."},
                      {"FILES", "/run/turnpike/api.sock\tWhere turnpiked answers."},
                      {"SEE ALSO", "turnpiked(8), turnpike.toml(5)"}}};

@@ -160,6 +160,22 @@ struct Log::State {
     suppressed = std::exchange(repetition.suppressed, 0);
     return true;
   }
+
+  void put(Level level, const std::string& text) {
+    std::string line;
+    // The journal keeps time and priority itself.
+    if (options.target == Target::kStdout) line = "ts=" + timestamp() + " ";
+    line += "level=";
+    line += name_of(level);
+    line += ' ' + text;
+    ++counters.lines;
+    if (options.capture) {
+      options.capture(level, line);
+    } else {
+      // The line is an argument, never a format string: it holds bytes from outside.
+      logger->log(kSpdlogLevels[static_cast<std::size_t>(level)], "{}", line);
+    }
+  }
 };
 
 Log::Log(Options options) : state_(std::make_unique<State>()) {
@@ -177,20 +193,13 @@ void Log::write(Level level, std::string_view event, Fields fields) {
   if (level < state.options.level) return;
   std::uint64_t suppressed = 0;
   if (!state.admit(level, event, suppressed)) return;
-  std::string line;
-  // The journal keeps time and priority itself.
-  if (state.options.target == Target::kStdout) line = "ts=" + timestamp() + " ";
-  line += "level=";
-  line += name_of(level);
-  line += ' ' + logfmt(event, fields);
-  if (suppressed > 0) line += " suppressed=" + std::to_string(suppressed);
-  ++state.counters.lines;
-  if (state.options.capture) {
-    state.options.capture(level, line);
-  } else {
-    // The line is an argument, never a format string: it holds bytes from outside.
-    state.logger->log(kSpdlogLevels[static_cast<std::size_t>(level)], "{}", line);
-  }
+  std::string text = logfmt(event, fields);
+  if (suppressed > 0) text += " suppressed=" + std::to_string(suppressed);
+  state.put(level, text);
+}
+
+void Log::audit(std::string_view event, Fields fields) {
+  state_->put(Level::kInfo, logfmt(event, fields));
 }
 
 void Log::set_level(Level level) {

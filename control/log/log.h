@@ -83,6 +83,8 @@ class Log {
   }
   void error(std::string_view event, Fields fields = {}) { write(Level::kError, event, fields); }
   void write(Level level, std::string_view event, Fields fields);
+  /// Who did what: at level info, but written whatever the level is, and never suppressed.
+  void audit(std::string_view event, Fields fields);
 
   void set_level(Level level);
   Level level() const;

@@ -23,8 +23,8 @@ struct CaptureTap {
   std::uint8_t number = 0;  ///< below kTapsMax; control's
   SessionId session;
   Side side = Side::kA;
-  /// Of RTP only its header, with CSRCs and extensions. What is no SRTP is cut so in any case,
-  /// unless `plain_payload`.
+  /// Of RTP only its header, with CSRCs and extensions. On legs without keys it is cut so in any
+  /// case, unless `plain_payload`; what a leg with keys receives counts as SRTP, whatever it is.
   bool headers_only = false;
   bool plain_payload = false;
 };
@@ -52,10 +52,10 @@ class Captures {
   virtual bool add(const CaptureTap& tap) = 0;
   /// A few datagrams may still come. A session that ends takes its taps along.
   virtual void remove(const CaptureTap& tap) = 0;
-  /// Datagrams of that tap number so far that are missing: nobody read them in time, or the
-  /// relay did not read them from the socket. Since the start, whoever had the number.
+  /// Datagrams of that tap number so far that are missing: nobody read them in time, the relay did
+  /// not read them, or too many came from strangers. Since the start, whoever had the number.
   virtual std::uint64_t missed(std::uint8_t tap) const = 0;
-  /// Hands over what was copied. Each shard keeps 1 MiB: call it about twenty times a second.
+  /// Hands over what was copied. Each shard keeps 1 MiB: call it about ten times a second.
   virtual void poll(const std::function<void(const CapturedPacket&)>& sink) = 0;
 };
 

@@ -1,5 +1,6 @@
 // A bounded queue of records of any length between exactly two threads. No lock, no allocation
-// after construction. A record is written whole or not at all.
+// after construction. A record is written whole or not at all, and nothing of it is left once it
+// was taken.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <memory>
 #include <span>
 
+#include "relay/core/bytes.h"
 #include "relay/core/check.h"
 
 namespace turnpike {
@@ -37,14 +39,21 @@ class ByteRing {
   std::size_t size() const {
     return written_.load(std::memory_order_acquire) - read_.load(std::memory_order_relaxed);
   }
-  /// Reader: takes the next bytes; there must be as many.
+  /// Reader: takes the next bytes, which are wiped here; there must be as many.
   void take(std::span<std::uint8_t> out) {
     CHECK(out.size() <= size());
     const std::size_t begin = read_.load(std::memory_order_relaxed);
     const std::size_t first = std::min(out.size(), mask_ + 1 - (begin & mask_));
     std::memcpy(out.data(), bytes_.get() + (begin & mask_), first);
     std::memcpy(out.data() + first, bytes_.get(), out.size() - first);
+    secure_wipe(bytes_.get() + (begin & mask_), first);
+    secure_wipe(bytes_.get(), out.size() - first);
     read_.store(begin + out.size(), std::memory_order_release);
+  }
+
+  /// Reader, while there is nothing to take and nobody writes: whether nothing was left behind.
+  bool is_blank() const {
+    return std::all_of(bytes_.get(), bytes_.get() + mask_ + 1, [](auto byte) { return byte == 0; });
   }
 
  private:

@@ -125,15 +125,28 @@ def what_is_wished_for_is_what_is_written(scratch):
         expect(packet["frame.interface_name"] == "leg a", f"{packet}")
         expect(len(packet["udp.payload"]) == 24 or packet["udp.payload"][2:4] in ("c8", "c9"),
                f"more than a header: {packet}")
+    _ctl(daemon, "log-level", "error")
     with Capture(INSIDE.link) as inner:
         _ctl(daemon, "capture", call.call_id, "-o", path, "--leg", "b", "--plain-payload",
              "--packets", "200")
         eventually(lambda: len(_on_wire(inner, 20000, True)) > 110, "the tap has read it all")
     plain = _payloads(_packets(path), "leg b", OUT, 20000)
     _expect_run(plain, _on_wire(inner, 20000, True), "plain payload")
-    expect("plain_payload" in daemon.log_text(), "the log does not tell of the payload")
+    expect(f"object=\"{call.call_id} leg=b plain_payload\"" in daemon.log_text(),
+           "the log does not tell of the payload, whatever its level is")
+    expect(daemon.log_text().count("event=capture_end") == 2, "nor how it ended")
     said = _ctl(daemon, "capture", "nobody", "-o", path, code=1)
     expect("no such call" in said, said)
+
+
+def _begin(scratch, daemon, call):
+    """A capture that has written packets already."""
+    path = scratch.folder / "running.pcapng"
+    path.unlink(missing_ok=True)
+    running = scratch.spawn(executable("turnpikectl"), "--socket", daemon.api_path, "capture",
+                            call.call_id, "--seconds", "600", "-o", path, stderr=subprocess.PIPE)
+    eventually(lambda: path.exists() and path.stat().st_size > 10000, "packets come as they pass")
+    return running
 
 
 @case
@@ -161,6 +174,25 @@ def a_capture_ends_with_its_call_or_its_reader(scratch):
         expect(" 0 missing; the call is over" in said, said)
     eventually(lambda: daemon.log_text().count('why="the call is over"') == 4,
                "the log tells of each")
+
+
+@case
+def a_capture_tells_how_the_daemon_ended(scratch):
+    scratch.enter(topology())
+    daemon = Turnpiked(scratch)
+    call, outside, inside = _call(scratch, daemon)
+    ended = _begin(scratch, daemon, call)
+    daemon.stop()
+    said = ended.communicate(timeout=10)[1].decode()
+    expect(" 0 missing; the daemon ends" in said and ended.returncode == 0, said)
+    expect('why="the daemon ends"' in daemon.log_text(), "the log tells")
+    daemon.start()
+    call = Call(daemon.ng, Side(OUTSIDE, 30002, (GCM,)), Side(INSIDE, 20002)).set_up()
+    connect(call, outside, inside)
+    killed = _begin(scratch, daemon, call)
+    daemon.kill()
+    said = killed.communicate(timeout=10)[1].decode()
+    expect("cut short" in said and killed.returncode == 1, f"{killed.returncode}: {said}")
 
 
 @case

@@ -1,6 +1,7 @@
 // POST /v1/calls/capture: what it takes, what it refuses, and who is told.
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -88,9 +89,16 @@ TEST_F(CaptureEndpointTest, a_known_call_streams_and_is_logged) {
   EXPECT_THAT(operations_, ElementsAre("capture known leg=b headers"));
 }
 
-TEST_F(CaptureEndpointTest, what_is_said_is_given_on_the_unix_socket_only) {
+TEST_F(CaptureEndpointTest, payload_is_given_on_the_unix_socket_only) {
   EXPECT_EQ(post({{"call_id", "known"}, {"plain_payload", "true"}}, Door::kApi).status, 403u);
+  EXPECT_EQ(post({{"call_id", "known"}, {"headers", "false"}}, Door::kApi).status, 403u);
   EXPECT_TRUE(relay_captures_.taps.empty() && operations_.empty());
+  EXPECT_EQ(post({{"call_id", "known"}}, Door::kApi).status, 200u);
+  ASSERT_EQ(relay_captures_.taps.size(), 2u);
+  for (const CaptureTap& tap : relay_captures_.taps) {
+    EXPECT_TRUE(tap.headers_only) << "what a leg receives may be plain whatever was agreed";
+  }
+  EXPECT_THAT(std::exchange(operations_, {}), ElementsAre("capture known headers"));
   EXPECT_EQ(post({{"call_id", "known"}, {"plain_payload", "true"}}).status, 200u);
   EXPECT_THAT(operations_, ElementsAre("capture known plain_payload"));
 }
@@ -116,6 +124,28 @@ TEST_F(CaptureEndpointTest, wrong_queries_and_unknown_calls_are_refused) {
   EXPECT_THAT(fifth.body, HasSubstr("4 captures run already"));
   running.pop_back();
   EXPECT_EQ(post({{"call_id", "known"}}).status, 200u) << "there is room again";
+}
+
+TEST_F(CaptureEndpointTest, configuration_may_forbid_captures_or_their_payload) {
+  service_.allow(capture::Allowed::kHeaders);
+  const Response whole = post({{"call_id", "known"}});
+  EXPECT_EQ(whole.status, 403u);
+  EXPECT_THAT(whole.body, HasSubstr("only headers"));
+  EXPECT_EQ(post({{"call_id", "known"}, {"headers", "true"}}).status, 200u);
+  service_.allow(capture::Allowed::kNothing);
+  EXPECT_EQ(post({{"call_id", "known"}, {"headers", "true"}}).status, 403u);
+}
+
+TEST_F(CaptureEndpointTest, a_place_is_kept_for_the_unix_socket) {
+  std::vector<Response> running;
+  for (std::size_t i = 0; i < capture::kRemoteCapturesMax; ++i) {
+    running.push_back(post({{"call_id", "known"}}, Door::kApi));
+    EXPECT_EQ(running.back().status, 200u);
+  }
+  const Response refused = post({{"call_id", "known"}}, Door::kApi);
+  EXPECT_EQ(refused.status, 409u);
+  EXPECT_THAT(refused.body, HasSubstr("3 captures run already"));
+  EXPECT_EQ(post({{"call_id", "known"}}).status, 200u);
 }
 
 }  // namespace

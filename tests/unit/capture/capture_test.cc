@@ -175,6 +175,78 @@ TEST_F(CaptureTest, lines_that_come_are_followed_and_the_end_of_the_call_ends_it
   EXPECT_TRUE(file->ended());
 }
 
+TEST_F(CaptureTest, lines_that_go_give_their_taps_back) {
+  const auto file = start({.call_id = "call-1"});
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    calls[0].sessions[0].id = {10 + i, 1, 0};
+    relay.missed_[relay.taps.back().number] += 1;
+    service->on_tick();
+    ASSERT_EQ(relay.taps.size(), 2u);
+    ASSERT_EQ(relay.taps.back().session, (SessionId{10 + i, 1, 0}));
+  }
+  file->take(100000);
+  service->end_all("enough");
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_EQ(ends[0].missing, 100u) << "those of lines that have gone count";
+  EXPECT_EQ(ends[0].legs_left_out, 0u);
+  EXPECT_THAT(all_of(*file), Not(HasSubstr("legs are not in it")));
+}
+
+TEST_F(CaptureTest, legs_without_a_tap_are_told_of) {
+  for (std::uint32_t i = 0; i < kTapsMax / 2; ++i) {
+    calls[0].sessions.push_back(session_of({100 + i, 1, 0}));
+  }
+  const auto file = start({.call_id = "call-1"});
+  EXPECT_EQ(relay.taps.size(), kTapsMax);
+  Service::Refusal refusal{};
+  EXPECT_EQ(service->start({.call_id = "call-1"}, refusal), nullptr);
+  EXPECT_EQ(refusal, Service::Refusal::kNoTaps);
+  service->end_all("enough");
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_EQ(ends[0].legs_left_out, 2u);
+  EXPECT_EQ(ends[0].why, "enough");
+  EXPECT_THAT(all_of(*file), HasSubstr("enough; 2 legs are not in it: 64 are captured at most"));
+}
+
+TEST_F(CaptureTest, those_of_other_hosts_leave_a_place_and_can_be_ended_alone) {
+  std::vector<std::shared_ptr<api::BodyStream>> remote;
+  for (std::size_t i = 0; i < kRemoteCapturesMax; ++i) {
+    remote.push_back(start({.call_id = "call-1", .remote = true}));
+  }
+  EXPECT_EQ(start({.call_id = "call-1", .remote = true}), nullptr);
+  const auto local = start({.call_id = "call-1"});
+  ASSERT_NE(local, nullptr);
+  service->end_remote("tokens were read anew");
+  EXPECT_EQ(service->running(), 1u);
+  for (const auto& file : remote) {
+    EXPECT_THAT(all_of(*file), HasSubstr("tokens were read anew"));
+    EXPECT_TRUE(file->ended());
+  }
+  EXPECT_FALSE(local->ended());
+}
+
+TEST_F(CaptureTest, what_is_not_allowed_any_more_ends) {
+  const auto whole = start({.call_id = "call-1"});
+  const auto headers = start({.call_id = "call-1", .headers_only = true});
+  service->allow(Allowed::kHeaders);
+  EXPECT_THAT(all_of(*whole), HasSubstr("not allowed any more"));
+  EXPECT_TRUE(whole->ended());
+  EXPECT_EQ(start({.call_id = "call-1"}), nullptr);
+  EXPECT_FALSE(headers->ended());
+  service->allow(Allowed::kNothing);
+  EXPECT_EQ(service->running(), 0u);
+  EXPECT_EQ(start({.call_id = "call-1", .headers_only = true}), nullptr);
+}
+
+TEST_F(CaptureTest, what_was_copied_is_taken_out_of_the_relay_when_nobody_wants_it_any_more) {
+  auto file = start({.call_id = "call-1"});
+  const std::vector<std::uint8_t> payload(20, 0x80);
+  relay.packets = {packet(0, payload)};
+  file.reset();
+  service->poll();
+  EXPECT_THAT(relay.packets, IsEmpty());
+}
+
 TEST_F(CaptureTest, a_reader_who_leaves_ends_it) {
   auto file = start({.call_id = "call-1"});
   EXPECT_EQ(service->running(), 1u);

@@ -67,6 +67,15 @@ TEST(Log, format_characters_are_text) {
   EXPECT_THAT(recorder.lines.at(0), EndsWith("k={}{0}%s%n"));
 }
 
+TEST(Log, who_did_what_is_written_at_every_level_and_as_often_as_it_happens) {
+  Recorder recorder;
+  Log log(recorder.options(Level::kError));
+  for (int i = 0; i < 20; ++i) log.audit("api_operate", {{"what", "drain"}});
+  EXPECT_EQ(recorder.lines.size(), 20u);
+  EXPECT_THAT(recorder.lines.back(), EndsWith(" level=info event=api_operate what=drain"));
+  EXPECT_EQ(log.counters().lines, 20u);
+}
+
 TEST(Log, less_important_lines_are_left_out) {
   Recorder recorder;
   Log log(recorder.options(Level::kWarning));

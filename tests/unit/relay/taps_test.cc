@@ -27,12 +27,13 @@ class TapsTest : public ::testing::Test {
               plain_payload},
              ring);
   }
-  void receive(Side side, const std::vector<std::uint8_t>& bytes, std::uint32_t shed = 0) {
+  void receive(Side side, const std::vector<std::uint8_t>& bytes, std::uint32_t shed = 0,
+               const SocketAddress& source = {}) {
     Batch batch;
     Packet* packet = batch.next();
     std::copy(bytes.begin(), bytes.end(), packet->data);
     packet->length = static_cast<std::uint32_t>(bytes.size());
-    packet->source = MediaFixture::remote(side);
+    packet->source = source.is_set() ? source : MediaFixture::remote(side);
     packet->tag = {kId.slot, kId.generation, side, Component::kRtp};
     packet->shed_behind = shed;
     batch.commit();
@@ -87,6 +88,40 @@ TEST_F(TapsTest, srtp_is_copied_whole_or_its_header) {
   tap(Side::kA, true);
   receive(Side::kA, rtp_packet(2));
   EXPECT_EQ(take().at(0).bytes.size(), 12u);
+}
+
+TEST_F(TapsTest, of_a_datagram_that_was_cut_short_only_what_was_read_is_copied) {
+  media.update(Side::kA, MediaFixture::plain(Side::kA));
+  tap(Side::kA, false, true);
+  Batch batch;
+  Packet* packet = batch.next();
+  std::fill_n(packet->data, kPayloadBytesMax, std::uint8_t{0x80});
+  // What an earlier packet left there, perhaps of another call.
+  std::fill_n(packet->data + kPayloadBytesMax, kTailroomBytes, std::uint8_t{0xee});
+  packet->length = 5000;
+  packet->source = MediaFixture::remote(Side::kA);
+  packet->tag = {kId.slot, kId.generation, Side::kA, Component::kRtp};
+  batch.commit();
+  taps.received(batch, media.now());
+  const auto copied = take();
+  ASSERT_EQ(copied.size(), 1u);
+  EXPECT_EQ(copied[0].packet.length, 5000u);
+  EXPECT_EQ(copied[0].bytes, std::vector<std::uint8_t>(kPayloadBytesMax, 0x80));
+}
+
+TEST_F(TapsTest, strangers_do_not_crowd_out_the_remote_end) {
+  media.update(Side::kA, MediaFixture::plain(Side::kA));
+  tap(Side::kA);
+  const SocketAddress stranger{IpAddress::v4(203, 0, 113, 9), 4000};
+  const std::uint32_t most = Taps::kStrangersASecond;
+  for (std::uint32_t i = 0; i < most + 300; ++i) receive(Side::kA, rtp_packet(1), 0, stranger);
+  EXPECT_EQ(take().size(), most);
+  EXPECT_EQ(ring.missed[0].load(), 300u);
+  receive(Side::kA, rtp_packet(2));
+  EXPECT_EQ(take().size(), 1u) << "of the remote end all";
+  media.advance(Seconds(1));
+  receive(Side::kA, rtp_packet(3), 0, stranger);
+  EXPECT_EQ(take().size(), 1u) << "some every second";
 }
 
 TEST_F(TapsTest, dtls_legs_without_keys_count_as_plain_and_opaque_ones_as_encrypted) {
