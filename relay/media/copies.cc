@@ -48,17 +48,36 @@ void Engine::leave_subscribers(std::uint32_t slot) {
   }
 }
 
+// The first one from `subscriber` on that hears this leg. All in its list do: a session takes its
+// list along when it ends. Should it ever not, the next call in its slot is still heard by nobody
+// who did not ask for it.
+std::uint32_t Engine::first_hearing(const HeardLeg& leg, std::uint32_t subscriber) const {
+  for (; subscriber != kNoLine; subscriber = subscribers_.next(subscriber, leg.side)) {
+    const HeardLeg& hears = arena_.session(subscriber).legs[index_of(Side::kB)].config.hears;
+    if (hears.side == leg.side && hears.session.slot == leg.session.slot &&
+        hears.session.generation == leg.session.generation) {
+      break;
+    }
+  }
+  return subscriber;
+}
+
 // Returns how many there are. Of a packet without another end, one copy stands for the packet.
 unsigned Engine::keep_for_subscribers(const Work& work) {
   const Side side = work.packet->tag.side;
-  const std::uint32_t first = subscribers_.first(work.line, side);
+  if (subscribers_.first(work.line, side) == kNoLine) return 0;
+  const HeardLeg leg{{work.line, work.session->generation, 0}, side};
+  const std::uint32_t first = first_hearing(leg, subscribers_.first(work.line, side));
   if (first == kNoLine) return 0;
   const std::size_t at = kept_.size();
   Packet& packet = *kept_.next();  // a batch has no more packets than this has room for
   std::memcpy(packet.data, work.packet->data, work.packet->length);
   kept_.commit();
-  kept_packets_[at] = {work.packet->length, side, work.ssrc, work.rtp, work.rtcp, first};
-  const unsigned count = subscribers_.count(work.line, side);
+  kept_packets_[at] = {work.packet->length, leg, work.ssrc, work.rtp, work.rtcp, first};
+  unsigned count = 0;
+  for (std::uint32_t one = first; one != kNoLine; ++count) {
+    one = first_hearing(leg, subscribers_.next(one, side));
+  }
   counters_.packets_copied.add(work.to->config.absent ? count - 1 : count);
   return count;
 }
@@ -98,7 +117,7 @@ bool Engine::copy(Instant now, Outbox& out, Notices& notices) {
       continue;
     }
     const std::uint32_t subscriber = kept.next;
-    kept.next = subscribers_.next(subscriber, kept.side);
+    kept.next = first_hearing(kept.leg, subscribers_.next(subscriber, kept.leg.side));
     Work& work = work_[work_count_] = Work{};
     begin_copy(kept, subscriber, work);
     std::memcpy(work.packet->data, kept_[copied_count_].data, kept.length);
@@ -108,7 +127,9 @@ bool Engine::copy(Instant now, Outbox& out, Notices& notices) {
   kept_count_ = 0;
   for (std::size_t i = 0; i < work_count_; ++i) {
     Work& work = work_[i];
-    if (!accept(work, 0, now, notices) || !route(work)) continue;
+    if (!accept(work, 0, now, notices)) continue;
+    if (work.from->switches.any() && !work.rtcp && !may_pass(work)) continue;
+    if (!route(work)) continue;
     work_[kept_count_++] = work;
   }
   work_count_ = kept_count_;

@@ -142,7 +142,7 @@ class Engine {
   /// A packet as it came out of its leg, for those who subscribe to it.
   struct Kept {
     std::uint32_t length = 0;
-    Side side = Side::kA;
+    HeardLeg leg;
     std::uint32_t ssrc = 0;
     RtpHeader rtp;
     bool rtcp = false;
@@ -189,6 +189,7 @@ class Engine {
   void add_subscriber(std::uint32_t slot, const HeardLeg& heard);
   void set_heard(std::uint32_t slot, const HeardLeg& heard);
   void leave_subscribers(std::uint32_t slot);
+  std::uint32_t first_hearing(const HeardLeg& leg, std::uint32_t subscriber) const;
   unsigned keep_for_subscribers(const Work& work);
   void end_published(Work& work, unsigned subscribers);
   void begin_copy(const Kept& kept, std::uint32_t subscriber, Work& work);

@@ -59,10 +59,11 @@ inline SrtpKeying keying(SrtpSuite suite, std::uint8_t seed) {
 
 class MediaFixture {
  public:
+  static constexpr std::uint32_t kSessions = 24;  ///< room for so many
   static constexpr SocketTag kId{3, 7, Side::kA, Component::kRtp};
 
   explicit MediaFixture(media::EngineLimits limits = {}, std::uint32_t streams = 64)
-      : shape_{8, streams, 0, 1, 36000, 59999},
+      : shape_{kSessions, streams, 0, 1, 36000, 59999},
         memory_(media::Arena::bytes_for(shape_)),
         arena_(media::Arena::format(memory_.data(), shape_)),
         engine_(arena_, limits, counters_) {

@@ -349,7 +349,7 @@ TEST_F(Bundle, a_successor_goes_on_with_what_was_learned) {
   const Bytes heard = client.protect(with_mid(rtp_packet(2, 0x22, 160, 99), "v"));
   queue(kAudio, Side::kA, heard);
   ASSERT_EQ(line_of(deliver()), kVideo.slot);
-  constexpr media::ArenaShape kWide{8, 128, 0, 1, 36000, 59999};
+  constexpr media::ArenaShape kWide{MediaFixture::kSessions, 128, 0, 1, 36000, 59999};
   const std::size_t bytes = media::Arena::bytes_for(kWide);
   std::vector<std::uint8_t> image(bytes);
   std::vector<std::uint8_t> blank(bytes);

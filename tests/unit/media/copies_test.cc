@@ -1,5 +1,7 @@
 // Subscribers: one leg's packets sent to several receivers, each with keys of its own.
+#include <algorithm>
 #include <map>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -26,13 +28,17 @@ struct Subscribers : Secure {
     config.expects_media = false;
     return config;
   }
-  void open(std::uint32_t n) {
+  void open(std::uint32_t n) { open_at(id_of(n), static_cast<std::uint16_t>(37000 + n * 2)); }
+  void open_at(const SocketTag& id, std::uint16_t first_port) {
     std::array<std::array<SocketAddress, 2>, 2> local{};
     for (std::uint16_t component = 0; component < 2; ++component) {
-      const auto port = static_cast<std::uint16_t>(37000 + n * 2 + component);
+      const auto port = static_cast<std::uint16_t>(first_port + component);
       local[0][component] = {IpAddress::v4(192, 0, 2, 1), port};
     }
-    media.engine().open(id_of(n), MediaKind::kAudio, local, media.now());
+    media.engine().open(id, MediaKind::kAudio, local, media.now());
+  }
+  media::LegState& arena_leg(std::uint32_t n) {
+    return media.arena().session(id_of(n).slot).legs[index_of(Side::kB)];
   }
   void set(std::uint32_t n, const LegConfig& first, const LegConfig& second) {
     media.engine().update_leg(id_of(n), Side::kA, first, media.now());
@@ -41,6 +47,13 @@ struct Subscribers : Secure {
   void subscribe(std::uint32_t n, Side side = Side::kA) {
     open(n);
     set(n, plain_at(at(n)), hearing(side));
+  }
+  SrtpPeer subscribe_with_keys(std::uint32_t n, Side side) {
+    open(n);
+    LegConfig secure = MediaFixture::secure(Side::kA, kGcm, 40);
+    secure.remote = plain_at(at(n)).remote;
+    set(n, secure, hearing(side));
+    return {secure.receive, secure.send};
   }
   std::vector<Sent> copies() { return media.copies(); }
   std::uint64_t accounted() const {
@@ -80,11 +93,7 @@ TEST_F(Subscribers, hear_one_leg_and_its_peer_all_the_same) {
 }
 
 TEST_F(Subscribers, have_keys_and_indices_of_their_own) {
-  open(0);
-  LegConfig secure = MediaFixture::secure(Side::kA, kGcm, 40);
-  secure.remote = plain_at(at(0)).remote;
-  set(0, secure, hearing(Side::kA));
-  SrtpPeer subscriber(secure.receive, secure.send);
+  SrtpPeer subscriber = subscribe_with_keys(0, Side::kA);
   const LegConfig b = MediaFixture::secure(Side::kB, kCm, 70);
   media.update(Side::kB, b);
   SrtpPeer peer(b.receive, b.send);
@@ -96,12 +105,95 @@ TEST_F(Subscribers, have_keys_and_indices_of_their_own) {
     EXPECT_EQ(peer.unprotect(forwarded[0].bytes), rtp_packet(sequence));
     EXPECT_TRUE(peer.unprotect(copied[0].bytes).empty());
   }
-  // The sender begins its sequence anew: no index is used twice towards either of them.
-  sequence = 100;
-  for (int i = 0; i < 6; ++i) {
-    media.arrive(Side::kA, client.protect(rtp_packet(static_cast<std::uint16_t>(200 + i))));
-    for (const Sent& one : copies()) EXPECT_FALSE(subscriber.unprotect(one.bytes).empty());
+  expect_balance();
+}
+
+TEST_F(Subscribers, are_sent_no_index_twice_when_a_sender_begins_anew) {
+  SrtpPeer subscriber = subscribe_with_keys(0, Side::kB);
+  std::set<std::uint16_t> numbers;
+  const auto copies_of = [&](std::uint16_t number) {
+    media.arrive(Side::kB, rtp_packet(number));
+    const auto copied = copies();
+    for (const Sent& one : copied) {
+      const std::uint16_t sent = read_be16(one.bytes.data() + 2);
+      EXPECT_TRUE(numbers.insert(sent).second) << sent << " was sent before";
+      EXPECT_FALSE(subscriber.unprotect(one.bytes).empty()) << sent;
+    }
+    return copied.size();
+  };
+  for (std::uint16_t n = 101; n <= 110; ++n) EXPECT_EQ(copies_of(n), 1U);
+  EXPECT_EQ(copies_of(110), 0U) << "doubled on its way";
+  std::size_t sent = 0;
+  for (std::uint16_t n = 103; n <= 110; ++n) sent += copies_of(n);
+  EXPECT_EQ(sent, 6U) << "the third in a row says that it is a restart";
+  EXPECT_EQ(*numbers.begin(), 101U);
+  EXPECT_EQ(*numbers.rbegin(), 116U) << "and goes on where the first run ended";
+  expect_balance();
+}
+
+TEST_F(Subscribers, of_a_session_that_has_ended_are_none_of_the_next_one_in_its_slot) {
+  for (std::uint32_t n = 0; n < kSubscribersPerLegMax; ++n) subscribe(n);
+  client_sends();
+  EXPECT_EQ(copies().size(), kSubscribersPerLegMax);
+  media.engine().close(MediaFixture::kId);
+  SocketTag next = MediaFixture::kId;
+  ++next.generation;
+  open_at(next, 36000);
+  for (const Side side : {Side::kA, Side::kB}) {
+    media.engine().update_leg(next, side, MediaFixture::plain(side), media.now());
   }
+  const auto sends = [&] {
+    media.queue_at(next, rtp_packet(++sequence), MediaFixture::remote(Side::kA));
+    return media.deliver().size();
+  };
+  EXPECT_EQ(sends(), 1U);
+  EXPECT_TRUE(copies().empty());
+  // Nor do they take the room of who subscribes to it.
+  const std::uint32_t last = kSubscribersPerLegMax;
+  open(last);
+  set(last, plain_at(at(last)), hearing(Side::kA, next));
+  EXPECT_EQ(sends(), 1U);
+  const auto copied = copies();
+  ASSERT_EQ(copied.size(), 1U);
+  EXPECT_EQ(copied[0].destination, at(last));
+  expect_balance();
+}
+
+TEST_F(Subscribers, hear_no_other_session_even_by_a_list_that_is_wrong) {
+  subscribe(0, Side::kB);
+  subscribe(1, Side::kB);
+  SocketTag other = MediaFixture::kId;
+  other.side = Side::kB;
+  media.state().generation = ++other.generation;  // and nobody was told
+  LegConfig heard = hearing(Side::kB, other);
+  arena_leg(1).config.hears = heard.hears;
+  media.queue_at(other, rtp_packet(1), MediaFixture::remote(Side::kB));
+  EXPECT_EQ(media.deliver().size(), 1U);
+  const auto copied = copies();
+  ASSERT_EQ(copied.size(), 1U);
+  EXPECT_EQ(copied[0].destination, at(1));
+  expect_balance();
+}
+
+TEST_F(Subscribers, are_blocked_and_silenced_one_by_one) {
+  for (std::uint32_t n = 0; n < 3; ++n) subscribe(n);
+  media.engine().switch_media(id_of(0), Side::kB, {true, false});
+  media.engine().switch_media(id_of(1), Side::kB, {false, true});
+  EXPECT_EQ(client_sends().size(), 1U);
+  const auto packet = rtp_packet(sequence);
+  const std::vector<std::uint8_t> silence(packet.size() - 12, 0xff);
+  unsigned seen = 0;
+  for (const Sent& one : copies()) {
+    if (one.destination == at(1)) {
+      EXPECT_TRUE(std::equal(silence.begin(), silence.end(), one.bytes.begin() + 12));
+    } else {
+      EXPECT_EQ(one.destination, at(2));
+      EXPECT_EQ(one.bytes, packet);
+    }
+    ++seen;
+  }
+  EXPECT_EQ(seen, 2U);
+  EXPECT_EQ(media.drops(DropReason::kBlocked), 1U);
   expect_balance();
 }
 
@@ -159,7 +251,6 @@ TEST_F(Subscribers, end_with_their_session_or_that_of_the_leg) {
   client_sends();
   EXPECT_EQ(copies().size(), 1U);
   media.engine().close(MediaFixture::kId);
-  EXPECT_TRUE(copies().empty());
   SessionStats stats;
   ASSERT_TRUE(media.engine().stats(id_of(1), stats));
   EXPECT_EQ(stats.legs[0].packets_sent, 2U);

@@ -9,7 +9,7 @@
 
 namespace turnpike::test {
 
-inline constexpr media::ArenaShape kShape{8, 64, 0, 1, 36000, 59999};
+inline constexpr media::ArenaShape kShape{MediaFixture::kSessions, 64, 0, 1, 36000, 59999};
 
 inline std::vector<std::uint8_t> image_of(MediaFixture& media) {
   const std::size_t bytes = media::Arena::bytes_for(kShape);
