@@ -51,6 +51,9 @@ struct RemoteMedia {
   std::array<std::uint64_t, 2> payload_types{};
   std::uint8_t mid_extension = 0;  ///< id of the header extension for a=mid; 0 = none
   Carriage carriage;               ///< of the other node of a pair; its flow stands elsewhere
+  /// Its formats in full, to describe to subscribers what it is sent (spoken.h). Empty: nothing
+  /// said, or too long to keep.
+  std::string spoken;
 };
 
 /// What we say of ourselves to an end that does ICE.
@@ -108,7 +111,8 @@ struct MediaSide {
 struct HeardMedia {
   std::uint32_t line = 0;
   Side side = Side::kA;
-  SessionId session;  ///< of that m-line now; unset: it has none
+  SessionId session;  ///< of that m-line now; unset: nothing is heard
+  std::string tag;    ///< of that end, who alone is meant; empty: whoever is on that side
 };
 
 /// What a call is.
@@ -223,9 +227,6 @@ struct Call {
   CallForm form = CallForm::kTwoEnds;
   std::string subscribed_to;      ///< of kSubscribed: call-id of the other call
   std::vector<HeardMedia> heard;  ///< of kSubscribed, by m-line
-  /// What the ends speak, by the last answer or else offer: m-lines without transport and keys, to
-  /// offer to subscribers. Empty: too long to keep.
-  std::string spoken;
 
   /// Side B has no end.
   bool is_one_sided() const { return form != CallForm::kTwoEnds; }

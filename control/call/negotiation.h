@@ -34,6 +34,10 @@ class Negotiation {
         call_(call),
         request_(request) {}
 
+  /// Sessions of a call that has none are opened on this shard; -1: on any. Who subscribes hears
+  /// within one shard.
+  void open_on(int shard) { shard_ = shard; }
+
   /// Works an offer of side `from` into the call and turns `description` into the offer that goes
   /// to the other side. In an established call the offer takes effect with its answer, so that a
   /// refused re-INVITE changes nothing.
@@ -132,6 +136,8 @@ class Negotiation {
   }
   /// This node is the edge of a pair: keys pass it by.
   bool passes_keys() const { return config_.pair_role == PairRole::kEdge; }
+  /// Somebody may subscribe to what is said here.
+  bool may_be_heard() const { return !passes_keys() && call_.form != CallForm::kSubscribed; }
   /// Error when this node has no part in a call between these ends, or media has no way now.
   Result<void> check_way();
   Result<void> check_flow(Side side, int shard);
@@ -174,6 +180,7 @@ class Negotiation {
   SessionChanges& changes_;
   Call& call_;
   const CallRequest& request_;
+  int shard_ = -1;
   std::uint32_t candidates_skipped_ = 0;
   bool lacks_flow_ = false;
 };

@@ -3,6 +3,7 @@
 
 #include "control/call/bundle.h"
 #include "control/call/negotiation.h"
+#include "control/call/spoken.h"
 #include "control/call/transport.h"
 #include "control/sdp/bundle.h"
 
@@ -110,6 +111,7 @@ Result<RemoteMedia> Negotiation::read_answer(const MediaSide& receiver, Side ans
                                              const sdp::Media& line) {
   auto remote = read_remote(answerer, description, line, offered.receiver_ice.in_use);
   if (!remote) return remote;
+  if (may_be_heard()) remote->spoken = spoken_of(line);
   if (passes_keys()) {
     const auto keying = passed_keying(description, line);
     if (!keying) return keying.error();

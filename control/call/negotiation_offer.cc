@@ -4,6 +4,7 @@
 
 #include "control/call/bundle.h"
 #include "control/call/negotiation.h"
+#include "control/call/spoken.h"
 #include "control/call/transport.h"
 #include "control/sdp/bundle.h"
 
@@ -153,6 +154,7 @@ Result<OfferedMedia> Negotiation::offer_media(std::size_t index, Side from,
   auto remote = read_remote(from, description, line, true);
   if (!remote) return remote.error();
   offered.sender = std::move(*remote);
+  if (may_be_heard()) offered.sender.spoken = spoken_of(line);
   offered.accepted = true;
   const auto group = sdp::bundle_of(description);
   if (std::find(group.begin(), group.end(), index) != group.end()) offered.bundle_mid = mid->value;
@@ -361,7 +363,7 @@ Result<void> Negotiation::ensure_session(CallMedia& media, Side from, const Offe
       if (spec->shard < 0 && sibling.has_session()) spec->shard = sibling.session.shard;
     }
   }
-  if (spec->shard < 0 && !call_.heard.empty()) spec->shard = call_.heard[0].session.shard;
+  if (spec->shard < 0) spec->shard = shard_;
   const auto opened = changes_.open(*spec);
   if (!opened) return opened.error();
   for (const Side side : {Side::kA, Side::kB}) {

@@ -112,6 +112,7 @@ void visit(V& v, T& x) {
   v.field(x.payload_types);
   v.field(x.mid_extension);
   v.field(x.carriage);
+  v.field(x.spoken);
 }
 template <typename V, Is<SourceRules> T>
 void visit(V& v, T& x) {
@@ -234,6 +235,7 @@ void visit(V& v, T& x) {
   v.field(x.line);
   v.field(x.side);
   v.field(x.session);
+  v.field(x.tag);
 }
 template <typename V, Is<Call> T>
 void visit(V& v, T& x) {
@@ -255,7 +257,6 @@ void visit(V& v, T& x) {
   v.field(x.form);
   v.field(x.subscribed_to);
   v.field(x.heard);
-  v.field(x.spoken);
 }
 
 }  // namespace fields

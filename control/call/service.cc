@@ -8,18 +8,17 @@
 #include <utility>
 
 #include "control/call/bundle.h"
+#include "control/call/keyed_description.h"
 #include "control/call/legs.h"
 #include "control/call/negotiation.h"
 #include "control/call/record.h"
 #include "control/call/session_changes.h"
-#include "control/call/spoken.h"
 
 namespace turnpike::call {
 namespace {
 
 using Value = ng::Value;
 
-constexpr std::size_t kIdBytesMax = 1024;
 constexpr std::size_t kOtherTagsMax = 16;
 constexpr std::size_t kRefusedCallsMax = 256;
 constexpr const char* kLimitReached = "Parallel session limit reached";
@@ -53,16 +52,6 @@ Value::Dict unknown_call_reply() {
   reply.emplace_back("warning", "No call with this call-id and these tags");
   return reply;
 }
-
-/// A description that wipes the keys in it when it goes away.
-class KeyedDescription {
- public:
-  explicit KeyedDescription(sdp::Session session) : value(std::move(session)) {}
-  KeyedDescription(const KeyedDescription&) = delete;
-  KeyedDescription& operator=(const KeyedDescription&) = delete;
-  ~KeyedDescription() { sdp::wipe_keys(value); }
-  sdp::Session value;
-};
 
 /// Another end answers for this side from now on (a fork).
 void take_tag(CallSide& side, const std::string& tag) {
@@ -165,6 +154,10 @@ Moment Service::now() const {
 Result<sdp::Session> Service::parse(const CallRequest& request) const {
   if (request.call_id.empty()) return Error{"No call-id in message"};
   if (request.from_tag.empty()) return Error{"No from-tag in message"};
+  if (request.call_id.find(kSubscriberMark) != std::string::npos) {
+    return Error{"call-id has \"" + std::string(kSubscriberMark) +
+                 "\" in it, which is the name of a subscription"};
+  }
   if (request.sdp.empty()) return Error{"No SDP body in message"};
   for (const std::string* id : {&request.call_id, &request.from_tag, &request.to_tag}) {
     if (id->size() > kIdBytesMax) return Error{"call-id or tag is longer than 1024 bytes"};
@@ -200,6 +193,8 @@ void Service::refuse_for_load(const CallRequest& request, const char* message,
 }
 
 void Service::tell_legs(const Call& call, Which which) {
+  // First who listens: not one packet of an end that takes the place of another is for them.
+  follow(call);
   update_legs(relay_, {config_, environment_.flow_to}, call, which);
   const auto before = call_by_id_.find(call.id);
   bool changed = false;  // by another end that took over
@@ -223,7 +218,6 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
   auto parsed = parse(request);
   if (!parsed) return reply(error_reply(parsed.error().message));
   KeyedDescription description(std::move(*parsed));
-  std::string spoken = spoken_of(description.value);
 
   const auto known = call_by_id_.find(request.call_id);
   const bool is_new = known == call_by_id_.end();
@@ -240,6 +234,7 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
 
   SessionChanges changes(relay_);
   Negotiation negotiation(config_, environment_, relay_.dtls_identity(), changes, next, request);
+  negotiation.open_on(shard_of_subscribers(next.id));
   const auto done = negotiation.offer(*from, description.value);
   ice_candidates_skipped_ += negotiation.candidates_skipped();
   if (!done) {
@@ -255,7 +250,6 @@ void Service::offer(const CallRequest& request, ReplyFunction reply) {
   for (CallSide& side : next.sides) {
     if (side.since == Instant{}) side.since = next.created;
   }
-  if (!next.answered) next.spoken = std::move(spoken);
   tell_legs(next, Which::kUnanswered);
   log(next, "offer");
   keep(std::move(next), changes.commit());
@@ -267,7 +261,6 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
   auto parsed = parse(request);
   if (!parsed) return reply(error_reply(parsed.error().message));
   KeyedDescription description(std::move(*parsed));
-  std::string spoken = spoken_of(description.value);
   if (request.to_tag.empty()) return reply(error_reply("No to-tag in message"));
   const auto known = call_by_id_.find(request.call_id);
   if (known == call_by_id_.end()) return reply(error_reply("Unknown call-id"));
@@ -300,7 +293,6 @@ void Service::answer(const CallRequest& request, ReplyFunction reply) {
     log(known->second, "answer refused: " + done.error().message);
     return reply(error_reply(done.error().message));
   }
-  next.spoken = std::move(spoken);
   tell_legs(next, Which::kAll);
   log(next, "answer");
   keep(std::move(next), changes.commit());
@@ -321,7 +313,6 @@ void Service::keep(Call next, const std::vector<SessionId>& to_close) {
   for (const SessionId id : sessions_of(next)) call_id_by_session_[id] = next.id;
   call = std::move(next);
   store(call);
-  follow(call);
   if (to_close.empty()) return;
   // What an m-line carried counts for the call, also after it was given up.
   gatherer_.close(to_close, environment_.clock(),
@@ -356,7 +347,8 @@ Gatherer::Done Service::reply_with_statistics(const Call& call, ReplyFunction re
 void Service::remove(const CallRequest& request, ReplyFunction reply) {
   if (request.call_id.empty()) return reply(error_reply("No call-id in message"));
   const auto known = call_by_id_.find(request.call_id);
-  if (known == call_by_id_.end()) {
+  // A subscription has a command of its own: no Call-ID that a client makes up ends one.
+  if (known == call_by_id_.end() || known->second.form == CallForm::kSubscribed) {
     // A SIP server that cannot see why an offer was refused tells its reasons apart by this.
     const bool was_load = std::erase(refused_for_load_, request.call_id) != 0;
     return reply(was_load ? error_reply(kLimitReached) : unknown_call_reply());

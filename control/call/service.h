@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -18,6 +19,13 @@
 #include "control/sdp/sdp.h"
 
 namespace turnpike::call {
+
+/// Between the call-id and the tag of a subscriber, in the id of the subscription. No Call-ID of
+/// SIP has a comma (RFC 3261 section 25.1), and one that has this is refused.
+inline constexpr std::string_view kSubscriberMark = ",subscriber=";
+
+/// Most bytes of a call-id and of a tag.
+inline constexpr std::size_t kIdBytesMax = 1024;
 
 class Service final : public CallService {
  public:
@@ -56,11 +64,17 @@ class Service final : public CallService {
   Call new_call(const CallRequest& request);
   /// The subscription of that call and tag; null: there is none.
   const Call* find_subscription(const CallRequest& request) const;
-  /// Who subscribes to this call hears what its m-lines are now.
+  /// The request as that of a call of its own, whose from-tag is the subscriber's.
+  Result<CallRequest> subscription_wanted(const Call& call, const CallRequest& request) const;
+  /// The shard of who subscribes to this call; -1: nobody does.
+  int shard_of_subscribers(const std::string& call_id) const;
+  /// Who subscribes to this call hears what its m-lines are now, unless an end that was named is
+  /// not the one that answers any more.
   void follow(const Call& call);
   std::vector<Subscriber> subscribers_of(const Call& call) const;
   Result<std::vector<HeardMedia>> media_to_hear(const Call& call, const CallRequest& request) const;
-  Result<void> check_room_to_subscribe(const std::string& call_id,
+  /// Room for one more, or for what takes the place of subscription `id`.
+  Result<void> check_room_to_subscribe(const Call& call, const std::string& id,
                                        const std::vector<HeardMedia>& heard) const;
   Result<sdp::Session> parse(const CallRequest& request) const;
   /// A new call is refused for want of room: kept for who asks by `delete`.

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -16,6 +18,8 @@ namespace {
 constexpr std::size_t kSpokenBytesMax = 4096;
 /// "Discard": stands for a transport that is written later (RFC 8843 does the same).
 constexpr std::uint16_t kSomePort = 9;
+/// Payload types below mean the same everywhere (RFC 3551 section 6).
+constexpr std::uint8_t kFirstUnassigned = 35;
 
 /// What describes a format, and what a sender says of its packets. Nothing about feedback: a
 /// subscriber's goes nowhere.
@@ -26,22 +30,46 @@ bool names_format(const sdp::Attribute& attribute) {
   return attribute.name == "rtpmap" || attribute.name == "fmtp";
 }
 
-/// Transport and keys are left out, and of formats all but `format`, if one is given.
-sdp::Media spoken_line(const sdp::Media& line, const std::string& format = {}) {
+/// Transport and keys are left out.
+sdp::Media spoken_line(const sdp::Media& line) {
   sdp::Media spoken;
   spoken.kind = line.kind;
   spoken.port = line.port == 0 ? std::uint16_t{0} : kSomePort;
   spoken.protocol = "RTP/AVP";
-  spoken.formats = format.empty() ? line.formats : std::vector<std::string>{format};
+  spoken.formats = line.formats;
   for (const sdp::Attribute& attribute : line.attributes) {
     if (std::find(kSpoken.begin(), kSpoken.end(), attribute.name) == kSpoken.end()) continue;
-    const auto words = sdp::words_of(attribute.value);
-    if (!format.empty() && names_format(attribute) && (words.empty() || words[0] != format)) {
-      continue;
-    }
     spoken.attributes.push_back(attribute);
   }
   return spoken;
+}
+
+void keep_formats(sdp::Media& line, std::vector<std::string> formats) {
+  line.formats = std::move(formats);
+  std::erase_if(line.attributes, [&](const sdp::Attribute& attribute) {
+    if (!names_format(attribute)) return false;
+    const auto words = sdp::words_of(attribute.value);
+    return words.empty() ||
+           std::find(line.formats.begin(), line.formats.end(), words[0]) == line.formats.end();
+  });
+}
+
+/// What a format is, whatever number it has: "opus/48000/2"; of one that is known by its number,
+/// that.
+std::string codec_of(const sdp::Media& line, const std::string& format) {
+  const auto number = sdp::number_of<std::uint8_t>(format);
+  if (number && *number < kFirstUnassigned) return format;
+  for (const sdp::Attribute& attribute : line.attributes) {
+    const auto words = sdp::words_of(attribute.value);
+    if (attribute.name != "rtpmap" || words.size() < 2 || words[0] != format) continue;
+    std::string codec(words[1]);
+    std::transform(codec.begin(), codec.end(), codec.begin(), [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    });
+    if (codec.ends_with("/1")) codec.resize(codec.size() - 2);  // one channel need not be said
+    return codec;
+  }
+  return format;
 }
 
 sdp::Session blank(std::uint64_t number) {
@@ -62,30 +90,64 @@ bool is_media(const sdp::Media& line, const std::string& format) {
   return format != "13";  // comfort noise
 }
 
-}  // namespace
-
-std::string spoken_of(const sdp::Session& description) {
+std::string write_line(sdp::Media line) {
   sdp::Session spoken = blank(0);
-  for (const sdp::Media& line : description.media) spoken.media.push_back(spoken_line(line));
+  spoken.media.push_back(std::move(line));
   std::string text = sdp::write(spoken);
   if (text.size() > kSpokenBytesMax) text.clear();
   return text;
 }
 
+/// What write_line() made of it; unset: nothing.
+std::optional<sdp::Media> read_line(const std::string& spoken) {
+  if (spoken.empty()) return std::nullopt;
+  auto session = sdp::parse(spoken);
+  if (!session || session->media.size() != 1) return std::nullopt;
+  return std::move(session->media[0]);
+}
+
+}  // namespace
+
+std::string spoken_of(const sdp::Media& line) {
+  return write_line(spoken_line(line));
+}
+
+std::string spoken_in_answer(const std::string& offered, const std::string& answered) {
+  auto line = read_line(offered);
+  const auto taken = read_line(answered);
+  if (!line || !taken) return offered;
+  std::set<std::string> codecs;
+  for (const std::string& format : taken->formats) codecs.insert(codec_of(*taken, format));
+  std::vector<std::string> common;
+  for (const std::string& format : line->formats) {
+    if (codecs.contains(codec_of(*line, format))) common.push_back(format);
+  }
+  if (common.empty()) return offered;
+  keep_formats(*line, std::move(common));
+  return write_line(std::move(*line));
+}
+
 Result<sdp::Session> offer_of_spoken(const Call& call, const std::vector<HeardMedia>& heard,
                                      std::uint64_t number) {
-  const Error unknown{"What its ends speak is not known: their description is too long to keep"};
-  if (call.spoken.empty()) return unknown;
-  const auto spoken = sdp::parse(call.spoken);
-  if (!spoken) return unknown;
   sdp::Session offer = blank(number);
   for (std::size_t i = 0; i < heard.size(); ++i) {
-    if (heard[i].line >= spoken->media.size()) return unknown;
-    sdp::Media line = spoken->media[heard[i].line];
-    line.port = kSomePort;
-    line.attributes.push_back(sdp::Attribute::with("label", std::to_string(i + 1)));
-    sdp::set_direction(line, sdp::Direction::kSendOnly);
-    offer.media.push_back(std::move(line));
+    const CallMedia& media = call.media[heard[i].line];
+    const auto spoken = [&](Side side) -> const std::string& {
+      return media.sides[index_of(side)].remote.spoken;
+    };
+    // Formats have the numbers that the receiver gave them (RFC 3264 section 5.1). Before it has
+    // said any, those of the sender are the likely ones.
+    const Side receiver = other(heard[i].side);
+    const bool said = media.answered || !spoken(receiver).empty();
+    auto line = read_line(spoken(said ? receiver : heard[i].side));
+    if (!line) {
+      return Error{"m-line " + std::to_string(heard[i].line + 1) +
+                   ": what is spoken there is not known, its description is too long to keep"};
+    }
+    line->port = kSomePort;
+    line->attributes.push_back(sdp::Attribute::with("label", std::to_string(i + 1)));
+    sdp::set_direction(*line, sdp::Direction::kSendOnly);
+    offer.media.push_back(std::move(*line));
   }
   return offer;
 }
@@ -96,7 +158,8 @@ sdp::Session answer_to_published(const sdp::Session& offer, std::uint64_t number
     const auto format = std::find_if(line.formats.begin(), line.formats.end(),
                                      [&](const std::string& one) { return is_media(line, one); });
     const bool any = format != line.formats.end();
-    sdp::Media taken = spoken_line(line, any ? *format : std::string());
+    sdp::Media taken = spoken_line(line);
+    if (any) keep_formats(taken, {*format});
     if (!any) taken.port = 0;
     for (const std::string_view name : {"mid", "rtcp-mux"}) {
       if (const sdp::Attribute* said = sdp::find(line.attributes, name)) {

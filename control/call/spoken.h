@@ -1,5 +1,5 @@
-// What ends speak, apart from how they are reached: m-lines with formats and what describes them,
-// without addresses, transport and keys. Kept with a call, to be offered to who subscribes to it.
+// What ends speak, apart from how they are reached: an m-line with formats and what describes them,
+// without address, transport and keys. Kept with a call, to be offered to who subscribes to it.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,13 @@
 
 namespace turnpike::call {
 
-/// A description as above; one m-line for each of the given, refused ones with port 0. Empty when
-/// it is longer than a record keeps.
-std::string spoken_of(const sdp::Session& description);
+/// An m-line as above, as text. Empty when it is longer than a record keeps.
+std::string spoken_of(const sdp::Media& line);
+
+/// Of an m-line that was offered, the formats whose codecs the answer has as well: what who
+/// answered sends, by the numbers of the offer (RFC 3264 section 6.1). All when they have none in
+/// common.
+std::string spoken_in_answer(const std::string& offered, const std::string& answered);
 
 /// What `heard` of the call is, as an offer of who sends it: plain RTP, sendonly, without an
 /// address, a label for each m-line. `number` tells one description of ours from another.

@@ -10,6 +10,7 @@
 
 #include "control/call/bundle.h"
 #include "control/call/dict.h"
+#include "control/call/keyed_description.h"
 #include "control/call/legs.h"
 #include "control/call/negotiation.h"
 #include "control/call/service.h"
@@ -30,9 +31,8 @@ Value::Dict refusal_of(std::string_view reason) {
   return reply;
 }
 
-/// No call-id that is sent to us has a subscription's name by chance: a comma and this word.
 std::string subscription_id(const std::string& call_id, const std::string& tag) {
-  return call_id + ",subscriber=" + tag;
+  return call_id + std::string(kSubscriberMark) + tag;
 }
 
 bool is_heard(const CallSide& end, const CallRequest& request) {
@@ -100,6 +100,12 @@ bool is_peer(const std::string& interface) {
   return interface.find('/') != std::string::npos;
 }
 
+/// What it hears now: nothing where another end answers for the one that it named.
+SessionId heard_now(const Call& call, const HeardMedia& heard) {
+  const bool is_meant = heard.tag.empty() || heard.tag == call.side(heard.side).tag;
+  return is_meant && heard.line < call.media.size() ? call.media[heard.line].session : SessionId{};
+}
+
 bool takes_any(const RemoteMedia& offered, const RemoteMedia& taken) {
   return (offered.payload_types[0] & taken.payload_types[0]) != 0 ||
          (offered.payload_types[1] & taken.payload_types[1]) != 0;
@@ -131,7 +137,8 @@ Result<std::vector<HeardMedia>> Service::media_to_hear(const Call& call,
         return Error{"m-line " + std::to_string(i + 1) +
                      " passes this node as it is: subscribe at the node that has its keys"};
       }
-      heard.push_back({static_cast<std::uint32_t>(i), side, media.session});
+      const std::string tag = request.all ? std::string() : call.side(side).tag;
+      heard.push_back({static_cast<std::uint32_t>(i), side, media.session, tag});
     }
   }
   if (!any_end) return Error{"No participant of this call has that label or from-tag"};
@@ -142,17 +149,18 @@ Result<std::vector<HeardMedia>> Service::media_to_hear(const Call& call,
   return heard;
 }
 
-Result<void> Service::check_room_to_subscribe(const std::string& call_id,
+Result<void> Service::check_room_to_subscribe(const Call& call, const std::string& id,
                                               const std::vector<HeardMedia>& heard) const {
-  const auto subscribed = subscriptions_.find(call_id);
+  const auto subscribed = subscriptions_.find(call.id);
   if (subscribed == subscriptions_.end()) return {};
   for (const HeardMedia& one : heard) {
     const auto hears_it = [&](const HeardMedia& other) {
-      return other.session == one.session && other.side == one.side;
+      return other.line == one.line && other.side == one.side;
     };
     std::size_t subscribers = 0;
-    for (const std::string& id : subscribed->second) {
-      const auto& others = call_by_id_.at(id).heard;
+    for (const std::string& present : subscribed->second) {
+      if (present == id) continue;
+      const auto& others = call_by_id_.at(present).heard;
       subscribers +=
           static_cast<std::size_t>(std::count_if(others.begin(), others.end(), hears_it));
     }
@@ -163,63 +171,80 @@ Result<void> Service::check_room_to_subscribe(const std::string& call_id,
   return {};
 }
 
+int Service::shard_of_subscribers(const std::string& call_id) const {
+  const auto subscribed = subscriptions_.find(call_id);
+  if (subscribed == subscriptions_.end()) return -1;
+  for (const std::string& id : subscribed->second) {
+    for (const CallMedia& media : call_by_id_.at(id).media) {
+      if (media.has_session()) return media.session.shard;
+    }
+  }
+  return -1;
+}
+
+Result<CallRequest> Service::subscription_wanted(const Call& call,
+                                                 const CallRequest& request) const {
+  CallRequest wanted = with_interface(request, config_.default_direction_b, true);
+  if (is_peer(wanted.direction[0])) {
+    return Error{"A subscriber must be reached over an interface of this node"};
+  }
+  std::string tag = std::exchange(wanted.to_tag, std::string());
+  if (tag.size() > kIdBytesMax) return Error{"to-tag is longer than 1024 bytes"};
+  if (!tag.empty() && (tag == call.side(Side::kA).tag || tag == call.side(Side::kB).tag)) {
+    return Error{"to-tag is that of a participant of the call"};
+  }
+  while (tag.empty() ||
+         (request.to_tag.empty() && call_by_id_.contains(subscription_id(call.id, tag)))) {
+    tag = random_tag(environment_.random_bytes);
+  }
+  wanted.call_id = subscription_id(call.id, tag);
+  wanted.from_tag = std::move(tag);
+  wanted.replace_origin = true;
+  if (wanted.transport_protocol.empty()) wanted.transport_protocol = kPlainRtp;
+  return wanted;
+}
+
+// Also while the node drains: a subscription ends with its call, and keeps nothing from ending.
 void Service::subscribe(const CallRequest& request, ReplyFunction reply) {
   const auto known = call_by_id_.find(request.call_id);
   if (known == call_by_id_.end() || known->second.form == CallForm::kSubscribed) {
     return reply(refusal_of("Unknown call-id"));
   }
-  auto heard = media_to_hear(known->second, request);
+  const Call& call = known->second;
+  auto heard = media_to_hear(call, request);
   if (!heard) return reply(refusal_of(heard.error().message));
-  CallRequest wanted = with_interface(request, config_.default_direction_b, true);
-  if (is_peer(wanted.direction[0])) {
-    return reply(refusal_of("A subscriber must be reached over an interface of this node"));
-  }
-  if (wanted.to_tag.empty()) {
-    do {
-      wanted.to_tag = random_tag(environment_.random_bytes);
-    } while (find_subscription(wanted) != nullptr);
-  }
-  for (const CallSide& end : known->second.sides) {
-    if (end.tag == wanted.to_tag) {
-      return reply(refusal_of("to-tag is that of a participant of the call"));
-    }
-  }
-  if (const Call* before = find_subscription(wanted); before != nullptr) {
-    end(std::string(before->id), Ending::kDeleted, [](const StatsBySession&) {});
-  }
-  if (auto room = check_room_to_subscribe(request.call_id, *heard); !room) {
+  const auto wanted = subscription_wanted(call, request);
+  if (!wanted) return reply(refusal_of(wanted.error().message));
+  if (auto room = check_room_to_subscribe(call, wanted->call_id, *heard); !room) {
     return reply(refusal_of(room.error().message));
   }
-  if (call_by_id_.size() >= config_.calls_max) {
+  if (!call_by_id_.contains(wanted->call_id) && call_by_id_.size() >= config_.calls_max) {
     tally_.refused();
     return reply(refusal_of("Parallel session limit reached"));
   }
-  const Call& call = call_by_id_.at(request.call_id);
-  const std::string tag = std::exchange(wanted.to_tag, std::string());
-  wanted.call_id = subscription_id(request.call_id, tag);
-  wanted.from_tag = tag;
-  wanted.replace_origin = true;
-  if (wanted.transport_protocol.empty()) wanted.transport_protocol = kPlainRtp;
-  Call next = new_call(wanted);
+  Call next = new_call(*wanted);
   next.form = CallForm::kSubscribed;
   next.subscribed_to = call.id;
   next.heard = std::move(*heard);
   next.side(Side::kA).label = request.set_label;
-  auto description = offer_of_spoken(call, next.heard, next.record_key >> 1U);
-  if (!description) return reply(refusal_of(description.error().message));
+  auto spoken = offer_of_spoken(call, next.heard, next.record_key >> 1U);
+  if (!spoken) return reply(refusal_of(spoken.error().message));
+  KeyedDescription description(std::move(*spoken));
   SessionChanges changes(relay_);
-  Negotiation negotiation(config_, environment_, relay_.dtls_identity(), changes, next, wanted);
-  if (const auto done = negotiation.offer(Side::kB, *description); !done) {
+  Negotiation negotiation(config_, environment_, relay_.dtls_identity(), changes, next, *wanted);
+  negotiation.open_on(next.heard[0].session.shard);
+  if (const auto done = negotiation.offer(Side::kB, description.value); !done) {
     log(next, "subscription refused: " + done.error().message);
     return reply(refusal_of(done.error().message));
   }
   for (CallSide& side : next.sides) side.since = next.created;
   Value::Dict answer;
   put_text(answer, "result", "ok");
-  put_text(answer, "sdp", sdp::write(*description));
-  sdp::wipe_keys(*description);
-  put_text(answer, "to-tag", tag);
+  put_text(answer, "sdp", sdp::write(description.value));
+  put_text(answer, "to-tag", wanted->from_tag);
   put_sources(answer, call, next);
+  // One with the same to-tag ends only now: a refusal leaves it as it is.
+  end(wanted->call_id, Ending::kDeleted, [](const StatsBySession&) {});
   subscriptions_[call.id].insert(next.id);
   tell_legs(next, Which::kUnanswered);
   log(next, "subscription offered");
@@ -231,13 +256,13 @@ void Service::subscribe(const CallRequest& request, ReplyFunction reply) {
 void Service::answer_subscription(const CallRequest& request, ReplyFunction reply) {
   const Call* known = find_subscription(request);
   if (known == nullptr) return reply(refusal_of("Unknown call-id or to-tag of a subscription"));
-  auto description = sdp::parse(request.sdp, {config_.sdp_bytes_max, config_.media_max});
-  if (!description) return reply(refusal_of(description.error().message));
+  auto parsed = sdp::parse(request.sdp, {config_.sdp_bytes_max, config_.media_max});
+  if (!parsed) return reply(refusal_of(parsed.error().message));
+  KeyedDescription description(std::move(*parsed));
   Call next = *known;
   SessionChanges changes(relay_);
   Negotiation negotiation(config_, environment_, relay_.dtls_identity(), changes, next, request);
-  auto done = negotiation.answer(Side::kB, *description);
-  sdp::wipe_keys(*description);
+  auto done = negotiation.answer(Side::kB, description.value);
   const auto& offer = next.offers[index_of(Side::kB)];
   for (std::size_t i = 0; done && offer && i < offer->media.size(); ++i) {
     const CallMedia& media = next.media[i];
@@ -272,13 +297,17 @@ void Service::follow(const Call& call) {
   for (const std::string& id : subscribed->second) {
     Call& subscription = call_by_id_.at(id);
     bool changed = false;
+    bool displaced = false;
     for (HeardMedia& heard : subscription.heard) {
-      const bool there = heard.line < call.media.size();
-      const SessionId now = there ? call.media[heard.line].session : SessionId{};
+      const SessionId now = heard_now(call, heard);
       changed = changed || heard.session != now;
+      displaced = displaced || (heard.session.is_set() && !heard.tag.empty() &&
+                                heard.tag != call.side(heard.side).tag);
       heard.session = now;
     }
     if (!changed) continue;
+    if (displaced)
+      log(subscription, "silent: another end answers for the one that is subscribed to");
     store(subscription);
     tell_legs(subscription, subscription.answered ? Which::kAll : Which::kUnanswered);
   }
@@ -291,9 +320,9 @@ std::vector<Subscriber> Service::subscribers_of(const Call& call) const {
   for (const std::string& id : subscribed->second) {
     const Call& one = call_by_id_.at(id);
     for (const Side side : {Side::kA, Side::kB}) {
-      const bool hears =
-          std::any_of(one.heard.begin(), one.heard.end(),
-                      [side](const HeardMedia& heard) { return heard.side == side; });
+      const bool hears = std::any_of(
+          one.heard.begin(), one.heard.end(),
+          [side](const HeardMedia& heard) { return heard.side == side && heard.session.is_set(); });
       if (hears) subscribers.push_back({side, one.side(Side::kA).tag});
     }
   }
@@ -320,11 +349,11 @@ void Service::publish(const CallRequest& request, ReplyFunction reply) {
   wanted.to_tag.clear();
   auto parsed = parse(wanted);
   if (!parsed) return reply(refusal_of(parsed.error().message));
+  KeyedDescription published(std::move(*parsed));
   Call next = is_new ? new_call(wanted) : known->second;
   next.form = CallForm::kPublished;
   if (!request.label.empty()) next.side(Side::kA).label = request.label;
-  auto description = answer_to_published(*parsed, next.record_key >> 1U);
-  next.spoken = spoken_of(description);
+  KeyedDescription description(answer_to_published(published.value, next.record_key >> 1U));
   // Within what is published already the end stays where it is.
   if (!is_new) wanted.to_tag = wanted.from_tag;
   wanted.transport_protocol = kPlainRtp;  // of the end that there is not
@@ -332,10 +361,10 @@ void Service::publish(const CallRequest& request, ReplyFunction reply) {
   wanted.replace_origin = true;
   SessionChanges changes(relay_);
   Negotiation negotiation(config_, environment_, relay_.dtls_identity(), changes, next, wanted);
-  auto done = negotiation.offer(Side::kA, *parsed);
-  sdp::wipe_keys(*parsed);
+  negotiation.open_on(shard_of_subscribers(next.id));
+  auto done = negotiation.offer(Side::kA, published.value);
   for (CallSide& side : next.sides) side.since = next.created;
-  if (done) done = negotiation.answer(Side::kA, description);
+  if (done) done = negotiation.answer(Side::kA, description.value);
   ice_candidates_skipped_ += negotiation.candidates_skipped();
   if (!done) {
     log(next, "publication refused: " + done.error().message);
@@ -348,8 +377,7 @@ void Service::publish(const CallRequest& request, ReplyFunction reply) {
   log(next, "published");
   Value::Dict answer;
   put_text(answer, "result", "ok");
-  put_text(answer, "sdp", sdp::write(description));
-  sdp::wipe_keys(description);
+  put_text(answer, "sdp", sdp::write(description.value));
   put_text(answer, "call-id", next.id);
   put_text(answer, "from-tag", wanted.from_tag);
   keep(std::move(next), changes.commit());

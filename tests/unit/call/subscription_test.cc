@@ -1,5 +1,7 @@
 // NG "publish", "subscribe request", "subscribe answer", "unsubscribe": who hears whom, for how
 // long.
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "tests/unit/call/call_fixture.h"
@@ -167,7 +169,98 @@ TEST_F(Subscription, is_refused_with_a_reason) {
   EXPECT_EQ(error(offer(request(sdp_of(kAudio)))), "");
   CallRequest of_subscription = request(sdp_of(kAudio));
   of_subscription.call_id = "call-1,subscriber=" + tag;
-  EXPECT_EQ(error(offer(of_subscription)), "call-id is that of published media");
+  const std::string taken =
+      "call-id has \",subscriber=\" in it, which is the name of a subscription";
+  EXPECT_EQ(error(offer(of_subscription)), taken);
+  EXPECT_NE(text(remove(of_subscription), "warning"), "") << "a Call-ID that a client made up";
+  of_subscription.call_id = "call-2,subscriber=x";
+  EXPECT_EQ(error(offer(of_subscription)), taken);
+  EXPECT_EQ(error(ask(&CallService::publish, of_subscription)), taken);
+  EXPECT_EQ(error(subscribe([](auto& asked) { asked.to_tag = std::string(1025, 't'); })),
+            "to-tag is longer than 1024 bytes");
+  EXPECT_EQ(text(answer_it(tag), "result"), "ok");
+}
+
+TEST_F(Subscription, is_to_the_participant_that_was_named) {
+  offered_sdp(offer(request(sdp_of(kAudio))));
+  offered_sdp(answer(request(sdp_of(kAudio, "10.0.0.20"), "a", "b1")));
+  const std::string one = text(subscribe([](auto& asked) { asked.from_tag = "b1"; }), "to-tag");
+  answer_it(one);
+  const std::string all = text(subscribe([](auto& asked) { asked.all = true; }), "to-tag");
+  ASSERT_EQ(text(answer_it(all, std::string(kRecorder) + std::string(kRecorder)), "result"), "ok");
+  const HeardLeg of_b{relay_->id_of(0), Side::kB};
+  EXPECT_EQ(leg(1, Side::kB).hears, of_b);
+  // Another branch answers: nobody has asked to hear that one but who hears all.
+  offered_sdp(answer(request(sdp_of(kAudio, "10.0.0.21"), "a", "b2")));
+  EXPECT_FALSE(leg(1, Side::kB).hears.session.is_set());
+  EXPECT_EQ(leg(2, Side::kB).hears, (HeardLeg{relay_->id_of(0), Side::kA}));
+  EXPECT_EQ(leg(3, Side::kB).hears, of_b);
+  EXPECT_NE(std::find(log_.begin(), log_.end(),
+                      "call-1,subscriber=" + one +
+                          ": silent: another end answers for the one that is subscribed to"),
+            log_.end());
+  const Dict figures = query(request(""));
+  EXPECT_EQ(find(dict(dict(figures, "tags"), "b2"), "subscribers")->as_list()->size(), 2U);
+  offered_sdp(answer(request(sdp_of(kAudio, "10.0.0.20"), "a", "b1")));
+  EXPECT_EQ(leg(1, Side::kB).hears, of_b) << "it is there again";
+}
+
+TEST_F(Subscription, hears_an_m_line_that_comes_back_on_its_shard) {
+  connect();
+  answer_it(text(subscribe(), "to-tag"));
+  const std::uint16_t shard = relay_->id_of(1).shard;
+  CallRequest other = request(sdp_of(kAudio));
+  other.call_id = "call-2";  // the next session would be on another shard, were it not said which
+  offered_sdp(offer(other));
+  offered_sdp(offer(request(sdp_of("m=audio 0 RTP/AVP 0\n"), "a", "b")));
+  offered_sdp(answer(request(sdp_of("m=audio 0 RTP/AVP 0\n", "10.0.0.20"), "a", "b")));
+  deliver_events();
+  ASSERT_EQ(relay_->sessions.size(), 2U);
+  EXPECT_FALSE(leg(0, Side::kB).hears.session.is_set());
+  offered_sdp(offer(request(sdp_of(kAudio), "a", "b")));
+  offered_sdp(answer(request(sdp_of(kAudio, "10.0.0.20"), "a", "b")));
+  EXPECT_EQ(relay_->id_of(2).shard, shard);
+  EXPECT_EQ(leg(0, Side::kB).hears, (HeardLeg{relay_->id_of(2), Side::kA}));
+}
+
+TEST_F(Subscription, has_the_numbers_of_formats_that_each_end_is_sent) {
+  offered_sdp(
+      offer(request(sdp_of("m=audio 4000 RTP/AVP 0 111 112 8\na=rtpmap:111 OPUS/48000/2\n"
+                           "a=fmtp:111 useinbandfec=1\na=rtpmap:112 AMR/8000/1\n"))));
+  const auto formats_of = [&](const char* tag) {
+    const std::string sdp = offered_sdp(subscribe([tag](auto& asked) { asked.from_tag = tag; }));
+    return lines(sdp, "m=audio ").substr(6) + "; " + lines(sdp, "a=rtpmap:111") +
+           lines(sdp, "a=fmtp");
+  };
+  EXPECT_EQ(formats_of("a"), "RTP/AVP 0 111 112 8;  OPUS/48000/2:111 useinbandfec=1");
+  offered_sdp(answer(request(sdp_of("m=audio 5000 RTP/AVP 96 97\na=rtpmap:96 opus/48000/2\n"
+                                    "a=rtpmap:97 AMR/8000\n",
+                                    "10.0.0.20"),
+                             "a", "b")));
+  EXPECT_EQ(formats_of("a"), "RTP/AVP 96 97; ") << "what b said that it takes";
+  EXPECT_EQ(formats_of("b"), "RTP/AVP 111 112;  OPUS/48000/2:111 useinbandfec=1") << "and a";
+  const std::string tag = text(subscribe([](auto& asked) { asked.from_tag = "b"; }), "to-tag");
+  EXPECT_NE(error(answer_it(tag, "m=audio 7000 RTP/AVP 96\na=recvonly\n")), "");
+  EXPECT_EQ(error(answer_it(tag, "m=audio 7000 RTP/AVP 111\na=recvonly\n")), "");
+  // An m-line that is offered, and not answered yet, is no obstacle.
+  offered_sdp(offer(request(sdp_of("m=audio 4000 RTP/AVP 111\na=rtpmap:111 opus/48000/2\n"
+                                   "m=video 4002 RTP/AVP 100\na=rtpmap:100 VP8/90000\n"),
+                            "a", "b")));
+  const std::string all = offered_sdp(subscribe([](auto& asked) { asked.all = true; }));
+  EXPECT_NE(all.find("m=video "), std::string::npos);
+  EXPECT_NE(all.find(" RTP/AVP 100\r\n"), std::string::npos);
+}
+
+TEST_F(Subscription, can_be_blocked_by_itself) {
+  connect();
+  answer_it(text(subscribe([](auto& asked) { asked.to_tag = "s"; }), "to-tag"));
+  CallRequest asked = request("", "");
+  asked.call_id = "call-1,subscriber=s";
+  Dict reply;
+  service_->switch_media(MediaCommand::kBlock, asked, [&](Dict dict) { reply = std::move(dict); });
+  EXPECT_EQ(text(reply, "result"), "ok");
+  EXPECT_TRUE(relay_->session(1).switches[index_of(Side::kB)].blocked);
+  EXPECT_FALSE(relay_->session(0).switches[index_of(Side::kA)].blocked);
 }
 
 TEST_F(Subscription, subscribers_of_one_participant_are_bounded) {
@@ -189,6 +282,32 @@ TEST_F(Subscription, the_same_to_tag_begins_anew) {
   offered_sdp(subscribe(mine));
   EXPECT_EQ(relay_->sessions.size(), 2U);
   EXPECT_FALSE(leg(1, Side::kB).hears.session.is_set());
+  EXPECT_EQ(relay_->records.size(), 2U);
+}
+
+TEST_F(Subscription, that_is_not_renewed_goes_on) {
+  connect();
+  for (unsigned i = 1; i < kSubscribersPerLegMax; ++i) offered_sdp(subscribe());
+  const auto mine = [](auto& asked) { asked.to_tag = "mine"; };
+  offered_sdp(subscribe(mine));
+  answer_it("mine");
+  const auto hears = [&] {
+    return leg(relay_->sessions.size() - 1, Side::kB).hears == HeardLeg{relay_->id_of(0), Side::kA};
+  };
+  ASSERT_TRUE(hears());
+  EXPECT_NE(error(subscribe([](auto& asked) {
+              asked.to_tag = "mine";
+              asked.transport_protocol = "UDP";
+            })),
+            "");
+  relay_->opens_until_out_of_ports = 0;
+  EXPECT_NE(error(subscribe(mine)), "");
+  EXPECT_TRUE(hears());
+  EXPECT_EQ(relay_->sessions.size(), 1U + kSubscribersPerLegMax);
+  relay_->opens_until_out_of_ports = 1;
+  EXPECT_EQ(error(subscribe(mine)), "") << "it takes no more room than it has";
+  EXPECT_FALSE(hears());
+  EXPECT_EQ(service_->call_count(), 1U + kSubscribersPerLegMax);
 }
 
 TEST_F(Subscription, lives_on_over_a_restart_of_the_process) {
