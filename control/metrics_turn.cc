@@ -12,6 +12,8 @@ struct TurnMetric {
 
 constexpr TurnMetric kTurnMetrics[] = {
     {"turnpike_turn_bindings_total", "STUN Binding requests answered.", &turn::Counters::bindings},
+    {"turnpike_turn_dtls_cookies_total",
+     "DTLS clients asked for a cookie, without keeping anything.", &turn::Counters::cookies},
     {"turnpike_turn_allocations_expired_total", "Allocations ended that nobody refreshed.",
      &turn::Counters::allocations_expired},
     {"turnpike_turn_refreshes_total", "Refresh requests granted.", &turn::Counters::refreshes},
@@ -25,9 +27,9 @@ constexpr TurnMetric kTurnMetrics[] = {
      &turn::Counters::icmp_errors},
 };
 
-/// Of the transports that have listeners.
 constexpr turn::ListenerTransport kTurnTransports[] = {
-    turn::ListenerTransport::kUdp, turn::ListenerTransport::kTcp, turn::ListenerTransport::kTls};
+    turn::ListenerTransport::kUdp, turn::ListenerTransport::kTcp, turn::ListenerTransport::kTls,
+    turn::ListenerTransport::kDtls};
 
 std::uint64_t turn_total(const Figures& figures, turn::ListenerTransport transport,
                          Counter turn::ClientCounters::*counter) {
@@ -64,7 +66,8 @@ void add_turn_transports(const Figures& figures, Families& families) {
   add_turn_clients(figures, families, &ClientCounters::bytes_to_peers, "peer");
   add_turn_clients(figures, families, &ClientCounters::bytes_to_clients, "client");
   families.gauge("turnpike_turn_connections", "Connections of clients that are open.");
-  for (const auto transport : {turn::ListenerTransport::kTcp, turn::ListenerTransport::kTls}) {
+  for (const auto transport : {turn::ListenerTransport::kTcp, turn::ListenerTransport::kTls,
+                               turn::ListenerTransport::kDtls}) {
     const auto closed = turn_total(figures, transport, &ClientCounters::connections_closed);
     families.add(turn_total(figures, transport, &ClientCounters::connections_opened) - closed,
                  "transport", turn::kTransportNames[static_cast<std::size_t>(transport)]);
@@ -109,7 +112,7 @@ void add_turn_realms(const Figures& figures, Families& families) {
 
 void add_turn_data(const Figures& figures, Families& families) {
   const auto total = [&figures](const auto& counter_of) {
-    std::uint64_t sum = 0;
+    std::uint64_t sum = counter_of(figures.turn->common_counters()).value();
     for (std::size_t i = 0; i < figures.shards.size(); ++i) {
       sum += counter_of(figures.turn->counters(i)).value();
     }

@@ -53,6 +53,7 @@ std::unique_ptr<TurnService> TurnService::start(const config::Settings& settings
                             {"udp_port", turn.udp_port},
                             {"tcp_port", turn.tcp_port},
                             {"tls_port", turn.has_tls() ? turn.tls_port : 0},
+                            {"dtls_port", turn.has_dtls() ? turn.dtls_port : 0},
                             {"port_min", turn.port_min},
                             {"port_max", turn.port_max}});
   return service;
@@ -78,23 +79,37 @@ Result<void> TurnService::load(const config::Settings& settings, Result<void>& c
   if (!made) return made.error();
   for (turn::Realm& realm : (*made)->realms) realm.figures = figures_of(realm.name);
   // What cannot be replaced goes on.
-  const bool wanted = settings.turn.has_tls();
+  const bool wanted = settings.turn.has_tls() || settings.turn.has_dtls();
   const bool has_old = wanted && settings_ != nullptr && !settings_->certificate.empty();
   if (has_old) {
     (*made)->certificate = settings_->certificate;
     (*made)->private_key = settings_->private_key;
   }
   certificate = config::read_turn_certificate(settings, **made);
+  // Every reload comes here: where nothing has changed, no allocation has to be looked at.
+  if (settings_ == nullptr || **made != *settings_) {
+    const auto taken = server_.configure(config::copy_of(**made));
+    if (!taken) {
+      // The library is another judge, and has the last word. The next reload asks it anew.
+      certificate = Error{settings.turn.certificate_file + ": " + taken.error().message};
+      (*made)->certificate = has_old ? settings_->certificate : "";
+      (*made)->private_key = has_old ? settings_->private_key : "";
+    }
+    settings_ = std::move(*made);
+  }
   if (!certificate) {
     log_.warning("turn_certificate_unusable",
                  {{"reason", certificate.error().message},
                   {"hint", has_old ? "clients are shown the one from before"
-                                   : "no client over TLS is served; repair it and reload"}});
+                                   : "no client over TLS or DTLS is served; repair it and "
+                                     "reload"}});
+  } else if (const std::string lack = config::turn_name_trouble(settings); !lack.empty()) {
+    log_.warning("turn_certificate_name",
+                 {{"reason", lack},
+                  {"hint",
+                   "clients that are given turns: URIs with that name go away; get a "
+                   "certificate with it, or set turn.server_name to one that it has"}});
   }
-  // Every reload comes here: where nothing has changed, no allocation has to be looked at.
-  if (settings_ != nullptr && **made == *settings_) return {};
-  settings_ = std::move(*made);
-  server_.configure(config::copy_of(*settings_));
   return {};
 }
 
@@ -115,18 +130,26 @@ Result<void> TurnService::reload(const config::Settings& settings) {
 std::vector<std::string> TurnService::uris(const std::string& realm) const {
   using turn::ListenerTransport;
   const bool is_default = realm == settings_->realms.front().name;
+  const std::string& name = section_.server_name;
   std::vector<std::string> all;
   const auto add = [&](ListenerTransport transport, const char* scheme, const char* below) {
     for (const config::TurnListener& one : listeners_) {
       if (one.transport != transport) continue;
       if (one.realm.empty() ? !is_default : one.realm != realm) continue;
-      all.push_back(scheme + to_string(SocketAddress{one.advertised, one.local.port}) +
-                    "?transport=" + below);
+      const bool is_sealed =
+          transport == ListenerTransport::kTls || transport == ListenerTransport::kDtls;
+      // Its name is one for all addresses.
+      const std::string at = is_sealed && !name.empty()
+                                 ? name + ":" + std::to_string(one.local.port)
+                                 : to_string(SocketAddress{one.advertised, one.local.port});
+      const std::string uri = scheme + at + "?transport=" + below;
+      if (std::find(all.begin(), all.end(), uri) == all.end()) all.push_back(uri);
     }
   };
   add(ListenerTransport::kUdp, "turn:", "udp");
   add(ListenerTransport::kTcp, "turn:", "tcp");
   add(ListenerTransport::kTls, "turns:", "tcp");
+  add(ListenerTransport::kDtls, "turns:", "udp");
   return all;
 }
 

@@ -1,5 +1,7 @@
 #include "relay/turn_server.h"
 
+#include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include <unistd.h>
@@ -32,9 +34,10 @@ Result<void> open_listeners(const turn::Config& config, std::vector<TurnShardSet
   for (std::uint32_t number = 0; number < config.listeners.size(); ++number) {
     const turn::Listener& listener = config.listeners[number];
     const bool is_tls = listener.transport == turn::ListenerTransport::kTls;
-    const auto fds = listener.transport == turn::ListenerTransport::kUdp
-                         ? open_shared_port(listener.local, setups.size())
-                         : open_stream_port(listener.local, is_tls ? 1 : setups.size());
+    const bool is_datagrams = listener.transport == turn::ListenerTransport::kUdp ||
+                              listener.transport == turn::ListenerTransport::kDtls;
+    const auto fds = is_datagrams ? open_shared_port(listener.local, setups.size())
+                                  : open_stream_port(listener.local, is_tls ? 1 : setups.size());
     if (!fds) {
       close_all(setups);
       return Error{"turn: " + fds.error().message};
@@ -67,6 +70,13 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
   servers->ports_ = std::make_unique<RelayedPortTable>(std::move(places), config.port_min,
                                                        config.port_max, config.port_quarantine);
   servers->gate_.emplace(servers->shared_, source_key, config.connections_per_source_max);
+  const bool has_dtls =
+      std::any_of(config.listeners.begin(), config.listeners.end(),
+                  [](const auto& one) { return one.transport == turn::ListenerTransport::kDtls; });
+  if (has_dtls) {
+    servers->dtls_ = std::make_unique<TurnDtlsThread>(
+        shards, [own = servers.get()](std::size_t shard) { own->wake_(shard); });
+  }
   bool made = true;
   for (std::size_t i = 0; i < shards; ++i) {
     setups[i].index = static_cast<std::uint16_t>(i);
@@ -76,6 +86,7 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
     setups[i].shared = servers->shared_;
     setups[i].wake = [of = servers.get()](std::size_t shard) { of->wake_(shard); };
     setups[i].ports = servers->ports_.get();
+    setups[i].dtls = servers->dtls_.get();
     servers->shards_.push_back(TurnShard::make(setups[i], config));
     secure_wipe(setups[i].nonce_key.data(), setups[i].nonce_key.size());
     made = made && servers->shards_.back() != nullptr;
@@ -86,23 +97,34 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
 }
 
 Result<void> TurnServers::start() {
+  if (dtls_ != nullptr) dtls_->start();
   if (tls_listeners_.empty()) return {};
   const auto listeners = std::exchange(tls_listeners_, {});
-  tls_ = TurnTlsThread::start(listeners, *gate_, [this](const TlsNewcomer& newcomer) {
-    const std::size_t shard = next_shard_++ % shards_.size();
-    const bool taken = shards_[shard]->push(newcomer);
-    wake_(shard);
-    return taken;
+  tls_ = TurnTlsThread::start(listeners, *gate_, common_, [this](const TlsNewcomer& newcomer) {
+    return give_to_a_shard(newcomer);
   });
   if (tls_ == nullptr) return Error{"turn: no descriptors are left; raise LimitNOFILE"};
   return {};
 }
 
+// To one after the other; who has no room at the moment is passed over.
+bool TurnServers::give_to_a_shard(const TlsNewcomer& newcomer) {
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    const std::size_t shard = next_shard_++ % shards_.size();
+    if (!shards_[shard]->push(newcomer)) continue;
+    wake_(shard);
+    return true;
+  }
+  return false;
+}
+
 void TurnServers::stop() {
   if (tls_ != nullptr) tls_->stop();
+  if (dtls_ != nullptr) dtls_->stop();
 }
 
 TurnServers::~TurnServers() {
+  stop();  // the threads call wake_
   for (const TurnTlsThread::Listener& one : tls_listeners_) close(one.fd);
   secure_wipe(nonce_key_.data(), nonce_key_.size());
 }
@@ -114,24 +136,35 @@ bool TurnServers::push(std::size_t shard, const TurnRequest& request) {
 }
 
 // Keys of all users are worked out here: on a shard that would hold up its media.
-void TurnServers::configure(std::shared_ptr<const turn::Settings> settings) {
-  if (tls_ != nullptr && settings->certificate.empty()) {
-    tls_context_ = nullptr;
-    give_tls();
-  } else if (tls_ != nullptr) {
-    // Control has judged both; should the library find fault all the same, the old ones stay.
-    auto context =
-        TlsServerContext::make(settings->certificate, settings->private_key, kAlpnOfTurn);
-    if (context) tls_context_ = std::move(*context);
-    give_tls();
-  }
+Result<void> TurnServers::configure(std::shared_ptr<const turn::Settings> settings) {
+  const Result<void> shown = show(settings->certificate, settings->private_key);
   credentials_ = turn::prepare(std::move(settings), nonce_key_);
   has_credentials_.assign(shards_.size(), false);
   give_credentials();
+  return shown;
 }
 
-void TurnServers::give_tls() {
-  if (tls_context_ && tls_->use(*tls_context_)) tls_context_.reset();
+// Without a certificate nobody more is served.
+Result<void> TurnServers::show(const std::string& certificate, const std::string& private_key) {
+  std::shared_ptr<const TlsServerContext> tls;
+  std::shared_ptr<const TlsServerContext> dtls;
+  for (const auto& [context, over, wanted] :
+       {std::tuple{&tls, TlsOver::kStreams, tls_ != nullptr},
+        std::tuple{&dtls, TlsOver::kDatagrams, dtls_ != nullptr}}) {
+    if (!wanted || certificate.empty()) continue;
+    auto made = TlsServerContext::make(certificate, private_key, kAlpnOfTurn, over);
+    if (!made) return made.error();
+    *context = std::move(*made);
+  }
+  tls_context_ = std::move(tls);
+  dtls_context_ = std::move(dtls);
+  give_contexts();
+  return {};
+}
+
+void TurnServers::give_contexts() {
+  if (tls_context_ && (tls_ == nullptr || tls_->use(*tls_context_))) tls_context_.reset();
+  if (dtls_context_ && (dtls_ == nullptr || dtls_->use(*dtls_context_))) dtls_context_.reset();
 }
 
 void TurnServers::give_credentials() {
@@ -203,7 +236,7 @@ void TurnServers::finish(const Question& question, bool found) {
 }
 
 void TurnServers::poll() {
-  if (tls_context_) give_tls();
+  give_contexts();
   if (credentials_ != nullptr) give_credentials();
   for (std::size_t i = 0; i < shards_.size(); ++i) {
     bool any = false;

@@ -35,12 +35,13 @@ class TurnServers final : public TurnServer {
   void on_tick(Instant now);
 
   // TurnServer
-  void configure(std::shared_ptr<const turn::Settings> settings) override;
+  Result<void> configure(std::shared_ptr<const turn::Settings> settings) override;
   void set_draining(bool draining) override { shared_->draining.store(draining); }
   std::uint32_t allocations() const override;
   const turn::Counters& counters(std::size_t shard) const override {
     return shards_[shard]->counters();
   }
+  const turn::Counters& common_counters() const override { return common_; }
   bool list(Listed done) override;
   bool end(const turn::AllocationId& id, Ended done) override;
 
@@ -56,19 +57,24 @@ class TurnServers final : public TurnServer {
   TurnServers() = default;
   bool push(std::size_t shard, const TurnRequest& request);
   void give_credentials();
-  void give_tls();
+  Result<void> show(const std::string& certificate, const std::string& private_key);
+  void give_contexts();
+  bool give_to_a_shard(const TlsNewcomer& newcomer);
   void take(const TurnAnswer& answer);
   static void finish(const Question& question, bool found);
 
   std::unique_ptr<RelayedPortTable> ports_;
   std::shared_ptr<turn::Shared> shared_ = std::make_shared<turn::Shared>();
+  turn::Counters common_;  // of the TLS thread
+  std::unique_ptr<TurnDtlsThread> dtls_;
   std::vector<std::unique_ptr<TurnShard>> shards_;
   std::vector<TurnTlsThread::Listener> tls_listeners_;  // until start()
   std::optional<turn::SourceGate> gate_;                // of TLS
   std::size_t next_shard_ = 0;                          // the TLS thread's
   std::unique_ptr<TurnTlsThread> tls_;
-  // That tls_ was not given yet; null: none any more.
+  // Those that the threads were not given yet; null: none any more.
   std::optional<std::shared_ptr<const TlsServerContext>> tls_context_;
+  std::optional<std::shared_ptr<const TlsServerContext>> dtls_context_;
   std::function<void(std::size_t)> wake_;
   std::array<std::uint8_t, 32> nonce_key_{};  // of every shard alike
   std::shared_ptr<const turn::Credentials> credentials_;

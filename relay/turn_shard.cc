@@ -37,7 +37,7 @@ turn::EngineSetup engine_setup(const TurnShardSetup& setup, const turn::Config& 
   engine.ipv4 = has(AddressFamily::kIpv4);
   engine.ipv6 = has(AddressFamily::kIpv6);
   engine.nonce_key = setup.nonce_key;
-  engine.random = fill_random;
+  engine.random = [](void* to, std::size_t bytes) { fill_random(to, bytes); };
   engine.own_addresses = config.own_addresses;
   for (const turn::RelayAddress& one : config.relay_addresses) {
     engine.relay_addresses.push_back(one.advertised);
@@ -79,7 +79,7 @@ bool TurnShard::add_listeners(const TurnShardSetup& setup) {
     const int fd = setup.listener_fds[i];
     if (fd < 0) continue;
     const turn::ListenerTransport transport = config_.listeners[i].transport;
-    if (transport == turn::ListenerTransport::kUdp) {
+    if (transport == turn::ListenerTransport::kUdp || transport == turn::ListenerTransport::kDtls) {
       udp_listeners_.push_back(i);
       added = sockets_->add_listener(fd) && added;
     } else {
@@ -105,10 +105,38 @@ TurnShard::TurnShard(const TurnShardSetup& setup, const turn::Config& config,
   secure_wipe(engine.nonce_key.data(), engine.nonce_key.size());
   streams_ = TurnStreams::make(
       share_of_a_shard(config.connections_max, setup.shards),
-      turn::SourceGate(setup.shared, setup.source_key, config.connections_per_source_max),
+      turn::SourceGate(setup.shared, setup.source_key, config.connections_per_source_max,
+                       config.connections_max),
       counters_,
       {.has_allocation = [this](const auto& tag) { return engine_->stream_has_allocation(tag); },
        .closed = [this](const auto& tag) { engine_->stream_closed(tag); }});
+  if (setup.dtls != nullptr) dtls_ = make_dtls(setup);
+}
+
+std::unique_ptr<TurnDtls> TurnShard::make_dtls(const TurnShardSetup& setup) {
+  SipHashKey half_open_key = setup.source_key;
+  half_open_key[0] ^= 1;  // another name in the same table
+  SipHashKey own_key;
+  fill_random(own_key.data(), own_key.size());
+  const turn::SourceGate gate(setup.shared, setup.source_key, config_.connections_per_source_max,
+                              config_.connections_max);
+  const turn::SourceGate half_open_gate(setup.shared, half_open_key,
+                                        TurnDtls::kHalfOpenPerSourceMax);
+  TurnDtls::Setup dtls{.associations_max = share_of_a_shard(config_.connections_max, setup.shards),
+                       .half_open_max = share_of_a_shard(TurnDtls::kHalfOpenMax, setup.shards),
+                       .shard = setup.index,
+                       .thread = setup.dtls,
+                       .gate = gate,
+                       .half_open_gate = half_open_gate,
+                       .key = own_key};
+  dtls.associations_max += dtls.half_open_max;
+  const auto fate = [this](const Send& send, SendResult result) { send_failed(send, result); };
+  return std::make_unique<TurnDtls>(
+      std::move(dtls), counters_,
+      TurnDtls::Handlers{
+          .send = [this, fate](std::span<const Send> sends) { sockets_->send(sends, fate); },
+          .has_allocation = [this](const auto& tag) { return engine_->stream_has_allocation(tag); },
+          .closed = [this](const auto& tag) { engine_->stream_closed(tag); }});
 }
 
 TurnShard::~TurnShard() {
@@ -216,7 +244,20 @@ TurnShard::Turn TurnShard::drain(int batches_max) {
 
 void TurnShard::handle_all() {
   for (std::size_t k = 0; k < batch_.size(); ++k) handle(batch_[k]);
+  handle_messages();
   flush();
+  if (dtls_ != nullptr) dtls_->reap(now_);
+}
+
+void TurnShard::handle_messages() {
+  if (messages_.size() == 0) return;
+  for (std::size_t k = 0; k < messages_.size(); ++k) {
+    const std::uint32_t listener = dtls_->listener_of(messages_[k].tag);
+    engine_->from_client(messages_[k], config_.listeners[listener], now_, wall_, outbox_);
+    if (outbox_.full()) flush();
+  }
+  flush();  // it refers to their memory
+  messages_.clear();
 }
 
 void TurnShard::tell_errors() {
@@ -236,6 +277,10 @@ void TurnShard::handle(Packet& packet) {
   if (is_shared(packet.tag) || is_stream(packet.tag)) {
     const std::uint32_t listener = is_shared(packet.tag) ? udp_listeners_[packet.tag.generation]
                                                          : streams_->listener_of(packet.tag);
+    if (config_.listeners[listener].transport == turn::ListenerTransport::kDtls) {
+      if (messages_.size() + TurnDtls::kMessagesMax > kBatchPacketsMax) handle_messages();
+      return dtls_->receive(packet, listener, messages_, now_);
+    }
     engine_->from_client(packet, config_.listeners[listener], now_, wall_, outbox_);
   } else {
     if (is_forged(packet.source.ip)) {
@@ -250,7 +295,7 @@ void TurnShard::handle(Packet& packet) {
 void TurnShard::flush() {
   if (outbox_.size() == 0) return;
   for (const Send& send : outbox_) {
-    if (!is_stream(send.tag)) [[likely]] {
+    if (!is_stream(send.tag) && !is_dtls(send.tag)) [[likely]] {
       Send datagram = send;
       if (!is_shared(send.tag)) {
         rename_own(datagram.destination.ip, &turn::RelayAddress::advertised,
@@ -259,7 +304,8 @@ void TurnShard::flush() {
       datagrams_.push(datagram);
       continue;
     }
-    const SendResult result = streams_->post(send, now_);
+    const SendResult result =
+        is_stream(send.tag) ? streams_->post(send, now_) : dtls_->post(send, now_);
     if (result != SendResult::kWaiting) send_failed(send, result);
   }
   outbox_.clear();
@@ -267,6 +313,7 @@ void TurnShard::flush() {
                  [this](const Send& send, SendResult result) { send_failed(send, result); });
   datagrams_.clear();
   streams_->write_out(now_);
+  if (dtls_ != nullptr) dtls_->flush();
 }
 
 void TurnShard::rename_own(IpAddress& ip, IpAddress turn::RelayAddress::*from,
@@ -293,6 +340,7 @@ void TurnShard::on_deadline(Instant now) {
   engine_->on_deadline(now, outbox_);
   flush();
   streams_->on_deadline(now);
+  if (dtls_ != nullptr) dtls_->on_deadline(now);
 }
 
 // ---- What others ask
@@ -300,10 +348,6 @@ void TurnShard::on_deadline(Instant now) {
 void TurnShard::take_newcomers() {
   for (; newcomers_.front() != nullptr; newcomers_.pop()) {
     const TlsNewcomer& one = *newcomers_.front();
-    if (one.stream == nullptr) {
-      counters_.closes[static_cast<std::size_t>(one.why)].add();
-      continue;
-    }
     streams_->adopt(std::unique_ptr<ByteStream>(one.stream), one.client, one.source, one.listener,
                     turn::ListenerTransport::kTls, now_);
   }
@@ -313,6 +357,7 @@ void TurnShard::take_newcomers() {
 bool TurnShard::take_requests(Instant now) {
   now_ = now;
   take_newcomers();
+  if (dtls_ != nullptr) dtls_->take_results(now);
   engine_->on_moves(now, wall_now(), outbox_);
   flush();
   bool answered = false;

@@ -16,6 +16,7 @@
 #include "relay/io/turn_sockets.h"
 #include "relay/turn/engine.h"
 #include "relay/turn/shared.h"
+#include "relay/turn_dtls.h"
 #include "relay/turn_streams.h"
 #include "relay/turn_tls_thread.h"
 #include "turnpike/turn.h"
@@ -46,6 +47,7 @@ struct TurnShardSetup {
   std::shared_ptr<turn::Shared> shared;      ///< of all shards
   std::function<void(std::size_t)> wake;     ///< another shard, which then takes its requests
   RelayedPortTable* ports = nullptr;         ///< of all shards; outlives them
+  TurnDtlsThread* dtls = nullptr;            ///< of all shards; outlives them. Null: no DTLS
   /// By turn::Config::listeners; owned from now on. -1: not of the shards.
   std::vector<int> listener_fds;
 };
@@ -70,7 +72,8 @@ class TurnShard final : private turn::RelayedPorts {
   /// Handles what waits, up to so many batches.
   Turn drain(int batches_max);
   Instant next_deadline() const {
-    return std::min(engine_->next_deadline(), streams_->next_deadline());
+    const Instant due = std::min(engine_->next_deadline(), streams_->next_deadline());
+    return dtls_ == nullptr ? due : std::min(due, dtls_->next_deadline());
   }
   void on_deadline(Instant now);
   /// Does what control asked for; true when answers wait for it.
@@ -105,6 +108,9 @@ class TurnShard final : private turn::RelayedPorts {
   void handle_all();
   void handle(Packet& packet);
   void tell_errors();
+  /// Of DTLS clients, as they were opened.
+  void handle_messages();
+  std::unique_ptr<TurnDtls> make_dtls(const TurnShardSetup& setup);
   void flush();
   /// What peers at our own addresses are called by clients is not where they are when the host is
   /// behind NAT: datagrams between our own ports never leave the host.
@@ -126,9 +132,11 @@ class TurnShard final : private turn::RelayedPorts {
   std::vector<RelayedPort> ports_;  // by slot and side; what is open
   std::unique_ptr<turn::Engine> engine_;
   std::unique_ptr<TurnStreams> streams_;
-  Instant now_{};  // of the call to the engine that goes on
+  std::unique_ptr<TurnDtls> dtls_;  // null: no listener for it
+  Instant now_{};                   // of the call to the engine that goes on
   Seconds wall_{0};
   Batch batch_;
+  Batch messages_;
   Outbox outbox_;
   Outbox datagrams_;  // of outbox_
   std::atomic<bool> busy_{false};

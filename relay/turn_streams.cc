@@ -66,13 +66,12 @@ TurnStreams::TurnStreams(std::unique_ptr<StreamPoll> poll, std::uint32_t connect
       handlers_(std::move(handlers)),
       connections_(connections_max),
       generations_(connections_max),
-      lonely_(connections_max + 1),
+      lonely_(connections_max),
       timers_(connections_max + kListenersMax) {
   for (auto* list : {&free_, &unread_, &reading_, &unwritten_, &doomed_}) {
     list->reserve(connections_max);
   }
   for (std::uint32_t slot = connections_max; slot > 0; --slot) free_.push_back(slot - 1);
-  for (std::uint32_t slot = 0; slot <= connections_max; ++slot) lonely_[slot] = {slot, slot};
 }
 
 TurnStreams::~TurnStreams() {
@@ -106,9 +105,12 @@ bool TurnStreams::add_listener(int fd, std::uint32_t listener, turn::ListenerTra
 bool TurnStreams::adopt(std::unique_ptr<ByteStream> stream, const SocketAddress& client,
                         std::uint64_t source, std::uint32_t listener,
                         turn::ListenerTransport transport, Instant now) {
-  if (free_.size() < connections_.size() / kSpareShare) make_room();
-  const bool full = free_.empty();
+  if (free_.size() < connections_.size() / kSpareShare || gate_.is_nearly_full(kSpareShare)) {
+    make_room();
+  }
+  const bool full = free_.empty() || !gate_.take_place();
   if (full || !poll_->add(stream->fd(), free_.back())) {
+    if (!full) gate_.leave_place();
     count(full ? StreamClose::kFull : StreamClose::kNoDescriptor);
     gate_.leave(source);
     return false;
@@ -125,33 +127,18 @@ bool TurnStreams::adopt(std::unique_ptr<ByteStream> stream, const SocketAddress&
   connection.accepted = now;
   connection.alone_since = now;
   ++size_;
-  join_lonely(slot);
+  lonely_.join(slot);
   counters_.of(transport).connections_opened.add();
   timers_.set(slot, now + kLook);
   return true;
 }
 
-void TurnStreams::join_lonely(std::uint32_t slot) {
-  const auto head = static_cast<std::uint32_t>(connections_.size());
-  const std::uint32_t last = lonely_[head].before;
-  lonely_[slot] = {last, head};
-  lonely_[last].after = lonely_[head].before = slot;
-}
-
-void TurnStreams::leave_lonely(std::uint32_t slot) {
-  const Neighbours of = lonely_[slot];
-  lonely_[of.before].after = of.after;
-  lonely_[of.after].before = of.before;
-  lonely_[slot] = {slot, slot};
-}
-
 // Strangers who hold connections keep nobody out who has come to stay: reap() ends the oldest.
 void TurnStreams::make_room() {
-  const auto head = static_cast<std::uint32_t>(connections_.size());
-  for (std::uint32_t slot; (slot = lonely_[head].after) != head;) {
-    leave_lonely(slot);
-    if (handlers_.has_allocation(tag_of(slot))) continue;
-    return doom(slot, StreamClose::kEvicted);
+  while (const auto slot = lonely_.oldest()) {
+    lonely_.leave(*slot);
+    if (handlers_.has_allocation(tag_of(*slot))) continue;
+    return doom(*slot, StreamClose::kEvicted);
   }
 }
 
@@ -338,7 +325,7 @@ void TurnStreams::doom(std::uint32_t slot, StreamClose why) {
   Connection& connection = *connections_[slot];
   if (connection.doomed) return;
   connection.doomed = true;
-  leave_lonely(slot);
+  lonely_.leave(slot);
   count(why);
   doomed_.push_back(slot);
 }
@@ -355,9 +342,10 @@ void TurnStreams::close(std::uint32_t slot) {
   if (connection.unread) std::erase(unread_, slot);
   if (connection.unwritten) std::erase(unwritten_, slot);
   timers_.cancel(slot);
-  leave_lonely(slot);
+  lonely_.leave(slot);
   poll_->remove(connection.stream->fd());
   gate_.leave(connection.source);
+  gate_.leave_place();
   counters_.of(connection.transport).connections_closed.add();
   connections_[slot].reset();
   ++generations_[slot];
@@ -382,9 +370,9 @@ void TurnStreams::look_at(std::uint32_t slot, Instant now) {
   Connection& connection = *connections_[slot];
   if (handlers_.has_allocation(tag_of(slot))) {
     connection.alone_since = now;
-    leave_lonely(slot);
-  } else if (lonely_[slot].after == slot) {
-    join_lonely(slot);
+    lonely_.leave(slot);
+  } else if (!lonely_.has(slot)) {
+    lonely_.join(slot);
   }
   timers_.set(slot, now + kLook);
   if (!connection.proven && now - connection.accepted >= kFirstMessage) {

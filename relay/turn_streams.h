@@ -15,6 +15,7 @@
 
 #include "relay/core/byte_stream.h"
 #include "relay/core/packet.h"
+#include "relay/core/slot_ring.h"
 #include "relay/core/stream_output.h"
 #include "relay/core/timer_wheel.h"
 #include "relay/io/stream_poll.h"
@@ -26,7 +27,7 @@ namespace turnpike {
 
 constexpr std::uint32_t kStreamSlot = 0x80000000;
 constexpr bool is_stream(const SocketTag& tag) {
-  return (tag.slot & kStreamSlot) != 0 && !is_shared(tag);
+  return (tag.slot & 0xc0000000) == kStreamSlot;  // the rest: turn_dtls.h
 }
 
 class TurnStreams {
@@ -110,8 +111,6 @@ class TurnStreams {
   void close(std::uint32_t slot);
   void look_at(std::uint32_t slot, Instant now);
   void make_room();
-  void join_lonely(std::uint32_t slot);
-  void leave_lonely(std::uint32_t slot);
   void count(turn::StreamClose why) { counters_.closes[static_cast<std::size_t>(why)].add(); }
 
   std::unique_ptr<StreamPoll> poll_;
@@ -122,17 +121,11 @@ class TurnStreams {
   std::vector<std::unique_ptr<Connection>> connections_;  // by slot
   std::vector<std::uint32_t> generations_;                // by slot
   std::vector<std::uint32_t> free_;                       // slots
-  // Connections that were not yet seen with an allocation, the oldest first: a ring of slots by
-  // whom comes before and after, whose head has the slot behind the last. Alone: in no ring.
-  struct Neighbours {
-    std::uint32_t before = 0;
-    std::uint32_t after = 0;
-  };
-  std::vector<Neighbours> lonely_;
-  std::vector<std::uint32_t> unread_;     // slots: more in the input than was cut
-  std::vector<std::uint32_t> reading_;    // scratch of receive()
-  std::vector<std::uint32_t> unwritten_;  // slots: posted to since write_out()
-  std::vector<std::uint32_t> doomed_;     // slots
+  SlotRing lonely_;                                       // not yet seen with an allocation
+  std::vector<std::uint32_t> unread_;                     // slots: more in the input than was cut
+  std::vector<std::uint32_t> reading_;                    // scratch of receive()
+  std::vector<std::uint32_t> unwritten_;                  // slots: posted to since write_out()
+  std::vector<std::uint32_t> doomed_;                     // slots
   bool stays_ready_ = false;
   std::uint32_t size_ = 0;
   TimerWheel timers_;  // connections by slot, then listeners that pause

@@ -24,7 +24,7 @@ constexpr std::uint32_t kListenerItem = 0x80000000;
 }  // namespace
 
 std::unique_ptr<TurnTlsThread> TurnTlsThread::start(const std::vector<Listener>& listeners,
-                                                    turn::SourceGate gate,
+                                                    turn::SourceGate gate, turn::Counters& counters,
                                                     std::function<bool(const TlsNewcomer&)> give) {
   auto poll = StreamPoll::make();
   bool made = poll != nullptr;
@@ -36,7 +36,7 @@ std::unique_ptr<TurnTlsThread> TurnTlsThread::start(const std::vector<Listener>&
     return nullptr;
   }
   std::unique_ptr<TurnTlsThread> thread(
-      new TurnTlsThread(std::move(poll), std::move(gate), std::move(give)));
+      new TurnTlsThread(std::move(poll), std::move(gate), counters, std::move(give)));
   thread->listeners_ = listeners;
   thread->paused_.resize(listeners.size());
   thread->thread_ = std::thread([own = thread.get()] { own->run(); });
@@ -44,9 +44,10 @@ std::unique_ptr<TurnTlsThread> TurnTlsThread::start(const std::vector<Listener>&
 }
 
 TurnTlsThread::TurnTlsThread(std::unique_ptr<StreamPoll> poll, turn::SourceGate gate,
-                             std::function<bool(const TlsNewcomer&)> give)
+                             turn::Counters& counters, std::function<bool(const TlsNewcomer&)> give)
     : poll_(std::move(poll)),
       gate_(std::move(gate)),
+      counters_(counters),
       give_(std::move(give)),
       clients_(kHandshakesMax) {
   for (std::size_t place = kHandshakesMax; place > 0; --place) free_.push_back(place - 1);
@@ -99,14 +100,14 @@ bool TurnTlsThread::accept_one(std::size_t index, Instant now) {
   if (accepted.state == AcceptState::kNobody) return false;
   if (accepted.state == AcceptState::kNoLongerThere) return true;
   if (accepted.state == AcceptState::kExhausted) {
-    tell(StreamClose::kNoDescriptor);
+    count(StreamClose::kNoDescriptor);
     poll_->remove(listeners_[index].fd);
     paused_[index] = now + kAcceptPause;
     return false;
   }
   const std::uint64_t source = gate_.name_of(accepted.source.ip);
   if (context_ == nullptr || !gate_.enter(source)) {
-    tell(context_ == nullptr ? StreamClose::kTlsFailed : StreamClose::kSourceFull);
+    count(context_ == nullptr ? StreamClose::kNoCertificate : StreamClose::kSourceFull);
     close(accepted.fd);
     return true;
   }
@@ -115,7 +116,7 @@ bool TurnTlsThread::accept_one(std::size_t index, Instant now) {
   const std::size_t place = free_.back();
   if (stream == nullptr || !poll_->add(accepted.fd, static_cast<std::uint32_t>(place))) {
     gate_.leave(source);
-    tell(StreamClose::kNoDescriptor);
+    count(StreamClose::kNoDescriptor);
     return true;
   }
   free_.pop_back();
@@ -147,8 +148,7 @@ void TurnTlsThread::go_on(std::size_t place) {
 void TurnTlsThread::hand_over(std::size_t place) {
   Client& client = clients_[place];
   poll_->remove(client.stream->fd());
-  const TlsNewcomer newcomer{client.stream.get(), StreamClose::kCount, client.address,
-                             client.source, client.listener};
+  const TlsNewcomer newcomer{client.stream.get(), client.address, client.source, client.listener};
   if (!give_(newcomer)) return end(place, StreamClose::kFull);
   static_cast<void>(client.stream.release());  // it is the shard's now, and counted there
   free_.push_back(place);
@@ -160,14 +160,7 @@ void TurnTlsThread::end(std::size_t place, StreamClose why) {
   client.stream.reset();
   gate_.leave(client.source);
   free_.push_back(place);
-  tell(why);
-}
-
-// To be counted; when there is no room for that either, it is not.
-void TurnTlsThread::tell(StreamClose why) {
-  TlsNewcomer nobody;
-  nobody.why = why;
-  give_(nobody);
+  count(why);
 }
 
 void TurnTlsThread::end_late(Instant now) {

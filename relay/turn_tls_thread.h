@@ -19,11 +19,9 @@
 
 namespace turnpike {
 
-/// A client whose handshake is done, or what became of one that is gone: crosses a mailbox, which
-/// copies. Who takes it owns `stream`.
+/// A client whose handshake is done: crosses a mailbox, which copies. Who takes it owns `stream`.
 struct TlsNewcomer {
   ByteStream* stream = nullptr;
-  turn::StreamClose why = turn::StreamClose::kCount;  ///< without `stream`
   SocketAddress client;
   std::uint64_t source = 0;  ///< counted at the gate
   std::uint32_t listener = 0;
@@ -40,8 +38,9 @@ class TurnTlsThread {
     std::uint32_t listener = 0;  ///< index in turn::Config::listeners
   };
   /// `give`: on the thread; false when there is no room, and the client stays the giver's.
+  /// `counters`: of the thread alone; outlives it.
   static std::unique_ptr<TurnTlsThread> start(const std::vector<Listener>& listeners,
-                                              turn::SourceGate gate,
+                                              turn::SourceGate gate, turn::Counters& counters,
                                               std::function<bool(const TlsNewcomer&)> give);
   ~TurnTlsThread();
   TurnTlsThread(const TurnTlsThread&) = delete;
@@ -62,7 +61,7 @@ class TurnTlsThread {
     bool wants_to_write = false;
   };
 
-  TurnTlsThread(std::unique_ptr<StreamPoll> poll, turn::SourceGate gate,
+  TurnTlsThread(std::unique_ptr<StreamPoll> poll, turn::SourceGate gate, turn::Counters& counters,
                 std::function<bool(const TlsNewcomer&)> give);
   void run();
   void take_contexts();
@@ -71,11 +70,12 @@ class TurnTlsThread {
   void go_on(std::size_t place);
   void hand_over(std::size_t place);
   void end(std::size_t place, turn::StreamClose why);
-  void tell(turn::StreamClose why);
+  void count(turn::StreamClose why) { counters_.closes[static_cast<std::size_t>(why)].add(); }
   void end_late(Instant now);
 
   std::unique_ptr<StreamPoll> poll_;
   turn::SourceGate gate_;
+  turn::Counters& counters_;
   std::function<bool(const TlsNewcomer&)> give_;
   std::vector<Listener> listeners_;
   std::vector<Instant> paused_;    // by listener: until then; or not at all

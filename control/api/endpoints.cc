@@ -319,6 +319,7 @@ void Endpoints::turn(const Request&, const Respond& respond) {
     for (std::size_t i = 0; i < context_.relay.shard_count(); ++i) {
       figures.shards.push_back(&server->counters(i));
     }
+    figures.shards.push_back(&server->common_counters());
     respond(turn_response(figures, list, context_.clock()));
   });
   if (!asked) respond(failure(503, "too many requests for allocations at a time; ask again"));

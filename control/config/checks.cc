@@ -210,16 +210,6 @@ bool is_host_name(const std::string& name) {
              std::string::npos;
 }
 
-void check_host_names(const std::string& key, const std::vector<std::string>& names,
-                      Findings& findings) {
-  for (const std::string& name : names) {
-    if (is_host_name(name)) continue;
-    findings.mistake({key}, key +
-                                " holds a text that is no host name; give names without port, such "
-                                "as \"edge.example.com\"");
-  }
-}
-
 /// The transports that have a token.
 void check_guarded_ng(const NgSection& ng, Findings& findings) {
   if (!findings.sound({"ng.tcp", "ng.http", "ng.token_file"})) return;
@@ -382,6 +372,16 @@ void check_unix_paths(const Settings& settings, Findings& findings) {
 
 }  // namespace
 
+void check_host_names(const std::string& key, const std::vector<std::string>& names,
+                      Findings& findings) {
+  for (const std::string& name : names) {
+    if (is_host_name(name)) continue;
+    findings.mistake({key}, key +
+                                " holds a text that is no host name; give names without port, such "
+                                "as \"edge.example.com\"");
+  }
+}
+
 std::vector<Listener> listeners(const Settings& settings) {
   std::vector<Listener> all;
   const auto add = [&all](const std::string& path, Transport transport,
@@ -401,8 +401,7 @@ std::vector<Listener> listeners(const Settings& settings) {
     }
   }
   for (const TurnListener& one : turn_listeners(settings)) {
-    const bool udp = one.transport == turn::ListenerTransport::kUdp;
-    add(one.key, udp ? Transport::kUdp : Transport::kTcp, one.local);
+    add(one.key, one.over_udp() ? Transport::kUdp : Transport::kTcp, one.local);
   }
   if (settings.sip.domains.empty()) return all;
   for (const InterfaceSection& interface : settings.interfaces) {

@@ -31,6 +31,10 @@ void check_role(const Settings& settings, Findings& findings);
 /// The rules of [zone.ZONE].
 void check_zones(const Settings& settings, Findings& findings);
 
+/// Whether every name is a host name.
+void check_host_names(const std::string& key, const std::vector<std::string>& names,
+                      Findings& findings);
+
 /// The rules of [turn] and [turn.realm.NAME].
 void check_turn(const Settings& settings, Findings& findings);
 

@@ -52,22 +52,27 @@ class TurnCheck {
   }
 
   void check_tls() {
+    if (!turn_.server_name.empty()) {
+      check_host_names("turn.server_name", {turn_.server_name}, findings_);
+    }
     const bool has_certificate = !turn_.certificate_file.empty();
     if (has_certificate && turn_.private_key_file.empty()) {
       mistake("turn.private_key_file", "is empty; give the key of turn.certificate_file");
     } else if (!has_certificate && !turn_.private_key_file.empty()) {
       mistake("turn.certificate_file", "is empty; give the certificate of turn.private_key_file");
     }
-    if (has_certificate) return;
+    if (has_certificate || !turn_.private_key_file.empty()) return;
     const auto refuse = [this](const std::string& key, std::uint16_t port) {
       if (port == 0 || !findings_.given(key)) return;
       mistake(key,
-              "is given, but TLS needs a certificate; set turn.certificate_file and "
+              "is given, but it needs a certificate; set turn.certificate_file and "
               "turn.private_key_file, or remove it");
     };
     refuse("turn.tls_port", turn_.tls_port);
+    refuse("turn.dtls_port", turn_.dtls_port);
     for (const TurnRealmSection& realm : turn_.realms) {
       refuse("turn.realm." + realm.name + ".tls_port", realm.tls_port);
+      refuse("turn.realm." + realm.name + ".dtls_port", realm.dtls_port);
     }
   }
 
@@ -86,7 +91,7 @@ class TurnCheck {
   }
 
   static bool has_own_place(const TurnRealmSection& realm) {
-    return realm.port != 0 || realm.tls_port != 0 || !realm.addresses.empty();
+    return realm.has_own_port() || !realm.addresses.empty();
   }
 
   void warn_of_shared_secrets(const std::string& path, const TurnRealmSection& realm,
@@ -119,10 +124,7 @@ class TurnCheck {
       for (const IpAddress& ip : realm.addresses) {
         const bool taken =
             std::find(other.addresses.begin(), other.addresses.end(), ip) != other.addresses.end();
-        if (!taken || realm.port != 0 || realm.tls_port != 0 || other.port != 0 ||
-            other.tls_port != 0) {
-          continue;
-        }
+        if (!taken || realm.has_own_port() || other.has_own_port()) continue;
         mistake(path + "addresses", "holds " + to_string(ip) + ", as that of [turn.realm." +
                                         other.name + "]; give one of them a port");
       }

@@ -11,8 +11,7 @@ using turn::ListenerTransport;
 const TurnRealmSection* realm_at(const TurnSection& turn, const IpAddress& ip) {
   for (const TurnRealmSection& realm : turn.realms) {
     const auto& ips = realm.addresses;
-    if (realm.port == 0 && realm.tls_port == 0 &&
-        std::find(ips.begin(), ips.end(), ip) != ips.end()) {
+    if (!realm.has_own_port() && std::find(ips.begin(), ips.end(), ip) != ips.end()) {
       return &realm;
     }
   }
@@ -30,7 +29,9 @@ class AtAddress {
     const std::string realm = owner == nullptr ? "" : owner->realm_name();
     add(ListenerTransport::kUdp, turn_.udp_port, "turn.udp_port", realm);
     add(ListenerTransport::kTcp, turn_.tcp_port, "turn.tcp_port", realm);
-    if (turn_.has_tls()) add(ListenerTransport::kTls, turn_.tls_port, "turn.tls_port", realm);
+    if (turn_.certificate_file.empty()) return;
+    add(ListenerTransport::kTls, turn_.tls_port, "turn.tls_port", realm);
+    add(ListenerTransport::kDtls, turn_.dtls_port, "turn.dtls_port", realm);
   }
   void add_of(const TurnRealmSection& realm) {
     const auto& ips = realm.addresses;
@@ -40,9 +41,9 @@ class AtAddress {
     if (turn_.tcp_port != 0) {
       add(ListenerTransport::kTcp, realm.port, path + "port", realm.realm_name());
     }
-    if (turn_.has_tls()) {
-      add(ListenerTransport::kTls, realm.tls_port, path + "tls_port", realm.realm_name());
-    }
+    if (turn_.certificate_file.empty()) return;
+    add(ListenerTransport::kTls, realm.tls_port, path + "tls_port", realm.realm_name());
+    add(ListenerTransport::kDtls, realm.dtls_port, path + "dtls_port", realm.realm_name());
   }
 
  private:

@@ -16,6 +16,11 @@ struct TurnListener {
   IpAddress advertised;  ///< as clients reach it
   std::string key;       ///< that says its port
   std::string realm;     ///< that all its clients are of; empty: any
+
+  bool over_udp() const {
+    return transport == turn::ListenerTransport::kUdp ||
+           transport == turn::ListenerTransport::kDtls;
+  }
 };
 
 /// At one address after the other; none when there is no realm.

@@ -183,7 +183,7 @@ std::shared_ptr<turn::Settings> copy_of(const turn::Settings& settings) {
 
 Result<void> read_turn_certificate(const Settings& settings, turn::Settings& into) {
   const TurnSection& turn = settings.turn;
-  if (!turn.has_tls()) return {};
+  if (!turn.has_tls() && !turn.has_dtls()) return {};
   const pki::Judgement judgement = pki::check_identity(turn.certificate_file, turn.private_key_file,
                                                        {}, std::chrono::system_clock::now());
   if (!judgement.mistakes.empty()) return Error{judgement.mistakes.front()};
@@ -202,15 +202,31 @@ Result<void> read_turn_certificate(const Settings& settings, turn::Settings& int
   return {};
 }
 
+std::string turn_name_trouble(const Settings& settings) {
+  const TurnSection& turn = settings.turn;
+  if (turn.server_name.empty() || (!turn.has_tls() && !turn.has_dtls())) return {};
+  const auto mistakes = [&turn](const pki::Purpose& purpose) {
+    return pki::check_identity(turn.certificate_file, turn.private_key_file, purpose,
+                               std::chrono::system_clock::now())
+        .mistakes;
+  };
+  if (!mistakes({}).empty()) return {};
+  const std::vector<std::string> lacks = mistakes({.names = {turn.server_name}});
+  return lacks.empty() ? std::string() : lacks.front();
+}
+
 pki::Judgement judge_turn_files(const Settings& settings) {
   pki::Judgement judgement;
   const TurnSection& turn = settings.turn;
   if (turn.realms.empty()) return judgement;
-  if (turn.has_tls()) {
+  if (turn.has_tls() || turn.has_dtls()) {
     judgement = pki::check_identity(turn.certificate_file, turn.private_key_file, {},
                                     std::chrono::system_clock::now());
     for (std::string& mistake : judgement.mistakes) {
-      mistake += "; turn.tls_port would serve nobody";
+      mistake += "; turn.tls_port and turn.dtls_port would serve nobody";
+    }
+    if (const std::string lack = turn_name_trouble(settings); !lack.empty()) {
+      judgement.warnings.push_back(lack + "; clients that are told that name go away");
     }
   }
   if (const auto made = turn_settings(settings); !made) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "control/config/host.h"
 #include "control/config/settings.h"
@@ -24,6 +25,10 @@ std::shared_ptr<turn::Settings> copy_of(const turn::Settings& settings);
 /// Reads certificate and key of TLS clients, if there are any, into `into`. When they cannot be
 /// used, because they are damaged, do not fit each other, are not valid now, `into` stays as it is.
 Result<void> read_turn_certificate(const Settings& settings, turn::Settings& into);
+
+/// When the certificate can be used, but lacks turn.server_name, by which clients are told to come;
+/// else empty.
+std::string turn_name_trouble(const Settings& settings);
 
 /// What is wrong with all these files.
 pki::Judgement judge_turn_files(const Settings& settings);

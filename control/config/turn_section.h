@@ -20,6 +20,7 @@ struct TurnRealmSection {
   std::vector<IpAddress> addresses;  ///< whose listeners are the realm's; none: of all, with a port
   std::uint16_t port = 0;            ///< of its own, UDP and TCP; 0: none
   std::uint16_t tls_port = 0;        ///< 0: none
+  std::uint16_t dtls_port = 0;       ///< 0: none
   std::string users_file;
   std::vector<std::string> secret_files;
   SecretHash secret_hash = SecretHash::kSha1;
@@ -35,6 +36,7 @@ struct TurnRealmSection {
 
   bool operator==(const TurnRealmSection&) const = default;
   const std::string& realm_name() const { return realm.empty() ? name : realm; }
+  bool has_own_port() const { return port != 0 || tls_port != 0 || dtls_port != 0; }
 };
 
 struct TurnSection {
@@ -43,8 +45,10 @@ struct TurnSection {
   std::uint16_t udp_port = 0;
   std::uint16_t tcp_port = 0;  ///< 0: none
   std::uint16_t tls_port = 0;
-  std::string certificate_file;  ///< empty: no TLS
+  std::uint16_t dtls_port = 0;
+  std::string certificate_file;  ///< empty: neither TLS nor DTLS
   std::string private_key_file;
+  std::string server_name;  ///< of the certificate; empty: clients are given addresses
   std::uint16_t port_min = 0;
   std::uint16_t port_max = 0;
   Seconds quarantine{};
@@ -63,11 +67,16 @@ struct TurnSection {
   std::vector<TurnRealmSection> realms;  ///< in the order of their names; none: no TURN server
 
   bool operator==(const TurnSection&) const = default;
-  bool has_tls_port() const {
-    const auto own = [](const TurnRealmSection& realm) { return realm.tls_port != 0; };
-    return tls_port != 0 || std::any_of(realms.begin(), realms.end(), own);
-  }
+  bool has_tls_port() const { return has_port(tls_port, &TurnRealmSection::tls_port); }
+  bool has_dtls_port() const { return has_port(dtls_port, &TurnRealmSection::dtls_port); }
   bool has_tls() const { return has_tls_port() && !certificate_file.empty(); }
+  bool has_dtls() const { return has_dtls_port() && !certificate_file.empty(); }
+
+ private:
+  bool has_port(std::uint16_t shared, std::uint16_t TurnRealmSection::*own) const {
+    return shared != 0 || std::any_of(realms.begin(), realms.end(),
+                                      [own](const auto& realm) { return realm.*own != 0; });
+  }
 };
 
 }  // namespace turnpike::config

@@ -60,12 +60,18 @@ Section turn_section() {
                "TCP port at which clients ask that no UDP gets through from. 0: none.")
       .integer("tls_port", &TurnSection::tls_port, 5349, {0, 65534},
                "TCP port at which they ask over TLS, once there is a certificate. 0: none.")
+      .integer("dtls_port", &TurnSection::dtls_port, 5349, {0, 65534},
+               "UDP port at which they ask over DTLS 1.2, once there is a certificate. 0: none.")
       .path("certificate_file", &TurnSection::certificate_file, "",
-            "Certificate of `tls_port` with its chain, PEM. A reload reads it anew; the first one "
-            "waits for a restart. \"\": no TLS.")
+            "Certificate of `tls_port` and `dtls_port` with its chain, PEM. A reload reads it "
+            "anew; the first one waits for a restart. \"\": neither TLS nor DTLS.")
       .hot()
       .path("private_key_file", &TurnSection::private_key_file, "",
             "Private key of `certificate_file`, PEM without passphrase.")
+      .hot()
+      .text("server_name", &TurnSection::server_name, "",
+            "Host name of this node that its certificate has: in `turns:` URIs that the API gives, "
+            "since browsers take no address there. \"\": the address.")
       .hot()
       .integer("port_min", &TurnSection::port_min, 24000, {1024, 65534},
                "First UDP port of relayed transport addresses, apart from `media`'s.")
@@ -78,9 +84,9 @@ Section turn_section() {
       .integer("permissions_max", &TurnSection::permissions_max, 32, {1, 256},
                "Peers that one allocation may have permissions or channels for at a time.")
       .integer("connections_max", &TurnSection::connections_max, 4000, {1, 200000},
-               "TCP and TLS connections of clients at a time, each with a file descriptor and up "
-               "to 24 KiB "
-               "of memory (with TLS 64) besides the kernel's; more are closed at once.")
+               "TCP and TLS connections and DTLS associations of clients at a time. A connection "
+               "has a file descriptor and up to 24 KiB of memory (with TLS 64) besides the "
+               "kernel's, an association 10 KiB; more are closed at once.")
       .integer("connections_per_source_max", &TurnSection::connections_per_source_max, 100,
                {0, 200000}, "Of these, from one IPv4 address or one /64 of IPv6. 0: any number.");
   add_times(section);
@@ -125,13 +131,15 @@ void add_place_keys(SectionOf<TurnRealmSection>& section) {
   section
       .addresses("addresses", &TurnRealmSection::addresses,
                  "Of the addresses of `turn.interface`, those that are for this realm alone; with "
-                 "`port` or `tls_port` only these ports of them. Clients are told the realm there, "
-                 "and of others none gets in.")
+                 "`port`, `tls_port` or `dtls_port` only these ports of them. Clients are told the "
+                 "realm there, and of others none gets in.")
       .integer("port", &TurnRealmSection::port, 0, {0, 65534},
                "UDP port, and TCP port unless `turn.tcp_port` is 0, for this realm alone: at "
                "`addresses`, or at all of `turn.interface`. 0: none.")
       .integer("tls_port", &TurnRealmSection::tls_port, 0, {0, 65534},
-               "TLS port for this realm alone, with the certificate of [turn]. 0: none.");
+               "TLS port for this realm alone, with the certificate of [turn]. 0: none.")
+      .integer("dtls_port", &TurnRealmSection::dtls_port, 0, {0, 65534},
+               "DTLS port for this realm alone, with the same certificate. 0: none.");
 }
 
 Section turn_realm_section() {

@@ -88,6 +88,7 @@ class Examination {
       judge_holder(holder, daemon_, daemon_.running ? ConnectFacts{} : try_holder(holder), report_);
     }
     examine_names();
+    examine_turn_files(settings_, std::chrono::system_clock::now(), report_);
     examine_sip_files();
     if (const std::string clash = config::trust_clash(settings_); !clash.empty()) {
       report_.sentence(Verdict::kFailed, "zones", clash);

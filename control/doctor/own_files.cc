@@ -1,6 +1,7 @@
 #include "control/doctor/own_files.h"
 
 #include "control/config/secret_file.h"
+#include "control/config/turn_products.h"
 #include "control/doctor/words.h"
 
 namespace turnpike::doctor {
@@ -45,6 +46,19 @@ void examine_zone_files(const config::ZoneSection& zone, pki::WallTime now, Repo
     report.ok(name + ": password file", zone.password_file);
   } else {
     report.sentence(Verdict::kFailed, name + ": password file", password.error().message);
+  }
+}
+
+void examine_turn_files(const config::Settings& settings, pki::WallTime now, Report& report) {
+  const config::TurnSection& turn = settings.turn;
+  if (turn.realms.empty()) return;
+  const pki::Judgement files = config::judge_turn_files(settings);
+  tell(files, "TURN: own files", report);
+  if (!is_sound(files)) return;
+  report.ok("TURN: own files", "users and secrets can be read");
+  if (turn.certificate_file.empty()) return;
+  if (const auto facts = pki::read_certificate(turn.certificate_file)) {
+    report.ok("TURN: own certificate", certificate_text(*facts, now));
   }
 }
 

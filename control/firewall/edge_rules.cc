@@ -12,8 +12,7 @@ void add_turn(const config::Settings& settings, Rules& offered) {
     const std::string to = at("daddr", ip);
     const auto add_listeners = [&](bool udp) {
       for (const config::TurnListener& one : config::turn_listeners(settings)) {
-        const bool over_udp = one.transport == turn::ListenerTransport::kUdp;
-        if (one.local.ip != ip || over_udp != udp) continue;
+        if (one.local.ip != ip || one.over_udp() != udp) continue;
         offered.add(to + (udp ? "udp" : "tcp") + " dport " + std::to_string(one.local.port) +
                     " accept");
       }

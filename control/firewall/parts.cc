@@ -134,8 +134,8 @@ void leave_media_untracked(const config::Settings& settings, Untracked& untracke
   for (const IpAddress& ip : own_addresses(settings)) leave(ip, media_ports(settings));
   for (const IpAddress& ip : turn_addresses(settings)) {
     for (const config::TurnListener& one : config::turn_listeners(settings)) {
-      const bool udp = one.transport == turn::ListenerTransport::kUdp;
-      if (udp && one.local.ip == ip) leave(ip, std::to_string(one.local.port));
+      if (!one.over_udp() || one.local.ip != ip) continue;
+      leave(ip, std::to_string(one.local.port));
     }
     leave(ip, turn_ports(settings));
   }

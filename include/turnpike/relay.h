@@ -85,13 +85,17 @@ class Flows {
 class TurnServer {
  public:
   virtual ~TurnServer() = default;
-  /// From now on, soon. Before the first time every request is refused.
-  virtual void configure(std::shared_ptr<const turn::Settings> settings) = 0;
+  /// From now on, soon. Before the first time every request is refused. An error: the TLS library
+  /// takes not the certificate or its key; the rest is in force, and those from before are shown
+  /// on.
+  virtual Result<void> configure(std::shared_ptr<const turn::Settings> settings) = 0;
   /// While draining new Allocates are answered 300 or 486, and allocations end when the lifetime is
   /// over that they have.
   virtual void set_draining(bool draining) = 0;
   virtual std::uint32_t allocations() const = 0;
   virtual const turn::Counters& counters(std::size_t shard) const = 0;
+  /// What was counted before a client came to a shard.
+  virtual const turn::Counters& common_counters() const = 0;
   /// Allocations that are open, 2000 of each shard at most.
   using Listed = std::function<void(const std::vector<turn::AllocationReport>&)>;
   /// Asks every shard; `done` is called within Relay::poll_events. False: too much is asked at a

@@ -82,7 +82,7 @@ struct Settings {
   bool strict_expiry = false;  ///< an allocation ends with its time-limited credential
   bool mobility = false;       ///< an allocation may follow its client (RFC 8016)
   SocketAddress alternate;     ///< ALTERNATE-SERVER while draining; unset: none
-  std::string certificate;     ///< of listeners with TLS: PEM, the chain behind it
+  std::string certificate;     ///< of listeners with TLS or DTLS: PEM, the chain behind it
   std::string private_key;     ///< PEM. Secret
   bool operator==(const Settings&) const = default;
 };
@@ -120,7 +120,8 @@ struct Config {
   Seconds port_quarantine{5};
   std::uint32_t allocations_max = 4000;  ///< of the whole relay
   std::uint32_t permissions_max = 32;    ///< of one allocation; channels count as well
-  std::uint32_t connections_max = 4000;  ///< of clients over TCP and TLS, of the whole relay
+  /// Of clients over TCP and TLS, and DTLS associations; of the whole relay.
+  std::uint32_t connections_max = 4000;
   /// Of these, of one IPv4 address or IPv6 /64. 0: no limit.
   std::uint32_t connections_per_source_max = 100;
 };
@@ -158,19 +159,22 @@ enum class Refusal : std::uint8_t {
 constexpr std::size_t kRefusalCount = static_cast<std::size_t>(Refusal::kCount);
 
 // name, metric label, meaning: why data was not relayed
-#define TURNPIKE_TURN_DROPS(X)                                                            \
-  X(kMalformed, "malformed", "no STUN message and no ChannelData")                        \
-  X(kNoAllocation, "no_allocation", "data or indication on a 5-tuple without allocation") \
-  X(kNoPermission, "no_permission", "peer without permission, in either direction")       \
-  X(kNoClient, "no_client", "the client of a mobile allocation is away")                  \
-  X(kNoChannel, "no_channel", "channel number that is not bound")                         \
-  X(kPeerForbidden, "peer_forbidden", "peer address that the rules forbid")               \
-  X(kRate, "rate", "allocation is over its byte rate")                                    \
-  X(kTooLong, "too_long", "does not fit a datagram with its header")                      \
-  X(kBlocked, "send_blocked", "socket buffer full")                                       \
-  X(kFailed, "send_failed", "kernel refused the send")                                    \
-  X(kOverload, "overload", "thrown away because the shard has fallen behind")             \
-  X(kUnknownMessage, "unknown_message", "STUN class or method that a server does not take")
+#define TURNPIKE_TURN_DROPS(X)                                                              \
+  X(kMalformed, "malformed", "no STUN message and no ChannelData")                          \
+  X(kNoAllocation, "no_allocation", "data or indication on a 5-tuple without allocation")   \
+  X(kNoPermission, "no_permission", "peer without permission, in either direction")         \
+  X(kNoClient, "no_client", "the client of a mobile allocation is away")                    \
+  X(kNoChannel, "no_channel", "channel number that is not bound")                           \
+  X(kPeerForbidden, "peer_forbidden", "peer address that the rules forbid")                 \
+  X(kRate, "rate", "allocation is over its byte rate")                                      \
+  X(kTooLong, "too_long", "does not fit a datagram with its header")                        \
+  X(kBlocked, "send_blocked", "socket buffer full")                                         \
+  X(kFailed, "send_failed", "kernel refused the send")                                      \
+  X(kOverload, "overload", "thrown away because the shard has fallen behind")               \
+  X(kUnknownMessage, "unknown_message", "STUN class or method that a server does not take") \
+  X(kNoAssociation, "no_association", "DTLS of a source without association or cookie")     \
+  X(kHandshakeRate, "handshake_rate", "more DTLS handshakes, or more of one, than allowed") \
+  X(kBadRecord, "bad_record", "DTLS that the keys of the association do not open")
 
 enum class Drop : std::uint8_t {
 #define X(name, label, help) name,
@@ -181,19 +185,20 @@ enum class Drop : std::uint8_t {
 constexpr std::size_t kDropCount = static_cast<std::size_t>(Drop::kCount);
 
 // name, metric label, meaning: how a client's connection ended, or why it was refused
-#define TURNPIKE_TURN_CLOSES(X)                                                           \
-  X(kClient, "client", "the client closed it")                                            \
-  X(kFailed, "failed", "the client reset it, or the network lost it")                     \
-  X(kMalformed, "malformed", "bytes that are neither STUN nor ChannelData, or too long")  \
-  X(kSilent, "silent", "no STUN message came in time")                                    \
-  X(kIdle, "idle", "it had no allocation for too long")                                   \
-  X(kStalled, "stalled", "the client did not read what was sent to it")                   \
-  X(kFull, "full", "refused: turn.connections_max is reached")                            \
-  X(kEvicted, "evicted", "nearly all places were taken, and it had no allocation")        \
-  X(kSourceFull, "source_full", "refused: turn.connections_per_source_max is reached")    \
-  X(kNoDescriptor, "no_descriptor", "waits: no descriptor or memory is left for it")      \
-  X(kTlsFailed, "tls_failed", "no TLS of a version and cipher that is taken, or damaged") \
-  X(kTlsTimeout, "tls_timeout", "the TLS handshake took too long")
+#define TURNPIKE_TURN_CLOSES(X)                                                          \
+  X(kClient, "client", "the client closed it")                                           \
+  X(kFailed, "failed", "the client reset it, or the network lost it")                    \
+  X(kMalformed, "malformed", "bytes that are neither STUN nor ChannelData, or too long") \
+  X(kSilent, "silent", "no STUN message came in time")                                   \
+  X(kIdle, "idle", "it had no allocation for too long")                                  \
+  X(kStalled, "stalled", "the client did not read what was sent to it")                  \
+  X(kFull, "full", "refused: turn.connections_max is reached")                           \
+  X(kEvicted, "evicted", "nearly all places were taken, and it had no allocation")       \
+  X(kSourceFull, "source_full", "refused: turn.connections_per_source_max is reached")   \
+  X(kNoDescriptor, "no_descriptor", "waits: no descriptor or memory is left for it")     \
+  X(kTlsFailed, "tls_failed", "no (D)TLS of a version and cipher that is taken")         \
+  X(kTlsTimeout, "tls_timeout", "the (D)TLS handshake took too long")                    \
+  X(kNoCertificate, "no_certificate", "refused: there is no certificate to show")
 
 enum class StreamClose : std::uint8_t {
 #define X(name, label, help) name,
@@ -248,7 +253,8 @@ constexpr std::size_t kRealmFiguresMax = 16;
 
 /// What the TURN part of one shard has done since it started. Read from any thread.
 struct Counters {
-  Counter bindings;                                     ///< Binding requests answered
+  Counter bindings;  ///< Binding requests answered
+  Counter cookies;   ///< DTLS clients asked to prove their address
   std::array<ClientCounters, kTransportCount> clients;  ///< by ListenerTransport
   Counter allocations_expired;                          ///< of those that were closed
   Counter refreshes;

@@ -10,6 +10,7 @@
 #include "relay/core/check.h"
 #include "relay/crypto/dtls_clock.h"
 #include "relay/crypto/dtls_library.h"
+#include "relay/crypto/tls_library.h"
 
 namespace turnpike {
 namespace {
@@ -107,7 +108,8 @@ class OneDatagram final : public DatagramOut {
 
 struct DtlsAssociation::Library {
   DtlsDatagrams datagrams;
-  std::shared_ptr<const DtlsCertificate> certificate;
+  std::shared_ptr<const DtlsCertificate> certificate;  // one of the two
+  std::shared_ptr<const TlsServerContext> server;
   OpensslPtr<SSL> ssl;  // goes first: it still reaches for the others
 };
 
@@ -136,9 +138,26 @@ class DtlsAssociation::Scope {
 };
 
 DtlsAssociation::DtlsAssociation(std::shared_ptr<const DtlsCertificate> certificate, DtlsRole role)
-    : library_(std::make_unique<Library>()) {
+    : library_(std::make_unique<Library>()), serves_(false) {
   library_->ssl.reset(SSL_new(certificate->library_->context.get()));
+  prepare();
   library_->certificate = std::move(certificate);
+  if (role == DtlsRole::kActive) {
+    SSL_set_connect_state(library_->ssl.get());
+  } else {
+    SSL_set_accept_state(library_->ssl.get());
+  }
+}
+
+DtlsAssociation::DtlsAssociation(std::shared_ptr<const TlsServerContext> server)
+    : library_(std::make_unique<Library>()), serves_(true) {
+  library_->ssl.reset(SSL_new(server->library_->context.get()));
+  prepare();
+  library_->server = std::move(server);
+  SSL_set_accept_state(library_->ssl.get());
+}
+
+void DtlsAssociation::prepare() {
   BIO* bio = make_datagram_bio(library_->datagrams);
   CHECK(library_->ssl != nullptr && bio != nullptr);
   SSL* ssl = library_->ssl.get();
@@ -146,11 +165,6 @@ DtlsAssociation::DtlsAssociation(std::shared_ptr<const DtlsCertificate> certific
   SSL_set_app_data(ssl, &library_->datagrams);
   SSL_set_mtu(ssl, static_cast<long>(kDtlsMtuBytes));
   DTLS_set_timer_cb(ssl, retransmit_after);
-  if (role == DtlsRole::kActive) {
-    SSL_set_connect_state(ssl);
-  } else {
-    SSL_set_accept_state(ssl);
-  }
 }
 
 DtlsAssociation::~DtlsAssociation() = default;
@@ -183,6 +197,19 @@ void DtlsAssociation::handle(std::span<const std::uint8_t> record, Instant now, 
   if (ciphertext && !reads_ciphertext() && early_records_++ >= kEarlyRecordsMax) return;
   const Scope scope(*library_, record, now, &out);
   advance(now);
+}
+
+void DtlsAssociation::receive(std::span<const std::uint8_t> record, Instant now, DatagramOut& out,
+                              DatagramOut& data) {
+  data_ = &data;
+  handle(record, now, out);
+  data_ = nullptr;
+}
+
+bool DtlsAssociation::send(std::span<const std::uint8_t> data, Instant now, DatagramOut& out) {
+  if (phase_ != Phase::kComplete || deaf_) return false;
+  const Scope scope(*library_, {}, now, &out);
+  return SSL_write(library_->ssl.get(), data.data(), static_cast<int>(data.size())) > 0;
 }
 
 void DtlsAssociation::on_deadline(Instant now, DatagramOut& out) {
@@ -230,13 +257,17 @@ void DtlsAssociation::advance(Instant now) {
 }
 
 /// Takes what comes after the handshake: a last flight of the remote end's once more, which is
-/// answered with ours, and the end. There is no application data in DTLS-SRTP.
+/// answered with ours, data, and the end. There is no application data in DTLS-SRTP.
 void DtlsAssociation::read_on() {
+  if (serves_ && data_ == nullptr) return;  // what came early waits for receive()
   std::array<std::uint8_t, 2048> data;
   SSL* ssl = library_->ssl.get();
   int result = 1;
   while (result > 0) {
     result = SSL_read(ssl, data.data(), static_cast<int>(data.size()));
+    if (result > 0 && data_ != nullptr) {
+      data_->datagram({data.data(), static_cast<std::size_t>(result)});
+    }
   }
   secure_wipe(data.data(), data.size());
   const int error = SSL_get_error(ssl, result);
@@ -251,6 +282,10 @@ void DtlsAssociation::read_on() {
 
 void DtlsAssociation::complete() {
   SSL* ssl = library_->ssl.get();
+  if (serves_) {
+    phase_ = Phase::kComplete;
+    return;
+  }
   const SRTP_PROTECTION_PROFILE* profile = SSL_get_selected_srtp_profile(ssl);
   if (SSL_get0_peer_certificate(ssl) == nullptr) {
     fail(DtlsFailure::kNoCertificate);

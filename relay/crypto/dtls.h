@@ -1,6 +1,7 @@
-// One DTLS-SRTP association (RFC 6347, RFC 5764), and the certificate that it shows.
-// Hides: OpenSSL. DTLS 1.2 only; both ends show certificates, and the remote one is judged by its
-// fingerprint alone (RFC 5763 section 5); no resumption, no renegotiation.
+// One DTLS association (RFC 6347), and the certificate that it shows: of DTLS-SRTP (RFC 5764),
+// where both ends show certificates and the remote one is judged by its fingerprint alone (RFC 5763
+// section 5), or of a server's client, which shows none and sends data (RFC 7350).
+// Hides: OpenSSL. DTLS 1.2 only; no resumption, no renegotiation.
 // Is not: a judge of where records come from, or of alerts that anybody could have sent: what must
 // not reach the association is kept from it by its owner (relay/dtls).
 #pragma once
@@ -12,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "relay/crypto/tls_server.h"
 #include "turnpike/keying.h"
 #include "turnpike/time.h"
 #include "turnpike/transport.h"
@@ -76,6 +78,8 @@ class DtlsAssociation {
 
   /// `role`: kActive or kPassive.
   DtlsAssociation(std::shared_ptr<const DtlsCertificate> certificate, DtlsRole role);
+  /// Of a server's client. `server` is made for TlsOver::kDatagrams.
+  explicit DtlsAssociation(std::shared_ptr<const TlsServerContext> server);
   ~DtlsAssociation();
   DtlsAssociation(const DtlsAssociation&) = delete;
   DtlsAssociation& operator=(const DtlsAssociation&) = delete;
@@ -88,6 +92,13 @@ class DtlsAssociation {
   void expect_cookie(std::span<const std::uint8_t> cookie, std::uint64_t sequence, Instant now);
   /// One record, with its header.
   void handle(std::span<const std::uint8_t> record, Instant now, DatagramOut& out);
+  /// Of a server's client, complete: as handle(), and what it has sent goes to `data`, as many
+  /// times as it sent.
+  void receive(std::span<const std::uint8_t> record, Instant now, DatagramOut& out,
+               DatagramOut& data);
+  /// Of a server's client, complete: `data`, at most kPayloadBytesMax, as one record. False when
+  /// the library cannot.
+  bool send(std::span<const std::uint8_t> data, Instant now, DatagramOut& out);
   /// Instant::max() when no flight of ours waits for an answer.
   Instant next_deadline() const { return deadline_; }
   void on_deadline(Instant now, DatagramOut& out);
@@ -101,6 +112,8 @@ class DtlsAssociation {
   Phase phase() const { return phase_; }
   /// Why it failed.
   DtlsFailure failure() const { return failure_; }
+  /// Complete, but the library cannot go on: nothing is taken or sent any more.
+  bool is_deaf() const { return deaf_; }
   /// kClosed: by a fatal alert, not by close_notify.
   bool closed_by_alert() const { return closed_by_alert_; }
   /// Passive: an answer to our first flight has been taken.
@@ -117,6 +130,7 @@ class DtlsAssociation {
   struct Library;
   class Scope;
 
+  void prepare();
   void advance(Instant now);
   void read_on();
   void complete();
@@ -128,7 +142,9 @@ class DtlsAssociation {
   Phase phase_ = Phase::kHandshaking;
   DtlsFailure failure_ = DtlsFailure::kNone;
   bool closed_by_alert_ = false;
-  bool deaf_ = false;  // complete, but the library cannot go on
+  const bool serves_;            // a server's client
+  DatagramOut* data_ = nullptr;  // within receive()
+  bool deaf_ = false;            // complete, but the library cannot go on
   unsigned early_records_ = 0;
   Instant deadline_ = Instant::max();
 };

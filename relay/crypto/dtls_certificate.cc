@@ -19,7 +19,6 @@ constexpr const char* kProfiles =
 constexpr long kSecondsPerDay = 86400;
 constexpr long kDaysValid = 365;
 constexpr long kCertificateListBytesMax = 16384;
-constexpr long kRecordBytesMax = 2048;
 
 /// Positive, and not zero (RFC 5280 section 4.1.2.2).
 bool set_random_serial(X509& certificate) {
@@ -62,30 +61,18 @@ int take_any_certificate(X509_STORE_CTX* store, void*) {
   return 1;
 }
 
-int tell_cookie(SSL* ssl, unsigned char* cookie, unsigned int* bytes) {
-  const auto& datagrams = *static_cast<const DtlsDatagrams*>(SSL_get_app_data(ssl));
-  std::copy_n(datagrams.cookie.begin(), datagrams.cookie_bytes, cookie);
-  *bytes = static_cast<unsigned>(datagrams.cookie_bytes);
-  return 1;
-}
-
 OpensslPtr<SSL_CTX> make_context(X509& certificate, EVP_PKEY& key) {
   OpensslPtr<SSL_CTX> context(SSL_CTX_new(DTLS_method()));
   if (context == nullptr) return nullptr;
   SSL_CTX* made = context.get();
-  SSL_CTX_set_options(made, SSL_OP_NO_QUERY_MTU | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
-                                SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_options(made, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION |
+                                SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_mode(made, SSL_MODE_RELEASE_BUFFERS);
-  // Buffers are as long as what they may hold; our records are never longer than a datagram.
-  SSL_CTX_set_max_send_fragment(made, kRecordBytesMax);
   SSL_CTX_set_session_cache_mode(made, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_max_cert_list(made, kCertificateListBytesMax);
   SSL_CTX_set_verify(made, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   SSL_CTX_set_cert_verify_callback(made, take_any_certificate, nullptr);
-  SSL_CTX_set_cookie_generate_cb(made, tell_cookie);
-  const bool done = SSL_CTX_set_min_proto_version(made, DTLS1_2_VERSION) == 1 &&
-                    SSL_CTX_set_max_proto_version(made, DTLS1_2_VERSION) == 1 &&
-                    SSL_CTX_set_cipher_list(made, kCiphers) == 1 &&
+  const bool done = use_datagrams(*made) && SSL_CTX_set_cipher_list(made, kCiphers) == 1 &&
                     SSL_CTX_set1_groups_list(made, "X25519:P-256:P-384") == 1 &&
                     SSL_CTX_set_tlsext_use_srtp(made, kProfiles) == 0 &&  // 0 is success
                     SSL_CTX_use_certificate(made, &certificate) == 1 &&

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/rand.h>
 
 #include "relay/core/bytes.h"
@@ -12,12 +10,17 @@
 namespace turnpike {
 namespace {
 
-Cookie code(std::span<const std::uint8_t> secret, std::span<const std::uint8_t> bound_to) {
-  std::array<std::uint8_t, EVP_MAX_MD_SIZE> digest;
-  unsigned int bytes = 0;
-  const bool done = HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
-                         bound_to.data(), bound_to.size(), digest.data(), &bytes) != nullptr;
-  CHECK(done && bytes >= kCookieBytes);
+HmacSha256Key new_secret() {
+  std::array<std::uint8_t, 32> secret;
+  fill_random(secret);
+  const HmacSha256Key key = make_hmac_sha256_key(secret);
+  secure_wipe(secret.data(), secret.size());
+  return key;
+}
+
+Cookie code(const HmacSha256Key& secret, std::span<const std::uint8_t> bound_to) {
+  std::array<std::uint8_t, kSha256Bytes> digest;
+  hmac_sha256(secret, bound_to, {}, digest.data());
   Cookie cookie;
   std::copy_n(digest.begin(), cookie.size(), cookie.begin());
   return cookie;
@@ -29,14 +32,11 @@ void fill_random(std::span<std::uint8_t> bytes) {
   CHECK(RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) == 1);
 }
 
-CookieSecrets::CookieSecrets() {
-  fill_random(present_);
-  fill_random(previous_);
-}
+CookieSecrets::CookieSecrets() : present_(new_secret()), previous_(new_secret()) {}
 
 CookieSecrets::~CookieSecrets() {
-  secure_wipe(present_.data(), present_.size());
-  secure_wipe(previous_.data(), previous_.size());
+  secure_wipe(&present_, sizeof present_);
+  secure_wipe(&previous_, sizeof previous_);
 }
 
 Cookie CookieSecrets::make(std::span<const std::uint8_t> bound_to, Instant now) {
@@ -61,9 +61,9 @@ void CookieSecrets::rotate(Instant now) {
   if (age < 2 * kLife) {
     previous_ = present_;
   } else {
-    fill_random(previous_);
+    previous_ = new_secret();
   }
-  fill_random(present_);
+  present_ = new_secret();
   since_ = now;
 }
 

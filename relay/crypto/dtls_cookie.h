@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 
+#include "relay/crypto/hmac_sha256.h"
 #include "turnpike/time.h"
 
 namespace turnpike {
@@ -33,11 +34,10 @@ class CookieSecrets {
               Instant now);
 
  private:
-  using Secret = std::array<std::uint8_t, 32>;
   void rotate(Instant now);
 
-  Secret present_{};
-  Secret previous_{};
+  HmacSha256Key present_;
+  HmacSha256Key previous_;
   Instant since_{};
 };
 

@@ -74,7 +74,23 @@ BIO_METHOD* make_method() {
   return method;
 }
 
+int tell_cookie(SSL* ssl, unsigned char* cookie, unsigned int* bytes) {
+  const auto& datagrams = *static_cast<const DtlsDatagrams*>(SSL_get_app_data(ssl));
+  std::copy_n(datagrams.cookie.begin(), datagrams.cookie_bytes, cookie);
+  *bytes = static_cast<unsigned>(datagrams.cookie_bytes);
+  return 1;
+}
+
 }  // namespace
+
+bool use_datagrams(SSL_CTX& context) {
+  SSL_CTX_set_options(&context, SSL_OP_NO_QUERY_MTU);
+  // Buffers are as long as what they may hold; our records are never longer than a datagram.
+  SSL_CTX_set_max_send_fragment(&context, static_cast<long>(kDatagramBytesMax));
+  SSL_CTX_set_cookie_generate_cb(&context, tell_cookie);
+  return SSL_CTX_set_min_proto_version(&context, DTLS1_2_VERSION) == 1 &&
+         SSL_CTX_set_max_proto_version(&context, DTLS1_2_VERSION) == 1;
+}
 
 BIO* make_datagram_bio(DtlsDatagrams& datagrams) {
   static BIO_METHOD* const method = make_method();

@@ -27,6 +27,10 @@ struct DtlsDatagrams {
   std::size_t cookie_bytes = 0;
 };
 
+/// What every context for datagrams needs: DTLS 1.2, records of one datagram, the cookie of
+/// DtlsDatagrams. False when the library fails.
+bool use_datagrams(SSL_CTX& context);
+
 /// A BIO over `datagrams`, which must outlive it. Null when memory is out.
 BIO* make_datagram_bio(DtlsDatagrams& datagrams);
 

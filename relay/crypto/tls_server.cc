@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #include "relay/core/check.h"
-#include "relay/crypto/openssl_ptr.h"
+#include "relay/crypto/dtls_library.h"
+#include "relay/crypto/tls_library.h"
 
 namespace turnpike {
 namespace {
@@ -48,7 +49,7 @@ bool use_key(SSL_CTX* context, const std::string& text) {
          SSL_CTX_check_private_key(context) == 1;
 }
 
-bool configure(SSL_CTX* context) {
+bool configure(SSL_CTX* context, TlsOver over) {
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_TICKET |
                                    SSL_OP_IGNORE_UNEXPECTED_EOF);
@@ -57,18 +58,15 @@ bool configure(SSL_CTX* context) {
   SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                 SSL_MODE_RELEASE_BUFFERS);
-  return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
-         SSL_CTX_set_num_tickets(context, 0) == 1 &&
-         SSL_CTX_set_cipher_list(context, kCiphers12) == 1 &&
+  const bool has_versions = over == TlsOver::kDatagrams
+                                ? use_datagrams(*context)
+                                : SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
+                                      SSL_CTX_set_num_tickets(context, 0) == 1;
+  return has_versions && SSL_CTX_set_cipher_list(context, kCiphers12) == 1 &&
          SSL_CTX_set1_groups_list(context, kGroups) == 1;
 }
 
 }  // namespace
-
-struct TlsServerContext::Library {
-  OpensslPtr<SSL_CTX> context;
-  std::string protocol;  ///< as ALPN's wire format has it: length, name
-};
 
 struct TlsStream::Library {
   std::shared_ptr<const TlsServerContext> context;
@@ -80,13 +78,15 @@ TlsServerContext::TlsServerContext(std::unique_ptr<Library> library)
 TlsServerContext::~TlsServerContext() = default;
 
 Result<std::shared_ptr<const TlsServerContext>> TlsServerContext::make(
-    const std::string& certificate, const std::string& private_key, std::string_view protocol) {
+    const std::string& certificate, const std::string& private_key, std::string_view protocol,
+    TlsOver over) {
   auto library = std::make_unique<Library>();
-  library->context.reset(SSL_CTX_new(TLS_server_method()));
+  library->context.reset(
+      SSL_CTX_new(over == TlsOver::kDatagrams ? DTLS_server_method() : TLS_server_method()));
   library->protocol = static_cast<char>(protocol.size()) + std::string(protocol);
   SSL_CTX* const context = library->context.get();
   const char* trouble = nullptr;
-  if (context == nullptr || !configure(context)) {
+  if (context == nullptr || !configure(context, over)) {
     trouble = "the TLS library takes none of the ciphers or versions that are needed";
   } else if (!use_chain(context, certificate)) {
     trouble = "the certificate or its chain cannot be used";

@@ -1,5 +1,6 @@
 // TLS 1.2 and 1.3 as a server over a connected socket (RFC 8446, RFC 5246), without waiting: the
-// handshake, then bytes. Hides: OpenSSL. Is not: judgement of files, sockets, deadlines.
+// handshake, then bytes. The certificate serves DTLS associations as well (dtls.h). Hides: OpenSSL.
+// Is not: judgement of files, sockets, deadlines.
 //
 // No renegotiation, no compression, no resumption: nothing but symmetric work is left after the
 // handshake, so a connection may move to another thread then.
@@ -15,6 +16,8 @@
 
 namespace turnpike {
 
+enum class TlsOver : std::uint8_t { kStreams, kDatagrams };
+
 /// Certificate and key that connections to come are shown. Those that are up keep theirs.
 class TlsServerContext {
  public:
@@ -23,13 +26,15 @@ class TlsServerContext {
   /// not. The error says which of the two cannot be used.
   static Result<std::shared_ptr<const TlsServerContext>> make(const std::string& certificate,
                                                               const std::string& private_key,
-                                                              std::string_view protocol);
+                                                              std::string_view protocol,
+                                                              TlsOver over = TlsOver::kStreams);
   ~TlsServerContext();
   TlsServerContext(const TlsServerContext&) = delete;
   TlsServerContext& operator=(const TlsServerContext&) = delete;
 
  private:
   friend class TlsStream;
+  friend class DtlsAssociation;
   struct Library;
   explicit TlsServerContext(std::unique_ptr<Library> library);
   std::unique_ptr<Library> library_;

@@ -14,8 +14,10 @@ namespace turnpike {
 namespace {
 
 constexpr int kBacklog = 512;
-// Some 20 Mbit/s over 50 ms; more would only be delay for a client that does not keep up.
+// What is on its way: some 20 Mbit/s over 50 ms.
 constexpr int kSendBufferBytes = 128 << 10;
+// What is not on its way yet is nothing but delay, for a client that does not keep up.
+constexpr int kUnsentBytesMax = 16 << 10;
 constexpr int kReceiveBufferBytes = 64 << 10;
 constexpr unsigned kUnacknowledgedMs = 30000;
 // Of a connection that is silent, as one with an idle allocation is.
@@ -31,6 +33,7 @@ int open_socket(AddressFamily family) {
   set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
   set_option(fd, SOL_SOCKET, SO_SNDBUF, kSendBufferBytes);
   set_option(fd, SOL_SOCKET, SO_RCVBUF, kReceiveBufferBytes);
+  set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, kUnsentBytesMax);
   set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, kProbeAfterSeconds);
   set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, kProbeEverySeconds);

@@ -89,9 +89,11 @@ struct Shared {
   OwnerCounts counts;
   Reservations reservations;
   Moves moves;
-  OwnerRates allocates;               ///< Allocate requests: each port costs a rest
-  OwnerRates new_peers;               ///< of all allocations of an owner
-  OwnerRates resumes;                 ///< Refresh requests that ask another shard (RFC 8016)
+  OwnerRates allocates;   ///< Allocate requests: each port costs a rest
+  OwnerRates new_peers;   ///< of all allocations of an owner
+  OwnerRates resumes;     ///< Refresh requests that ask another shard (RFC 8016)
+  OwnerRates handshakes;  ///< of DTLS clients, by source
+  std::atomic<std::uint32_t> connections{0};  ///< of clients, with those that are associations
   std::atomic<bool> draining{false};  ///< no new allocations, none lives longer than it would
 };
 

@@ -10,6 +10,7 @@ Hides: addresses, the configuration of [turn], the command lines and output of t
 
 import contextlib
 import re
+import select
 import socket
 import subprocess
 
@@ -23,6 +24,7 @@ USER, PASSWORD = "alice", "correct-horse-battery"
 SECRET = "0123456789abcdef-rest-secret"
 SERVER_PORT = 3478
 TLS_PORT = 5349
+SERVER_NAME = "turn.example.org"
 RELAY_PORTS = range(24000, 30000)
 
 
@@ -50,7 +52,8 @@ def identity(folder, name="edge", days=30):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
          "-nodes", "-days", str(days), "-subj", f"/CN={name}", "-keyout", key, "-out", certificate,
-         "-addext", f"subjectAltName=IP:{CLIENT.host_v4},IP:{CLIENT.host_v6}"],
+         "-addext",
+         f"subjectAltName=IP:{CLIENT.host_v4},IP:{CLIENT.host_v6},DNS:{SERVER_NAME}"],
         check=True, capture_output=True)
     key.chmod(0o600)
     return {"certificate_file": certificate, "private_key_file": key}
@@ -124,14 +127,50 @@ def uclient(*words, auth=LONG_TERM, peer=PEER, version=4, timeout=40):
     return output
 
 
-class Client:
-    """A client over UDP with an allocation, that speaks STUN itself."""
+def _udp_link():
+    with CLIENT.sockets():
+        link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    link.settimeout(5)
+    link.connect((CLIENT.host_v4, SERVER_PORT))
+    return link
 
-    def __init__(self):
-        with CLIENT.sockets():
-            self.link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.link.settimeout(5)
-        self.link.connect((CLIENT.host_v4, SERVER_PORT))
+
+class DtlsLink:
+    """openssl s_client as what carries messages; each comes in one piece."""
+
+    def __init__(self, scratch):
+        self._program = scratch.spawn(
+            *CLIENT.command("openssl", "s_client", "-quiet", "-dtls1_2", "-connect",
+                            f"{CLIENT.host_v4}:{TLS_PORT}"),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
+
+    def send(self, data):
+        self._program.stdin.write(data)
+
+    def recv(self, size):
+        ready = select.select([self._program.stdout], [], [], 5)[0]
+        case.expect(ready, "nothing came by DTLS")
+        return self._program.stdout.read(size)
+
+    def leave(self):
+        """Without a word."""
+        self._program.kill()
+        self._program.wait()
+
+
+class Client:
+    """A client with an allocation, over UDP unless it is given another link, that speaks STUN
+    itself.
+    """
+
+    def __init__(self, link=None, wanted=b""):
+        wanted += stun.attribute(stun.REQUESTED_TRANSPORT, bytes([17, 0, 0, 0]))
+        self.go(link or _udp_link())
+        self.given = self.ask(stun.ALLOCATE, wanted)
+
+    def go(self, link):
+        """There a nonce is good for it."""
+        self.link = link
         wanted = stun.attribute(stun.REQUESTED_TRANSPORT, bytes([17, 0, 0, 0]))
         self.link.send(stun.message(stun.ALLOCATE, wanted))
         challenge = stun.attributes_of(self.link.recv(4096))
@@ -139,7 +178,6 @@ class Client:
             stun.attribute(stun.REALM, challenge[stun.REALM]) + \
             stun.attribute(stun.NONCE, challenge[stun.NONCE])
         self.key = stun.key_of(USER, challenge[stun.REALM].decode(), PASSWORD)
-        self.ask(stun.ALLOCATE, wanted)
 
     def ask(self, method, attributes):
         self.link.send(stun.signed(method, attributes + self.names, self.key))

@@ -88,7 +88,7 @@ def _s_client(*words):
 
 @case
 def clients_over_tls(scratch):
-    daemon = _start(scratch, turn=turn.identity(scratch.folder))
+    daemon = _start(scratch, turn=turn.identity(scratch.folder) | {"server_name": turn.SERVER_NAME})
     tls = ("-t", "-S", "-p", turn.TLS_PORT)
     trusted = ("-E", scratch.folder / "edge.pem")
     turn.expect_all_back(turn.uclient(*tls, *trusted, "-n", 5, "-m", 4, "-c", "-l", 171),
@@ -103,7 +103,33 @@ def clients_over_tls(scratch):
         ["curl", "-sS", "--unix-socket", str(daemon.api_path), "-X", "POST",
          "http://localhost/v1/turn/credentials?user=bob"],
         capture_output=True, text=True, check=True).stdout)["uris"]
-    expect(f"turns:{turn.CLIENT.host_v4}:{turn.TLS_PORT}?transport=tcp" in uris, f"{uris}")
+    for transport in ("tcp", "udp"):
+        uri = f"turns:{turn.SERVER_NAME}:{turn.TLS_PORT}?transport={transport}"
+        expect(uri in uris, f"{uris}")
+
+
+@case
+def clients_over_dtls(scratch):
+    """Channels, indications and both families; what relays is counted as DTLS."""
+    # The client leaves without a word: its allocations stay for a while, as with UDP.
+    daemon = _start(scratch, turn=turn.identity(scratch.folder),
+                    realm={"allocations_per_user_max": 0})
+    dtls = ("-S", "-p", turn.TLS_PORT)
+    turn.expect_all_back(turn.uclient(*dtls, "-n", 3, "-m", 2, "-c", "-l", 171),
+                         "channels by DTLS")
+    turn.expect_all_back(turn.uclient(*dtls, "-s", "-n", 3, "-m", 2, "-c", "-l", 171),
+                         "indications by DTLS")
+    turn.echo_peer(scratch, version=6)
+    turn.expect_all_back(turn.uclient(*dtls, "-x", "-c", "-n", 3, version=6), "IPv6 by DTLS")
+    expect(daemon.total("turnpike_turn_packets_total", to="peer", transport="dtls") >= 15,
+           "nothing was counted for DTLS")
+    expect(daemon.total("turnpike_turn_packets_total", transport="udp") == 0, "DTLS was not used")
+    expect(daemon.total("turnpike_turn_dtls_cookies_total") >= 5, "no cookie was asked for")
+    expect(daemon.total("turnpike_turn_connections", transport="dtls") >= 2, "none is counted")
+    expect(daemon.total("turnpike_turn_connections_ended_total", reason="client") >= 1,
+           "no good-bye was understood")
+    daemon.stop()
+    turn.expect_nothing_back(turn.uclient(*dtls, "-c", timeout=5), "no daemon")
 
 
 @case
@@ -135,7 +161,7 @@ def tls_versions_names_and_certificates(scratch):
     expect("CN = other" in _s_client(), "the old certificate is gone")
     checked = subprocess.run([turnpiked.executable(), "--check", "--config", daemon.config_path],
                              capture_output=True, text=True).stderr
-    expect("edge.pem" in checked and "turn.tls_port would serve nobody" in checked, checked)
+    expect("edge.pem" in checked and "turn.dtls_port would serve nobody" in checked, checked)
 
 
 @case
@@ -230,6 +256,25 @@ def clients_that_move_keep_their_allocations(scratch):
     expect(moves >= 4, f"{moves:g} moves of four clients")
     turn.expect_all_back(turn.uclient("-M", "-t", "-c", "-n", 5, "-m", 3), "moved over TCP")
     expect(daemon.total("turnpike_turn_moves_total") >= moves + 3, "none has moved over TCP")
+
+
+@case
+def a_client_over_dtls_comes_back_to_its_allocation(scratch):
+    """coturn's client, told to move over DTLS, uses what it has freed."""
+    daemon = _start(scratch, turn=turn.identity(scratch.folder) | {"mobility": True})
+    first = turn.DtlsLink(scratch)
+    client = turn.Client(first, stun.attribute(stun.MOBILITY_TICKET, b""))
+    ticket = client.given[stun.MOBILITY_TICKET]
+    client.permit(turn.PEER.v4)
+    first.leave()
+    client.go(turn.DtlsLink(scratch))
+    client.ask(stun.REFRESH, stun.attribute(stun.MOBILITY_TICKET, ticket))
+    expect(daemon.total("turnpike_turn_moves_total") == 1, "it has not moved")
+    client.send(turn.PEER.v4, 3480, b"still me")
+    expect(stun.attributes_of(client.link.recv(4096)).get(stun.DATA) == b"still me",
+           "its permission is gone")
+    shown = json.loads(daemon.api("/v1/turn"))
+    expect([one["transport"] for one in shown["allocations"]] == ["dtls"], f"{shown}")
 
 
 @case

@@ -14,9 +14,10 @@ namespace turnpike::api {
 class FakeTurn final : public TurnServer {
  public:
   void set_draining(bool) override {}
-  void configure(std::shared_ptr<const turn::Settings>) override {}
+  Result<void> configure(std::shared_ptr<const turn::Settings>) override { return {}; }
   std::uint32_t allocations() const override { return static_cast<std::uint32_t>(reports.size()); }
   const turn::Counters& counters(std::size_t) const override { return counters_; }
+  const turn::Counters& common_counters() const override { return common_; }
   bool list(Listed done) override {
     if (!full) done(reports);
     return !full;
@@ -28,6 +29,7 @@ class FakeTurn final : public TurnServer {
 
   std::vector<turn::AllocationReport> reports;
   turn::Counters counters_;
+  turn::Counters common_;
   bool full = false;
 };
 

@@ -76,12 +76,18 @@ TEST(TurnConfig, tls_is_on_once_there_is_a_certificate) {
   EXPECT_EQ(turn_config(load(kRealm).settings, host).listeners.size(), 2U);
   const std::string files = "certificate_file = \"c.pem\"\nprivate_key_file = \"k.pem\"\n";
   const turn::Config config = turn_config(load("[turn]\n" + files + kRealm).settings, host);
-  ASSERT_EQ(config.listeners.size(), 3U);
+  ASSERT_EQ(config.listeners.size(), 4U);
   EXPECT_EQ(config.listeners[2].transport, turn::ListenerTransport::kTls);
   EXPECT_EQ(config.listeners[2].local.port, 5349);
-  EXPECT_EQ(
-      turn_config(load("[turn]\ntls_port = 0\n" + files + kRealm).settings, host).listeners.size(),
-      2U);
+  EXPECT_EQ(config.listeners[3].transport, turn::ListenerTransport::kDtls);
+  EXPECT_EQ(config.listeners[3].local.port, 5349);
+  const auto left = [&](const std::string& keys) {
+    return turn_config(load("[turn]\n" + keys + files + kRealm).settings, host).listeners;
+  };
+  ASSERT_EQ(left("tls_port = 0\n").size(), 3U);
+  EXPECT_EQ(left("tls_port = 0\n")[2].transport, turn::ListenerTransport::kDtls);
+  ASSERT_EQ(left("dtls_port = 0\n").size(), 3U);
+  EXPECT_EQ(left("dtls_port = 0\n")[2].transport, turn::ListenerTransport::kTls);
 }
 
 std::vector<std::string> shown(const turn::Config& config) {
@@ -99,21 +105,26 @@ TEST(TurnConfig, realms_have_addresses_and_ports_of_their_own) {
   const std::string secret = "secret_files = [\"s\"]\n";
   const std::string head =
       "[turn]\ndefault_realm = \"a\"\ncertificate_file = \"c\"\nprivate_key_file = \"k\"\n"
-      "tls_port = 0\n[turn.realm.a]\n" +
+      "tls_port = 0\ndtls_port = 0\n[turn.realm.a]\n" +
       secret;
   Loaded loaded = load(head + "[turn.realm.b]\nrealm = \"b.example\"\nport = 3480\n" +
-                       "tls_port = 5350\naddresses = [\"2a09::1\"]\n" + secret);
+                       "tls_port = 5350\ndtls_port = 5351\naddresses = [\"2a09::1\"]\n" + secret);
   EXPECT_THAT(loaded.findings.mistakes(), IsEmpty());
   EXPECT_THAT(shown(turn_config(loaded.settings, host)),
               ElementsAre("udp 45.9.1.1:3478 ", "tcp 45.9.1.1:3478 ", "udp [2a09::1]:3478 ",
                           "tcp [2a09::1]:3478 ", "udp [2a09::1]:3480 b.example",
-                          "tcp [2a09::1]:3480 b.example", "tls [2a09::1]:5350 b.example"));
+                          "tcp [2a09::1]:3480 b.example", "tls [2a09::1]:5350 b.example",
+                          "dtls [2a09::1]:5351 b.example"));
   // Without a port the address is the realm's alone.
   loaded = load(head + "[turn.realm.b]\naddresses = [\"2a09::1\"]\n" + secret);
   EXPECT_THAT(loaded.findings.mistakes(), IsEmpty());
   EXPECT_THAT(shown(turn_config(loaded.settings, host)),
               ElementsAre("udp 45.9.1.1:3478 ", "tcp 45.9.1.1:3478 ", "udp [2a09::1]:3478 b",
                           "tcp [2a09::1]:3478 b"));
+  loaded = load(head + "[turn.realm.b]\ndtls_port = 5351\naddresses = [\"2a09::1\"]\n" + secret);
+  EXPECT_THAT(shown(turn_config(loaded.settings, host)),
+              ElementsAre("udp 45.9.1.1:3478 ", "tcp 45.9.1.1:3478 ", "udp [2a09::1]:3478 ",
+                          "tcp [2a09::1]:3478 ", "dtls [2a09::1]:5351 b"));
   // And with a port at every address.
   loaded = load(head + "[turn.realm.b]\nport = 3480\n" + secret);
   EXPECT_EQ(turn_config(loaded.settings, host).listeners.size(), 8U);
@@ -151,8 +162,11 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"[turn]\nport_min = 24000\nport_max = 24003", "at least 256 ports"},
         Mistake{"[turn]\nudp_port = 25000", "lies in the TURN ports"},
         Mistake{"[turn]\nudp_port = 40000", "lies in the media ports"},
-        Mistake{"[turn]\ntls_port = 5349", "turn.tls_port is given, but TLS needs a certificate"},
+        Mistake{"[turn]\ntls_port = 5349", "turn.tls_port is given, but it needs a certificate"},
+        Mistake{"[turn]\ndtls_port = 5349", "turn.dtls_port is given, but it needs a certificate"},
         Mistake{"[turn]\ncertificate_file = \"c.pem\"", "turn.private_key_file is empty"},
+        Mistake{"[turn]\nserver_name = \"edge:5349\"",
+                "turn.server_name holds a text that is no host name"},
         Mistake{"[turn]\nprivate_key_file = \"k.pem\"", "turn.certificate_file is empty"},
         Mistake{"[turn]\ntcp_port = 5349\ncertificate_file = \"c\"\nprivate_key_file = \"k\"",
                 "turn.tls_port and turn.tcp_port both listen on 45.9.1.1:5349"},
@@ -186,7 +200,12 @@ INSTANTIATE_TEST_SUITE_P(
                 "[turn.realm.b]\nusers_file = \"u\"\naddresses = [\"45.9.1.1\"]",
                 "give one of them a port"},
         Mistake{"[turn.realm.a]\nusers_file = \"u\"\ntls_port = 5350",
-                "turn.realm.a.tls_port is given, but TLS needs a certificate"},
+                "turn.realm.a.tls_port is given, but it needs a certificate"},
+        Mistake{"[turn.realm.a]\nusers_file = \"u\"\ndtls_port = 5350",
+                "turn.realm.a.dtls_port is given, but it needs a certificate"},
+        Mistake{"[turn]\ncertificate_file = \"c\"\nprivate_key_file = \"k\"\n"
+                "[turn.realm.a]\nusers_file = \"u\"\ndtls_port = 5349",
+                "turn.realm.a.dtls_port and turn.dtls_port both listen on 45.9.1.1:5349"},
         Mistake{"[turn.realm.a]\nusers_file = \"u\"\nallowed_peers = [\"45.9.1.1/32\"]",
                 "an address of this node"},
         Mistake{"[turn.realm.a]\nusers_file = \"u\"\nallowed_peers = [\"2a09::9\"]",

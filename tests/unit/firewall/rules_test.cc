@@ -145,6 +145,8 @@ TEST(FirewallRules, an_edge_with_a_turn_server_offers_it) {
     EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 3478 accept"));
     EXPECT_THAT(with, HasSubstr(at("daddr") + "tcp dport 3478 accept"));
     EXPECT_THAT(with, HasSubstr(at("daddr") + "tcp dport 5349 accept"));
+    EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 5349 accept"));
+    EXPECT_THAT(with, HasSubstr(at("saddr") + "udp sport 5349 notrack"));
     EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 24000-24999 accept"));
     EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 24000-24999 notrack"));
     EXPECT_THAT(with, HasSubstr(at("saddr") + "udp sport 24000-24999 notrack"));

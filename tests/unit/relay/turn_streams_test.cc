@@ -9,8 +9,10 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -360,6 +362,61 @@ TEST_F(TurnStreamsTest, who_waits_for_its_poll_hears_of_messages_that_were_read_
   std::size_t got = 0;
   for (pollfd one{streams_->poll_fd(), POLLIN, 0}; poll(&one, 1, 0) == 1;) got += turn().size();
   EXPECT_EQ(got, 101U);
+}
+
+TEST_F(TurnStreamsTest, places_are_those_of_all_shards_and_who_is_alone_makes_room) {
+  gate_.emplace(shared_, SipHashKey{1}, 0, 32);
+  const auto on_a_shard = [this](bool has_allocation) {
+    return TurnStreams::make(100, *gate_, counters_,
+                             {.has_allocation = [=](const SocketTag&) { return has_allocation; },
+                              .closed = [](const SocketTag&) {}});
+  };
+  const auto busy = on_a_shard(true);
+  const auto idle = on_a_shard(false);
+  std::vector<Client> clients;
+  const auto connect_to = [&](TurnStreams& streams) {
+    int ends[2] = {-1, -1};
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    clients.emplace_back(ends[1]);
+    const bool taken = streams.adopt(make_tcp_stream(ends[0]), {IpAddress::v4(45, 9, 1, 9), 1}, 1,
+                                     0, ListenerTransport::kTcp, now_);
+    streams.reap();
+    return taken;
+  };
+  for (int i = 0; i < 16; ++i) EXPECT_TRUE(connect_to(*busy));
+  for (int i = 0; i < 30; ++i) EXPECT_TRUE(connect_to(*idle)) << "who is alone makes room";
+  EXPECT_LE(shared_->connections.load(), 32U);
+  EXPECT_EQ(busy->size(), 16U) << "nobody with an allocation goes";
+  EXPECT_GE(counters_.closes[static_cast<std::size_t>(StreamClose::kEvicted)].value(), 14U);
+  int taken = 0;
+  for (int i = 0; i < 30; ++i) taken += connect_to(*busy) ? 1 : 0;
+  EXPECT_LE(taken, 2);
+  EXPECT_LE(busy->size() + idle->size(), 32U) << "of both shards";
+  EXPECT_GT(counters_.closes[static_cast<std::size_t>(StreamClose::kFull)].value(), 27U);
+}
+
+TEST(TcpStream, little_waits_that_cannot_be_sent_yet) {
+  const auto fds = open_stream_port({IpAddress::v4(127, 0, 0, 1), 0}, 1);
+  ASSERT_TRUE(fds) << fds.error().message;
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  ASSERT_EQ(getsockname(fds->front(), as_sockaddr(storage), &size), 0);
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  const int little = 4096;
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+  const Client client(fd);
+  ASSERT_EQ(::connect(fd, as_sockaddr(storage), size), 0);
+  const Accepted accepted = accept_stream(fds->front());
+  ASSERT_EQ(accepted.state, AcceptState::kAccepted);
+  const auto stream = make_tcp_stream(accepted.fd);
+  const Bytes data(1000, 7);
+  int taken = 0;
+  while (stream->write(data).state == StreamState::kMoved) ++taken;
+  int unsent = 0;
+  ASSERT_EQ(ioctl(accepted.fd, SIOCOUTQNSD, &unsent), 0);
+  EXPECT_GT(unsent, 0);
+  EXPECT_LT(unsent, 80 << 10) << taken;
+  ::close(fds->front());
 }
 
 class TurnListenerTest : public TurnStreamsTest {

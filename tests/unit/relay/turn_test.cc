@@ -53,7 +53,7 @@ class RelayTurn : public testing::Test {
     ASSERT_TRUE(started) << started.error().message;
     relay = std::move(*started);
     ASSERT_NE(relay->turn(), nullptr);
-    relay->turn()->configure(settings_for_test());
+    EXPECT_TRUE(relay->turn()->configure(settings_for_test()));
   }
 
   template <typename Condition>
@@ -129,7 +129,7 @@ TEST_F(RelayTurn, its_load_turns_no_calls_away) {
   auto started = Relay::start(config);
   ASSERT_TRUE(started) << started.error().message;
   relay = std::move(*started);
-  relay->turn()->configure(settings_for_test());
+  EXPECT_TRUE(relay->turn()->configure(settings_for_test()));
   const UdpPeer client(kServer);
   const auto used = [this] { return relay->shard_counters(0).cpu_us.value(); };
   // Until it would be too much for calls; what waking up costs is no matter of TURN alone.
@@ -180,10 +180,10 @@ TEST_F(RelayTurn, settings_arrive_however_often_they_change) {
   for (int i = 0; i < 500; ++i) {
     const auto settings = settings_for_test();
     old.push_back(settings);
-    relay->turn()->configure(settings);
+    EXPECT_TRUE(relay->turn()->configure(settings));
   }
   const auto last = settings_for_test();
-  relay->turn()->configure(last);
+  EXPECT_TRUE(relay->turn()->configure(last));
   // A shard that had not come to the last one would still hold another, or its mailbox would.
   EXPECT_TRUE(poll_until([&old] {
     return std::all_of(old.begin(), old.end(), [](const auto& one) { return one.expired(); });

@@ -1,9 +1,7 @@
 // TURN clients over TLS: real handshakes with a whole relay, and what is refused.
 #include <algorithm>
 #include <array>
-#include <csignal>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,15 +9,13 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "relay/io/sockaddr.h"
-#include "turnpike/relay.h"
+#include "tests/unit/relay/relay_with_turn.h"
 
 namespace turnpike::test {
 namespace {
@@ -29,50 +25,6 @@ using turn::StreamClose;
 
 const SocketAddress kTls{IpAddress::v4(127, 0, 0, 4), 25349};
 const SocketAddress kTcp{IpAddress::v4(127, 0, 0, 4), 23480};
-
-struct Identity {
-  std::string certificate;
-  std::string private_key;
-};
-
-std::string text_of(BIO* bio) {
-  char* data = nullptr;
-  const long length = BIO_get_mem_data(bio, &data);
-  std::string text(data, static_cast<std::size_t>(length));
-  BIO_free(bio);
-  return text;
-}
-
-/// Self-signed.
-Identity make_identity(const char* name) {
-  EVP_PKEY* key = EVP_EC_gen("P-256");
-  X509* certificate = X509_new();
-  X509_set_version(certificate, 2);
-  ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-  X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
-  X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
-  X509_set_pubkey(certificate, key);
-  X509_NAME* subject = X509_get_subject_name(certificate);
-  const void* const bytes = name;
-  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, static_cast<const unsigned char*>(bytes),
-                             -1, -1, 0);
-  X509_set_issuer_name(certificate, subject);
-  X509_sign(certificate, key, EVP_sha256());
-  BIO* certificate_text = BIO_new(BIO_s_mem());
-  PEM_write_bio_X509(certificate_text, certificate);
-  BIO* key_text = BIO_new(BIO_s_mem());
-  PEM_write_bio_PrivateKey(key_text, key, nullptr, nullptr, 0, nullptr, nullptr);
-  Identity identity{text_of(certificate_text), text_of(key_text)};
-  X509_free(certificate);
-  EVP_PKEY_free(key);
-  return identity;
-}
-
-std::vector<std::uint8_t> binding() {
-  std::vector<std::uint8_t> bytes = {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42};
-  bytes.resize(20, 7);
-  return bytes;
-}
 
 int dial(const SocketAddress& server) {
   sockaddr_storage storage{};
@@ -153,65 +105,11 @@ class TlsClient {
   bool is_up_ = false;
 };
 
-class TurnOverTls : public testing::Test {
+class TurnOverTls : public RelayWithTurn {
  protected:
   void SetUp() override {
-    std::signal(SIGPIPE, SIG_IGN);  // as the daemon does
-    RelayConfig config;
-    const IpAddress ip = kTls.ip;
-    config.interfaces = {{"outside", {{ip, ip}}}};
-    config.shards = 2;
-    config.pin_shards = false;
-    config.sessions_max = 10;
-    config.port_min = 40200;
-    config.port_max = 40299;
-    config.turn.listeners = {{ListenerTransport::kTls, kTls}, {ListenerTransport::kTcp, kTcp}};
-    config.turn.relay_addresses = {{ip, ip}};
-    config.turn.port_min = 41200;
-    config.turn.port_max = 41299;
-    config.turn.connections_per_source_max = 20;
-    auto started = Relay::start(config);
-    ASSERT_TRUE(started) << started.error().message;
-    relay_ = std::move(*started);
-    show("first.example");
+    start({{ListenerTransport::kTls, kTls}, {ListenerTransport::kTcp, kTcp}});
   }
-
-  void show(const char* name) {
-    const Identity identity = make_identity(name);
-    auto settings = std::make_shared<turn::Settings>();
-    settings->realms.emplace_back().name = "example.org";
-    settings->certificate = identity.certificate;
-    settings->private_key = identity.private_key;
-    relay_->turn()->configure(settings);
-  }
-
-  template <typename Condition>
-  bool soon(Condition condition) {
-    pollfd wait{relay_->event_fd(), POLLIN, 0};
-    for (int i = 0; i < 100 && !condition(); ++i) {
-      poll(&wait, 1, 50);
-      relay_->poll_events([](const Event&) {});
-    }
-    return condition();
-  }
-
-  std::uint64_t closes(StreamClose why) const {
-    std::uint64_t sum = 0;
-    for (std::size_t i = 0; i < relay_->shard_count(); ++i) {
-      sum += relay_->turn()->counters(i).closes[static_cast<std::size_t>(why)].value();
-    }
-    return sum;
-  }
-  std::uint64_t opened(ListenerTransport transport) const {
-    std::uint64_t sum = 0;
-    for (std::size_t i = 0; i < relay_->shard_count(); ++i) {
-      const auto& clients = relay_->turn()->counters(i).clients;
-      sum += clients[static_cast<std::size_t>(transport)].connections_opened.value();
-    }
-    return sum;
-  }
-
-  std::unique_ptr<Relay> relay_;
 };
 
 TEST_F(TurnOverTls, both_versions_are_served_on_every_shard) {
@@ -281,8 +179,35 @@ TEST_F(TurnOverTls, without_a_certificate_any_more_nobody_new_is_served) {
   ASSERT_TRUE(TlsClient().is_up());
   auto settings = std::make_shared<turn::Settings>();
   settings->realms.emplace_back().name = "example.org";
-  relay_->turn()->configure(settings);
+  EXPECT_TRUE(relay_->turn()->configure(settings));
   EXPECT_TRUE(soon([] { return !TlsClient().is_up(); }));
+}
+
+TEST_F(TurnOverTls, a_certificate_that_the_library_refuses_is_told_of) {
+  const Identity good = make_identity("good.example");
+  const Identity other = make_identity("other.example");
+  for (const auto& [certificate, key] : {std::pair{std::string("no certificate"), good.private_key},
+                                         {good.certificate, other.private_key}}) {
+    auto settings = std::make_shared<turn::Settings>();
+    settings->realms.emplace_back().name = "example.org";
+    settings->certificate = certificate;
+    settings->private_key = key;
+    const auto taken = relay_->turn()->configure(settings);
+    ASSERT_FALSE(taken);
+    EXPECT_NE(taken.error().message.find("cannot be used"), std::string::npos);
+  }
+  EXPECT_EQ(TlsClient().server_name(), "first.example") << "the one from before";
+}
+
+TEST_F(TurnOverTls, without_a_certificate_the_reason_is_counted) {
+  ASSERT_TRUE(TlsClient().is_up());
+  auto settings = std::make_shared<turn::Settings>();
+  settings->realms.emplace_back().name = "example.org";
+  ASSERT_TRUE(relay_->turn()->configure(settings));
+  EXPECT_TRUE(soon([this] {
+    TlsClient refused;
+    return closes(StreamClose::kNoCertificate) != 0;
+  }));
 }
 
 TEST_F(TurnOverTls, no_renegotiation) {

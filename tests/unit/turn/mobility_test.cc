@@ -102,10 +102,12 @@ TEST(TurnMobility, a_lost_response_locks_nobody_out) {
   EXPECT_EQ(resume(client, moved.ticket()).code(), 437) << "of a place between";
 }
 
-TEST(TurnMobility, a_connection_that_is_lost_leaves_its_allocation) {
+class TurnMobilityOver : public testing::TestWithParam<turn::ListenerTransport> {};
+
+TEST_P(TurnMobilityOver, a_connection_that_is_lost_leaves_its_allocation) {
   MobileWorld world;
   TurnClient client(world);
-  client.transport = turn::ListenerTransport::kTcp;
+  client.transport = GetParam();
   client.tag = {3, 1};
   const TurnBytes ticket = allocate_mobile(client);
   ASSERT_EQ(client.permit({kPeer}).code(), 200);
@@ -119,12 +121,18 @@ TEST(TurnMobility, a_connection_that_is_lost_leaves_its_allocation) {
   back.nonce.clear();
   ASSERT_EQ(resume(back, ticket).code(), 200);
   EXPECT_EQ(back.from_peer(kPeer, kData).size(), 1U);
+  EXPECT_EQ(world.counters.of(GetParam()).allocations_opened.value(), 2U) << "once by the move";
   // Without a client it ends in time.
   world.engine().stream_closed(back.tag);
   world.run(Seconds(601));
   EXPECT_EQ(world.engine().allocations(), 0U);
   EXPECT_EQ(world.ports.in_use(), 0U);
 }
+
+INSTANTIATE_TEST_SUITE_P(Connections, TurnMobilityOver,
+                         testing::Values(turn::ListenerTransport::kTcp,
+                                         turn::ListenerTransport::kTls,
+                                         turn::ListenerTransport::kDtls));
 
 TEST(Security, T24_a_ticket_is_of_its_user_and_allocation) {
   MobileWorld world;
