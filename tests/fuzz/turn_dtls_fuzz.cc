@@ -48,7 +48,8 @@ Bytes hello(const Client& client, std::span<const std::uint8_t> rest) {
   body.push_back(0);
   body.push_back(static_cast<std::uint8_t>(client.cookie.size()));
   body.insert(body.end(), client.cookie.begin(), client.cookie.end());
-  body.insert(body.end(), rest.begin(), rest.begin() + std::min<std::ptrdiff_t>(rest.size(), 100));
+  const auto some = rest.first(std::min<std::size_t>(rest.size(), 100));
+  body.insert(body.end(), some.begin(), some.end());
   const auto size = static_cast<std::uint8_t>(body.size());
   const std::array<std::uint8_t, 12> header = {1, 0, 0, size, 0, 0, 0, 0, 0, 0, 0, size};
   body.insert(body.begin(), header.begin(), header.end());
