@@ -109,25 +109,6 @@ def calls_are_measured_and_their_packets_verify(scratch):
 
 
 @case
-def allocations_are_measured_over_each_transport(scratch):
-    target = scratch.folder / "results.json"
-    modes = ["turn-channels", "turn-channels-tcp", "turn-channels-tls"]
-    done = subprocess.run(
-        [str(ROOT / "bench" / "run"), "turn", "--no-build", "--relays", "turnpike", "--calls", "20",
-         "--modes", ",".join(modes), "--bytes", "172", "--rate", "1000", "--seconds", "2",
-         "--warm-up", "1", "--rounds", "1", "--json", str(target)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=110, check=False)
-    expect(done.returncode == 0, f"bench/run ends with {done.returncode}: {done.stdout[-2000:]}")
-    results = json.loads(target.read_text())["comparisons"]
-    expect([each["mode"] for each in results] == modes, "every mode has its result")
-    for comparison in results:
-        [measured] = comparison["runs"]["turnpike"]
-        expect(measured["sent"] == 2000 and measured["received"] > 0, f"traffic: {measured}")
-        expect(measured["checked"] > 0 and measured["bad"] == 0, f"all arrive whole: {measured}")
-
-
-@case
 def limits_and_overload_are_measured(scratch):
     """Rates that every machine can do: how it is done, not how much."""
     target = scratch.folder / "results.json"

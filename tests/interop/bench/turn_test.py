@@ -15,21 +15,22 @@ sys.path.insert(0, str(ROOT))
 from bench.lib import measure, network, turn  # noqa: E402
 
 ALLOCATIONS, RATE = 20, 2000
-BYTES = 173  # no multiple of four: indications are padded
+BYTES = 173  # no multiple of four: indications are padded, and all over streams
 
 
 @case
 def turn_servers_are_measured(scratch):
     target = scratch.folder / "results.json"
+    modes = [*turn.MODES, *turn.STREAM_MODES]
     done = subprocess.run(
         [str(ROOT / "bench" / "run"), "turn", "--no-build", "--calls", str(ALLOCATIONS),
          "--rate", str(RATE), "--bytes", str(BYTES), "--seconds", "1", "--warm-up", "1",
-         "--rounds", "1", "--json", str(target)],
+         "--rounds", "1", "--modes", ",".join(modes), "--json", str(target)],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, check=False)
     expect(done.returncode == 0, f"ends with {done.returncode}: {done.stdout}{done.stderr}")
     comparisons = json.loads(target.read_text())["comparisons"]
-    expect([each["mode"] for each in comparisons] == ["turn-channels", "turn-indications"],
-           f"both ways of data: {comparisons}")
+    expect([each["mode"] for each in comparisons] == modes,
+           f"both ways of data, and each transport: {comparisons}")
     for comparison in comparisons:
         for name in ("turnpike", "coturn"):
             [found] = comparison["runs"][name]
