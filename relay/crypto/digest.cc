@@ -6,6 +6,12 @@
 #include <openssl/sha.h>
 
 namespace turnpike {
+namespace {
+
+constexpr std::string_view kDigits =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+}  // namespace
 
 std::array<std::uint8_t, 16> md5(std::initializer_list<std::string_view> parts) {
   std::array<std::uint8_t, MD5_DIGEST_LENGTH> digest{};
@@ -26,8 +32,6 @@ std::array<std::uint8_t, 32> sha256(std::initializer_list<std::string_view> part
 }
 
 std::string base64(std::span<const std::uint8_t> bytes) {
-  static constexpr std::string_view kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string text;
   text.reserve((bytes.size() + 2) / 3 * 4);
   for (std::size_t at = 0; at < bytes.size(); at += 3) {
@@ -41,6 +45,23 @@ std::string base64(std::span<const std::uint8_t> bytes) {
     text += left > 2 ? kDigits[group & 63] : '=';
   }
   return text;
+}
+
+bool from_base64(std::span<const std::uint8_t> text, std::span<std::uint8_t> bytes) {
+  if (bytes.size() % 3 != 0 || text.size() != bytes.size() / 3 * 4) return false;
+  std::size_t to = 0;
+  for (std::size_t at = 0; at < text.size(); at += 4) {
+    std::size_t group = 0;
+    for (const std::uint8_t digit : text.subspan(at, 4)) {
+      const std::size_t value = kDigits.find(static_cast<char>(digit));
+      if (value == std::string_view::npos) return false;
+      group = (group << 6) | value;
+    }
+    for (const unsigned shift : {16U, 8U, 0U}) {
+      bytes[to++] = static_cast<std::uint8_t>(group >> shift);
+    }
+  }
+  return true;
 }
 
 }  // namespace turnpike

@@ -17,5 +17,8 @@ std::array<std::uint8_t, 32> sha256(std::initializer_list<std::string_view> part
 
 /// With padding (RFC 4648 section 4).
 std::string base64(std::span<const std::uint8_t> bytes);
+/// Reads what base64() makes of `bytes.size()` bytes, a multiple of three. False when `text` is not
+/// of that length, or holds anything else.
+bool from_base64(std::span<const std::uint8_t> text, std::span<std::uint8_t> bytes);
 
 }  // namespace turnpike

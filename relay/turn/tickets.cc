@@ -1,9 +1,11 @@
 #include "relay/turn/tickets.h"
 
 #include <algorithm>
+#include <string>
 #include <string_view>
 
 #include "relay/core/bytes.h"
+#include "relay/crypto/digest.h"
 
 namespace turnpike::turn {
 namespace {
@@ -17,36 +19,6 @@ HmacSha256Key derive(std::span<const std::uint8_t> key, std::string_view purpose
   const HmacSha256Key made = make_hmac_sha256_key(derived);
   secure_wipe(derived.data(), derived.size());
   return made;
-}
-
-constexpr std::string_view kDigits =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-// Of whole groups: three bytes are four digits.
-void write_digits(std::span<const std::uint8_t> bytes, std::uint8_t* text) {
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const unsigned group =
-        (unsigned{bytes[i]} << 16) | (unsigned{bytes[i + 1]} << 8) | unsigned{bytes[i + 2]};
-    for (unsigned shift : {18U, 12U, 6U, 0U}) {
-      *text++ = static_cast<std::uint8_t>(kDigits[(group >> shift) & 63]);
-    }
-  }
-}
-
-// False when something else is among them.
-bool read_digits(std::span<const std::uint8_t> text, std::uint8_t* bytes) {
-  for (std::size_t i = 0; i < text.size(); i += 4) {
-    std::size_t group = 0;
-    for (const std::uint8_t digit : text.subspan(i, 4)) {
-      const std::size_t value = kDigits.find(static_cast<char>(digit));
-      if (value == std::string_view::npos) return false;
-      group = (group << 6) | value;
-    }
-    for (const unsigned shift : {16U, 8U, 0U}) {
-      *bytes++ = static_cast<std::uint8_t>(group >> shift);
-    }
-  }
-  return true;
 }
 
 }  // namespace
@@ -77,13 +49,14 @@ Ticket Tickets::make(const TicketName& name) const {
   write_be32(bytes.data() + 6, name.serial);
   write_be16(bytes.data() + 10, name.move);
   Ticket ticket{};
-  write_digits(seal(bytes), ticket.data());
+  const std::string text = base64(seal(bytes));
+  std::copy(text.begin(), text.end(), ticket.begin());
   return ticket;
 }
 
 std::optional<TicketName> Tickets::open(std::span<const std::uint8_t> ticket) const {
   Sealed sealed{};
-  if (ticket.size() != Ticket{}.size() || !read_digits(ticket, sealed.data())) return std::nullopt;
+  if (!from_base64(ticket, sealed)) return std::nullopt;
   Name bytes{};
   std::copy(sealed.begin() + kTicketCodeBytes, sealed.end(), bytes.begin());
   veil(std::span(sealed).first(kTicketCodeBytes), bytes.data());
