@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "relay/turn_dtls.h"
+#include "tests/fuzz/steps.h"
 
 using namespace turnpike;  // NOLINT(*-using-namespace)
 
@@ -159,13 +160,8 @@ class Run {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Run run;
-  std::span<const std::uint8_t> input(data, size);
-  for (std::size_t steps = 0; input.size() >= 2 && steps < kStepsMax; ++steps) {
-    const std::uint8_t what = input[0];
-    const std::size_t length = std::min<std::size_t>(input[1], input.size() - 2);
-    run.step(what, input.subspan(2, length));
-    input = input.subspan(2 + length);
-  }
+  turnpike::test::for_each_step(data, size, kStepsMax,
+                                [&run](auto what, auto bytes) { run.step(what, bytes); });
   run.finish();
   return 0;
 }

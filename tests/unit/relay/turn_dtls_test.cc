@@ -16,7 +16,7 @@
 
 #include "relay/io/sockaddr.h"
 #include "tests/unit/relay/client_hello.h"
-#include "tests/unit/relay/relay_with_turn.h"
+#include "tests/unit/relay/tls_client.h"
 
 namespace turnpike::test {
 namespace {
@@ -29,94 +29,40 @@ using Bytes = std::vector<std::uint8_t>;
 
 const SocketAddress kDtls{IpAddress::v4(127, 0, 0, 6), 25350};
 
-/// A client that takes every certificate.
-class DtlsClient {
+int dial(std::uint16_t port) {
+  const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  sockaddr_storage storage{};
+  socklen_t size = to_sockaddr({kDtls.ip, port}, storage);
+  const int yes = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  EXPECT_EQ(bind(fd, as_sockaddr(storage), size), 0) << std::strerror(errno);
+  size = to_sockaddr(kDtls, storage);
+  EXPECT_EQ(connect(fd, as_sockaddr(storage), size), 0);
+  return fd;
+}
+
+class DtlsClient : public SecureClient {
  public:
   /// `port`: its own; 0: any.
   explicit DtlsClient(std::uint16_t port = 0, int version = DTLS1_2_VERSION,
                       std::string_view alpn = {})
-      : context_(SSL_CTX_new(DTLS_client_method())), fd_(socket(AF_INET, SOCK_DGRAM, 0)) {
-    sockaddr_storage storage{};
-    socklen_t size = to_sockaddr({kDtls.ip, port}, storage);
-    const int yes = 1;
-    setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    EXPECT_EQ(bind(fd_, as_sockaddr(storage), size), 0) << std::strerror(errno);
-    size = to_sockaddr(kDtls, storage);
-    EXPECT_EQ(connect(fd_, as_sockaddr(storage), size), 0);
-    const timeval patience{5, 0};
-    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    SSL_CTX_set_security_level(context_, 0);
-    SSL_CTX_set_min_proto_version(context_, version);
-    SSL_CTX_set_max_proto_version(context_, version);
-    ssl_ = SSL_new(context_);
-    const std::string wire = static_cast<char>(alpn.size()) + std::string(alpn);
-    const void* const offered = wire.data();
-    if (!alpn.empty()) {
-      SSL_set_alpn_protos(ssl_, static_cast<const unsigned char*>(offered),
-                          static_cast<unsigned>(wire.size()));
-    }
-    BIO* const bio = BIO_new_dgram(fd_, BIO_NOCLOSE);
-    BIO_ctrl(bio, BIO_CTRL_DGRAM_SET_CONNECTED, 0, &storage);
-    SSL_set_bio(ssl_, bio, bio);
-    is_up_ = SSL_connect(ssl_) == 1;
-    ERR_clear_error();
+      : SecureClient(DTLS_client_method(), dial(port), version, alpn) {
+    sockaddr_storage server{};
+    to_sockaddr(kDtls, server);
+    BIO* const bio = BIO_new_dgram(fd(), BIO_NOCLOSE);
+    BIO_ctrl(bio, BIO_CTRL_DGRAM_SET_CONNECTED, 0, &server);
+    SSL_set_bio(ssl(), bio, bio);
+    shake_hands();
   }
-  ~DtlsClient() {
-    SSL_free(ssl_);
-    SSL_CTX_free(context_);
-    close(fd_);
-  }
-  DtlsClient(const DtlsClient&) = delete;
-  DtlsClient& operator=(const DtlsClient&) = delete;
 
-  bool is_up() const { return is_up_; }
-  int fd() const { return fd_; }
-  SSL* ssl() { return ssl_; }
   std::uint16_t port() const {
     sockaddr_storage storage{};
     socklen_t size = sizeof storage;
-    getsockname(fd_, as_sockaddr(storage), &size);
+    getsockname(fd(), as_sockaddr(storage), &size);
     return from_sockaddr(storage).port;
   }
-  Bytes receive() {
-    Bytes bytes(4096);
-    const int length = SSL_read(ssl_, bytes.data(), static_cast<int>(bytes.size()));
-    ERR_clear_error();
-    bytes.resize(length < 0 ? 0 : static_cast<std::size_t>(length));
-    return bytes;
-  }
-  bool is_answered() {
-    const Bytes request = binding();
-    if (!is_up_ || SSL_write(ssl_, request.data(), static_cast<int>(request.size())) != 20) {
-      return false;
-    }
-    const Bytes reply = receive();
-    return reply.size() == 32 && reply[0] == 1 && reply[1] == 1;
-  }
-  bool said_goodbye() const { return (SSL_get_shutdown(ssl_) & SSL_RECEIVED_SHUTDOWN) != 0; }
+  bool said_goodbye() { return (SSL_get_shutdown(ssl()) & SSL_RECEIVED_SHUTDOWN) != 0; }
   bool has_ended() { return receive().empty() && said_goodbye(); }
-  std::string server_name() const {
-    X509* const certificate = SSL_get1_peer_certificate(ssl_);
-    std::array<char, 64> name{};
-    if (certificate != nullptr) {
-      X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, name.data(),
-                                static_cast<int>(name.size()));
-    }
-    X509_free(certificate);
-    return name.data();
-  }
-  std::string alpn() const {
-    const unsigned char* name = nullptr;
-    unsigned length = 0;
-    SSL_get0_alpn_selected(ssl_, &name, &length);
-    return {name, name + length};
-  }
-
- private:
-  SSL_CTX* context_;
-  int fd_;
-  SSL* ssl_ = nullptr;
-  bool is_up_ = false;
 };
 
 class TurnOverDtls : public RelayWithTurn {

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "relay/io/sockaddr.h"
-#include "tests/unit/relay/relay_with_turn.h"
+#include "tests/unit/relay/tls_client.h"
 
 namespace turnpike::test {
 namespace {
@@ -36,73 +36,13 @@ int dial(const SocketAddress& server) {
   return fd;
 }
 
-/// A client that takes every certificate.
-class TlsClient {
+class TlsClient : public SecureClient {
  public:
   explicit TlsClient(int version = TLS1_3_VERSION, std::string_view alpn = {})
-      : context_(SSL_CTX_new(TLS_client_method())), fd_(dial(kTls)) {
-    SSL_CTX_set_security_level(context_, 0);  // it would like to speak old versions
-    SSL_CTX_set_min_proto_version(context_, version);
-    SSL_CTX_set_max_proto_version(context_, version);
-    ssl_ = SSL_new(context_);
-    const std::string wire = static_cast<char>(alpn.size()) + std::string(alpn);
-    const void* const offered = wire.data();
-    if (!alpn.empty()) {
-      SSL_set_alpn_protos(ssl_, static_cast<const unsigned char*>(offered),
-                          static_cast<unsigned>(wire.size()));
-    }
-    SSL_set_fd(ssl_, fd_);
-    is_up_ = SSL_connect(ssl_) == 1;
-    ERR_clear_error();
+      : SecureClient(TLS_client_method(), dial(kTls), version, alpn) {
+    SSL_set_fd(ssl(), fd());
+    shake_hands();
   }
-  ~TlsClient() {
-    SSL_free(ssl_);
-    SSL_CTX_free(context_);
-    close(fd_);
-  }
-  TlsClient(const TlsClient&) = delete;
-  TlsClient& operator=(const TlsClient&) = delete;
-
-  bool is_up() const { return is_up_; }
-  bool send(const std::vector<std::uint8_t>& bytes) {
-    return SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size())) ==
-           static_cast<int>(bytes.size());
-  }
-  std::vector<std::uint8_t> receive() {
-    std::vector<std::uint8_t> bytes(4096);
-    const int length = SSL_read(ssl_, bytes.data(), static_cast<int>(bytes.size()));
-    ERR_clear_error();
-    bytes.resize(length < 0 ? 0 : static_cast<std::size_t>(length));
-    return bytes;
-  }
-  bool is_answered() {
-    if (!is_up() || !send(binding())) return false;
-    const auto answer = receive();
-    return answer.size() > 20 && answer[0] == 1 && answer[1] == 1;
-  }
-  std::string alpn() const {
-    const unsigned char* name = nullptr;
-    unsigned length = 0;
-    SSL_get0_alpn_selected(ssl_, &name, &length);
-    return {name, name + length};
-  }
-  std::string server_name() const {
-    X509* const certificate = SSL_get1_peer_certificate(ssl_);
-    std::array<char, 64> name{};
-    if (certificate != nullptr) {
-      X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, name.data(),
-                                static_cast<int>(name.size()));
-    }
-    X509_free(certificate);
-    return name.data();
-  }
-  SSL* ssl() { return ssl_; }
-
- private:
-  SSL_CTX* context_;
-  int fd_;
-  SSL* ssl_ = nullptr;
-  bool is_up_ = false;
 };
 
 class TurnOverTls : public RelayWithTurn {
