@@ -296,12 +296,14 @@ void TurnShard::flush() {
   if (outbox_.size() == 0) return;
   for (const Send& send : outbox_) {
     if (!is_stream(send.tag) && !is_dtls(send.tag)) [[likely]] {
-      Send datagram = send;
-      if (!is_shared(send.tag)) {
-        rename_own(datagram.destination.ip, &turn::RelayAddress::advertised,
-                   &turn::RelayAddress::local);
+      if (is_shared(send.tag) || behind_nat_.empty()) {
+        datagrams_.push(send);
+        continue;
       }
-      datagrams_.push(datagram);
+      Send to_peer = send;
+      rename_own(to_peer.destination.ip, &turn::RelayAddress::advertised,
+                 &turn::RelayAddress::local);
+      datagrams_.push(to_peer);
       continue;
     }
     const SendResult result =
