@@ -27,6 +27,7 @@ namespace {
 constexpr std::size_t kConnectionsOfDoorMax = 64;
 constexpr std::size_t kConnectionsOfSourceMax = 16;
 constexpr std::size_t kHandshakesMax = 16;  // what they compute, the control thread waits for
+constexpr std::size_t kHandshakesOfSourceMax = 8;
 constexpr std::size_t kDoors = 3;
 constexpr std::size_t kChunkBytes = 16384;
 constexpr std::size_t kQueryNamesMax = 16;
@@ -255,14 +256,18 @@ bool HttpServer::State::has_room(Door door, const IpAddress& source) const {
   std::size_t of_door = 0;
   std::size_t of_source = 0;
   std::size_t handshakes = 0;
+  std::size_t handshakes_of_source = 0;
   for (const auto& [connection, open] : connections) {
     if (open.door != door) continue;
+    const bool same_source = counts_source && is_same_source(open.ends.remote.ip, source);
     ++of_door;
-    if (is_in_handshake(connection, door)) ++handshakes;
-    if (counts_source && is_same_source(open.ends.remote.ip, source)) ++of_source;
+    of_source += same_source ? 1 : 0;
+    if (!is_in_handshake(connection, door)) continue;
+    ++handshakes;
+    handshakes_of_source += same_source ? 1 : 0;
   }
   return of_door < kConnectionsOfDoorMax && of_source < kConnectionsOfSourceMax &&
-         handshakes < kHandshakesMax;
+         handshakes < kHandshakesMax && handshakes_of_source < kHandshakesOfSourceMax;
 }
 
 bool HttpServer::State::is_in_handshake(lws* connection, Door door) const {

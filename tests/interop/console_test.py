@@ -232,6 +232,13 @@ def refuse_strangers(daemon, authority):
             crowd = [held.enter_context(socket.create_connection((OUTSIDE.host_v4, PORT), 10))
                      for _ in range(17)]
         expect(crowd[16].recv(1) == b"", "a seventeenth connection of a source stays open")
+        expect(crowd[8].recv(1) == b"", "a ninth handshake of a source stays open")
+        crowd[7].setblocking(False)
+        try:
+            crowd[7].recv(1)
+            expect(False, "the first handshakes of the crowd are closed")
+        except BlockingIOError:
+            pass
         expect(door.ask("/readyz")[0] == 200, "one source keeps others out")
     for reason, least in (("no_token", 7), ("wrong_token", 10), ("too_many_attempts", 1),
                           ("scope", 1)):
