@@ -4,7 +4,6 @@
 
 #include "control/call/bundle.h"
 #include "control/call/negotiation.h"
-#include "control/call/spoken.h"
 #include "control/call/transport.h"
 #include "control/sdp/bundle.h"
 
@@ -232,8 +231,7 @@ Negotiation::Group Negotiation::settle(Side offerer, const Offer& offer, const A
     if (!answers[i]) continue;
     call_.media[i].sides[index_of(offerer)].mid = offer.media[i].bundle_mid;
     call_.media[i].sides[index_of(answerer)].mid = offer.media[i].receiver_mid;
-    call_.media[i].sides[index_of(offerer)].remote.spoken =
-        spoken_in_answer(offer.media[i].sender.spoken, answers[i]->spoken);
+    call_.media[i].sides[index_of(offerer)].remote.spoken = offer.media[i].sender.spoken;
     call_.media[i].sides[index_of(answerer)].remote.spoken = answers[i]->spoken;
   }
   return groups[index_of(offerer)];

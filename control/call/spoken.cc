@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -30,6 +31,10 @@ bool names_format(const sdp::Attribute& attribute) {
   return attribute.name == "rtpmap" || attribute.name == "fmtp";
 }
 
+bool is_spoken(const sdp::Attribute& attribute) {
+  return std::find(kSpoken.begin(), kSpoken.end(), attribute.name) != kSpoken.end();
+}
+
 /// Transport and keys are left out.
 sdp::Media spoken_line(const sdp::Media& line) {
   sdp::Media spoken;
@@ -37,10 +42,8 @@ sdp::Media spoken_line(const sdp::Media& line) {
   spoken.port = line.port == 0 ? std::uint16_t{0} : kSomePort;
   spoken.protocol = "RTP/AVP";
   spoken.formats = line.formats;
-  for (const sdp::Attribute& attribute : line.attributes) {
-    if (std::find(kSpoken.begin(), kSpoken.end(), attribute.name) == kSpoken.end()) continue;
-    spoken.attributes.push_back(attribute);
-  }
+  std::copy_if(line.attributes.begin(), line.attributes.end(),
+               std::back_inserter(spoken.attributes), is_spoken);
   return spoken;
 }
 
@@ -90,41 +93,41 @@ bool is_media(const sdp::Media& line, const std::string& format) {
   return format != "13";  // comfort noise
 }
 
-std::string write_line(sdp::Media line) {
-  sdp::Session spoken = blank(0);
-  spoken.media.push_back(std::move(line));
-  std::string text = sdp::write(spoken);
-  if (text.size() > kSpokenBytesMax) text.clear();
-  return text;
-}
-
-/// What write_line() made of it; unset: nothing.
+/// What spoken_of() made of it; unset: nothing.
 std::optional<sdp::Media> read_line(const std::string& spoken) {
   if (spoken.empty()) return std::nullopt;
-  auto session = sdp::parse(spoken);
+  auto session = sdp::parse("v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n" + spoken);
   if (!session || session->media.size() != 1) return std::nullopt;
   return std::move(session->media[0]);
 }
 
-}  // namespace
-
-std::string spoken_of(const sdp::Media& line) {
-  return write_line(spoken_line(line));
+/// Leaves the formats that the other end speaks as well; all, when there are none.
+void keep_common(sdp::Media& line, const std::string& spoken_by_other) {
+  const auto other = read_line(spoken_by_other);
+  if (!other) return;
+  std::set<std::string> codecs;
+  for (const std::string& format : other->formats) codecs.insert(codec_of(*other, format));
+  std::vector<std::string> common;
+  for (const std::string& format : line.formats) {
+    if (codecs.contains(codec_of(line, format))) common.push_back(format);
+  }
+  if (!common.empty()) keep_formats(line, std::move(common));
 }
 
-std::string spoken_in_answer(const std::string& offered, const std::string& answered) {
-  auto line = read_line(offered);
-  const auto taken = read_line(answered);
-  if (!line || !taken) return offered;
-  std::set<std::string> codecs;
-  for (const std::string& format : taken->formats) codecs.insert(codec_of(*taken, format));
-  std::vector<std::string> common;
-  for (const std::string& format : line->formats) {
-    if (codecs.contains(codec_of(*line, format))) common.push_back(format);
+}  // namespace
+
+// Of every m-line of every call, for the few that are subscribed to: so only put together here, and
+// understood when it is read.
+std::string spoken_of(const sdp::Media& line) {
+  std::string text = "m=" + line.kind + (line.port == 0 ? " 0 RTP/AVP" : " 9 RTP/AVP");
+  for (const std::string& format : line.formats) text.append(1, ' ').append(format);
+  text += "\r\n";
+  for (const sdp::Attribute& attribute : line.attributes) {
+    if (!attribute.has_value || !is_spoken(attribute)) continue;
+    text.append("a=").append(attribute.name).append(1, ':').append(attribute.value).append("\r\n");
   }
-  if (common.empty()) return offered;
-  keep_formats(*line, std::move(common));
-  return write_line(std::move(*line));
+  if (text.size() > kSpokenBytesMax) text.clear();
+  return text;
 }
 
 Result<sdp::Session> offer_of_spoken(const Call& call, const std::vector<HeardMedia>& heard,
@@ -144,6 +147,7 @@ Result<sdp::Session> offer_of_spoken(const Call& call, const std::vector<HeardMe
       return Error{"m-line " + std::to_string(heard[i].line + 1) +
                    ": what is spoken there is not known, its description is too long to keep"};
     }
+    if (media.answered) keep_common(*line, spoken(heard[i].side));
     line->port = kSomePort;
     line->attributes.push_back(sdp::Attribute::with("label", std::to_string(i + 1)));
     sdp::set_direction(*line, sdp::Direction::kSendOnly);

@@ -15,14 +15,10 @@ namespace turnpike::call {
 /// An m-line as above, as text. Empty when it is longer than a record keeps.
 std::string spoken_of(const sdp::Media& line);
 
-/// Of an m-line that was offered, the formats whose codecs the answer has as well: what who
-/// answered sends, by the numbers of the offer (RFC 3264 section 6.1). All when they have none in
-/// common.
-std::string spoken_in_answer(const std::string& offered, const std::string& answered);
-
 /// What `heard` of the call is, as an offer of who sends it: plain RTP, sendonly, without an
-/// address, a label for each m-line. `number` tells one description of ours from another.
-/// Error when the call does not know what its ends speak.
+/// address, a label for each m-line. Formats are numbered as the receiver numbers them, and once
+/// there is an answer those that both ends speak (RFC 3264 sections 5.1, 6.1). `number` tells one
+/// description of ours from another. Error when the call does not know what its ends speak.
 Result<sdp::Session> offer_of_spoken(const Call& call, const std::vector<HeardMedia>& heard,
                                      std::uint64_t number);
 
