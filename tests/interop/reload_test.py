@@ -238,8 +238,11 @@ def an_operator_ends_a_call_and_sets_the_log_level(scratch):
     expect(daemon.ng.exchange("delete", call_id=one, from_tag="x")["result"] == "ok",
            "the SIP server's delete of the call is no error")
     expect(_ctl(daemon, "log-level", "error").strip() == "error", "not set")
+    ended = len(_logged(daemon, "call_end"))
+    _new_call(daemon).set_up().delete()
     _ctl(daemon, "drain")
-    expect("what=drain" not in daemon.log_text(), "an info line was written")
+    eventually(lambda: "what=drain" in daemon.log_text(), "who operates is logged at every level")
+    expect(len(_logged(daemon, "call_end")) == ended, "an info line was written")
     _ctl(daemon, "reload")
     expect(_ctl(daemon, "log-level").strip() == "info", "a reload sets what the file says")
     heard = inside.total("received")
