@@ -10,6 +10,7 @@ import socket
 import subprocess
 
 from lib.case import case, eventually, expect, run
+from lib.certificates import Certificates
 from lib.pair import CORE, EDGE, LISTEN_PORT, TARGET_PORT, ZONE_PORT, Pair
 from lib.turnpiked import executable
 import netns
@@ -56,20 +57,6 @@ class Answer:
         expect(saw in one["saw"], f"{saw!r} is not in: {one}")
         expect(mend in one["mend"], f"{mend!r} is not in: {one}")
         return self
-
-
-def _issue(pair, name, names, purposes="serverAuth,clientAuth", days="30"):
-    """A certificate of the zone's authority for an existing key: NAME.pem beside NAME.key."""
-    files = pair.pki / "zone-dmz"
-    extensions = files / f"{name}.ext"
-    extensions.write_text(f"extendedKeyUsage={purposes}\nsubjectAltName={names}\n")
-    for words in (
-            ["req", "-new", "-key", files / f"{name}.key", "-subj", f"/CN={name}",
-             "-out", files / f"{name}.csr"],
-            ["x509", "-req", "-in", files / f"{name}.csr", "-CA", files / "ca.pem", "-CAkey",
-             files / "ca.key", "-days", days, "-extfile", extensions,
-             "-out", files / f"{name}.pem"]):
-        subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
 
 
 EDGE_NAMES = "DNS:edge.example.com,DNS:cluster.example.com"
@@ -231,15 +218,16 @@ def a_wrong_password_is_named_on_both_sides(scratch):
 @case
 def a_bad_certificate_is_laid_at_the_right_door(scratch):
     pair = Pair(scratch)
+    certificates = Certificates(pair.pki / "zone-dmz")
     own, theirs = "zone dmz: own certificate", f"{CORE_SAYS}: certificate"
     for name, names, side in (("node", EDGE_NAMES, "edge"), ("peer-core1", CORE_NAMES, "core")):
         node = pair.edge if side == "edge" else pair.core
         for change, saw, seen_there in (
-                ({"days": "-1"}, "expired on", "has expired"),
+                ({"expired": True}, "expired on", "has expired"),
                 ({"names": "DNS:other.example.com"}, "is not valid for", "for another name"),
-                ({"purposes": "serverAuth"}, "lacks the purpose clientAuth",
+                ({"usage": "serverAuth"}, "lacks the purpose clientAuth",
                  "lacks the purpose clientAuth")):
-            _issue(pair, name, **{"names": names, **change})
+            certificates.make(name, **{"names": names, **change})
             pair.edge.start()
             core = Answer(pair.core)
             if side == "edge":
@@ -252,7 +240,7 @@ def a_bad_certificate_is_laid_at_the_right_door(scratch):
             expect(own in alone.failed, f"{side}: {alone.failed}")
             alone.says(own, saw, "")
             pair.edge.stop()
-        _issue(pair, name, names)
+        certificates.make(name, names)
     pair.start()
     Answer(pair.core).expect_only()
 

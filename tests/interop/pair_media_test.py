@@ -256,6 +256,25 @@ def plain_rtp_is_refused_at_both_nodes(scratch):
 
 
 @case
+def a_zone_that_requires_dtls_takes_no_keys_that_its_edge_would_see(scratch):
+    pair = Pair(scratch).add_ends()
+    for node in (pair.edge, pair.core):
+        node.configure({"require_dtls": True})
+    pair.start()
+    pair.wait_flows()
+    for first, a, b in ((pair.edge, Side(OUTSIDE, 30000, (CM,)), Side(INSIDE, 20000)),
+                        (pair.core, Side(INSIDE, 20000), Side(OUTSIDE, 30000, (CM,)))):
+        call = Call(pair.ng, a, b)
+        try:
+            call.set_up()
+            expect(False, f"{first.role} took keys of an SDP")
+        except NgError as refused:
+            expect("require_dtls" in str(refused), refused)
+        call.delete()
+    expect(pair.edge.metric("turnpike_relay_sessions") == 0, "a session is left")
+
+
+@case
 def without_flows_calls_are_refused_with_the_reason(scratch):
     pair = Pair(scratch).add_ends()
     pair.close_flows()

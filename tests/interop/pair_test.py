@@ -147,6 +147,22 @@ def softphone_with_dtls(scratch):
     site.expect_nothing_begun_by_the_edge()
 
 
+@case
+def a_zone_that_requires_dtls_takes_softphones_with_it_only(scratch):
+    zone = {"zone.dmz": {"require_dtls": True}}
+    site = Site(scratch, edge=zone, core=zone)
+    desk = site.desk()
+    alice = site.alice()
+    reason, _ = _refusal(alice, NUMBER)
+    expect("488" in reason, reason)
+    bob = site.bob(media_encryption="dtls_srtp", rtcp_mux=True)
+    for caller, called, uri in ((bob, desk, NUMBER), (desk, bob, "bob")):
+        talk(caller, called, call_uri(uri))
+    reason, _ = _refusal(desk, "alice")
+    expect("488" in reason, reason)
+    site.expect_all_given_back()
+
+
 def _refusal(phone, uri):
     """Dials; why it was refused, and after how many seconds."""
     phone.forget_events()

@@ -16,6 +16,7 @@ import subprocess
 import time
 
 from lib.case import case, eventually, expect, run
+from lib.certificates import Certificates
 from lib.pair import CORE, EDGE, LISTEN_PORT, ZONE_PORT, Client, Pair
 import netns
 from pair_node import PairError
@@ -178,26 +179,6 @@ def tls_connections_are_told(scratch):
 
 # -- who is not let in ----------------------------------------------------------------------------
 
-def _issue(pair, name, names, purposes="serverAuth,clientAuth", common_name="core", days="30",
-           authority=None):
-    """NAME.pem and NAME.key beside the zone's own, signed by its authority or another one."""
-    files = pair.pki / "zone-dmz"
-    authority = authority or files / "ca"
-    extensions = files / f"{name}.ext"
-    lines = [f"extendedKeyUsage={purposes}"] if purposes else []
-    lines += [f"subjectAltName={names}"] if names else []
-    extensions.write_text("\n".join(lines) + "\n")
-    for words in (
-            ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-             "-keyout", files / f"{name}.key", "-subj", f"/CN={common_name}",
-             "-out", files / f"{name}.csr"],
-            ["x509", "-req", "-in", files / f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey",
-             f"{authority}.key", "-days", days, "-extfile", extensions,
-             "-out", files / f"{name}.pem"]):
-        subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
-    return name
-
-
 def _tls(pair, certificate=None, *more):
     """openssl s_client from the core's place: (process with pipes)."""
     files = pair.pki / "zone-dmz"
@@ -228,24 +209,55 @@ def _refused_tls(pair, reason, certificate=None, *more):
 def strangers_are_refused_with_the_reason(scratch):
     pair = Pair(scratch).start()
     san = "DNS:core.example.com,DNS:cluster.example.com"
-    other = scratch.folder / "other"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{other}.key", "-out",
-                    f"{other}.pem", "-subj", "/CN=other"], check=True, capture_output=True)
+    certificates = Certificates(pair.pki / "zone-dmz")
+    certificates.authority("other")
     _refused_tls(pair, "no_certificate")
-    _refused_tls(pair, "unknown_ca", _issue(pair, "ca2", san, authority=other))
-    _refused_tls(pair, "wrong_name", _issue(pair, "san", "DNS:mallory.example.com"))
+    _refused_tls(pair, "unknown_ca", certificates.make("ca2", san, authority="other"))
+    _refused_tls(pair, "wrong_name", certificates.make("san", "DNS:mallory.example.com"))
     _refused_tls(pair, "common_name_only",
-                 _issue(pair, "cn", "", common_name="core.example.com"))
-    _refused_tls(pair, "no_client_auth", _issue(pair, "server", san, purposes="serverAuth"))
-    _refused_tls(pair, "no_server_auth", _issue(pair, "client", san, purposes="clientAuth"))
-    _refused_tls(pair, "expired", _issue(pair, "old", san, days="-1"))
-    good = _issue(pair, "good", san)
+                 certificates.make("cn", "", common_name="core.example.com"))
+    _refused_tls(pair, "no_client_auth", certificates.make("server", san, "serverAuth"))
+    _refused_tls(pair, "no_server_auth", certificates.make("client", san, "clientAuth"))
+    _refused_tls(pair, "expired", certificates.make("old", san, expired=True))
+    good = certificates.make("good", san)
     _refused_tls(pair, "tls_too_old", good, "-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0")
     _refused_tls(pair, "too_slow", good)
     expect(pair.edge.is_up() and pair.core.is_up(), "the zone itself was touched")
     logged = pair.edge.log_text()
     expect("event=zone_refused" in logged and "wanted core.example.com" in logged, logged[-1500:])
+
+
+@case
+def the_common_name_counts_where_the_zone_says_so(scratch):
+    pair = Pair(scratch)
+    certificates = Certificates(pair.pki / "zone-dmz")
+    certificates.make("peer-core1", "", common_name="core.example.com")
+    certificates.make("node", "", common_name="edge.example.com")
+    inside = {"kind": "traversal", "verify_name": "san-or-cn", "tls_verify_subject": None}
+    for node in (pair.edge, pair.core):
+        node.configure(inside)
+    pair.start()
+    expect(pair.edge.peer()["certificate"]["subject"] == "CN=core.example.com", pair.edge.text())
+    expect("kind traversal" in pair.edge.text(), pair.edge.text())
+    # No other name, and the common name only where there is no alternative one.
+    _refused_tls(pair, "wrong_name", certificates.make("cn", "", common_name="else.example.com"))
+    _refused_tls(pair, "wrong_name", certificates.make("san", "DNS:else.example.com",
+                                                       common_name="core.example.com"))
+    # The default takes none, and the zone of the mission cannot be told to.
+    for kind, said in (("traversal", None), ("uc", "would weaken a zone of kind")):
+        for node in (pair.edge, pair.core):
+            node.stop()
+            node.configure({**inside, "kind": kind, "tls_verify_subject": "core.example.com",
+                            **({} if said else {"verify_name": None})})
+        if said:
+            checked = pair.edge.run("--check")
+            expect(checked.returncode != 0 and said in checked.stderr, checked.stderr)
+            continue
+        pair.edge.start()
+        pair.core.start()
+        eventually(lambda: pair.edge.refused("common_name_only") + pair.core.refused(
+            "common_name_only") >= 1, lambda: f"{pair.edge.text()}{pair.core.text()}")
+        expect(not pair.edge.is_up(), "it is up anyway")
 
 
 @case
@@ -438,7 +450,8 @@ def certificates_are_renewed_while_connections_are_up(scratch):
     client = Client(scratch, "tp-core")
     expect(client.echo("before") == "same", "no echo")
     old = pair.core.peer()["certificate"]["sha256"]
-    _issue(pair, "node", "DNS:edge.example.com,DNS:cluster.example.com", common_name="renewed")
+    Certificates(pair.pki / "zone-dmz").make(
+        "node", "DNS:edge.example.com,DNS:cluster.example.com", common_name="renewed")
     os.kill(pair.edge.process.pid, signal.SIGHUP)
     eventually(lambda: "event=zone_files_loaded" in pair.edge.log_text(), "the edge reads it")
     expect("CN=renewed" in pair.edge.text(), pair.edge.text())
@@ -461,7 +474,8 @@ def check_says_what_is_wrong_with_the_files(scratch):
     pair = Pair(scratch)
     good = pair.edge.run("--check")
     expect(good.returncode == 0 and "node.pem" not in good.stderr, good.stderr)
-    _issue(pair, "node", "DNS:other.example.com", purposes="serverAuth", days="-1")
+    Certificates(pair.pki / "zone-dmz").make("node", "DNS:other.example.com", "serverAuth",
+                                             expired=True)
     bad = pair.edge.run("--check").stderr
     for wanted in ("expired on", "lacks the purpose clientAuth",
                    "is not valid for edge.example.com"):

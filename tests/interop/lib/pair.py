@@ -65,7 +65,8 @@ class Node(Daemon):
         self.dialled = EDGE  # the edge's address as the core knows it
         scratch.on_exit(self._finish)
 
-    def configure(self):
+    def configure(self, of_zone=None):
+        """`of_zone`: keys of the zone that differ from the usual; None: as the default is."""
         is_edge = self.role == "edge"
         address = f"{self.dialled}:{ZONE_PORT}"
         zone = {"listen": address} if is_edge else {}
@@ -77,7 +78,8 @@ class Node(Daemon):
                 "sip_target": f"127.0.0.1:{TARGET_PORT}",
                 "address": None if is_edge else address}},
             DOMAIN, keepalive_seconds=2, handshake_timeout_seconds=3,
-            **zone | {"tls_name": f"{self.role}.{DOMAIN}", "password_file": self.password})
+            **zone | {"tls_name": f"{self.role}.{DOMAIN}", "password_file": self.password,
+                      **(of_zone or {})})
         sections["node"]["drain_timeout_seconds"] = 0
         sections |= {
             f"interface.{'outside' if is_edge else 'inside'}": {"addresses": self.addresses},
