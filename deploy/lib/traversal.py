@@ -55,9 +55,12 @@ FIREWALL = """
 table inet firewall {
   counter to_edge {}
   counter from_edge_new {}
+  set shut { type inet_service; }
   set edges { type ipv4_addr; elements = { 192.0.2.10, 192.0.2.11 } }
   chain forward {
     type filter hook forward priority filter; policy drop;
+    tcp dport @shut drop
+    tcp sport @shut drop
     ct state established,related accept
     ip saddr 10.20.0.10 ip daddr @edges tcp dport 7001 counter name to_edge accept
     ip saddr 10.20.0.10 ip daddr @edges udp dport 36000-36011 counter name to_edge accept
@@ -129,6 +132,16 @@ class Topology:
         listed = subprocess.run(["ip", "netns", "pids", self.name(place)], capture_output=True,
                                 text=True, check=False)
         return [int(pid) for pid in listed.stdout.split()]
+
+    def shut_zone(self):
+        """No packet of zone connections passes the firewall any more; media does."""
+        self._nft_of_firewall("add", "element", "inet", "firewall", "shut", f"{{ {ZONE_PORT} }}")
+
+    def open_zone(self):
+        self._nft_of_firewall("flush", "set", "inet", "firewall", "shut")
+
+    def _nft_of_firewall(self, *words):
+        run_tool(*self.command("firewall", "nft", *words))
 
     def firewall_counters(self):
         """{"to_edge": packets, "from_edge_new": packets}"""

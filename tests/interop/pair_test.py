@@ -2,16 +2,22 @@
 lets nothing in, a core, a phone inside. What crosses each hop is captured and searched."""
 # time limit: 300 s
 
+import hashlib
+import re
+import signal
 import socket
+import ssl
 import subprocess
 import time
 
 from lib import turnpiked
 from lib.capture import Capture
 from lib.case import case, eventually, expect, note, run
+from lib.certificates import Certificates
 from lib.wire_proof import WireProof
 import netns
-from traversal import (NUMBER, Pair, Topology, call_uri, end, establish, hear, judge_tones, talk)
+from traversal import (DOMAIN, EDGE_OUTSIDE, NUMBER, Pair, Topology, call_uri, end, establish, hear,
+                       judge_tones, talk)
 
 ALICE_HZ, BOB_HZ, DESK_HZ = 1000, 700, 440
 
@@ -161,6 +167,84 @@ def a_zone_that_requires_dtls_takes_softphones_with_it_only(scratch):
     reason, _ = _refusal(desk, "alice")
     expect("488" in reason, reason)
     site.expect_all_given_back()
+
+
+def _shown(node, address, port):
+    """SHA-256 of the certificate that is shown to who connects there now."""
+    words = ("openssl", "s_client", "-connect", f"{address}:{port}", "-servername", DOMAIN)
+    done = subprocess.run(node.command(*words), stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=10, check=False)
+    pem = re.search("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", done.stdout, re.S)
+    expect(pem, f"no certificate at {address}:{port}: {done.stderr}")
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem[0])).hexdigest()
+
+
+def _reload(*nodes):
+    """As `systemctl reload turnpiked turnpike-sip` does."""
+    for node in nodes:
+        before = node.log().count("event=zone_files_loaded")
+        node.process.send_signal(signal.SIGHUP)
+        eventually(lambda: node.log().count("event=zone_files_loaded") > before,
+                   lambda: f"{node.name} reads its files: {node.log()[-600:]}")
+        node.tool("--write-sidecar")
+        node.sip("tls.reload")
+
+
+def _renew_all(pair):
+    """Zone, SIP and API get other authorities: both are trusted, then new ones shown, then the
+    old authorities are gone."""
+    zone, sip = pair.pki / "zone-dmz", pair.pki
+    signed = {zone: (("node", "edge-1"), ("peer-core-1", "core-1")), sip: (("server", ""),)}
+    old = {}
+    for folder in signed:
+        old[folder] = (folder / "ca.pem").read_text()
+        Certificates(folder).authority("next")
+        (folder / "ca.pem").write_text(old[folder] + (folder / "next.pem").read_text())
+    _reload(*pair.nodes)
+    for folder, names in signed.items():
+        for name, host in names:
+            subjects = f"DNS:{host}.{DOMAIN},DNS:cluster.{DOMAIN}" if host else f"DNS:{DOMAIN}"
+            Certificates(folder).make(name, subjects, authority="next", common_name="renewed")
+    _reload(*pair.nodes)
+    for folder in signed:
+        (folder / "ca.pem").write_text((folder / "next.pem").read_text())
+    _reload(*pair.nodes)
+
+
+@case
+def certificates_and_authorities_are_renewed_and_no_packet_is_lost(scratch):
+    (scratch.folder / "pki").mkdir()
+    tokens = scratch.folder / "pki" / "tokens"
+    tokens.write_text("watcher read 0123456789abcdef0123456789\n")
+    tokens.chmod(0o640)
+    site = Site(scratch, edge={"api": {
+        "listen": "127.0.0.1:8444", "tokens_file": tokens,
+        "certificate_file": scratch.folder / "pki" / "server.pem",
+        "private_key_file": scratch.folder / "pki" / "server.key"}})
+    edge, core = site.pair.edge, site.pair.core
+    alice, desk = site.alice(), site.desk()
+    establish(alice, desk, call_uri(NUMBER))
+    hear(alice, desk)
+    doors = ((EDGE_OUTSIDE, 5061), ("127.0.0.1", 8444))
+    before = [_shown(edge, *door) for door in doors]
+    _renew_all(site.pair)
+    after = [_shown(edge, *door) for door in doors]
+    expect(not set(before) & set(after), f"SIP and API show what they had: {before} {after}")
+    # What connects anew is judged by the new authority; the call does not notice.
+    site.net.shut_zone()
+    eventually(lambda: not edge.is_up() and not core.is_up(), "the zone is down", 15)
+    site.net.open_zone()
+    eventually(site.pair.is_up, lambda: f"the zone is up again: {edge.control('zone')}", 30)
+    for node in (edge, core):
+        certificate = node.zone()["peers"][0]["certificate"]
+        expect(certificate["subject"] == "CN=renewed", f"{node.name} sees {certificate}")
+    hear(alice, desk)
+    for phone in (alice, desk):
+        counted = phone.rtp_statistics()
+        note(f"{phone.name}: {counted}")
+        expect(counted["received"] > 200 and counted["lost"] == 0, f"{phone.name}: {counted}")
+    end(alice, desk)
+    site.expect_nothing_begun_by_the_edge()
 
 
 def _refusal(phone, uri):
