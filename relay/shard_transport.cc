@@ -70,6 +70,7 @@ void ShardTransport::update(const SocketTag& tag, const TransportConfig& config,
   leg->config = config;
   refresh_ice(*leg, now);
   refresh_dtls(*leg);
+  hear_early(*leg, now);
 }
 
 void ShardTransport::leg_updated(const SocketTag& tag, Instant now) {
@@ -77,6 +78,7 @@ void ShardTransport::leg_updated(const SocketTag& tag, Instant now) {
   if (leg == nullptr) return;
   refresh_ice(*leg, now);
   refresh_dtls(*leg);
+  hear_early(*leg, now);
 }
 
 void ShardTransport::refresh_ice(Leg& leg, Instant now) {
@@ -169,6 +171,7 @@ void ShardTransport::ask_again() {
     if (leg == nullptr) continue;
     leg->due = false;
     refresh_dtls(*leg);
+    hear_early(*leg, monotonic_now());
     if (leg->to_renew != 0) renew_dtls(*leg);
   }
 }
@@ -179,6 +182,7 @@ void ShardTransport::close(const SocketTag& session) {
     if (leg == nullptr) continue;
     ice_.close(leg->tag);
     forget_dtls(*leg);
+    early_hellos_.forget(leg->tag);
     legs_[index_of_leg(leg->tag)].reset();
   }
 }
@@ -233,8 +237,23 @@ bool ShardTransport::may_handshake(const Leg& leg, const media::LegState& state,
   return state.config.received_from.is_set() && source.ip == state.config.received_from;
 }
 
+bool ShardTransport::awaits_answer(const Leg& leg, const media::LegState& state) {
+  return leg.config.dtls.enabled && state.config.dtls && !state.config.ice &&
+         !state.config.remote[index_of(Component::kRtp)].is_set();
+}
+
+void ShardTransport::hear_early(Leg& leg, Instant now) {
+  const media::LegState* state = media_.find_leg(leg.tag);
+  if (state == nullptr || !leg.told || awaits_answer(leg, *state)) return;
+  early_hellos_.take(leg.tag, now, [&](const Packet& packet) { handle_dtls(leg, packet, now); });
+}
+
 void ShardTransport::handle_dtls(Leg& leg, const Packet& packet, Instant now) {
   const media::LegState* state = media_.find_leg(leg.tag);
+  if (state != nullptr && packet.tag.component == Component::kRtp && awaits_answer(leg, *state) &&
+      !may_handshake(leg, *state, packet.source) && early_hellos_.keep(packet, now)) {
+    return counters_.transport_received.add();
+  }
   if (now - leg.window_begin >= Seconds{1}) {
     leg.window_begin = now;
     leg.window_datagrams = {};

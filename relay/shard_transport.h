@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "relay/core/packet.h"
+#include "relay/dtls/early_hellos.h"
 #include "relay/handshake_thread.h"
 #include "relay/ice/engine.h"
 #include "relay/io/udp_io.h"
@@ -85,6 +86,8 @@ class ShardTransport final : private ice::Sink {
                      const SocketAddress& source) const;
   bool may_send_dtls(const Leg& leg, const media::LegState& state) const;
   void handle_dtls(Leg& leg, const Packet& packet, Instant now);
+  static bool awaits_answer(const Leg& leg, const media::LegState& state);
+  void hear_early(Leg& leg, Instant now);
   void take_result(const HandshakeResult& result);
   void take_keys(Leg& leg, const media::LegState& state, const HandshakeResult& result);
   void set_dtls_state(Leg& leg, DtlsState state, DtlsFailure failure, const DtlsFlights& flights);
@@ -98,8 +101,9 @@ class ShardTransport final : private ice::Sink {
   Taps* taps_;
   ice::Engine ice_;
   std::vector<std::unique_ptr<Leg>> legs_;  // by slot * 2 + side
-  HandshakeRequest request_{};              // scratch: too large for the stack of every packet
-  std::vector<SocketTag> due_;              // legs whose request did not fit into the queue
+  EarlyHellos early_hellos_;
+  HandshakeRequest request_{};  // scratch: too large for the stack of every packet
+  std::vector<SocketTag> due_;  // legs whose request did not fit into the queue
   Event event_;
 };
 

@@ -208,6 +208,71 @@ TEST_F(Security, M4_dtls_is_taken_from_named_addresses_only) {
   EXPECT_EQ(media.drops(DropReason::kDtlsRefused), 1U);
 }
 
+struct EarlyHello : ShardTransportTest {
+  EarlyHello() {
+    answered = leg.remote;
+    leg.remote = {};
+    config.dtls.role = DtlsRole::kUndecided;
+    config.dtls.remote = {};
+    start();
+    client.begin(thread.identity().fingerprint, DtlsRole::kActive);
+  }
+  void answer() {
+    leg.remote = answered;
+    media.update(Side::kA, leg);
+    config.dtls.role = DtlsRole::kPassive;
+    config.dtls.remote = client.identity.fingerprint;
+    transport.update(kLeg, config, monotonic_now());
+  }
+  /// Whether the handshake goes on without anything that the client sends again.
+  bool is_heard() {
+    pause_for(Milliseconds{50});
+    transport.take_results();
+    return !io.sent.empty();
+  }
+  decltype(leg.remote) answered;
+};
+
+TEST_F(EarlyHello, is_heard_when_the_answer_comes) {
+  const SocketAddress source = MediaFixture::remote(Side::kA);
+  client_sends(source);
+  EXPECT_EQ(media.drops(DropReason::kDtlsRefused), 0U);
+  EXPECT_FALSE(is_heard()) << "before the answer";
+  answer();
+  ASSERT_TRUE(eventually([&] { return is_heard(); }));
+  EXPECT_EQ(io.sent.front().to, source);
+  client_hears();
+  EXPECT_TRUE(shake_hands(source));
+}
+
+TEST_F(EarlyHello, of_a_stranger_is_refused_when_the_answer_comes) {
+  client_sends(kStranger);
+  answer();
+  EXPECT_EQ(media.drops(DropReason::kDtlsRefused), 1U);
+  EXPECT_FALSE(is_heard());
+}
+
+TEST_F(EarlyHello, stays_where_strangers_send_more) {
+  const Bytes hello = client.out.front();
+  client_sends(MediaFixture::remote(Side::kA));
+  arrive(hello, kStranger);
+  answer();
+  EXPECT_TRUE(eventually([&] { return is_heard(); }));
+  EXPECT_EQ(media.drops(DropReason::kDtlsRefused), 1U);
+}
+
+TEST_F(EarlyHello, is_forgotten_after_a_while) {
+  arrive(client.out.front(), MediaFixture::remote(Side::kA),
+         monotonic_now() - EarlyHellos::kAgeMax - Milliseconds{1});
+  answer();
+  EXPECT_FALSE(is_heard());
+}
+
+TEST_F(EarlyHello, is_one_that_is_a_hello) {
+  arrive(Bytes{22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0}, MediaFixture::remote(Side::kA));
+  EXPECT_EQ(media.drops(DropReason::kDtlsRefused), 1U);
+}
+
 TEST_F(Security, M4_with_ice_dtls_waits_for_a_validated_address) {
   leg.ice = true;
   config.ice.mode = IceMode::kFull;
