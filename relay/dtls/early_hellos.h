@@ -1,5 +1,5 @@
-// ClientHellos that come before signalling has told who may send them, for a while and in few places.
-// Judges nobody: that is for who takes them.
+// ClientHellos that come before signalling has told who may send them: kept for a while, in few
+// places. Judges nobody: that is for who takes them.
 #pragma once
 
 #include <array>
