@@ -24,6 +24,7 @@
 #include "control/config/products.h"
 #include "control/config/turn_products.h"
 #include "control/drain.h"
+#include "control/limits.h"
 #include "control/loop/event_loop.h"
 #include "control/loop/watchers.h"
 #include "control/metrics.h"
@@ -32,6 +33,7 @@
 #include "control/process.h"
 #include "control/reload.h"
 #include "control/run_lock.h"
+#include "control/shortages.h"
 #include "control/turn_service.h"
 #include "turnpike/host.h"
 #include "turnpike/port_usage.h"
@@ -45,7 +47,6 @@ constexpr Milliseconds kPortTick{100};  // idle ports want looking after oftener
 constexpr Milliseconds kDrainTick{100};
 constexpr std::uint64_t kDescriptorsOfTheDaemon = 40;  // log, loops, doors, lock, holder
 constexpr std::uint64_t kDescriptorsOfAShard = 12;
-constexpr Seconds kShortagePause{60};  // between two lines of the log about the same shortage
 
 class Daemon {
  public:
@@ -80,6 +81,8 @@ class Daemon {
   bool on_drain_request(bool drain, const api::Request& request);
   api::ReloadReport on_reload(bool check, const api::Request& request);
   std::string on_log_level(const std::string& level, const api::Request& request);
+  Result<void> on_set_limit(const std::string& key, std::int64_t value,
+                            const api::Request& request);
   bool on_end_call(const std::string& call_id, const api::Request& request);
   Result<zone::MeasureBegun> on_measure(const std::string& peer, const zone::MeasureOptions& what,
                                         const api::Request& request);
@@ -87,8 +90,6 @@ class Daemon {
   metrics::Figures figures() const;
   void on_events();
   void on_tick();
-  void look_at_holder();
-  void look_at_shortages();
   void on_stop_signal(const char* name);
   void on_hand_over_signal();
   void on_drain_tick();
@@ -105,6 +106,7 @@ class Daemon {
   std::optional<RunLock> lock_;
   loop::EventLoop loop_;
   std::unique_ptr<Relay> relay_;
+  std::optional<Shortages> shortages_;
   std::unique_ptr<TurnService> turn_;
   std::unique_ptr<call::CallService> calls_;
   call::CallAdoption call_adoption_;
@@ -116,6 +118,7 @@ class Daemon {
   std::unique_ptr<api::Gate> gate_;
   std::unique_ptr<api::HttpServer> http_;
   std::optional<Reloader> reloader_;
+  std::optional<Limits> limits_;
   loop::FdWatcher events_;
   loop::BeforeWait flush_;
   loop::Timer tick_;
@@ -124,13 +127,8 @@ class Daemon {
   std::vector<loop::SignalWatcher> signals_;
   bool draining_ = false;  // about to end
   bool paused_ = false;    // new calls are refused because somebody asked through the API
-  bool holder_connected_ = false;
   bool handing_over_ = false;
   Drain drain_;
-  std::uint64_t shortages_told_ = 0;
-  std::uint64_t address_failures_told_ = 0;
-  Instant tell_shortages_at_{};
-  Instant tell_addresses_at_{};
 };
 
 void Daemon::prepare_host() {
@@ -192,7 +190,7 @@ Result<void> Daemon::start_relay() {
     log_.warning("holder_missing",
                  {{"socket", settings_.holder.unix_path}, {"hint", "calls end with this process"}});
   }
-  holder_connected_ = adoption.holder_connected;
+  shortages_.emplace(settings_, *relay_, log_);
   return {};
 }
 
@@ -238,6 +236,7 @@ void Daemon::start_calls() {
   call_adoption_ = calls_->adopt();
   log_adoption(relay_->adoption(), call_adoption_, log_);
   captures_ = make_captures(*relay_, *calls_, log_, settings_.api.captures);
+  limits_.emplace(loaded_, *relay_, *calls_);
 }
 
 Result<void> Daemon::start_ng() {
@@ -285,7 +284,10 @@ api::EndpointsContext Daemon::endpoints_context() {
                          const auto& request) { return on_end_call(call_id, request); },
       .measure = [this](const auto& peer, const auto& options,
                         const auto& request) { return on_measure(peer, options, request); },
-      .captures = captures_.get()};
+      .captures = captures_.get(),
+      .limits = [this] { return limits_->report(*reloader_); },
+      .set_limit = [this](const auto& key, auto value,
+                          const auto& request) { return on_set_limit(key, value, request); }};
 }
 
 api::Response Daemon::figures_page() const {
@@ -371,6 +373,17 @@ std::string Daemon::on_log_level(const std::string& level, const api::Request& r
     log_.set_level(*wanted);
   }
   return std::string(log::name_of(log_.level()));
+}
+
+Result<void> Daemon::on_set_limit(const std::string& key, std::int64_t value,
+                                  const api::Request& request) {
+  const Result<std::int64_t> before = reloader_->set_limit(key, value);
+  if (!before) return before.error();
+  log_operation("set_limit",
+                key + ": " + std::to_string(*before) + " -> " + std::to_string(value) +
+                    " until the next reload",
+                request);
+  return {};
 }
 
 bool Daemon::on_end_call(const std::string& call_id, const api::Request& request) {
@@ -473,40 +486,10 @@ void Daemon::on_tick() {
   if (pairing_) pairing_->on_tick(loop::EventLoop::now());
   endpoints_->on_tick();
   captures_->on_tick();
+  limits_->on_tick(loop::EventLoop::now());
   records_.on_tick();
-  look_at_holder();
-  look_at_shortages();
+  shortages_->on_tick(loop::EventLoop::now());
   notify_service_manager("WATCHDOG=1\nSTATUS=" + status());
-}
-
-void Daemon::look_at_holder() {
-  const bool connected = relay_->adoption().holder_connected;
-  if (connected == holder_connected_) return;
-  holder_connected_ = connected;
-  if (connected) return log_.info("holder_connected", {{"socket", settings_.holder.unix_path}});
-  log_.warning("holder_lost", {{"socket", settings_.holder.unix_path},
-                               {"reason", relay_->adoption().holder_trouble},
-                               {"hint", "calls would end with this process"}});
-}
-
-// Refused calls tell their reason to the SIP server; this tells the operator what to do, seldom.
-void Daemon::look_at_shortages() {
-  const Instant now = loop::EventLoop::now();
-  const RelayUsage usage = relay_->usage();
-  if (usage.descriptor_shortages > shortages_told_ && now >= tell_shortages_at_) {
-    log_.warning("out_of_descriptors", {{"refused", usage.descriptor_shortages - shortages_told_},
-                                        {"hint", "raise LimitNOFILE; calls are refused"}});
-    shortages_told_ = usage.descriptor_shortages;
-    tell_shortages_at_ = now + kShortagePause;
-  }
-  if (usage.address_failures > address_failures_told_ && now >= tell_addresses_at_) {
-    const auto missing = config::missing_addresses(settings_, config::Host::read(settings_));
-    log_.warning("address_unavailable",
-                 {{"reason", missing.empty() ? "it is back by now" : missing.front()},
-                  {"hint", "no port of an address can be bound while the host lacks it"}});
-    address_failures_told_ = usage.address_failures;
-    tell_addresses_at_ = now + kShortagePause;
-  }
 }
 
 std::string Daemon::status() const {

@@ -6,6 +6,7 @@
 
 #include "control/api_access.h"
 #include "control/capture_service.h"
+#include "control/config/limits.h"
 #include "control/config/secret_file.h"
 
 namespace turnpike {
@@ -55,6 +56,7 @@ api::ReloadReport Reloader::reload(const std::string& asker) {
     return report;
   }
   running_ = std::move(plan.next);
+  limits_before_.clear();
   apply(config::live_settings(running_.settings, parts_.host));
   waiting_ = keys_of(report, "restart");
   report.applied = true;
@@ -68,6 +70,13 @@ api::ReloadReport Reloader::reload(const std::string& asker) {
 void Reloader::apply(const config::LiveSettings& live) {
   parts_.log.set_level(level_of(running_.settings.log));
   parts_.records.set(live.records);  // also the same file, which may have been moved away
+  apply_limits(live);
+  if (parts_.ng_door != nullptr) parts_.ng_door->set_host_names(live.ng.host_names);
+  parts_.http.set_host_names(live.api.host_names);
+  parts_.captures.allow(allowed_captures(live.api.captures));
+}
+
+void Reloader::apply_limits(const config::LiveSettings& live) {
   parts_.relay.retune(live.relay);
   call::CallServiceConfig calls = live.calls;
   // A holder's sessions may have kept another range than the file's.
@@ -75,9 +84,15 @@ void Reloader::apply(const config::LiveSettings& live) {
   parts_.endpoints.set_calls_max(calls.calls_max);
   parts_.calls.reconfigure(std::move(calls));
   parts_.ng.gate().set_rules(config::gate_rules(live.ng));
-  if (parts_.ng_door != nullptr) parts_.ng_door->set_host_names(live.ng.host_names);
-  parts_.http.set_host_names(live.api.host_names);
-  parts_.captures.allow(allowed_captures(live.api.captures));
+}
+
+Result<std::int64_t> Reloader::set_limit(const std::string& key, std::int64_t value) {
+  Result<config::LimitPlan> plan = config::plan_limit(running_, key, value);
+  if (!plan) return plan.error();
+  running_ = std::move(plan->next);
+  apply_limits(config::live_settings(running_.settings, parts_.host));
+  limits_before_.emplace(key, plan->before);
+  return plan->before;
 }
 
 std::vector<std::string> Reloader::read_files() {

@@ -2,6 +2,8 @@
 // Hides: which part takes what. Is not: the comparison of two files (control/config/reload.h).
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,7 @@
 #include "control/pairing.h"
 #include "control/turn_service.h"
 #include "turnpike/relay.h"
+#include "turnpike/result.h"
 
 namespace turnpike {
 
@@ -55,12 +58,19 @@ class Reloader {
   /// What reload() would do; changes nothing.
   api::ReloadReport check() const;
 
+  /// Puts another value of a limit into force, until the next reload, which reads the file, or a
+  /// restart: what it was before, or why not.
+  Result<std::int64_t> set_limit(const std::string& key, std::int64_t value);
+  /// What the file said of limits that have been set since.
+  const std::map<std::string, std::int64_t>& limits_before() const { return limits_before_; }
+
   /// Of the last reload: whether it was refused, and keys whose new value waits for a restart.
   bool last_refused() const { return last_refused_; }
   const std::vector<std::string>& waiting() const { return waiting_; }
 
  private:
   void apply(const config::LiveSettings& live);
+  void apply_limits(const config::LiveSettings& live);
   std::vector<std::string> read_files();
   void log_refusal(const api::ReloadReport& report, const std::string& asker);
   void log_changes(const api::ReloadReport& report, const std::string& asker);
@@ -70,6 +80,7 @@ class Reloader {
   Parts parts_;
   bool last_refused_ = false;
   std::vector<std::string> waiting_;
+  std::map<std::string, std::int64_t> limits_before_;
 };
 
 }  // namespace turnpike

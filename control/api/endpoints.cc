@@ -176,6 +176,8 @@ const std::vector<Endpoints::Route>& Endpoints::routes() {
       {Method::kGet, "/v1/status", &Endpoints::status},
       {Method::kGet, "/v1/stats", &Endpoints::stats},
       {Method::kGet, "/v1/ports", &Endpoints::ports},
+      {Method::kGet, "/v1/limits", &Endpoints::limits},
+      {Method::kPost, "/v1/limits", &Endpoints::set_limit},
       {Method::kGet, "/v1/sessions", &Endpoints::sessions},
       {Method::kGet, "/v1/sessions/{id}", &Endpoints::session},
       {Method::kGet, "/v1/zones", &Endpoints::zones},

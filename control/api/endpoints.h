@@ -38,6 +38,15 @@ struct ReloadReport {
   std::vector<std::string> warnings;
 };
 
+/// Something that bounds what the daemon takes on.
+struct LimitUse {
+  std::string key;  ///< of the configuration: "media.calls_max"
+  std::int64_t value = 0;
+  std::optional<std::uint64_t> in_use{};  ///< unset: not known of all together
+  bool settable = false;                  ///< while the daemon runs
+  std::int64_t configured = 0;            ///< what the file said when it was read last
+};
+
 /// How the configuration in force stands to the file.
 struct ConfigurationState {
   bool last_reload_refused = false;
@@ -75,6 +84,10 @@ struct EndpointsContext {
                                            const Request&)>
       measure{};
   capture::Service* captures = nullptr;  ///< null: none
+  std::function<std::vector<LimitUse>()> limits{};
+  /// Another value until the next reload or restart, or why not.
+  std::function<Result<void>(const std::string& key, std::int64_t value, const Request&)>
+      set_limit{};
 };
 
 /// The tokens under which sessions are asked for figures here; other askers use smaller ones.
@@ -132,6 +145,8 @@ class Endpoints {
   void end_call(const Request& request, const Respond& respond);
   void measure(const Request& request, const Respond& respond);
   void capture(const Request& request, const Respond& respond);
+  void limits(const Request& request, const Respond& respond);
+  void set_limit(const Request& request, const Respond& respond);
   void metrics(const Request& request, const Respond& respond);
   void health(const Request& request, const Respond& respond);
   void ready(const Request& request, const Respond& respond);

@@ -160,14 +160,17 @@ ReloadPlan plan_reload(const Loaded& running, const std::string& path) {
                             " (beside the old values of keys that wait for a restart: restart "
                             "instead, or change these keys back)");
   }
-  // "auto" is what it was at start: sockets are bound to that.
-  std::vector<InterfaceSection>& next = plan.next.settings.interfaces;
-  for (InterfaceSection& section : next) {
+  keep_addresses(running, plan.next);
+  return plan;
+}
+
+// Sockets are bound to them.
+void keep_addresses(const Loaded& running, Loaded& next) {
+  for (InterfaceSection& section : next.settings.interfaces) {
     for (const InterfaceSection& known : running.settings.interfaces) {
       if (known.name == section.name) section.addresses = known.addresses;
     }
   }
-  return plan;
 }
 
 }  // namespace turnpike::config

@@ -42,4 +42,7 @@ struct ReloadPlan {
 /// in force, with old values of keys that need a restart, is judged in the same way.
 ReloadPlan plan_reload(const Loaded& running, const std::string& path);
 
+/// Gives what is next the addresses that the interfaces run with: "auto" is what it was at start.
+void keep_addresses(const Loaded& running, Loaded& next);
+
 }  // namespace turnpike::config

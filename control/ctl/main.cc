@@ -413,12 +413,30 @@ class CommandLine {
     });
     level->add_option("LEVEL", level_, "until the next reload or restart")
         ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
+    add_limits();
     CLI::App* const end = add(app_, "end", "end a call", [this, print] {
       return tell(options_, "/v1/calls/end?call_id=" + ctl::escaped(name_), print(ctl::print_end));
     });
     end->add_option("CALL-ID", name_, "media stops at once; the SIP server is told nothing")
         ->required();
     add_capture();
+  }
+
+  void add_limits() {
+    CLI::App* const limits = app_.add_subcommand(
+        "limits", "what the daemon takes on at most, and how much of it is in use");
+    limits->require_subcommand(0, 1);
+    CLI::App* const set =
+        add(*limits, "set", "another value until the next reload or restart", [this] {
+          return tell(options_,
+                      "/v1/limits?key=" + ctl::escaped(name_) + "&value=" + std::to_string(value_),
+                      [](const std::string& body) { return ctl::print_limits(body); });
+        });
+    set->add_option("KEY", name_, "as `turnpikectl limits` shows it")->required();
+    set->add_option("VALUE", value_, "within the bounds of the configuration's key")->required();
+    commands_.push_back({limits, [this] {
+                           return show(options_, fetch(options_, "/v1/limits"), ctl::print_limits);
+                         }});
   }
 
   void add_capture() {
@@ -465,6 +483,7 @@ class CommandLine {
   std::string name_;
   std::string level_;
   CaptureOptions capture_;
+  std::int64_t value_ = 0;
   bool check_ = false;
   bool print_man_ = false;
   std::string shell_;

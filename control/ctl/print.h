@@ -14,6 +14,7 @@ namespace turnpike::ctl {
 Result<std::string> print_status(const std::string& body);
 Result<std::string> print_stats(const std::string& body);
 Result<std::string> print_ports(const std::string& body);
+Result<std::string> print_limits(const std::string& body);
 Result<std::string> print_sessions(const std::string& body);
 Result<std::string> print_session(const std::string& body);
 Result<std::string> print_zones(const std::string& body);

@@ -33,7 +33,28 @@ std::string reload_text(const Json& answer, bool check) {
   return text;
 }
 
+std::string note_of(const Json& limit) {
+  if (limit.at("value") != limit.at("configured")) {
+    return "the file says " + number(limit.at("configured")) + ": until the next reload or restart";
+  }
+  return limit.at("settable").get<bool>() ? "" : "changes with a restart";
+}
+
+std::string limits_text(const Json& answer) {
+  std::vector<Row> rows{{"LIMIT", "VALUE", "IN USE", ""}};
+  for (const Json& limit : answer.at("limits")) {
+    const Json& in_use = limit.at("in_use");
+    rows.push_back({shown(limit.at("key")), number(limit.at("value")),
+                    in_use.is_null() ? "-" : number(in_use), note_of(limit)});
+  }
+  return table(rows);
+}
+
 }  // namespace
+
+Result<std::string> print_limits(const std::string& body) {
+  return read(body, limits_text);
+}
 
 Result<std::string> print_reload(const std::string& body, bool check) {
   return read(body, [check](const Json& answer) { return reload_text(answer, check); });

@@ -176,7 +176,7 @@ def tokens_open_the_api_over_tls(scratch):
         open_to_all = path in ("/healthz", "/readyz")
         expect(status == (200 if open_to_all else 401), f"{asked} without token: {status}")
         checked += 1
-    expect(checked == 12, f"{checked} paths")
+    expect(checked == 13, f"{checked} paths")
     broken = json.loads(door.ask("/v1/status", READER)[1])
     broken["shards"][0]["packets_received"] = "many"
     try:

@@ -264,5 +264,43 @@ def an_edit_in_the_middle_never_mixes_files(scratch):
     eventually(lambda: _status(daemon)["calls_max"] == 49, "the last one is in force")
     expect(not _logged(daemon, "reload_refused"), "one was refused")
 
+@case
+def a_limit_that_is_set_acts_until_the_next_reload(scratch):
+    daemon, _, inside = _running(scratch, sections={"media": {"calls_max": 50}})
+
+    def limit():
+        listed = json.loads(_ctl(daemon, "--json", "limits"))["limits"]
+        return next(one for one in listed if one["key"] == "media.calls_max")
+
+    expect(limit() == {"key": "media.calls_max", "value": 50, "in_use": 1, "settable": True,
+                       "configured": 50}, f"{limit()}")
+    said = _ctl(daemon, "limits", "set", "media.calls_max", "1")
+    expect("the file says 50: until the next reload" in said, said)
+    eventually(lambda: _logged(daemon, "api_operate"), "who set it is logged")
+    line = _logged(daemon, "api_operate")[0]
+    for word in ("what=set_limit", "media.calls_max: 50 -> 1", 'by="unix socket"'):
+        expect(word in line, f"no {word}: {line}")
+    try:
+        _new_call(daemon).set_up()
+        expect(False, "a second call was accepted")
+    except NgError as error:
+        expect(error.reason == "Parallel session limit reached", f"refused with {error.reason!r}")
+    heard = inside.total("received")
+    eventually(lambda: inside.total("received") > heard + 25, "the running call goes on")
+
+    for key, value, why in (("media.calls_max", "0", "media.calls_max is 0"),
+                            ("media.sessions_max", "9", "restart"),
+                            ("media.tick_us", "9", "no limit of this name")):
+        said = _ctl(daemon, "limits", "set", key, value, code=1)
+        expect(why in said, said)
+    expect(limit()["value"] == 1, "what is refused changes nothing")
+
+    _ctl(daemon, "limits", "set", "media.calls_max", "2")
+    _new_call(daemon).set_up()
+    said = _ctl(daemon, "reload")
+    expect("media.calls_max: 2 -> 50" in said, said)
+    expect((limit()["value"], limit()["configured"]) == (50, 50), f"{limit()}")
+    _new_call(daemon, 32000).set_up()
+
 
 run()

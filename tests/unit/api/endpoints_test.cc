@@ -52,6 +52,13 @@ class EndpointsTest : public testing::Test {
                       measured_ = options;
                       if (peer == "down") return Error{"down is not up"};
                       return zone::MeasureBegun{"dmz/" + peer, 7};
+                    },
+                    .limits = [this] { return limits_; },
+                    .set_limit = [this](const std::string& key, std::int64_t value,
+                                        const Request&) -> Result<void> {
+                      if (key != limits_[0].key) return Error{"there is no limit of this name"};
+                      limits_[0].value = value;
+                      return {};
                     }}) {
     call::CallSummary call;
     call.call_id = "abc\xff\x01@host";
@@ -103,6 +110,8 @@ class EndpointsTest : public testing::Test {
   int checks_ = 0;
   std::vector<PortSliceUsage> ports_;
   ReloadReport report_;
+  std::vector<LimitUse> limits_{{"media.calls_max", 20, 3, true, 20},
+                                {"media.streams_per_leg_max", 8, std::nullopt, false, 8}};
   FakeRelay relay_;
   FakeCalls calls_;
   Endpoints endpoints_;
@@ -178,6 +187,31 @@ TEST_F(EndpointsTest, a_reload_answers_with_changes_or_mistakes) {
   EXPECT_EQ(checks_, 1);
   EXPECT_EQ(post("/v1/reload", {{"check", "perhaps"}}).status, 400u);
   EXPECT_EQ(post("/v1/reload", {{"chekc", "true"}}).status, 400u) << "a typing error applies it";
+}
+
+TEST_F(EndpointsTest, limits_are_shown_with_their_use_and_set_in_the_query) {
+  const json limits = json::parse(get("/v1/limits").body).at("limits");
+  EXPECT_EQ(limits.at(0), (json{{"key", "media.calls_max"},
+                                {"value", 20},
+                                {"in_use", 3},
+                                {"settable", true},
+                                {"configured", 20}}));
+  EXPECT_TRUE(limits.at(1).at("in_use").is_null());
+  EXPECT_FALSE(limits.at(1).at("settable"));
+  const Response set = post("/v1/limits", {{"key", "media.calls_max"}, {"value", "2"}});
+  EXPECT_EQ(set.status, 200u);
+  const json after = json::parse(set.body).at("limits").at(0);
+  EXPECT_EQ(after.at("value"), 2);
+  EXPECT_EQ(after.at("configured"), 20);
+  for (const std::string value : {"", "2.5", "2x", " 2", "0x10", "99999999999999999999"}) {
+    EXPECT_EQ(post("/v1/limits", {{"key", "media.calls_max"}, {"value", value}}).status, 400u);
+  }
+  EXPECT_EQ(post("/v1/limits", {{"key", "media.tick_us"}, {"value", "2"}}).status, 400u);
+  EXPECT_EQ(post("/v1/limits", {{"key", "media.calls_max"}}).status, 400u);
+  EXPECT_EQ(
+      post("/v1/limits", {{"key", "media.calls_max"}, {"value", "5"}, {"check", "true"}}).status,
+      400u);
+  EXPECT_EQ(limits_[0].value, 2) << "what is refused changes nothing";
 }
 
 TEST_F(EndpointsTest, log_level_and_end_of_a_call_are_asked_for_in_the_query) {

@@ -10,6 +10,7 @@
 namespace turnpike::ctl {
 namespace {
 
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -38,6 +39,18 @@ TEST(CtlReload, a_refusal_names_every_mistake) {
 TEST(CtlReload, nothing_to_do_is_said) {
   const std::string body = R"({"applied": true, "mistakes": [], "warnings": [], "changes": []})";
   EXPECT_EQ(*print_reload(body, false), "the configuration has not changed\n");
+}
+
+TEST(CtlLimits, each_is_a_line_that_says_whether_it_was_set) {
+  const std::string body = R"({"limits": [
+    {"key": "a.x_max", "value": 5, "in_use": 3, "settable": true, "configured": 9},
+    {"key": "a.y_max", "value": 7, "in_use": null, "settable": true, "configured": 7},
+    {"key": "a.z_max", "value": 8, "in_use": 0, "settable": false, "configured": 8}]})";
+  const std::string text = *print_limits(body);
+  EXPECT_THAT(text, ContainsRegex("a.x_max +5 +3 +the file says 9: until the next reload"));
+  EXPECT_THAT(text, ContainsRegex("a.y_max +7 +- *\n"));
+  EXPECT_THAT(text, ContainsRegex("a.z_max +8 +0 +changes with a restart"));
+  EXPECT_FALSE(print_limits("{}")) << "of another version";
 }
 
 TEST(CtlClient, values_of_a_query_are_escaped) {
