@@ -1,5 +1,7 @@
 #include "relay/shard_transport.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -7,6 +9,7 @@
 #include "relay/io/loop.h"
 #include "relay/io/secure_random.h"
 #include "relay/wire/classify.h"
+#include "turnpike/flow.h"
 
 namespace turnpike {
 namespace {
@@ -17,6 +20,10 @@ constexpr std::size_t kRoomForDatagrams = 2 * kRoomForCommands;
 // Of one leg within a second, from the named address and from others: a handshake with small
 // fragments needs a tenth of it.
 constexpr std::uint32_t kDatagramsPerSecondMax = 100;
+// An early ClientHello goes to the core when the edge has the answer, and so long after the time
+// before: the answer passes two SIP servers more on its way.
+constexpr std::array<Milliseconds, 4> kRepeatAfter{Milliseconds{0}, Milliseconds{15},
+                                                   Milliseconds{50}, Milliseconds{150}};
 
 std::size_t index_of_leg(const SocketTag& tag) {
   return std::size_t{tag.slot} * 2 + index_of(tag.side);
@@ -75,7 +82,7 @@ void ShardTransport::update(const SocketTag& tag, const TransportConfig& config,
 
 void ShardTransport::leg_updated(const SocketTag& tag, Instant now) {
   Leg* leg = find(tag);
-  if (leg == nullptr) return;
+  if (leg == nullptr) return begin_to_repeat(tag, now);
   refresh_ice(*leg, now);
   refresh_dtls(*leg);
   hear_early(*leg, now);
@@ -221,7 +228,13 @@ void ShardTransport::handle(const Packet& packet, Instant now) {
     return media_.note_refused(packet, ice_.last_drop());
   }
   Leg* leg = find(packet.tag);
-  if (leg == nullptr) return media_.refuse(packet, DropReason::kUnexpectedDtls);
+  if (leg == nullptr) {
+    const media::LegState* state = media_.find_leg(packet.tag);
+    const bool is_kept =
+        state != nullptr && state->config.opaque && early_hellos_.keep(packet, now);
+    if (is_kept) return counters_.transport_received.add();
+    return media_.refuse(packet, DropReason::kUnexpectedDtls);
+  }
   handle_dtls(*leg, packet, now);
 }
 
@@ -245,7 +258,58 @@ bool ShardTransport::awaits_answer(const Leg& leg, const media::LegState& state)
 void ShardTransport::hear_early(Leg& leg, Instant now) {
   const media::LegState* state = media_.find_leg(leg.tag);
   if (state == nullptr || !leg.told || awaits_answer(leg, *state)) return;
-  early_hellos_.take(leg.tag, now, [&](const Packet& packet) { handle_dtls(leg, packet, now); });
+  if (!early_hellos_.has(leg.tag)) return;
+  early_hellos_.each(leg.tag, now, [&](const Packet& packet) { handle_dtls(leg, packet, now); });
+  early_hellos_.forget(leg.tag);
+}
+
+// An edge does not know when its core has the answer, too; until then nobody hears it there.
+void ShardTransport::begin_to_repeat(const SocketTag& tag, Instant now) {
+  const media::LegState* state = media_.find_leg(tag);
+  const bool is_due = state != nullptr && state->config.opaque &&
+                      state->config.remote[index_of(Component::kRtp)].is_set() &&
+                      early_hellos_.has(tag);
+  const auto is_repeated = [&](const Repeat& one) {
+    return one.leg.slot == tag.slot && one.leg.generation == tag.generation;
+  };
+  if (!is_due || std::any_of(repeats_.begin(), repeats_.end(), is_repeated)) return;
+  repeats_.push_back({tag, now, 0});
+}
+
+void ShardTransport::repeat(Instant now) {
+  for (std::size_t i = 0; i < repeats_.size();) {
+    Repeat& one = repeats_[i];
+    if (one.due > now) {
+      ++i;
+      continue;
+    }
+    early_hellos_.each(one.leg, now, [&](const Packet& packet) { pass_on(packet, now); });
+    if (++one.done < kRepeatAfter.size()) {
+      one.due = now + kRepeatAfter[one.done];
+      continue;
+    }
+    early_hellos_.forget(one.leg);
+    one = repeats_.back();
+    repeats_.pop_back();
+  }
+}
+
+void ShardTransport::pass_on(const Packet& packet, Instant now) {
+  const auto number = media_.client_number(packet.tag, packet.source, now);
+  if (!number) return;
+  send({packet.data, packet.length, with_side(packet.tag, other(packet.tag.side)),
+        address_of_source(*number)});
+}
+
+Instant ShardTransport::next_deadline() const {
+  Instant due = ice_.next_deadline();
+  for (const Repeat& one : repeats_) due = std::min(due, one.due);
+  return due;
+}
+
+void ShardTransport::on_deadline(Instant now) {
+  ice_.on_deadline(now, *this);
+  repeat(now);
 }
 
 void ShardTransport::handle_dtls(Leg& leg, const Packet& packet, Instant now) {

@@ -44,8 +44,8 @@ class ShardTransport final : private ice::Sink {
   void handle(const Packet& packet, Instant now);
   /// Takes what the handshake thread has decided.
   void take_results();
-  Instant next_deadline() const { return ice_.next_deadline(); }
-  void on_deadline(Instant now) { ice_.on_deadline(now, *this); }
+  Instant next_deadline() const;
+  void on_deadline(Instant now);
 
  private:
   struct Leg {
@@ -68,6 +68,13 @@ class ShardTransport final : private ice::Sink {
     ~Leg();
   };
 
+  /// A client's early ClientHello on its way to the core.
+  struct Repeat {
+    SocketTag leg;
+    Instant due{};
+    std::size_t done = 0;
+  };
+
   // ice::Sink
   void send(const Send& send) override;
   void selected(const SocketTag& component, const SocketAddress& address) override;
@@ -88,6 +95,9 @@ class ShardTransport final : private ice::Sink {
   void handle_dtls(Leg& leg, const Packet& packet, Instant now);
   static bool awaits_answer(const Leg& leg, const media::LegState& state);
   void hear_early(Leg& leg, Instant now);
+  void begin_to_repeat(const SocketTag& tag, Instant now);
+  void repeat(Instant now);
+  void pass_on(const Packet& packet, Instant now);
   void take_result(const HandshakeResult& result);
   void take_keys(Leg& leg, const media::LegState& state, const HandshakeResult& result);
   void set_dtls_state(Leg& leg, DtlsState state, DtlsFailure failure, const DtlsFlights& flights);
@@ -102,6 +112,7 @@ class ShardTransport final : private ice::Sink {
   ice::Engine ice_;
   std::vector<std::unique_ptr<Leg>> legs_;  // by slot * 2 + side
   EarlyHellos early_hellos_;
+  std::vector<Repeat> repeats_;
   HandshakeRequest request_{};  // scratch: too large for the stack of every packet
   std::vector<SocketTag> due_;  // legs whose request did not fit into the queue
   Event event_;

@@ -52,32 +52,34 @@ EarlyHellos::Place& EarlyHellos::place_for(const Packet& packet, Instant now) {
   return of_leg < kPlacesOfLegMax ? *oldest : *oldest_of_leg;
 }
 
-void EarlyHellos::take(const SocketTag& leg, Instant now,
+bool EarlyHellos::has(const SocketTag& leg) const {
+  return used_ != 0 && std::any_of(places_.begin(), places_.end(), [&](const Place& place) {
+           return place.length != 0 && same_leg(place.tag, leg);
+         });
+}
+
+void EarlyHellos::each(const SocketTag& leg, Instant now,
                        const std::function<void(const Packet&)>& hear) {
-  if (used_ == 0) return;
   std::array<Place*, kPlaces> found{};
   std::size_t count = 0;
   for (Place& place : places_) {
-    if (place.length != 0 && same_leg(place.tag, leg)) found[count++] = &place;
+    const bool is_wanted = place.length != 0 && same_leg(place.tag, leg);
+    if (is_wanted && now - place.kept <= kAgeMax) found[count++] = &place;
   }
   std::sort(found.begin(), found.begin() + count,
             [](const Place* a, const Place* b) { return a->kept < b->kept; });
   for (std::size_t i = 0; i < count; ++i) {
-    Place& place = *found[i];
-    if (now - place.kept <= kAgeMax) {
-      Packet packet;
-      packet.data = place.bytes.data();
-      packet.length = place.length;
-      packet.source = place.source;
-      packet.tag = place.tag;
-      hear(packet);
-    }
-    place.length = 0;
-    --used_;
+    Packet packet;
+    packet.data = found[i]->bytes.data();
+    packet.length = found[i]->length;
+    packet.source = found[i]->source;
+    packet.tag = found[i]->tag;
+    hear(packet);
   }
 }
 
 void EarlyHellos::forget(const SocketTag& leg) {
+  if (used_ == 0) return;
   for (Place& place : places_) {
     if (place.length == 0 || !same_leg(place.tag, leg)) continue;
     place.length = 0;

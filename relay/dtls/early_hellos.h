@@ -26,8 +26,9 @@ class EarlyHellos {
 
   /// False: it is no ClientHello, or too long.
   bool keep(const Packet& packet, Instant now);
-  /// Gives what was kept for a leg and is not too old to `hear`, oldest first, and forgets it.
-  void take(const SocketTag& leg, Instant now, const std::function<void(const Packet&)>& hear);
+  bool has(const SocketTag& leg) const;
+  /// Gives what was kept for a leg and is not too old to `hear`, oldest first.
+  void each(const SocketTag& leg, Instant now, const std::function<void(const Packet&)>& hear);
   void forget(const SocketTag& leg);
 
  private:

@@ -82,6 +82,10 @@ class Engine {
   void close_leg(const SocketTag& leg);
   /// The leg, or null when it is gone.
   const LegState* find_leg(const SocketTag& leg);
+  /// On an edge: the number of the source from which a client's leg has heard something. Nothing
+  /// when that is to be dropped.
+  std::optional<std::uint8_t> client_number(const SocketTag& leg, const SocketAddress& source,
+                                            Instant now);
   /// The leg whose sockets and keys this one uses: itself, unless m-lines are bundled.
   SocketTag transport_of(const SocketTag& leg);
   bool stats(const SocketTag& id, SessionStats& out) const;

@@ -9,6 +9,10 @@ namespace {
 
 constexpr std::uint16_t kFirstUnprivilegedPort = 1024;
 
+bool awaits_answer(const LegState& client) {
+  return !client.config.ice && !client.config.remote[index_of(Component::kRtp)].is_set();
+}
+
 }  // namespace
 
 void Engine::pass(Work& work, Instant now, Outbox& out) {
@@ -23,6 +27,10 @@ void Engine::pass(Work& work, Instant now, Outbox& out) {
       rtp = true;
       break;
     case PacketKind::kDtls:
+      // Signalling has not named the client: a number that the core trusts comes with the answer.
+      if (!from_core && awaits_answer(*work.from)) {
+        return set_aside(work, true, DropReason::kUnexpectedDtls);
+      }
       break;
     case PacketKind::kRtcp:
       work.rtcp = true;
@@ -68,6 +76,12 @@ void Engine::pass_keepalive(Work& work, Instant now, Outbox& out) {
   SocketTag tag = work.packet->tag;
   tag.side = other(tag.side);
   static_cast<void>(out.push({work.packet->data, 0, tag, work.destination, true, false}));
+}
+
+std::optional<std::uint8_t> Engine::client_number(const SocketTag& leg, const SocketAddress& source,
+                                                  Instant now) {
+  if (find_leg(leg) == nullptr || clients_[leg.slot] == nullptr) return std::nullopt;
+  return clients_[leg.slot][index_of(leg.component)].heard(source, now);
 }
 
 // With ICE the client is where the selected pair says, and nobody else is heard.

@@ -150,6 +150,11 @@ def softphone_with_dtls(scratch):
     for caller, called, uri in ((alice, desk, NUMBER), (bob, desk, NUMBER), (desk, bob, "bob"),
                                 (desk, alice, "alice")):
         talk(caller, called, call_uri(uri))
+    site.expect_all_given_back()
+    # The ClientHello of who is called comes before the answer; were it lost, the next one comes a
+    # second later, fifty packets of the other end.
+    unheard = [int(count) for count in re.findall(r"not_keyed:(\d+)", site.pair.core.log())]
+    expect(max(unheard, default=0) < 25, f"calls began in silence: {unheard}")
     site.expect_nothing_begun_by_the_edge()
 
 

@@ -10,6 +10,7 @@
 #include "relay/mux/header.h"
 #include "tests/support/media_fixture.h"
 #include "tests/support/udp_peer.h"
+#include "tests/unit/relay/client_hello.h"
 #include "turnpike/relay.h"
 
 namespace turnpike::test {
@@ -261,6 +262,46 @@ TEST_F(PairTest, a_client_that_moves_is_followed_by_what_it_proves) {
   EXPECT_TRUE(stranger.receive(Milliseconds(20)).bytes.empty());
   EXPECT_EQ(stats(*core, call.core.id).legs[0].source_moves, 1U);
   EXPECT_GE(drops(*core, DropReason::kAuthFailed), 20U);
+}
+
+// A ClientHello that is faster than the answer of the same phone (RFC 5763 section 5).
+TEST_F(PairTest, an_early_client_hello_reaches_the_core_after_its_answer) {
+  UdpPeer client(kOutside);
+  UdpPeer stranger(kOutside);
+  Call call;
+  call.edge = open(*edge, {false, true}, 0);
+  call.core = open(*core, {true, false}, 1);
+  LegConfig outside;
+  outside.opaque = true;
+  LegConfig to_core;
+  to_core.opaque = true;
+  to_core.carriage = {flows[1].number, 1, Side::kA, call.core.id.slot, call.core.id.generation};
+  edge->update_leg(call.edge.id, Side::kA, outside);
+  edge->update_leg(call.edge.id, Side::kB, to_core);
+  stats(*edge, call.edge.id);
+  client.send(client_hello(), call.edge.ports.local[0][0]);
+  stranger.send(client_hello(), call.edge.ports.local[0][0]);
+  client.send({22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0}, call.edge.ports.local[0][0]);
+  EXPECT_TRUE(soon([&] { return drops(*edge, DropReason::kUnexpectedDtls) == 1; }));
+  EXPECT_EQ(drops(*core, DropReason::kFlowForeign), 0U) << "before anybody has answered";
+
+  outside.remote = {client.local(), client.local()};
+  edge->update_leg(call.edge.id, Side::kA, outside);
+  edge->flush();
+  EXPECT_TRUE(soon([&] { return drops(*core, DropReason::kFlowForeign) >= 2; }));
+  LegConfig to_edge;
+  to_edge.must_encrypt = true;
+  to_edge.remote = {address_of_source(0), address_of_source(0)};
+  to_edge.carriage = {0, 0, Side::kB, call.edge.id.slot, call.edge.id.generation};
+  core->update_leg(call.core.id, Side::kA, to_edge);
+  core->flush();
+  // This core's leg is not keyed by DTLS, and says so: four times of both in all.
+  const auto heard = [&] {
+    const SessionStats all = stats(*core, call.core.id);
+    return all.legs[0].drops[static_cast<std::size_t>(DropReason::kUnexpectedDtls)];
+  };
+  EXPECT_TRUE(soon([&] { return heard() + drops(*core, DropReason::kFlowForeign) == 8; }));
+  EXPECT_GE(heard(), 2U);
 }
 
 TEST_F(PairTest, spraying_shared_ports_moves_nothing_but_counters) {
