@@ -61,11 +61,23 @@ struct SharedSecret {
   bool operator==(const SharedSecret&) const = default;
 };
 
+/// A key that an authorization server has as well: what opens the tokens that it gives to clients
+/// (RFC 7635 section 6.2).
+struct TokenKey {
+  std::string kid;        ///< by which clients name it, as USERNAME; not secret
+  std::string key;        ///< 16 bytes for AEAD_AES_128_GCM, 32 for AEAD_AES_256_GCM. Secret
+  Seconds not_before{0};  ///< Unix time
+  Seconds not_after{0};   ///< Unix time; 0: for ever
+  bool operator==(const TokenKey&) const = default;
+};
+
 /// One tenant: who may ask, for what.
 struct Realm {
   std::string name;  ///< 1-127 bytes of UTF-8 (RFC 8489 section 14.9)
   std::unordered_map<std::string, UserKeys> users;
   std::vector<SharedSecret> secrets;  ///< any of them; the first is the newest
+  std::vector<TokenKey> token_keys;   ///< of different kids; none: no tokens are taken
+  std::string token_server;           ///< as clients and authorization server call this server
   PeerRules peers;
   Quotas quotas;
   std::uint8_t figures = 0;  ///< index in Counters::realms; stays while the relay runs
@@ -96,6 +108,10 @@ struct RelayAddress {
 enum class ListenerTransport : std::uint8_t { kUdp, kTcp, kTls, kDtls };
 constexpr std::array<std::string_view, 4> kTransportNames = {"udp", "tcp", "tls", "dtls"};
 constexpr std::size_t kTransportCount = kTransportNames.size();
+/// Whether its listeners are UDP sockets.
+constexpr bool over_datagrams(ListenerTransport transport) {
+  return transport == ListenerTransport::kUdp || transport == ListenerTransport::kDtls;
+}
 
 struct Listener {
   ListenerTransport transport = ListenerTransport::kUdp;
@@ -108,6 +124,9 @@ struct Listener {
 /// What does not change while the relay runs. No listeners: no TURN.
 struct Config {
   std::vector<Listener> listeners;
+  /// Of `listeners`, those of NAT behaviour discovery (RFC 5780): two addresses with two UDP ports
+  /// each. Bit 1 of the place says the other address, bit 0 the other port.
+  std::vector<std::array<std::uint32_t, 4>> discovery;
   std::vector<RelayAddress> relay_addresses;
   /// Of this host, and what stands for them outside: no peer may have one, but for relayed ports
   /// and media ports.
@@ -295,6 +314,7 @@ struct AllocationReport {
   std::array<SocketAddress, 2> relayed{};  ///< advertised; the second of a dual allocation
   std::string realm;
   std::string user;
+  bool away = false;  ///< mobile, and its client's connection is gone
   Instant created{};
   Instant expires{};
   std::uint32_t permissions = 0;

@@ -38,10 +38,12 @@ constexpr std::uint16_t kData = 0x007;
 constexpr std::uint16_t kCreatePermission = 0x008;
 constexpr std::uint16_t kChannelBind = 0x009;
 
-/// Attribute types (RFC 8489 section 18.3, RFC 8445 section 20.1, RFC 8656 section 18). Those below
-/// 0x8000 must be understood by who acts on the message.
+/// Attribute types (RFC 8489 section 18.3, RFC 8445 section 20.1, RFC 8656 section 18, RFC 5780
+/// section 7, RFC 7635 section 6). Those below 0x8000 must be understood by who acts on the
+/// message.
 enum Attribute : std::uint16_t {
   kMappedAddress = 0x0001,
+  kChangeRequest = 0x0003,
   kUsername = 0x0006,
   kMessageIntegrity = 0x0008,
   kErrorCode = 0x0009,
@@ -57,6 +59,7 @@ enum Attribute : std::uint16_t {
   kEvenPort = 0x0018,
   kRequestedTransport = 0x0019,
   kDontFragment = 0x001A,
+  kAccessToken = 0x001B,
   kMessageIntegritySha256 = 0x001C,
   kPasswordAlgorithm = 0x001D,
   kUserhash = 0x001E,
@@ -64,6 +67,8 @@ enum Attribute : std::uint16_t {
   kReservationToken = 0x0022,
   kPriority = 0x0024,
   kUseCandidate = 0x0025,
+  kPadding = 0x0026,
+  kResponsePort = 0x0027,
   kAdditionalAddressFamily = 0x8000,
   kAddressErrorCode = 0x8001,
   kPasswordAlgorithms = 0x8002,
@@ -73,6 +78,9 @@ enum Attribute : std::uint16_t {
   kFingerprint = 0x8028,
   kIceControlled = 0x8029,
   kIceControlling = 0x802A,
+  kResponseOrigin = 0x802B,
+  kOtherAddress = 0x802C,
+  kThirdPartyAuthorization = 0x802E,
   kMobilityTicket = 0x8030,
 };
 
@@ -169,6 +177,7 @@ class Writer {
          const TransactionId& transaction);
 
   void add(std::uint16_t type, Bytes value);  ///< padded with zeros
+  void add_zeros(std::uint16_t type, std::size_t count) { append(type, count); }
   void add_flag(std::uint16_t type) { add(type, {}); }
   void add_text(std::uint16_t type, std::string_view text);
   void add_u32(std::uint16_t type, std::uint32_t value);
@@ -194,6 +203,7 @@ class Writer {
 
   /// The whole message; empty when the buffer was too small.
   Bytes finish() const { return fits_ ? Bytes(buffer_.data(), size_) : Bytes(); }
+  std::size_t size() const { return size_; }  ///< so far
 
  private:
   // Room for a value, zeroed with its padding; null when it does not fit.
