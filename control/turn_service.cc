@@ -134,7 +134,7 @@ std::vector<std::string> TurnService::uris(const std::string& realm) const {
   std::vector<std::string> all;
   const auto add = [&](ListenerTransport transport, const char* scheme, const char* below) {
     for (const config::TurnListener& one : listeners_) {
-      if (one.transport != transport) continue;
+      if (one.transport != transport || one.is_second) continue;
       if (one.realm.empty() ? !is_default : one.realm != realm) continue;
       const bool is_sealed =
           transport == ListenerTransport::kTls || transport == ListenerTransport::kDtls;

@@ -34,10 +34,9 @@ Result<void> open_listeners(const turn::Config& config, std::vector<TurnShardSet
   for (std::uint32_t number = 0; number < config.listeners.size(); ++number) {
     const turn::Listener& listener = config.listeners[number];
     const bool is_tls = listener.transport == turn::ListenerTransport::kTls;
-    const bool is_datagrams = listener.transport == turn::ListenerTransport::kUdp ||
-                              listener.transport == turn::ListenerTransport::kDtls;
-    const auto fds = is_datagrams ? open_shared_port(listener.local, setups.size())
-                                  : open_stream_port(listener.local, is_tls ? 1 : setups.size());
+    const auto fds = turn::over_datagrams(listener.transport)
+                         ? open_shared_port(listener.local, setups.size())
+                         : open_stream_port(listener.local, is_tls ? 1 : setups.size());
     if (!fds) {
       close_all(setups);
       return Error{"turn: " + fds.error().message};

@@ -25,6 +25,28 @@ std::uint32_t allocations_of_a_shard(const turn::Config& config, std::size_t sha
   return share_of_a_shard(config.allocations_max, shards);
 }
 
+IpAddress advertised_for(const turn::Config& config, const IpAddress& local) {
+  const auto& all = config.relay_addresses;
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [&local](const auto& one) { return one.local == local; });
+  return found == all.end() ? local : found->advertised;
+}
+
+// With tags as add_listeners() makes them.
+turn::DiscoveryPlaces discovery_places(const turn::Config& config,
+                                       const std::array<std::uint32_t, 4>& numbers) {
+  turn::DiscoveryPlaces places;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const auto listener = config.listeners.begin() + numbers[i];
+    const auto before = std::count_if(config.listeners.begin(), listener, [](const auto& one) {
+      return turn::over_datagrams(one.transport);
+    });
+    places[i] = {shared_tag(static_cast<std::uint32_t>(before)),
+                 {advertised_for(config, listener->local.ip), listener->local.port}};
+  }
+  return places;
+}
+
 turn::EngineSetup engine_setup(const TurnShardSetup& setup, const turn::Config& config) {
   turn::EngineSetup engine;
   engine.shard = setup.index;
@@ -46,6 +68,9 @@ turn::EngineSetup engine_setup(const TurnShardSetup& setup, const turn::Config& 
   engine.relay_port_max = config.port_max;
   engine.media_port_min = config.media_port_min;
   engine.media_port_max = config.media_port_max;
+  for (const auto& numbers : config.discovery) {
+    engine.discovery.push_back(discovery_places(config, numbers));
+  }
   engine.shared = setup.shared;
   engine.wake = setup.wake;
   // A source that changes its port comes to every shard.
@@ -79,7 +104,7 @@ bool TurnShard::add_listeners(const TurnShardSetup& setup) {
     const int fd = setup.listener_fds[i];
     if (fd < 0) continue;
     const turn::ListenerTransport transport = config_.listeners[i].transport;
-    if (transport == turn::ListenerTransport::kUdp || transport == turn::ListenerTransport::kDtls) {
+    if (turn::over_datagrams(transport)) {
       udp_listeners_.push_back(i);
       added = sockets_->add_listener(fd) && added;
     } else {

@@ -137,8 +137,8 @@ LiveSettings::Ng live_ng(const NgSection& section) {
 
 TurnSection live_turn(TurnSection section) {
   section.interface.clear();
-  section.udp_port = section.tcp_port = section.tls_port = section.dtls_port = section.port_min =
-      section.port_max = 0;
+  section.udp_port = section.tcp_port = section.tls_port = section.dtls_port =
+      section.discovery_port = section.port_min = section.port_max = 0;
   section.quarantine = {};
   section.allocations_max = section.permissions_max = 0;
   section.connections_max = section.connections_per_source_max = 0;

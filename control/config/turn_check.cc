@@ -4,6 +4,7 @@
 #include "control/call/network.h"
 #include "control/config/checks.h"
 #include "control/config/document.h"
+#include "control/config/turn_listeners.h"
 
 namespace turnpike::config {
 namespace {
@@ -26,6 +27,7 @@ class TurnCheck {
     check_interface();
     check_ports();
     check_tls();
+    check_discovery();
     if (turn_.lifetime > turn_.lifetime_max) {
       mistake("turn.lifetime_seconds", "is more than turn.lifetime_max_seconds; lower it");
     }
@@ -74,6 +76,29 @@ class TurnCheck {
       refuse("turn.realm." + realm.name + ".tls_port", realm.tls_port);
       refuse("turn.realm." + realm.name + ".dtls_port", realm.dtls_port);
     }
+  }
+
+  void check_discovery() {
+    if (turn_.discovery_port == 0) return;
+    bool any = false;
+    for (const InterfaceSection& interface : settings_.interfaces) {
+      if (interface.name != turn_.interface) continue;
+      for (const AddressFamily family : {AddressFamily::kIpv4, AddressFamily::kIpv6}) {
+        const auto pair = discovery_pair(interface, family);
+        any = any || !pair.empty();
+        const auto& shown = interface.advertised;
+        if (pair.empty() || pair[1] >= shown.size() || shown[pair[0]] != shown[pair[1]]) continue;
+        return mistake("turn.discovery_port",
+                       "needs two addresses that clients can tell apart, but "
+                       "the first two of [interface." +
+                           interface.name + "] are both advertised as " +
+                           to_string(shown[pair[0]]) + "; give each its own");
+      }
+    }
+    if (any) return;
+    mistake("turn.discovery_port", "needs two addresses of one family, but [interface." +
+                                       turn_.interface +
+                                       "] has not; add one there, or remove the key");
   }
 
   void check_default() {

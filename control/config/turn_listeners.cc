@@ -33,6 +33,11 @@ class AtAddress {
     add(ListenerTransport::kTls, turn_.tls_port, "turn.tls_port", realm);
     add(ListenerTransport::kDtls, turn_.dtls_port, "turn.dtls_port", realm);
   }
+  void add_second() {
+    const TurnRealmSection* const owner = realm_at(turn_, local_);
+    add(ListenerTransport::kUdp, turn_.discovery_port, "turn.discovery_port",
+        owner == nullptr ? "" : owner->realm_name(), true);
+  }
   void add_of(const TurnRealmSection& realm) {
     const auto& ips = realm.addresses;
     if (!ips.empty() && std::find(ips.begin(), ips.end(), local_) == ips.end()) return;
@@ -48,9 +53,9 @@ class AtAddress {
 
  private:
   void add(ListenerTransport transport, std::uint16_t port, const std::string& key,
-           const std::string& realm) {
+           const std::string& realm, bool is_second = false) {
     if (port == 0) return;
-    into_.push_back({transport, {local_, port}, advertised_, key, realm});
+    into_.push_back({transport, {local_, port}, advertised_, key, realm, is_second});
   }
 
   const TurnSection& turn_;
@@ -60,6 +65,15 @@ class AtAddress {
 };
 
 }  // namespace
+
+std::vector<std::size_t> discovery_pair(const InterfaceSection& interface, AddressFamily family) {
+  std::vector<std::size_t> pair;
+  for (std::size_t i = 0; i < interface.addresses.size() && pair.size() < 2; ++i) {
+    if (interface.addresses[i].family == family) pair.push_back(i);
+  }
+  if (pair.size() < 2) pair.clear();
+  return pair;
+}
 
 std::vector<TurnListener> turn_listeners(const Settings& settings) {
   const TurnSection& turn = settings.turn;
@@ -71,6 +85,8 @@ std::vector<TurnListener> turn_listeners(const Settings& settings) {
       AtAddress here(turn, local, i < section.advertised.size() ? section.advertised[i] : local,
                      all);
       here.add_shared();
+      const auto pair = discovery_pair(section, local.family);
+      if (std::find(pair.begin(), pair.end(), i) != pair.end()) here.add_second();
       for (const TurnRealmSection& realm : turn.realms) here.add_of(realm);
     }
   }

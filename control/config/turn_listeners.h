@@ -13,18 +13,20 @@ namespace turnpike::config {
 struct TurnListener {
   turn::ListenerTransport transport = turn::ListenerTransport::kUdp;
   SocketAddress local;
-  IpAddress advertised;  ///< as clients reach it
-  std::string key;       ///< that says its port
-  std::string realm;     ///< that all its clients are of; empty: any
+  IpAddress advertised;    ///< as clients reach it
+  std::string key;         ///< that says its port
+  std::string realm;       ///< that all its clients are of; empty: any
+  bool is_second = false;  ///< of turn.discovery_port: clients are told to come to another
 
-  bool over_udp() const {
-    return transport == turn::ListenerTransport::kUdp ||
-           transport == turn::ListenerTransport::kDtls;
-  }
+  bool over_udp() const { return turn::over_datagrams(transport); }
 };
 
 /// At one address after the other; none when there is no realm.
 std::vector<TurnListener> turn_listeners(const Settings& settings);
+
+/// The first two addresses of a family of turn.interface, by number in its list; empty when it has
+/// fewer. They are those of turn.discovery_port.
+std::vector<std::size_t> discovery_pair(const InterfaceSection& interface, AddressFamily family);
 
 /// The realm of clients that come to listeners of no realm; there is one.
 const TurnRealmSection& default_realm(const TurnSection& turn);

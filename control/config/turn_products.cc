@@ -1,7 +1,9 @@
 #include "control/config/turn_products.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <optional>
 #include <sstream>
 #include <utility>
 
@@ -120,6 +122,30 @@ Result<void> fill_realm(const TurnSection& turn, const TurnRealmSection& section
   return read_secrets(section, realm);
 }
 
+/// The number of the UDP listener there; nothing when the host lacks the address.
+std::optional<std::uint32_t> listener_at(const turn::Config& config, const SocketAddress& local) {
+  for (std::uint32_t i = 0; i < config.listeners.size(); ++i) {
+    const turn::Listener& one = config.listeners[i];
+    if (one.transport == turn::ListenerTransport::kUdp && one.local == local) return i;
+  }
+  return std::nullopt;
+}
+
+void add_discovery(const TurnSection& turn, const InterfaceSection& interface,
+                   turn::Config& config) {
+  for (const AddressFamily family : {AddressFamily::kIpv4, AddressFamily::kIpv6}) {
+    std::array<std::uint32_t, 4> places{};
+    std::size_t found = 0;
+    for (const std::size_t number : discovery_pair(interface, family)) {
+      for (const std::uint16_t port : {turn.udp_port, turn.discovery_port}) {
+        const auto at = listener_at(config, {interface.addresses[number], port});
+        if (at) places[found++] = *at;
+      }
+    }
+    if (found == places.size()) config.discovery.push_back(places);
+  }
+}
+
 }  // namespace
 
 turn::Config turn_config(const Settings& settings, const Host& host) {
@@ -151,6 +177,9 @@ turn::Config turn_config(const Settings& settings, const Host& host) {
   for (const TurnListener& one : turn_listeners(settings)) {
     if (!has_address(host, one.local.ip)) continue;
     config.listeners.push_back({one.transport, one.local, one.realm});
+  }
+  for (const InterfaceSection& section : settings.interfaces) {
+    if (section.name == turn.interface) add_discovery(turn, section, config);
   }
   return config;
 }

@@ -46,7 +46,8 @@ struct TurnSection {
   std::uint16_t tcp_port = 0;  ///< 0: none
   std::uint16_t tls_port = 0;
   std::uint16_t dtls_port = 0;
-  std::string certificate_file;  ///< empty: neither TLS nor DTLS
+  std::uint16_t discovery_port = 0;  ///< 0: none
+  std::string certificate_file;      ///< empty: neither TLS nor DTLS
   std::string private_key_file;
   std::string server_name;  ///< of the certificate; empty: clients are given addresses
   std::uint16_t port_min = 0;

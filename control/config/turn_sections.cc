@@ -62,6 +62,10 @@ Section turn_section() {
                "TCP port at which they ask over TLS, once there is a certificate. 0: none.")
       .integer("dtls_port", &TurnSection::dtls_port, 5349, {0, 65534},
                "UDP port at which they ask over DTLS 1.2, once there is a certificate. 0: none.")
+      .integer("discovery_port", &TurnSection::discovery_port, 0, {0, 65534},
+               "A second UDP port at which clients find out how NATs on their way behave (RFC "
+               "5780), at the first two addresses of each family of `turn.interface`. 0: they "
+               "cannot.")
       .path("certificate_file", &TurnSection::certificate_file, "",
             "Certificate of `tls_port` and `dtls_port` with its chain, PEM. A reload reads it "
             "anew; the first one waits for a restart. \"\": neither TLS nor DTLS.")

@@ -10,6 +10,7 @@
 // One engine a shard: the kernel brings all packets of a 5-tuple to the same one.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -53,6 +54,14 @@ class RelayedPorts {
 class Credentials;
 struct Shared;
 
+/// Sockets of two addresses with two ports each, all of this shard (RFC 5780 section 6). Bit 1 of
+/// the place says the other address, bit 0 the other port.
+struct DiscoveryPlace {
+  SocketTag tag;
+  SocketAddress advertised;
+};
+using DiscoveryPlaces = std::array<DiscoveryPlace, 4>;
+
 struct EngineSetup {
   std::uint16_t shard = 0;
   std::uint32_t allocations_max = 4000;  ///< of this engine
@@ -80,7 +89,10 @@ struct EngineSetup {
   std::shared_ptr<Shared> shared;
   /// Of a source, in this engine, by SourceLimits::Kind. What is over a limit gets no answer.
   std::array<SourceLimit, SourceLimits::kKinds> source_limits = {
-      SourceLimit{100, 500}, SourceLimit{20, 200}, SourceLimit{5, 50}, SourceLimit{20, 200}};
+      SourceLimit{100, 500}, SourceLimit{20, 200}, SourceLimit{5, 50}, SourceLimit{20, 200},
+      SourceLimit{10, 50}};
+  /// Where the behaviour of NATs can be discovered; none: nowhere.
+  std::vector<DiscoveryPlaces> discovery;
 };
 
 /// An allocation's sockets: side A is its first relayed address, side B that of the other family.

@@ -1,6 +1,7 @@
 // The inside of the TURN engine, for the files that make it up: engine.cc (clients and peers,
-// data), requests.cc (authentication, responses), allocate.cc and bindings.cc (what requests do),
-// mobility.cc (clients that move), lifetime.cc (ends and settings).
+// data), requests.cc (authentication, responses), discovery.cc (Binding), allocate.cc and
+// bindings.cc (what other requests do), mobility.cc (clients that move), lifetime.cc (ends and
+// settings).
 #pragma once
 
 #include <array>
@@ -35,12 +36,16 @@ struct Request {
   SocketAddress server;
   Instant now{};
   Seconds wall{0};
-  const Identity* identity = nullptr;  ///< null before authentication, and for Binding
-  /// What the shard that has the allocation says; unset: it was not asked.
-  std::optional<Refusal> verdict{};
   const Packet* packet = nullptr;
   const Listener* listener = nullptr;
-  bool deferred = false;  ///< the answer comes when the allocation has
+  // Whence the response leaves, and where it goes.
+  SocketTag from{};
+  SocketAddress to{};
+  /// What the shard that has the allocation says; unset: it was not asked.
+  std::optional<Refusal> verdict{};
+  const Identity* identity = nullptr;       ///< null before authentication, and for Binding
+  const DiscoveryPlaces* places = nullptr;  ///< RFC 5780: those of the socket; null: it has none
+  bool deferred = false;                    ///< the answer comes when the allocation has
 };
 
 /// A request whose allocation is on its way from another shard.
@@ -74,7 +79,6 @@ struct Engine::State {
   void on_request(Packet& packet, const stun::Message& message, const Allocations::Tuple& tuple,
                   const Listener& listener, Instant now, Seconds wall, Outbox& out,
                   std::optional<Refusal> verdict = std::nullopt);
-  Refused bind(const Request& request, stun::Writer& response);
   Refused dispatch(Request& request, stun::Writer& response);
   Refused on_allocation(Request& request, stun::Writer& response);
   bool names_owner(const stun::Message& message, const Allocation* allocation) const;
@@ -86,6 +90,10 @@ struct Engine::State {
   void count(Refusal refusal) { counters.refusals[static_cast<std::size_t>(refusal)].add(); }
   void write_refusal(const Request& request, Refusal refusal, std::uint32_t realm,
                      stun::Writer& response);
+
+  // discovery.cc.
+  Refused bind(Request& request, stun::Writer& response);
+  const DiscoveryPlaces* places_of(const Allocations::Tuple& tuple) const;
 
   // allocate.cc: RFC 8656 section 7.
   struct Wish;

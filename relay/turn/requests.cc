@@ -7,8 +7,7 @@
 namespace turnpike::turn {
 namespace {
 
-constexpr std::size_t kResponseBytesMax = 1024;
-static_assert(kResponseBytesMax <= kPayloadBytesMax);
+constexpr std::size_t kResponseBytesMax = kPayloadBytesMax;
 constexpr std::size_t kUnknownNamedMax = 8;
 // Of the shortest realm: header, ERROR-CODE, REALM, NONCE, PASSWORD-ALGORITHMS.
 constexpr std::size_t kChallengeBytesMin =
@@ -17,9 +16,11 @@ constexpr std::uint16_t kPortsOfAGroup = 4096;
 
 // What requests may hold and we understand; everything else below 0x8000 is refused with 420.
 constexpr std::uint16_t kKnownInBinding[] = {
-    stun::kUsername,         stun::kRealm,    stun::kNonce,
-    stun::kMessageIntegrity, stun::kUserhash, stun::kMessageIntegritySha256,
-    stun::kPasswordAlgorithm};
+    stun::kUsername, stun::kRealm, stun::kNonce, stun::kMessageIntegrity, stun::kUserhash,
+    stun::kMessageIntegritySha256, stun::kPasswordAlgorithm,
+    // From here on: of RFC 5780.
+    stun::kChangeRequest, stun::kPadding, stun::kResponsePort};
+constexpr std::size_t kKnownInPlainBinding = std::size(kKnownInBinding) - 3;
 constexpr std::uint16_t kKnown[] = {stun::kUsername,
                                     stun::kRealm,
                                     stun::kNonce,
@@ -36,9 +37,10 @@ constexpr std::uint16_t kKnown[] = {stun::kUsername,
                                     stun::kDontFragment,
                                     stun::kReservationToken};
 
-std::span<const std::uint16_t> known_in(std::uint16_t method) {
-  return method == stun::kBinding ? std::span<const std::uint16_t>(kKnownInBinding)
-                                  : std::span<const std::uint16_t>(kKnown);
+std::span<const std::uint16_t> known_in(const Request& request) {
+  if (request.message.method() != stun::kBinding) return kKnown;
+  const std::span<const std::uint16_t> all = kKnownInBinding;
+  return request.places != nullptr ? all : all.first(kKnownInPlainBinding);
 }
 
 bool is_ours(std::uint16_t method) {
@@ -46,9 +48,9 @@ bool is_ours(std::uint16_t method) {
          method == stun::kCreatePermission || method == stun::kChannelBind;
 }
 
-bool has_unknown(const stun::Message& message) {
+bool has_unknown(const Request& request) {
   std::array<std::uint16_t, 1> unknown;
-  return message.unknown_required(known_in(message.method()), unknown) != 0;
+  return request.message.unknown_required(known_in(request), unknown) != 0;
 }
 
 std::uint16_t code_of(Refusal refusal, bool has_alternate) {
@@ -100,14 +102,6 @@ bool is_challenge(Refusal refusal) {
 
 }  // namespace
 
-// RFC 8489 section 2: what a server does for everybody.
-Refused Engine::State::bind(const Request& request, stun::Writer& response) {
-  if (has_unknown(request.message)) return Refusal::kUnknownAttribute;
-  response.add_xor_address(stun::kXorMappedAddress, request.tuple.client);
-  counters.bindings.add();
-  return std::nullopt;
-}
-
 // What a forged source address can use up is only what everybody there gets without a nonce. Some
 // for each part of its ports, as who forges does not know from which one a client asks; and who
 // pads his request is always answered: nobody gets more sent than he sent himself (T11).
@@ -152,8 +146,7 @@ void Engine::State::write_refusal(const Request& request, Refusal refusal, std::
   if (code == 300) response.add_address(stun::kAlternateServer, alternate);
   if (refusal == Refusal::kUnknownAttribute) {
     std::array<std::uint16_t, kUnknownNamedMax> unknown;
-    const std::size_t count =
-        request.message.unknown_required(known_in(request.message.method()), unknown);
+    const std::size_t count = request.message.unknown_required(known_in(request), unknown);
     response.add_unknown_attributes(std::span(unknown).first(count));
   }
   // Nothing more than needed: a challenge goes to whoever the source address names (T11).
@@ -206,9 +199,15 @@ Refused Engine::State::on_allocation(Request& request, stun::Writer& response) {
 }
 
 Refused Engine::State::dispatch(Request& request, stun::Writer& response) {
-  if (has_unknown(request.message)) return Refusal::kUnknownAttribute;
-  return request.message.method() == stun::kAllocate ? allocate(request, response)
-                                                     : on_allocation(request, response);
+  if (has_unknown(request)) return Refusal::kUnknownAttribute;
+  switch (request.message.method()) {
+    case stun::kBinding:
+      return bind(request, response);
+    case stun::kAllocate:
+      return allocate(request, response);
+    default:
+      return on_allocation(request, response);
+  }
 }
 
 void Engine::State::on_request(Packet& packet, const stun::Message& message,
@@ -218,10 +217,8 @@ void Engine::State::on_request(Packet& packet, const stun::Message& message,
   const std::uint16_t method = message.method();
   if (!is_ours(method)) return drop(Drop::kUnknownMessage);
   const IpAddress& source = tuple.client.ip;
-  Request request{message, tuple, listener.local, now, wall};
-  request.verdict = verdict;
-  request.packet = &packet;
-  request.listener = &listener;
+  Request request{message, tuple,     listener.local, now,           wall,
+                  &packet, &listener, packet.tag,     packet.source, verdict};
   std::array<std::uint8_t, kResponseBytesMax> buffer;
   stun::Writer response(buffer, stun::Class::kSuccess, method, message.transaction());
   Credentials::Outcome outcome;
@@ -233,7 +230,9 @@ void Engine::State::on_request(Packet& packet, const stun::Message& message,
     if (forgeable && !limits.take(SourceLimits::Kind::kBinding, source, now)) {
       return count(Refusal::kSourceRate);
     }
-    refused = bind(request, response);
+    request.places = places_of(tuple);
+    refused = dispatch(request, response);
+    if (refused == Refusal::kSourceRate) return count(*refused);
   } else {
     // A source that has guessed too often is not even checked, but for who has an allocation.
     if (message.has_integrity() && !limits.has(SourceLimits::Kind::kFailure, source, now) &&
@@ -272,10 +271,8 @@ void Engine::State::on_request(Packet& packet, const stun::Message& message,
   // The request has been read: its memory takes the response.
   std::copy(bytes.begin(), bytes.end(), packet.data);
   packet.length = static_cast<std::uint32_t>(bytes.size());
-  const Send send{.data = packet.data,
-                  .length = packet.length,
-                  .tag = packet.tag,
-                  .destination = packet.source};
+  const Send send{
+      .data = packet.data, .length = packet.length, .tag = request.from, .destination = request.to};
   if (!out.push(send)) drop(Drop::kBlocked);
 }
 

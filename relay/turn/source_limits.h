@@ -22,9 +22,9 @@ class SourceLimits {
  public:
   /// What is limited apart from the others. kRenewal: a nonce of ours that has become old, which
   /// nobody else can send in a source's name. kFailure: credentials that are wrong, with a nonce
-  /// that was received at the source.
-  enum class Kind : std::uint8_t { kBinding, kChallenge, kFailure, kRenewal };
-  static constexpr std::size_t kKinds = 4;
+  /// that was received at the source. kDiscovery: Binding responses with all of RFC 5780.
+  enum class Kind : std::uint8_t { kBinding, kChallenge, kFailure, kRenewal, kDiscovery };
+  static constexpr std::size_t kKinds = 5;
 
   SourceLimits(const SipHashKey& key, const std::array<SourceLimit, kKinds>& limits)
       : key_(key), limits_(limits) {}

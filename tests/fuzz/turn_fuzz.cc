@@ -26,6 +26,10 @@ class Run {
     world_.setup.allocations_max = 4;
     world_.setup.permissions_max = 3;
     world_.settings = settings_;
+    turn::DiscoveryPlaces& places = world_.setup.discovery.emplace_back();
+    for (std::uint32_t i = 0; i < places.size(); ++i) {
+      places[i] = {{0xffffffff, i}, test::turn_address("93.184.216.9:3478")};
+    }
     for (std::size_t i = 0; i < kClients; ++i) {
       clients_.emplace_back(world_, ("192.0.2.10:" + std::to_string(40000 + i)).c_str(),
                             i == 0 ? "alice" : "bob");
@@ -102,10 +106,11 @@ class Run {
         stun::kDontFragment,       stun::kReservationToken,  stun::kAdditionalAddressFamily,
         stun::kRequestedTransport, stun::kPasswordAlgorithm, stun::kPasswordAlgorithms,
         stun::kUserhash,           stun::kUsername,          0x7abc,
-        stun::kMobilityTicket};
+        stun::kMobilityTicket,     stun::kChangeRequest,     stun::kPadding,
+        stun::kResponsePort};
     for (std::size_t at = 0; at + 2 <= bytes.size();) {
       const std::size_t length = std::min<std::size_t>(bytes[at + 1] % 24, bytes.size() - at - 2);
-      writer.add(kTypes[bytes[at] % 16], {bytes.data() + at + 2, length});
+      writer.add(kTypes[bytes[at] % std::size(kTypes)], {bytes.data() + at + 2, length});
       at += 2 + length;
     }
   }
@@ -171,13 +176,14 @@ class Run {
     return std::any_of(clients_.begin(), clients_.end(),
                        [&](const test::TurnClient& client) { return client.address == address; });
   }
-  // Answers go to who asked; everything else to peers that the policy allows, from a socket that
-  // is open.
+  // Answers go to who asked, at his address; everything else to peers that the policy allows, from
+  // a socket that is open.
   void judge(const std::vector<test::TurnSent>& all, const test::TurnClient& client,
              std::size_t unsealed_bytes) {
     must(all.size() <= 1);
     for (const test::TurnSent& sent : all) {
-      if (sent.to == client.address) {
+      if (sent.to.ip == client.address.ip) {
+        must(sent.tag.slot == client.tag.slot && sent.tag.generation < 4);
         const auto message = stun::Message::parse(sent.bytes);
         must(message.has_value());
         must(message->message_class() == stun::Class::kSuccess ||

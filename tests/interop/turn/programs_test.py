@@ -370,6 +370,54 @@ def stun_client_learns_its_address(scratch):
                f"the answer does not hold the client's address: {done.stdout} {done.stderr}")
 
 
+def _discover(words, local):
+    """What turnutils_natdiscovery concludes."""
+    done = subprocess.run(
+        turn.CLIENT.command("timeout", 20, "turnutils_natdiscovery", *words, "-L", local,
+                            turn.CLIENT.host_v4), capture_output=True, text=True)
+    output = done.stdout + done.stderr
+    expect("Usage:" not in output, output)
+    conclusions = re.findall(r"^(?:No NAT|NAT with) .*", output.replace("!", ""), re.MULTILINE)
+    return set(conclusions), output
+
+
+@case
+def nats_are_discovered(scratch):
+    """RFC 5780 from two addresses: without NAT, and behind what nftables makes of one."""
+    scratch.enter(turn.topology())
+    second, home = "45.9.1.2", "192.168.7.10"
+    subprocess.run(["ip", "addr", "add", second + "/24", "dev", turn.CLIENT.link], check=True)
+    subprocess.run(turn.CLIENT.command("ip", "addr", "add", home + "/32", "dev", "lo"), check=True)
+    turn.server(scratch, turn={"discovery_port": 3479}, sections={
+        "interface.outside": {"addresses": [turn.CLIENT.host_v4, second, turn.CLIENT.host_v6]}})
+
+    def behind(snat, *more):
+        out = f"type nat hook postrouting priority srcnat; ip saddr {home} snat to {snat};"
+        chains = "\n".join(f"chain {name} {{ {rules} }}" for name, rules in [("out", out), *more])
+        text = f"table ip nat\ndelete table ip nat\ntable ip nat {{\n{chains}\n}}\n"
+        subprocess.run(turn.CLIENT.command("nft", "-f", "-"), input=text, text=True, check=True)
+
+    def concludes(words, local, *wanted):
+        found, output = _discover(words, local)
+        expect(found == set(wanted), f"{words} {local}: {found}: {output}")
+        note(", ".join(wanted))
+        return output
+    output = concludes(["-m", "-f"], turn.CLIENT.v4, "No NAT (Endpoint Independent Mapping)",
+                       "NAT with Endpoint Independent Mapping",
+                       "NAT with Endpoint Independent Filtering")
+    for origin in (f"{turn.CLIENT.host_v4}:3478", f"{second}:3478", f"{second}:3479"):
+        expect(f"Response origin: : {origin}" in output, f"{origin}: {output}")
+    everybody = ("in", "type nat hook prerouting priority dstnat; "
+                       f"udp sport {{ 3478, 3479 }} dnat to {home};")
+    behind(turn.CLIENT.v4)
+    concludes(["-m", "-f"], home, "NAT with Endpoint Independent Mapping",
+              "NAT with Address and Port Dependent Filtering")
+    behind(turn.CLIENT.v4 + " fully-random", everybody)
+    concludes(["-m"], home, "NAT with Address and Port Dependent Mapping")
+    behind(turn.CLIENT.v4, everybody)
+    concludes(["-f", "-P"], home, "NAT with Endpoint Independent Filtering")
+
+
 @case
 def T1_private_peers_are_refused(scratch):
     scratch.enter(turn.topology())

@@ -130,6 +130,48 @@ TEST(TurnConfig, realms_have_addresses_and_ports_of_their_own) {
   EXPECT_EQ(turn_config(loaded.settings, host).listeners.size(), 8U);
 }
 
+Loaded with_addresses(const std::string& outside, const std::string& turn) {
+  return load_text("[interface.outside]\n" + outside + "[interface.inside]\naddresses = " +
+                       "[\"10.0.0.1\"]\n[turn]\n" + turn + kRealm,
+                   "t.toml", "/etc/turnpike");
+}
+
+TEST(TurnConfig, discovery_has_two_ports_at_two_addresses_of_a_family) {
+  const std::string two =
+      "addresses = [\"45.9.1.1\", \"2a09::1\", \"45.9.1.2\", \"45.9.1.3\", \"2a09::2\"]\n";
+  const Loaded loaded = with_addresses(two, "tcp_port = 0\ndiscovery_port = 3479\n");
+  EXPECT_THAT(loaded.findings.mistakes(), IsEmpty());
+  Host host;
+  for (const char* ip : {"45.9.1.1", "2a09::1", "45.9.1.2", "45.9.1.3", "2a09::2"}) {
+    host.addresses.push_back(*parse_ip(ip));
+  }
+  turn::Config config = turn_config(loaded.settings, host);
+  EXPECT_THAT(shown(config),
+              ElementsAre("udp 45.9.1.1:3478 ", "udp 45.9.1.1:3479 ", "udp [2a09::1]:3478 ",
+                          "udp [2a09::1]:3479 ", "udp 45.9.1.2:3478 ", "udp 45.9.1.2:3479 ",
+                          "udp 45.9.1.3:3478 ", "udp [2a09::2]:3478 ", "udp [2a09::2]:3479 "));
+  using Places = std::array<std::uint32_t, 4>;
+  EXPECT_THAT(config.discovery, ElementsAre(Places{0, 1, 4, 5}, Places{2, 3, 7, 8}));
+  host.addresses.pop_back();
+  EXPECT_EQ(turn_config(loaded.settings, host).discovery.size(), 1U) << "the host lacks one";
+  EXPECT_TRUE(turn_config(with_addresses(two, "").settings, host).discovery.empty()) << "off";
+}
+
+TEST(TurnConfig, discovery_needs_addresses_that_differ) {
+  const std::string key = "discovery_port = 3479\n";
+  EXPECT_THAT(with_addresses("addresses = [\"45.9.1.1\", \"2a09::1\"]\n", key).findings.mistakes(),
+              ElementsAre(HasSubstr("needs two addresses of one family")));
+  EXPECT_THAT(with_addresses("addresses = [\"10.1.1.1\", \"10.1.1.2\"]\n"
+                             "advertised = [\"45.9.1.1\", \"45.9.1.1\"]\n",
+                             key)
+                  .findings.mistakes(),
+              Contains(HasSubstr("are both advertised as 45.9.1.1")));
+  EXPECT_THAT(
+      with_addresses("addresses = [\"45.9.1.1\", \"45.9.1.2\"]\n", "discovery_port = 3478\n")
+          .findings.mistakes(),
+      Contains(HasSubstr("both listen on")));
+}
+
 TEST(TurnConfig, a_realm_that_nobody_is_told_is_a_warning) {
   const std::string text =
       "[turn]\ndefault_realm = \"a\"\n[turn.realm.a]\nusers_file = \"u\"\n"

@@ -97,6 +97,40 @@ TEST_F(RelayTurn, a_port_that_others_have_leaves_calls_alone) {
   EXPECT_TRUE((*again)->open_session(SessionSpec{}, failure));
 }
 
+// RFC 5780 section 6.1: whichever shard hears it has sockets at all four places.
+TEST_F(RelayTurn, answers_leave_from_the_other_address_and_port) {
+  relay.reset();
+  const IpAddress other = IpAddress::v4(127, 0, 0, 5);
+  const std::array<SocketAddress, 4> places = {
+      {{kServer, kPort}, {kServer, kPort + 1}, {other, kPort}, {other, kPort + 1}}};
+  RelayConfig config = config_for_test();
+  config.turn.listeners.push_back({turn::ListenerTransport::kTcp, {kServer, kPort}});
+  for (std::size_t i = 1; i < places.size(); ++i) {
+    config.turn.listeners.push_back({turn::ListenerTransport::kUdp, places[i]});
+  }
+  config.turn.discovery = {{0, 2, 3, 4}};
+  auto started = Relay::start(config);
+  ASSERT_TRUE(started) << started.error().message;
+  relay = std::move(*started);
+  ASSERT_NE(relay->turn(), nullptr);
+  EXPECT_TRUE(relay->turn()->configure(settings_for_test()));
+  for (std::uint8_t i = 0; i < 32; ++i) {
+    const UdpPeer client(kServer);
+    std::vector<std::uint8_t> bytes = request(1);
+    bytes[3] = 8;  // CHANGE-REQUEST
+    const std::uint8_t flags = (i / 4) % 4;
+    bytes.insert(bytes.end(), {0, 3, 0, 4, 0, 0, 0, static_cast<std::uint8_t>(flags << 1)});
+    client.send(bytes, places[i % 4]);
+    const auto answer = client.receive();
+    ASSERT_GE(answer.bytes.size(), 20U);
+    EXPECT_EQ(answer.bytes[0], 1) << "no success";
+    EXPECT_EQ(answer.from, places[(i % 4) ^ flags]);
+  }
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_GT(relay->turn()->counters(i).bindings.value(), 0U) << "this shard heard nothing";
+  }
+}
+
 TEST_F(RelayTurn, every_client_is_answered_whichever_shard_hears_it) {
   for (int i = 0; i < 16; ++i) {
     const UdpPeer client(kServer);
