@@ -30,6 +30,39 @@ def a_call_outlives_restarts_of_the_cores_sip_server(scratch):
 
 
 @case.case
+def a_call_outlives_restarts_of_the_edges_sip_server(scratch):
+    """Nobody knows then where the client is: a lie that it is gone for good would end the call."""
+    pair = Pair(scratch)
+    alice, desk = pair.client("alice"), pair.desk()
+    calls = [established(pair, alice, desk) for _ in range(2)]
+    pair.edge.kill_kamailio()
+    pair.core.kill_kamailio()
+    pair.edge.start_kamailio()
+    alice, caller = pair.connect(), calls[0][0]
+    caller.agent = alice
+    again = caller.request("INVITE", edges.outside_sdp(direction="sendonly"))
+    answer = alice.final(timeout=5, method="INVITE")
+    expect(answer.status == 503 and answer.first("retry-after"), f"no core yet: {answer.headers}")
+    sip.acknowledge(alice, again, answer)
+    pair.core.start_kamailio()
+    eventually(pair.edge_sees_core, "the core is back", 20)
+    offers = len(pair.of("edge", "offer"))
+    for _, unknown in calls:
+        again = unknown.request("INVITE", edges.inside_sdp())
+        answer = desk.final(method="INVITE")
+        expect(answer.status == 480 and answer.first("retry-after"), answer.start)
+        sip.acknowledge(desk, again, answer)
+    expect(pair.edge.refusals("refused_offline") == 2 and len(pair.of("edge", "offer")) == offers,
+           "it is counted and nothing is asked of the relay")
+    hold(caller, desk)
+    hang_up(caller, desk)
+    calls[1][1].request("BYE")
+    expect(desk.final(method="BYE").status == 480, "hung up")
+    for role in ("edge", "core"):
+        eventually(lambda: not pair.offers(role), f"the {role} gives its ports back")
+
+
+@case.case
 def who_hangs_up_without_a_core_waits_for_nobody(scratch):
     pair = Pair(scratch)
     alice, desk = pair.client("alice"), pair.desk()

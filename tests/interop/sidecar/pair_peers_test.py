@@ -3,7 +3,9 @@ they may do."""
 
 # time limit: 300 s
 
+import socket
 import ssl
+import struct
 
 import edge as edges
 import servers
@@ -15,6 +17,7 @@ from traversal import DOMAIN, EDGE_OUTSIDE, NUMBER, PHONE_ADDRESS
 
 MTLS = (EDGE_OUTSIDE, 5062)
 PARTNER, JOE = "partner.example", "sip:joe@partner.example"
+STRANGER = "sip:x@stranger.example"
 VOUCHED = ("P-Turnpike-Client", "=partner/192.0.2.1/s")
 
 
@@ -37,9 +40,9 @@ def pair_with_peer(scratch, core=None, **more):
     return Pair(scratch, edge=at_edge, core=at_core, **more)
 
 
-def peer(pair, certificate="peer-partner"):
+def peer(pair, certificate="peer-partner", port=0):
     """A connection of the partner's server to the edge."""
-    agent = sip.Agent(pair.place("nat"), 0, "tls")
+    agent = sip.Agent(pair.place("nat"), port, "tls")
     pair.scratch.on_exit(agent.close)
     return agent.connect(MTLS, pair.certificates.context(certificate), DOMAIN)
 
@@ -68,10 +71,11 @@ def nothing_left(pair):
                    f"the {role} gives all ports back")
 
 
-def peer_answers(pair, server):
-    """The edge has found out who it is."""
-    eventually(lambda: f"peer partner ({PHONE_ADDRESS['nat']}:5062) answers"
-               in pair.edge.log("kamailio"), lambda: f"the edge is answered {server.failures}", 15)
+def peer_answers(pair, server, times=1):
+    """The edge has found out who it is, for the first, second... time."""
+    said = f"peer partner ({PHONE_ADDRESS['nat']}:5062) answers"
+    eventually(lambda: pair.edge.log("kamailio").count(said) == times,
+               lambda: f"the edge is answered {server.failures}", 15)
 
 
 def second_edge(pair, desk):
@@ -94,6 +98,59 @@ def second_edge(pair, desk):
 
 def call_of_desk(desk, to=JOE):
     return sip.request(desk, "INVITE", to, uri(NUMBER), user=NUMBER, body=edges.inside_sdp())
+
+
+def call_of_desk_is_up(server, desk):
+    """(the desk's sip.Call, the INVITE as the peer's server saw it)"""
+    sent = call_of_desk(desk)
+    asked = server.expect("INVITE")
+    server.answer(asked, 200, "OK", user="joe", body=edges.outside_sdp(), to_tag="joe")
+    caller = edges.caller_side(desk, NUMBER, sent, desk.final(method="INVITE"))
+    caller.request("ACK", cseq=caller.cseq)
+    server.expect("ACK")
+    return caller, asked
+
+
+def call_of_peer_is_up(partner, desk, extra=()):
+    """The desk's sip.Call."""
+    sent = invite(partner, extra=list(extra))
+    asked = desk.expect("INVITE")
+    sip.reply(desk, asked, 200, "OK", NUMBER, edges.inside_sdp(), to_tag="desk")
+    caller = edges.caller_side(partner, "joe", sent, partner.final(method="INVITE"))
+    caller.routes = caller.routes[len(extra):]
+    caller.request("ACK", cseq=caller.cseq)
+    desk.expect("ACK")
+    return edges.called_side(desk, NUMBER, asked, "desk")
+
+
+def reaches_nobody(desk, others=None):
+    """What `desk`, a sip.Call, says within its call is refused and does not end it; `others`, an
+    agent or server, gets none of it."""
+    for method, body in (("INVITE", edges.inside_sdp(direction="sendonly")), ("INFO", "")):
+        sent = desk.request(method, body)
+        answer = desk.agent.final(method=method)
+        expect(answer.status == 480 and answer.first("retry-after"), f"{method}: {answer.headers}")
+        if method == "INVITE":
+            sip.acknowledge(desk.agent, sent, answer)
+    if others:
+        got_nothing(others)
+
+
+def got_nothing(other):
+    if isinstance(other, sip.Agent):
+        # What was sent before this is answered has arrived.
+        refused(other, 403, caller=STRANGER)
+    for message in other.received:
+        expect(message.method in ("", "OPTIONS", "ACK"), f"it got {message.start}")
+
+
+def held_at_peer(desk, server):
+    """`desk`, a sip.Call, makes a new offer to the peer, whose server has it."""
+    again = desk.request("INVITE", edges.inside_sdp(direction="sendonly"))
+    server.answer(server.expect("INVITE"), 200, "OK", user="joe", body=edges.outside_sdp())
+    expect(desk.agent.final(method="INVITE").status == 200, "the call goes on")
+    desk.request("ACK", cseq=int(again.first("cseq").split()[0]))
+    server.expect("ACK")
 
 
 @case.case
@@ -123,13 +180,7 @@ def a_peer_calls_a_phone_inside(scratch):
     hang_up(caller, desk)
     nothing_left(pair)
     # The same without a proxy, ended inside.
-    sent = invite(partner)
-    asked = desk.expect("INVITE")
-    sip.reply(desk, asked, 200, "OK", NUMBER, edges.inside_sdp(), to_tag="desk")
-    caller = edges.caller_side(partner, "joe", sent, partner.final(method="INVITE"))
-    caller.request("ACK", cseq=caller.cseq)
-    desk.expect("ACK")
-    hang_up(edges.called_side(desk, NUMBER, asked, "desk"), partner)
+    hang_up(call_of_peer_is_up(partner, desk), partner)
     nothing_left(pair)
     expect(pair.net.firewall_counters()["from_edge_new"] == 0, "the edge began something")
 
@@ -181,36 +232,102 @@ def keys_within_a_call_go_to_no_impostor(scratch):
     pair.certificates.make("wrong-name", "DNS:sip.elsewhere.example")
     server, desk = partner_server(pair), pair.desk()
     peer_answers(pair, server)
-    sent = call_of_desk(desk)
-    asked = server.expect("INVITE")
-    server.answer(asked, 200, "OK", user="joe", body=edges.outside_sdp(), to_tag="joe")
-    caller = edges.caller_side(desk, NUMBER, sent, desk.final(method="INVITE"))
-    caller.request("ACK", cseq=caller.cseq)
-    server.expect("ACK")
-    def hold_call():
-        again = caller.request("INVITE", edges.inside_sdp(direction="sendonly"))
-        def answer():
-            return desk.final(method="INVITE")
-        return again, answer
+    caller, _ = call_of_desk_is_up(server, desk)
     server.close()
     for says_who_it_is in (False, True):
         impostor = partner_server(pair, "wrong-name")
         impostor.answers_options = says_who_it_is
         eventually(lambda: impostor.connections, "the edge asks who is there", 15)
-        again, answer = hold_call()
-        said = answer()
-        expect(said.status == 480, said.start)
-        sip.acknowledge(desk, again, said)
-        expect(not impostor.invites(), "the keys went to whoever is there")
+        reaches_nobody(caller, impostor)
         impostor.close()
     server = partner_server(pair)
-    eventually(lambda: pair.edge.log("kamailio").count("62) answers") == 2, "it is back", 15)
+    peer_answers(pair, server, 2)
     expect(pair.remembered("edge", "peer_of") == 1, "of each connection that is there")
-    again, answer = hold_call()
-    server.answer(server.expect("INVITE"), 200, "OK", user="joe", body=edges.outside_sdp())
-    expect(answer().status == 200, "the call goes on")
-    caller.request("ACK", cseq=int(again.first("cseq").split()[0]))
-    server.expect("ACK")
+    held_at_peer(caller, server)
+
+
+@case.case
+def a_peer_within_a_call_is_no_other_peer(scratch):
+    """One that names another one's address, and one whose own address another one has now."""
+    pair = pair_with_peer(scratch)
+    desk, partner = pair.desk(), peer(pair)
+    other = peer(pair, "peer-stranger")
+    refused(other, 403, caller=STRANGER)
+    there = f"<sip:{other.host}:{other.local[1]};transport=tls;lr>"
+    called = call_of_peer_is_up(partner, desk, [("Record-Route", there)])
+    for method in ("INVITE", "INFO"):
+        sent = called.request(method, edges.inside_sdp() if method == "INVITE" else "")
+        sip.reply(partner, partner.expect(method), 488, "Not Acceptable Here")
+        answer = desk.final(method=method)
+        expect(answer.status == 488, f"it is its own next hop: {answer.start}")
+        if method == "INVITE":
+            sip.acknowledge(desk, sent, answer)
+    got_nothing(other)
+    partner.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    partner.close()
+    for says_who_it_is in (False, True):
+        impostor = peer(pair, "peer-stranger", partner.local[1])
+        if says_who_it_is:
+            refused(impostor, 403, caller=STRANGER)
+        reaches_nobody(called, impostor)
+        impostor.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        impostor.close()
+    partner = peer(pair, port=partner.local[1])
+    refused(partner, 403, to="unknown-name")
+    called.request("BYE")
+    sip.reply(partner, partner.expect("BYE"), 200, "OK")
+    expect(desk.final(method="BYE").status == 200, "hung up")
+
+
+@case.case
+def what_a_peer_says_before_it_answers_counts(scratch):
+    """Over a connection of the edge's: 481, as to somebody unknown, would end its call."""
+    pair = pair_with_peer(scratch)
+    server, desk = partner_server(pair), pair.desk()
+    peer_answers(pair, server)
+    caller, asked = call_of_desk_is_up(server, desk)
+    server.close()
+    server = partner_server(pair)
+    server.answers_options = False
+    server.expect("OPTIONS")
+    sent = call_of_desk(desk)
+    answer = desk.final(method="INVITE")
+    expect(answer.status == 503 and answer.first("retry-after"), f"a new call: {answer.start}")
+    sip.acknowledge(desk, sent, answer)
+    said = edges.called_side(server.agent, "joe", asked, "joe")
+    said.request("INVITE", edges.outside_sdp(direction="sendonly"))
+    sip.reply(desk, desk.expect("INVITE"), 200, "OK", NUMBER, edges.inside_sdp())
+    expect(server.expect(200).cseq_method == "INVITE", "held by the peer")
+    said.request("ACK", cseq=said.cseq)
+    desk.expect("ACK")
+    held_at_peer(caller, server)
+    # A client has no certificate, which is no line in the log either.
+    alice = pair.client("alice")
+    said.agent = alice
+    said.request("INFO")
+    expect(alice.final(method="INFO").status == 481, "a client speaks for the peer")
+    expect("retrieve peer TLS certificate" not in pair.edge.log("kamailio"), "a line for each")
+
+
+@case.case
+def an_edge_that_begins_anew_ends_no_call_with_a_peer(scratch):
+    pair = pair_with_peer(scratch)
+    server, desk = partner_server(pair), pair.desk()
+    peer_answers(pair, server)
+    caller, _ = call_of_desk_is_up(server, desk)
+    server.close()
+    pair.edge.kill_kamailio()
+    pair.edge.start_kamailio()
+    eventually(lambda: "dmz/edge-1 is back" in pair.core.log("kamailio"), "the edge is back")
+    reaches_nobody(caller)
+    expect(pair.edge.refusals("refused_offline") == 2, "it is counted")
+    server = partner_server(pair)
+    peer_answers(pair, server, 2)
+    held_at_peer(caller, server)
+    caller.request("BYE")
+    server.answer(server.expect("BYE"), 200, "OK")
+    expect(desk.final(method="BYE").status == 200, "hung up")
+    nothing_left(pair)
 
 
 @case.case
@@ -279,7 +396,7 @@ def a_peer_speaks_for_its_own_domains(scratch):
     expect(alice.final(method="INVITE").status == 403, "a client speaks for the partner")
     # One that the edge knows and the core does not.
     stranger = peer(pair, "peer-stranger")
-    refused(stranger, 403, caller="sip:x@stranger.example")
+    refused(stranger, 403, caller=STRANGER)
     expect(pair.core.refusals("refused_peer") == 1, "it is counted")
     expect(not [message for message in desk.received if message.method == "INVITE"], "it rang")
     nothing_left(pair)
