@@ -28,9 +28,11 @@ class Files(http.server.SimpleHTTPRequestHandler):
 address, port, folder, certificate = sys.argv[1:]
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(certificate + '.pem', certificate + '.key')
+socketserver.ThreadingTCPServer.request_queue_size = 32
 server = socketserver.ThreadingTCPServer(
     (address, int(port)), functools.partial(Files, directory=folder))
-server.socket = context.wrap_socket(server.socket, server_side=True)
+# Hands are shaken in the connection's thread: who connects ahead of need and waits holds up nobody.
+server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
 server.serve_forever()
 """
 
