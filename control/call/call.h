@@ -51,6 +51,9 @@ struct RemoteMedia {
   std::array<std::uint64_t, 2> payload_types{};
   std::uint8_t mid_extension = 0;  ///< id of the header extension for a=mid; 0 = none
   Carriage carriage;               ///< of the other node of a pair; its flow stands elsewhere
+  /// NG "connect": this is no end but ours, `address` the port of this session of another call,
+  /// from where an end of that call is reached. Unset: an end.
+  SessionId bridge;
   /// Its formats in full, to describe to subscribers what it is sent (spoken.h). Empty: nothing
   /// said, or too long to keep.
   std::string spoken;

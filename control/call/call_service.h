@@ -48,6 +48,7 @@ struct CallRequest {
   std::string call_id;
   std::string from_tag;
   std::string to_tag;
+  std::string to_call_id;  ///< of `connect`: the call of to_tag; empty = that of from_tag
   std::string sdp;
   std::vector<std::string> from_tags;  ///< of `subscribe request`: whose media, besides from_tag
   std::string set_label;               ///< of `subscribe request`: a name for who subscribes
@@ -216,6 +217,9 @@ class CallService {
   /// NG "subscribe answer".
   virtual void answer_subscription(const CallRequest& request, ReplyFunction reply) = 0;
   virtual void unsubscribe(const CallRequest& request, ReplyFunction reply) = 0;
+  /// NG "connect": an end of one call talks to an end of another one, each in the place of the
+  /// other's present end.
+  virtual void connect(const CallRequest& request, ReplyFunction reply) = 0;
   /// NG "list": call-ids, at most CallRequest::limit and 48 KiB of them.
   virtual void list(const CallRequest& request, ReplyFunction reply) = 0;
   /// Of the whole node: NG "statistics", but for what concerns NG itself.

@@ -77,8 +77,9 @@ LegConfig leg_of(const LegRules& rules, const Call& call, const CallMedia& media
     // The association is that of the RTP port: an RTCP port of its own would need another one
     // (RFC 5764 section 4.2).
     if (leg.dtls && !leg.rtcp_mux) leg.remote[index_of(Component::kRtcp)] = SocketAddress{};
+    const bool is_ours = side.remote.bridge.is_set();
     leg.remote_unproven =
-        !rules.config.is_zone_peer(end.interface_index) &&
+        !rules.config.is_zone_peer(end.interface_index) && !is_ours &&
         std::any_of(leg.remote.begin(), leg.remote.end(), [&](const SocketAddress& address) {
           return destinations.needs_proof(end.interface_index, address);
         });
@@ -134,7 +135,9 @@ void update_legs(Relay& relay, const LegRules& rules, const Call& call, Which wh
 }
 
 MediaSwitches switches_of(const Call& call, const CallMedia& media, Side side) {
-  const MediaSwitches& own = call.side(side).switches;
+  // Whoever is connected in the place of an end is not meant by what was said of that one.
+  const bool is_end = !media.sides[index_of(side)].remote.bridge.is_set();
+  const MediaSwitches own = is_end ? call.side(side).switches : MediaSwitches{};
   const bool silenced = call.switches.silenced || own.silenced;
   return {call.switches.blocked || own.blocked, silenced && media.kind == "audio"};
 }

@@ -96,6 +96,12 @@ void visit(V& v, T& x) {
   v.field(x.slot);
   v.field(x.generation);
 }
+template <typename V, Is<SessionId> T>
+void visit(V& v, T& x) {
+  v.field(x.slot);
+  v.field(x.generation);
+  v.field(x.shard);
+}
 template <typename V, Is<RemoteMedia> T>
 void visit(V& v, T& x) {
   v.field(x.address);
@@ -112,18 +118,13 @@ void visit(V& v, T& x) {
   v.field(x.payload_types);
   v.field(x.mid_extension);
   v.field(x.carriage);
+  v.field(x.bridge);
   v.field(x.spoken);
 }
 template <typename V, Is<SourceRules> T>
 void visit(V& v, T& x) {
   v.field(x.policy);
   v.field(x.received_from);
-}
-template <typename V, Is<SessionId> T>
-void visit(V& v, T& x) {
-  v.field(x.slot);
-  v.field(x.generation);
-  v.field(x.shard);
 }
 template <typename V, Is<MediaSide> T>
 void visit(V& v, T& x) {

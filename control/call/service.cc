@@ -307,6 +307,7 @@ void Service::keep(Call next, const std::vector<SessionId>& to_close) {
   next.delete_at = Instant{};
   if (next.answered && next.answered_at == Instant{}) next.answered_at = moment.monotonic;
   Call& call = call_by_id_[next.id];
+  cut(call, &next);
   std::set<SessionId> lines;  // without what only was the transport of others
   for (const CallMedia& media : call.media) lines.insert(media.session);
   for (const SessionId id : sessions_of(call)) call_id_by_session_.erase(id);
@@ -406,6 +407,7 @@ void Service::end(const std::string& call_id, Ending why, Gatherer::Done done) {
     if (!environment_.ended) return;
     environment_.ended(summary, text_of(why), stats, verdicts_at_end(summary, stats, said_goodbye));
   };
+  cut(known->second, nullptr);
   relay_.erase_record(known->second.record_key);
   for (const SessionId id : sessions) call_id_by_session_.erase(id);
   call_by_id_.erase(known);

@@ -40,6 +40,7 @@ class Service final : public CallService {
   void subscribe(const CallRequest& request, ReplyFunction reply) override;
   void answer_subscription(const CallRequest& request, ReplyFunction reply) override;
   void unsubscribe(const CallRequest& request, ReplyFunction reply) override;
+  void connect(const CallRequest& request, ReplyFunction reply) override;
   void list(const CallRequest& request, ReplyFunction reply) override;
   ng::Value::Dict node_statistics() const override;
   void on_event(const Event& event) override;
@@ -90,6 +91,9 @@ class Service final : public CallService {
                                                     bool said_goodbye) const;
   void log_detail(const Call& call, const std::string& what) const;
 
+  /// Ends of other calls that were connected to ends of this one, and are not any more, are sent
+  /// nothing. `after`: null when the call is over.
+  void cut(const Call& before, const Call* after);
   /// Makes `next` the call's state; index and record follow, and sessions that it gave up end.
   void keep(Call next, const std::vector<SessionId>& to_close);
   void store(const Call& call);

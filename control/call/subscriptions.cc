@@ -102,8 +102,11 @@ bool is_peer(const std::string& interface) {
 
 /// What it hears now: nothing where another end answers for the one that it named.
 SessionId heard_now(const Call& call, const HeardMedia& heard) {
-  const bool is_meant = heard.tag.empty() || heard.tag == call.side(heard.side).tag;
-  return is_meant && heard.line < call.media.size() ? call.media[heard.line].session : SessionId{};
+  if (heard.line >= call.media.size()) return {};
+  const CallMedia& media = call.media[heard.line];
+  const bool is_replaced = media.sides[index_of(heard.side)].remote.bridge.is_set();
+  const bool is_there = heard.tag == call.side(heard.side).tag && !is_replaced;
+  return heard.tag.empty() || is_there ? media.session : SessionId{};
 }
 
 bool takes_any(const RemoteMedia& offered, const RemoteMedia& taken) {

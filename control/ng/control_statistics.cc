@@ -26,7 +26,8 @@ constexpr std::array kNamed = {Named{Command::kPing, "ping"},
                                Named{Command::kPublish, "publish"},
                                Named{Command::kSubscribeRequest, "subreq"},
                                Named{Command::kSubscribeAnswer, "subans"},
-                               Named{Command::kUnsubscribe, "unsub"}};
+                               Named{Command::kUnsubscribe, "unsub"},
+                               Named{Command::kConnect, "connect"}};
 
 std::string seconds_text(Nanoseconds duration) {
   std::array<char, 32> text{};

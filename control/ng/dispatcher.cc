@@ -106,6 +106,7 @@ void Dispatcher::handle(const Value::Dict& message, ReplyFunction reply) {
     return calls_.answer_subscription(request, std::move(finish));
   }
   if (command == Command::kUnsubscribe) return calls_.unsubscribe(request, std::move(finish));
+  if (command == Command::kConnect) return calls_.connect(request, std::move(finish));
   calls_.query(request, std::move(finish));
 }
 

@@ -28,6 +28,7 @@ constexpr std::array<std::string_view, kCommandCount> kCommandNames = {"ping",
                                                                        "subscribe request",
                                                                        "subscribe answer",
                                                                        "unsubscribe",
+                                                                       "connect",
                                                                        "unsupported",
                                                                        "unrecognized"};
 
@@ -75,6 +76,9 @@ constexpr std::array<NameInfo, 33> kCommands = {{
      "Subscription.answer_begins_it_and_unsubscribe_ends_it"},
     {"unsubscribe", kActs, "`call-id`, `to-tag`", "ends that",
      "Subscription.answer_begins_it_and_unsubscribe_ends_it"},
+    {"connect", kActs, "`call-id`, `from-tag`, `to-call-id`, `to-tag`",
+     "ends of two calls talk to each other: [above](#connected-calls)",
+     "Connection.ends_of_two_calls_talk_to_each_other"},
     {"block DTMF", kRefused, "", kDigits},
     {"unblock DTMF", kRefused, "", kDigits},
     {"play DTMF", kRefused, "", kDigits},
@@ -88,7 +92,6 @@ constexpr std::array<NameInfo, 33> kCommands = {{
     {"pause recording", kRefused, "", kRecording},
     {"start forwarding", kRefused, "", kRecording},
     {"stop forwarding", kRefused, "", kRecording},
-    {"connect", kRefused, "", kByOffer},
     {"mesh", kRefused, "", kByOffer},
     {"create", kRefused, "", kByOffer},
     {"create answer", kRefused, "", kByOffer},
@@ -191,8 +194,13 @@ std::string find_defect(Command command, const call::CallRequest& request) {
   if (needs_call_id && request.call_id.empty()) return "No call-id in message";
   if (needs_sdp && request.sdp.empty()) return "No SDP body in message";
   if ((is_offer || is_answer) && request.from_tag.empty()) return "No from-tag in message";
-  if ((is_answer || of_subscription) && request.to_tag.empty()) return "No to-tag in message";
+  const bool connects = command == Command::kConnect;
+  if (connects && request.from_tag.empty()) return "No from-tag in message";
+  if ((is_answer || of_subscription || connects) && request.to_tag.empty()) {
+    return "No to-tag in message";
+  }
   for (const auto& [name, value] : {std::pair{"call-id", &request.call_id},
+                                    {"to-call-id", &request.to_call_id},
                                     {"from-tag", &request.from_tag},
                                     {"to-tag", &request.to_tag}}) {
     if (auto defect = defect_of_id(name, *value); !defect.empty()) return defect;

@@ -41,6 +41,7 @@ enum class Command : std::uint8_t {
   kSubscribeRequest,
   kSubscribeAnswer,
   kUnsubscribe,
+  kConnect,
   kUnsupported,   ///< a command of the protocol that is not done here
   kUnrecognized,  ///< no command at all, or none of the protocol
   kCount

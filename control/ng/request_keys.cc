@@ -286,7 +286,7 @@ struct KeyRule {
 constexpr auto kActs = Standing::kActs;
 constexpr auto kAccepted = Standing::kAccepted;
 
-constexpr std::array<KeyRule, 32> kKeyRules = {{
+constexpr std::array<KeyRule, 33> kKeyRules = {{
     {"command",
      accept,
      {"command", kActs, "string", "what is asked for", "PlainCall.offer_and_answer_byte_for_byte"}},
@@ -384,6 +384,10 @@ constexpr std::array<KeyRule, 32> kKeyRules = {{
      apply_text<&CallRequest::label>,
      {"from-label", kActs, "string", "the same",
       "MediaSwitch.participants_are_named_by_tag_label_or_address"}},
+    {"to-call-id",
+     apply_text<&CallRequest::to_call_id>,
+     {"to-call-id", kActs, "string", "of `connect`: the call of `to-tag`",
+      "Connection.ends_of_two_calls_talk_to_each_other"}},
     {"to-label",
      apply_text<&CallRequest::to_label>,
      {"to-label", kActs, "string", "in `block media` and the like: to whom",

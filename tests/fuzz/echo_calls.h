@@ -57,6 +57,10 @@ class EchoCalls final : public call::CallService {
     require(!request.to_tag.empty());
     remove(request, std::move(reply));
   }
+  void connect(const call::CallRequest& request, call::ReplyFunction reply) override {
+    require(!request.from_tag.empty() && !request.to_tag.empty());
+    remove(request, std::move(reply));
+  }
   void switch_media(call::MediaCommand, const call::CallRequest& request,
                     call::ReplyFunction reply) override {
     remove(request, std::move(reply));

@@ -2,6 +2,7 @@
 and nobody hears him."""
 
 import json
+import time
 
 from lib.call import Call, Crypto, Side
 from lib.case import case, eventually, expect, run
@@ -129,6 +130,45 @@ def published_media_reaches_many(scratch):
     expect(len(sessions) == 5, sessions)
     ng.request("delete", call_id="stage")
     eventually(lambda: daemon.sessions() == 0, "all of it ends")
+
+
+@case
+def ends_of_two_calls_are_connected(scratch):
+    """Two callers on SRTP, who called two phones inside, talk to each other instead."""
+    scratch.enter(topology())
+    daemon = Turnpiked(scratch)
+    ng = daemon.ng
+    one = Call(ng, Side(OUTSIDE, 30000, (GCM,)), Side(INSIDE, 20000)).set_up()
+    two = Call(ng, Side(OUTSIDE, 30002, (CM,)), Side(INSIDE, 20002)).set_up()
+    callers = Peer(scratch, OUTSIDE)
+    callers.add(one.a, 70001, 70002, leg="one")
+    callers.add(two.a, 70002, 70001, leg="two")
+    ng.request("connect", call_id=one.call_id, from_tag=one.from_tag, to_call_id=two.call_id,
+               to_tag=two.from_tag)
+    callers.start()
+
+    def heard():
+        return {leg: counts["received"] for leg, counts in callers.report().items()}
+
+    eventually(lambda: min(heard().values()) > 50, lambda: f"callers hear each other: {heard()}")
+    # Who was called is not heard any more.
+    phone = RtpSocket(scratch, one.b)
+    phone.send(packet(1))
+    dropped = "turnpike_relay_packets_dropped_total"
+    eventually(lambda: daemon.total(dropped, reason="wrong_source") >= 1, "the phone is not heard")
+    expect_clean(callers)
+    two.delete()
+
+    def rests():
+        before, until = heard()["one"], time.monotonic() + 0.33
+        eventually(lambda: time.monotonic() > until, "time passes")
+        return heard()["one"] == before
+
+    eventually(rests, "the caller who is left hears nothing")
+    expect(daemon.sessions() == 1, "the other call goes on")
+    one.delete()
+    eventually(lambda: daemon.total("turnpike_relay_sessions") == 0, "all ports are given back")
+
 
 
 run()

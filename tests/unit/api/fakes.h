@@ -78,6 +78,7 @@ class FakeCalls final : public call::CallService {
   void subscribe(const call::CallRequest&, call::ReplyFunction) override {}
   void answer_subscription(const call::CallRequest&, call::ReplyFunction) override {}
   void unsubscribe(const call::CallRequest&, call::ReplyFunction) override {}
+  void connect(const call::CallRequest&, call::ReplyFunction) override {}
   void switch_media(call::MediaCommand, const call::CallRequest&, call::ReplyFunction) override {}
   ng::Value::Dict node_statistics() const override { return statistics; }
   void on_event(const Event&) override {}

@@ -65,6 +65,9 @@ class RecordingCalls final : public call::CallService {
   void unsubscribe(const call::CallRequest& request, call::ReplyFunction reply) override {
     record("unsubscribe", request, std::move(reply));
   }
+  void connect(const call::CallRequest& request, call::ReplyFunction reply) override {
+    record("connect", request, std::move(reply));
+  }
   void switch_media(call::MediaCommand what, const call::CallRequest& request,
                     call::ReplyFunction reply) override {
     record("media " + std::to_string(static_cast<int>(what)), request, std::move(reply));

@@ -1,0 +1,193 @@
+// Service: NG "connect": ends of two calls talk to each other, and no more to whom they called.
+//
+// Each call keeps its sessions, ports and what its end was told. The sides that the ends do not use
+// any more are joined: each sends to the port of the other one, through this host; with keys of
+// their own where one of them was SRTP, which it has to stay. So it does not matter on which shards
+// they are, and for the data plane nothing is new.
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "control/call/bundle.h"
+#include "control/call/dict.h"
+#include "control/call/keys.h"
+#include "control/call/legs.h"
+#include "control/call/service.h"
+
+namespace turnpike::call {
+namespace {
+
+using Value = ng::Value;
+
+constexpr SrtpSuite kBridgeSuite = SrtpSuite::kAesCm128HmacSha1_80;
+
+Value::Dict refusal_of(std::string_view reason) {
+  Value::Dict reply;
+  put_text(reply, "result", "error");
+  put_text(reply, "error-reason", reason);
+  return reply;
+}
+
+std::optional<Side> side_of(const Call& call, const std::string& tag) {
+  for (const Side side : {Side::kA, Side::kB}) {
+    if (!tag.empty() && call.side(side).tag == tag) return side;
+  }
+  return std::nullopt;
+}
+
+/// The m-lines that are in use.
+std::vector<CallMedia*> lines_of(Call& call) {
+  std::vector<CallMedia*> lines;
+  for (CallMedia& media : call.media) {
+    if (media.has_session() && media.answered && media.accepted) lines.push_back(&media);
+  }
+  return lines;
+}
+
+const SocketAddress& port_of(const CallMedia& media, Side side) {
+  return media.ports.local[index_of(side)][index_of(Component::kRtp)];
+}
+
+/// Whether `end` can be connected to somebody on the other side of this m-line.
+Result<void> check_line(const Call& call, const CallMedia& media, Side end) {
+  const MediaSide& spare = media.sides[index_of(other(end))];
+  if (!port_of(media, other(end)).is_set()) {
+    return Error{"An end that is reached through another node cannot be connected here: ask there"};
+  }
+  if (spare.carrier.is_set() || carries(call, media, other(end))) {
+    return Error{"m-lines that share a transport (BUNDLE) cannot be connected"};
+  }
+  return {};
+}
+
+Result<void> check_pair(const CallMedia& one, Side one_end, const CallMedia& two, Side two_end) {
+  if (one.kind != two.kind) return Error{"The m-lines of both are not of the same kinds"};
+  if (port_of(one, other(one_end)).ip.family != port_of(two, other(two_end)).ip.family) {
+    return Error{"Both calls must have the same address family on the side that is left"};
+  }
+  const auto& a = one.sides[index_of(one_end)].remote.payload_types;
+  const auto& b = two.sides[index_of(two_end)].remote.payload_types;
+  if ((a[0] & b[0]) == 0 && (a[1] & b[1]) == 0) {
+    return Error{"Both take no format of the same number; media is not transcoded here"};
+  }
+  return {};
+}
+
+/// The side of `media` that its end does not use any more becomes ready to be joined.
+void leave_end(CallMedia& media, Side spare, bool secure, const RandomBytes& random_bytes) {
+  MediaSide& side = media.sides[index_of(spare)];
+  leave_transport(side);
+  side.profile = secure ? sdp::Profile::kSavp : sdp::Profile::kAvp;
+  side.keying = secure ? Keying::kSdes : Keying::kPlain;
+  side.rtcp_mux = false;
+  media.silent_since[index_of(spare)] = {};
+  if (!secure) return;
+  use_suite(side, kBridgeSuite);
+  key_for(side, kBridgeSuite, random_bytes);
+}
+
+/// `to`, an m-line of another call, is what the spare side of `media` talks to.
+void join(CallMedia& media, Side spare, const CallMedia& to, Side its_end) {
+  const Side its_spare = other(its_end);
+  const MediaSide& end = to.sides[index_of(its_end)];
+  MediaSide& side = media.sides[index_of(spare)];
+  side.clock_rate_hz = end.clock_rate_hz;
+  RemoteMedia remote;
+  const auto& ports = to.ports.local[index_of(its_spare)];
+  remote.address = {ports[index_of(Component::kRtp)], ports[index_of(Component::kRtcp)]};
+  remote.direction = end.remote.direction;
+  remote.held = end.remote.held;
+  remote.payload_types = end.remote.payload_types;
+  remote.spoken = end.remote.spoken;
+  remote.key = to.sides[index_of(its_spare)].keys[static_cast<std::size_t>(kBridgeSuite)];
+  remote.bridge = to.session;
+  side.remote = std::move(remote);
+}
+
+Result<void> join_all(Call& one, Side one_end, Call& two, Side two_end,
+                      const RandomBytes& random_bytes) {
+  const std::vector<CallMedia*> ones = lines_of(one);
+  const std::vector<CallMedia*> twos = lines_of(two);
+  if (ones.empty() || twos.empty()) return Error{"A participant has no media that was answered"};
+  if (ones.size() != twos.size()) return Error{"The m-lines of both are not of the same kinds"};
+  for (std::size_t i = 0; i < ones.size(); ++i) {
+    for (const auto& checked :
+         {check_line(one, *ones[i], one_end), check_line(two, *twos[i], two_end),
+          check_pair(*ones[i], one_end, *twos[i], two_end)}) {
+      if (!checked) return checked.error();
+    }
+  }
+  for (std::size_t i = 0; i < ones.size(); ++i) {
+    const bool secure = sdp::is_secure(ones[i]->sides[index_of(other(one_end))].profile) ||
+                        sdp::is_secure(twos[i]->sides[index_of(other(two_end))].profile);
+    leave_end(*ones[i], other(one_end), secure, random_bytes);
+    leave_end(*twos[i], other(two_end), secure, random_bytes);
+    join(*ones[i], other(one_end), *twos[i], two_end);
+    join(*twos[i], other(two_end), *ones[i], one_end);
+  }
+  return {};
+}
+
+}  // namespace
+
+void Service::connect(const CallRequest& request, ReplyFunction reply) {
+  const std::string& to = request.to_call_id.empty() ? request.call_id : request.to_call_id;
+  const auto one = call_by_id_.find(request.call_id);
+  const auto two = call_by_id_.find(to);
+  for (const auto& found : {one, two}) {
+    if (found == call_by_id_.end() || found->second.form == CallForm::kSubscribed) {
+      return reply(refusal_of(found == one ? "Unknown call-id" : "Unknown to-call-id"));
+    }
+    if (found->second.is_one_sided()) {
+      return reply(refusal_of("What is published has no other side: subscribe to it"));
+    }
+  }
+  if (one == two) {
+    return reply(refusal_of("Participants of one call are joined by offer and answer"));
+  }
+  if (config_.pair_role == PairRole::kEdge) {
+    return reply(refusal_of("An edge has no keys: connect at its core"));
+  }
+  const auto one_end = side_of(one->second, request.from_tag);
+  const auto two_end = side_of(two->second, request.to_tag);
+  if (!one_end) return reply(refusal_of("No participant of this call has that from-tag"));
+  if (!two_end) return reply(refusal_of("No participant of the other call has that to-tag"));
+  Call first = one->second;
+  Call second = two->second;
+  const auto joined = join_all(first, *one_end, second, *two_end, environment_.random_bytes);
+  if (!joined) return reply(refusal_of(joined.error().message));
+  for (Call* call : {&first, &second}) {
+    tell_legs(*call, Which::kAll);
+    update_switches(relay_, *call, true);
+    log(*call, "connected to " + (call == &first ? second.id : first.id));
+  }
+  keep(std::move(first), {});
+  keep(std::move(second), {});
+  relay_.flush();
+  reply({{"result", "ok"}});
+}
+
+void Service::cut(const Call& before, const Call* after) {
+  for (const CallMedia& media : before.media) {
+    for (const MediaSide& side : media.sides) {
+      const SessionId bridge = side.remote.bridge;
+      if (!bridge.is_set()) continue;
+      const CallMedia* now = after == nullptr ? nullptr : find_session(*after, media.session);
+      const auto stays = [&](const MediaSide& one) { return one.remote.bridge == bridge; };
+      if (now != nullptr && std::any_of(now->sides.begin(), now->sides.end(), stays)) continue;
+      const auto index = call_id_by_session_.find(bridge);
+      if (index == call_id_by_session_.end()) continue;
+      Call& there = call_by_id_.at(index->second);
+      CallMedia* line = find_session(there, bridge);
+      for (MediaSide& theirs : line->sides) {
+        if (theirs.remote.bridge != media.session) continue;
+        theirs.remote.address = {};
+        log(there, "the end that it was connected to is gone");
+      }
+      store(there);
+      tell_legs(there, Which::kAll);
+    }
+  }
+}
+
+}  // namespace turnpike::call
