@@ -162,6 +162,7 @@ struct OfferedMedia {
   std::string mid;                            ///< a=mid of the offer; the answer to it repeats it
   std::string bundle_mid;                     ///< a=mid, if the offer has it in its BUNDLE group
   std::uint16_t bundle_rank = 0;              ///< place in that group, from 1; 0 = in none
+  bool bundle_only = false;  ///< it has no transport but that of its group (RFC 9143 section 6)
   std::string receiver_mid;  ///< a=mid towards the receiver, if our offer has it in a group
   /// Of the session whose transport the receiver's end shares already: offered on that one.
   SessionId shared;

@@ -129,6 +129,8 @@ class Negotiation {
   SessionId carrier_for(const Group& group, SessionId present) const;
   /// Ends what carries no m-line any more.
   void end_unused_carriers();
+  /// Gives up m-lines that were bundle-only and have come to be in no group (section 7.3.3).
+  void refuse_without_transport(Side offerer, const Offer& offer, Answers& answers);
 
   // Traversal pairs. See negotiation_pair.cc.
   bool is_zone_peer(Side side) const {

@@ -35,6 +35,7 @@ Result<void> Negotiation::answer(Side offerer, sdp::Session& description) {
     give_up(call_.media[i], true);
   }
   const Group group = settle(offerer, offer, answers, description, present);
+  refuse_without_transport(offerer, offer, answers);
   for (std::size_t i = 0; passes_keys() && i < answers.size(); ++i) {
     if (!answers[i]) continue;
     const auto keying = passed_keying(description, description.media[i]);

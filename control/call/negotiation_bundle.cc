@@ -237,6 +237,26 @@ Negotiation::Group Negotiation::settle(Side offerer, const Offer& offer, const A
   return groups[index_of(offerer)];
 }
 
+// An end that does not bundle has taken it, as a core of an older version does: the offerer gave it
+// no address but that of its group, which speaks of the first one that is taken.
+void Negotiation::refuse_without_transport(Side offerer, const Offer& offer, Answers& answers) {
+  const auto is_grouped = [&](std::size_t i) {
+    return answers[i] && offer.media[i].bundle_rank != 0;
+  };
+  std::uint16_t first = 0;
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    const std::uint16_t rank = offer.media[i].bundle_rank;
+    if (is_grouped(i) && (first == 0 || rank < first)) first = rank;
+  }
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    const OfferedMedia& offered = offer.media[i];
+    if (!is_grouped(i) || !offered.bundle_only || offered.bundle_rank == first) continue;
+    if (call_.media[i].sides[index_of(offerer)].carrier.is_set()) continue;
+    give_up(call_.media[i], offer.in_dialog);
+    answers[i].reset();
+  }
+}
+
 void Negotiation::end_unused_carriers() {
   std::erase_if(call_.carriers, [&](const CallMedia& media) {
     if (carries(call_, media, Side::kA) || carries(call_, media, Side::kB)) return false;

@@ -43,6 +43,8 @@ Result<void> Negotiation::offer(Side from, sdp::Session& description) {
   offer.rules = source_rules();
   if (call_.media.size() < description.media.size()) call_.media.resize(description.media.size());
   const auto group = sdp::bundle_of(description);
+  std::vector<bool> bundle_only;
+  for (const sdp::Media& line : description.media) bundle_only.push_back(sdp::is_bundle_only(line));
   sdp::unfold_bundle(description, group);
 
   bool unsupported = false;
@@ -61,6 +63,7 @@ Result<void> Negotiation::offer(Side from, sdp::Session& description) {
     OfferedMedia& offered = offer.media[group[rank]];
     if (!offered.accepted) continue;
     offered.bundle_rank = static_cast<std::uint16_t>(rank + 1);
+    offered.bundle_only = bundle_only[group[rank]];
     if (passes_keys()) outgoing[group[rank]].bundle_rank = offered.bundle_rank;
   }
   fold(offer, outgoing);

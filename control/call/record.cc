@@ -194,6 +194,7 @@ void visit(V& v, T& x) {
   v.field(x.mid);
   v.field(x.bundle_mid);
   v.field(x.bundle_rank);
+  v.field(x.bundle_only);
   v.field(x.receiver_mid);
   v.field(x.shared);
   v.field(x.mux_offered);

@@ -17,6 +17,17 @@ class BundledPairCall : public PairCall {
     offer.erase(offer.find("a=rtcp-mux", video), std::string_view("a=rtcp-mux\r\n").size());
     return offer.insert(offer.find("a=mid", video), "a=bundle-only\r\n");
   }
+  /// To a core of a version that does not share transports over the pair, as in an upgrade.
+  void offer_to_old_core(const std::string& page, std::string to = "") {
+    zone_offer_ = sdp(edge_.offer(request(page, "a", to, {"outside", "dmz/core-1"})));
+    const std::size_t group = zone_offer_.find("a=group:BUNDLE");
+    ASSERT_NE(group, std::string::npos);
+    auto inside = request(zone_offer_, "a", std::move(to), {"dmz/edge-1", "inside"});
+    inside.sdp.erase(group, inside.sdp.find('\n', group) + 1 - group);
+    inside.transport_protocol = "RTP/AVP";
+    inside.rtcp_mux = {RtcpMuxFlag::kDemux};
+    sdp(core_.offer(inside));
+  }
   static std::string two_lines(int video_port = 5002) {
     return sdp_of("m=audio 5000 RTP/AVP 8\nm=video " + std::to_string(video_port) +
                       " RTP/AVP 96\na=rtpmap:96 VP8/90000\n",
@@ -75,6 +86,50 @@ TEST_F(BundledPairCall, a_page_that_must_share_a_transport_has_all_its_lines) {
   EXPECT_EQ(zone_offer_.find("bundle-only"), std::string::npos);
   EXPECT_EQ(lines(answer_out(two_lines()), "a=group:"), "BUNDLE 0 1");
   expect_one_transport(Side::kA);
+}
+
+TEST_F(BundledPairCall, a_line_without_a_transport_is_refused_when_the_core_does_not_bundle) {
+  offer_to_old_core(max_bundle_offer());
+  // Its successor answers as the one does that was offered.
+  for (const auto& [key, record] : edge_.relay.records) {
+    edge_.relay.records_found.emplace_back(key, record);
+  }
+  for (const auto& [id, session] : edge_.relay.sessions) {
+    edge_.relay.sessions_found.push_back({id, session.ports});
+  }
+  edge_.start(edge_config());
+  EXPECT_EQ(edge_.service->adopt().calls, 1U);
+  const std::string to_client = answer_out(two_lines());
+  EXPECT_EQ(zone_answer_.find("BUNDLE"), std::string::npos);
+  EXPECT_NE(lines(zone_answer_, "m=video ").substr(0, 2), "0 ") << "the core has taken it";
+  EXPECT_EQ(lines(to_client, "m=video ").substr(0, 2), "0 ");
+  EXPECT_NE(lines(to_client, "m=audio ").substr(0, 2), "0 ");
+  EXPECT_EQ(lines(to_client, "a=group:"), "BUNDLE 0");
+  EXPECT_TRUE(edge_.leg(Side::kA, 0).ice);
+  EXPECT_FALSE(edge_.leg(Side::kA, 1).ice) << "nothing is kept up for it";
+  EXPECT_FALSE(edge_.leg(Side::kA, 1).expects_media);
+  // Within the dialog it is given up for good, and the rest goes on.
+  offer_to_old_core(max_bundle_offer(), "b");
+  EXPECT_EQ(lines(answer_out(two_lines()), "m=video ").substr(0, 2), "0 ");
+  EXPECT_EQ(edge_.relay.sessions.size(), 1U);
+  EXPECT_TRUE(edge_.leg(Side::kA, 0).expects_media);
+}
+
+TEST_F(BundledPairCall, a_line_with_a_transport_of_its_own_needs_no_group) {
+  offer_to_old_core(chromium_offer());
+  const std::string to_client = answer_out(two_lines());
+  EXPECT_EQ(lines(to_client, "a=group:"), "BUNDLE 0");
+  EXPECT_EQ(lines(to_client, "m=video ").substr(0, 6), "36002 ");
+}
+
+TEST_F(BundledPairCall, the_only_line_that_is_left_of_a_group_has_its_transport) {
+  offer_to_old_core(max_bundle_offer());
+  std::string phone = two_lines();
+  phone.replace(phone.find("m=audio 5000"), 12, "m=audio 0");
+  const std::string to_client = answer_out(phone);
+  EXPECT_EQ(lines(to_client, "m=audio ").substr(0, 2), "0 ");
+  EXPECT_EQ(lines(to_client, "m=video ").substr(0, 6), "36002 ");
+  EXPECT_EQ(lines(to_client, "a=group:"), "BUNDLE 1");
 }
 
 TEST_F(BundledPairCall, the_group_keeps_the_callers_order) {
