@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "control/call/bundle.h"
@@ -85,12 +84,13 @@ bool expects_any_media(const Call& call) {
          std::any_of(call.carriers.begin(), call.carriers.end(), expects);
 }
 
-/// A carrier's figures are those of m-lines that have their own, except where nobody tells them
-/// apart.
-bool has_figures(const SessionSummary& session) {
-  const diagnosis::LegSignalling& leg = session.signalled.legs[0];
-  if (leg.protection == diagnosis::Protection::kPassed) return !rides_unseen(session.signalled);
-  return session.kind != kCarrierKind;
+/// Where m-lines are not told apart, their transport has the figures of all. Elsewhere a carrier
+/// has those of the m-line that it was, if that one had media before it was given up.
+void count(Tally& tally, const SessionSummary& session, const SessionStats& figures) {
+  if (rides_unseen(session.signalled)) return;
+  const auto protection = session.signalled.legs[0].protection;
+  const bool is_line = session.kind != kCarrierKind || protection == diagnosis::Protection::kPassed;
+  is_line ? tally.media(figures) : tally.given_up(figures);
 }
 
 /// All ends that ought to send were reported silent, and there is one.
@@ -308,8 +308,6 @@ void Service::keep(Call next, const std::vector<SessionId>& to_close) {
   if (next.answered && next.answered_at == Instant{}) next.answered_at = moment.monotonic;
   Call& call = call_by_id_[next.id];
   cut(call, &next);
-  std::set<SessionId> lines;  // without what only was the transport of others
-  for (const CallMedia& media : call.media) lines.insert(media.session);
   for (const SessionId id : sessions_of(call)) call_id_by_session_.erase(id);
   for (const SessionId id : sessions_of(next)) call_id_by_session_[id] = next.id;
   call = std::move(next);
@@ -317,10 +315,8 @@ void Service::keep(Call next, const std::vector<SessionId>& to_close) {
   if (to_close.empty()) return;
   // What an m-line carried counts for the call, also after it was given up.
   gatherer_.close(to_close, environment_.clock(),
-                  [this, lines, id = call.id, key = call.record_key](const StatsBySession& stats) {
-                    for (const auto& [session, figures] : stats) {
-                      if (lines.contains(session)) tally_.given_up(figures);
-                    }
+                  [this, id = call.id, key = call.record_key](const StatsBySession& stats) {
+                    for (const auto& [session, figures] : stats) tally_.given_up(figures);
                     const auto known = call_by_id_.find(id);
                     if (known == call_by_id_.end() || known->second.record_key != key) return;
                     known->second.past += totals_of(stats);
@@ -402,7 +398,7 @@ void Service::end(const std::string& call_id, Ending why, Gatherer::Done done) {
     tally_.ended(why, duration);
     for (const SessionSummary& session : summary.sessions) {
       const auto found = stats.find(session.id);
-      if (found != stats.end() && has_figures(session)) tally_.media(found->second);
+      if (found != stats.end()) count(tally_, session, found->second);
     }
     if (!environment_.ended) return;
     environment_.ended(summary, text_of(why), stats, verdicts_at_end(summary, stats, said_goodbye));

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "control/ng/message.h"
-#include "tests/unit/call/call_fixture.h"
+#include "tests/unit/call/transport_fixture.h"
 
 namespace turnpike::call {
 namespace {
@@ -116,6 +116,52 @@ TEST_F(NodeStatistics, count_m_lines_that_were_given_up_and_no_transport_of_othe
       request(sdp_of("m=audio 5000 RTP/AVP 0\nm=video 0 RTP/AVP 96\n", "10.0.0.20"), "a", "b")));
   deliver_events();
   EXPECT_EQ(number(part("totalstatistics"), "zerowaystreams"), 1);
+}
+
+TEST_F(NodeStatistics, count_what_a_line_had_whose_transport_goes_on_for_others) {
+  const std::string keys = fingerprint_line(0xc1) + "a=setup:active\na=rtcp-mux\n" +
+                           "a=ice-ufrag:them\na=ice-pwd:theirsecrettheirsecret\n";
+  const auto page = [&](const char* group, const char* port) {
+    return sdp_of("a=group:BUNDLE" + std::string(group) + "\nm=audio " + port +
+                  " UDP/TLS/RTP/SAVPF 0\na=mid:0\n" + keys +
+                  "m=video 4000 UDP/TLS/RTP/SAVPF 96\na=mid:1\n" + keys);
+  };
+  const auto phone = [](const char* port) {
+    return sdp_of("m=audio " + std::string(port) + " RTP/AVP 0\nm=video 5002 RTP/AVP 96\n",
+                  "10.0.0.20");
+  };
+  // The audio had media both ways and losses, the video media both ways; in between nothing ends.
+  const auto talk = [&](std::size_t session, std::uint32_t lost) {
+    for (LegStats& leg : relay_->session(session).stats.legs) leg.packets_received = 10;
+    LegStats& leg = relay_->session(session).stats.legs[0];
+    leg.stream_count = 1;
+    leg.streams[0].packets_lost = lost;
+  };
+  for (const bool comes_to_an_end : {false, true}) {
+    CallRequest invite = request(page(" 0 1", "4000"));
+    invite.transport_protocol = "RTP/AVP";
+    invite.ice = IceWish::kRemove;
+    offered_sdp(offer(invite));
+    offered_sdp(answer(request(phone("5000"), "a", "b")));
+    talk(0, 7);
+    talk(1, 1);
+    invite = request(page(" 1", "0"), "a", "b");
+    offered_sdp(offer(invite));
+    offered_sdp(answer(request(phone("0"), "a", "b")));
+    deliver_events();
+    ASSERT_EQ(relay_->sessions.size(), 2U) << "audio's session has the transport";
+    if (comes_to_an_end) {
+      invite = request(page("", "0"), "a", "b");
+      invite.sdp.replace(invite.sdp.find("m=video 4000"), 12, "m=video 0");
+      offered_sdp(offer(invite));
+      offered_sdp(answer(request(sdp_of("m=audio 0 RTP/AVP 0\nm=video 0 RTP/AVP 96\n"), "a", "b")));
+      deliver_events();
+    }
+    remove(request("", "a", "b"));
+    EXPECT_EQ(number(part("voip_metrics"), "packets_lost"), comes_to_an_end ? 16 : 8);
+    EXPECT_EQ(number(part("totalstatistics"), "onewaystreams"), 0);
+    EXPECT_EQ(number(part("totalstatistics"), "zerowaystreams"), 0);
+  }
 }
 
 TEST_F(NodeStatistics, tell_of_calls_that_the_operator_ended) {

@@ -132,6 +132,17 @@ TEST_F(BundledPairCall, the_only_line_that_is_left_of_a_group_has_its_transport)
   EXPECT_EQ(lines(to_client, "a=group:"), "BUNDLE 1");
 }
 
+TEST_F(BundledPairCall, riders_are_no_streams_without_media) {
+  offer_in(chromium_offer());
+  answer_out(two_lines());
+  for (LegStats& leg : edge_.relay.session(0).stats.legs) leg.packets_received = 10;
+  edge_.service->end_call("call-1");
+  edge_.relay.poll_events([&](const Event& event) { edge_.service->on_event(event); });
+  const Dict total = dict(edge_.service->node_statistics(), "totalstatistics");
+  EXPECT_EQ(number(total, "managedsessions"), 1);
+  EXPECT_EQ(number(total, "zerowaystreams"), 0);
+}
+
 TEST_F(BundledPairCall, the_group_keeps_the_callers_order) {
   std::string offer = chromium_offer();
   offer.replace(offer.find("BUNDLE 0 1"), 10, "BUNDLE 1 0");
