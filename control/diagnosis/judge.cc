@@ -39,12 +39,16 @@ struct View {
   bool weighs(std::uint64_t count, std::uint64_t least = kSeveral) const {
     return count >= least && count * kOneOf > accepted();
   }
+  /// Other m-lines use the transport too: nobody knows of which one it was what did not verify.
+  bool shares() const {
+    return leg.rides || stats.transport_accepted > stats.packets_received + stats.rtcp_received;
+  }
   /// Whether packets that were turned away, the last one at `last`, are the media that is missing.
   /// Strays are few against what was accepted (of that, `before` is of another time), or something
-  /// accepted is newer. Of a rider nobody knows whether they were its own.
+  /// accepted is newer.
   bool is_media(std::uint64_t count, Instant last, std::uint64_t before = 0) const {
     if (!is_recent(last) || last <= stats.last_rtp) return false;
-    if (count >= kFewPackets && !leg.rides) return true;
+    if (count >= kFewPackets && !shares()) return true;
     const std::uint64_t since = accepted() - std::min(accepted(), before);
     return count >= kSeveral && count * kOneOf > since && last > stats.last_packet;
   }

@@ -358,6 +358,19 @@ TEST_F(Judge, a_rider_shows_what_its_transport_saw) {
   EXPECT_EQ(from_a(), "never_received") << "few against what the other m-lines send";
 }
 
+TEST_F(Judge, the_line_that_has_the_transport_is_not_blamed_for_all_of_it) {
+  silence_a();
+  signalled.legs[0].protection = Protection::kDtls;
+  a.transport.dtls = DtlsState::kEstablished;
+  a.evidence.unverified = 60;
+  a.evidence.unverified_last = now;
+  EXPECT_EQ(from_a(), "auth_failed") << "it was its own";
+  a.transport_accepted = 100000;
+  EXPECT_EQ(from_a(), "never_received") << "strays beside what the other m-lines send";
+  a.evidence.unverified = 1001;
+  EXPECT_EQ(from_a(), "auth_failed");
+}
+
 TEST_F(Judge, who_has_no_keys_judges_the_transport_of_a_bundle_only) {
   silence_a();
   for (LegSignalling& leg : signalled.legs) {
