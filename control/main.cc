@@ -118,6 +118,10 @@ log::Options log_options(const config::LogSection& section) {
   options.level = level_of(section);
   if (section.target == "journal") options.target = log::Target::kJournal;
   return options;
+  const auto facility =
+      log::parse_facility(section.syslog_facility).value_or(log::SyslogFacility::kDaemon);
+  if (!section.syslog_unix.empty()) options.syslog.push_back({section.syslog_unix, {}, facility});
+  if (section.syslog_udp.is_set()) options.syslog.push_back({"", section.syslog_udp, facility});
 }
 
 int run(const std::string& path) {

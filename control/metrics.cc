@@ -268,6 +268,7 @@ void add_process(const Figures& figures, Families& families) {
       .add(figures.log.lines, "outcome", "written")
       .add(figures.log.suppressed, "outcome", "suppressed")
       .add(figures.log.lost, "outcome", "lost")
+      .add(figures.log.syslog_lost, "outcome", "lost_to_syslog")
       .counter("turnpike_call_records_total", "Records of ended calls by what became of them.")
       .add(figures.records.written, "outcome", "written")
       .add(figures.records.lost, "outcome", "lost")

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "control/api/endpoints.h"
 #include "control/api/leg_json.h"
+#include "control/log/timestamp.h"
 
 namespace turnpike {
 namespace {
@@ -19,23 +18,13 @@ double rounded(double value) {
   return std::round(value * 1000) / 1000;
 }
 
-/// RFC 3339, UTC, milliseconds.
-std::string date_of(std::chrono::microseconds since_1970) {
-  const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(since_1970).count();
-  const std::time_t seconds = since / 1000;
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
-                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
-                     since % 1000);
-}
-
 /// The date of the offer and what has passed since: a clock that is set meanwhile moves neither.
 /// Null when it never was.
 Json date_within(const call::CallSummary& call, Instant when) {
   if (when == Instant{}) return nullptr;
   const auto later = std::chrono::duration_cast<std::chrono::microseconds>(when - call.created);
-  return date_of(std::chrono::microseconds(call.created_unix_us) + later);
+  const std::chrono::microseconds since_1970(call.created_unix_us);
+  return log::timestamp(std::chrono::system_clock::time_point(since_1970 + later));
 }
 
 double seconds_since(Instant when, Instant now) {
@@ -119,22 +108,20 @@ Json sessions_of(const CallEnd& end) {
 
 std::string call_record(const CallEnd& end) {
   const call::CallSummary& call = end.call;
-  const Json record{
-      {"version", kCallRecordVersion},
-      {"node", end.node},
-      {"call_id", call.call_id},
-      {"from_tag", call.from_tag},
-      {"to_tag", call.to_tag},
-      {"started", date_within(call, call.created)},
-      {"answered", date_within(call, call.answered_at)},
-      {"ended",
-       date_of(std::chrono::duration_cast<std::chrono::microseconds>(end.date.time_since_epoch()))},
-      {"seconds", seconds_since(call.created, end.now)},
-      {"answered_seconds", seconds_since(call.answered_at, end.now)},
-      {"why", end.why},
-      {"verdict_a", end.verdicts[0].info().id},
-      {"verdict_b", end.verdicts[1].info().id},
-      {"sessions", sessions_of(end)}};
+  const Json record{{"version", kCallRecordVersion},
+                    {"node", end.node},
+                    {"call_id", call.call_id},
+                    {"from_tag", call.from_tag},
+                    {"to_tag", call.to_tag},
+                    {"started", date_within(call, call.created)},
+                    {"answered", date_within(call, call.answered_at)},
+                    {"ended", log::timestamp(end.date)},
+                    {"seconds", seconds_since(call.created, end.now)},
+                    {"answered_seconds", seconds_since(call.answered_at, end.now)},
+                    {"why", end.why},
+                    {"verdict_a", end.verdicts[0].info().id},
+                    {"verdict_b", end.verdicts[1].info().id},
+                    {"sessions", sessions_of(end)}};
   // What a remote end named may be no UTF-8: replaced, never thrown.
   return record.dump(-1, ' ', true, Json::error_handler_t::replace);
 }

@@ -261,6 +261,17 @@ Section log_section() {
       .hot()
       .word("target", &LogSection::target, "stdout", {"stdout", "journal"},
             "Where lines go: standard output, or the systemd journal with its priorities.")
+      .socket_path(
+          "syslog_unix", &LogSection::syslog_unix, "",
+          "Unix datagram socket of a syslog receiver, such as /dev/log, that lines go to as "
+          "well, by RFC 5424. \"\": none.")
+      .socket_address("syslog_udp", &LogSection::syslog_udp, "",
+                      "Address of a syslog receiver that they go to over UDP (RFC 5426, port 514 "
+                      "as a rule): readable on their way. \"\": none.")
+      .word("syslog_facility", &LogSection::syslog_facility, "daemon",
+            {"daemon", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
+             "local7"},
+            "Facility of these messages.")
       .done();
 }
 

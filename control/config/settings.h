@@ -93,6 +93,9 @@ struct ApiSection {
 struct LogSection {
   std::string level;
   std::string target;
+  std::string syslog_unix;   ///< empty: none
+  SocketAddress syslog_udp;  ///< unset: none
+  std::string syslog_facility;
 };
 
 struct RecordsSection {

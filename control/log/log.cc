@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "control/log/stream_sink.h"
+#include "control/log/syslog_sink.h"
 
 namespace turnpike::log {
 namespace {
@@ -49,18 +50,6 @@ void append_value(std::string& line, std::string_view value) {
     }
   }
   line += cut ? "...\"" : "\"";
-}
-
-std::string timestamp() {
-  const auto now = std::chrono::system_clock::now();
-  const auto milliseconds =
-      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
-                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
-                     milliseconds);
 }
 
 /// Ten lines at once, then one a second.
@@ -109,21 +98,26 @@ struct Log::State {
   Options options;
   std::shared_ptr<spdlog::details::thread_pool> writer;
   std::shared_ptr<spdlog::logger> logger;
-  std::shared_ptr<StreamSink> stream;                          // unset with the journal
+  std::shared_ptr<StreamSink> stream;  // unset with the journal
+  std::vector<std::shared_ptr<SyslogSink>> syslog;
   std::map<std::string, Repetition, std::less<>> repetitions;  // by event: literals, so bounded
   Counters counters;
 
   void open() {
-    std::shared_ptr<spdlog::sinks::sink> sink;
+    std::vector<spdlog::sink_ptr> sinks;
     if (options.target == Target::kJournal) {
-      sink = std::make_shared<spdlog::sinks::systemd_sink_mt>("turnpiked");
+      sinks.push_back(std::make_shared<spdlog::sinks::systemd_sink_mt>("turnpiked"));
+      sinks.back()->set_pattern("%v");
     } else {
       stream = std::make_shared<StreamSink>(options.descriptor);
-      sink = stream;
+      sinks.push_back(stream);
     }
-    sink->set_pattern("%v");
+    for (const SyslogTarget& target : options.syslog) {
+      syslog.push_back(std::make_shared<SyslogSink>(target));
+      sinks.push_back(syslog.back());
+    }
     writer = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1);
-    logger = std::make_shared<spdlog::async_logger>("turnpiked", std::move(sink), writer,
+    logger = std::make_shared<spdlog::async_logger>("turnpiked", sinks.begin(), sinks.end(), writer,
                                                     spdlog::async_overflow_policy::overrun_oldest);
     logger->set_level(spdlog::level::debug);
     logger->flush_on(spdlog::level::debug);
@@ -162,12 +156,7 @@ struct Log::State {
   }
 
   void put(Level level, const std::string& text) {
-    std::string line;
-    // The journal keeps time and priority itself.
-    if (options.target == Target::kStdout) line = "ts=" + timestamp() + " ";
-    line += "level=";
-    line += name_of(level);
-    line += ' ' + text;
+    const std::string line = "level=" + std::string(name_of(level)) + ' ' + text;
     ++counters.lines;
     if (options.capture) {
       options.capture(level, line);
@@ -214,6 +203,7 @@ Log::Counters Log::counters() const {
   Counters counters = state_->counters;
   if (state_->writer) counters.lost = state_->writer->overrun_counter();
   if (state_->stream) counters.lost += state_->stream->lost();
+  for (const auto& sink : state_->syslog) counters.syslog_lost += sink->lost();
   return counters;
 }
 

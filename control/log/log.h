@@ -14,8 +14,10 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "control/config/secret.h"
+#include "control/log/syslog_target.h"
 #include "turnpike/address.h"
 
 namespace turnpike::log {
@@ -60,8 +62,9 @@ std::string logfmt(std::string_view event, Fields fields);
 struct Options {
   Level level = Level::kInfo;  ///< less important lines are not written
   Target target = Target::kStdout;
-  int descriptor = 1;  ///< what kStdout writes to; tests have their own
-  /// For tests: takes each line at once instead of the target.
+  int descriptor = 1;                  ///< what kStdout writes to; tests have their own
+  std::vector<SyslogTarget> syslog{};  ///< where lines go as well
+  /// For tests: takes each line, without its time, at once instead of the target.
   std::function<void(Level, const std::string& line)> capture;
   /// Clock of the limit on repeated warnings; default steady_clock.
   std::function<std::chrono::steady_clock::time_point()> clock;
@@ -90,9 +93,10 @@ class Log {
   Level level() const;
 
   struct Counters {
-    std::uint64_t lines = 0;       ///< handed to the writer
-    std::uint64_t suppressed = 0;  ///< by the limit on repeated warnings
-    std::uint64_t lost = 0;        ///< because the writer fell behind or had no room
+    std::uint64_t lines = 0;        ///< handed to the writer
+    std::uint64_t suppressed = 0;   ///< by the limit on repeated warnings
+    std::uint64_t lost = 0;         ///< because the writer fell behind or had no room
+    std::uint64_t syslog_lost = 0;  ///< not taken by a syslog receiver
   };
   Counters counters() const;
 

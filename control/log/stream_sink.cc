@@ -7,13 +7,16 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "control/log/timestamp.h"
+
 namespace turnpike::log {
 
 void StreamSink::sink_it_(const spdlog::details::log_msg& message) {
-  spdlog::memory_buf_t line;
-  formatter_->format(message, line);
+  std::string line = "ts=" + timestamp(message.time) + ' ';
+  line.append(message.payload.data(), message.payload.size());
+  line += '\n';
   if (in_line_ && write_all("\n")) in_line_ = false;
-  if (in_line_ || !write_all({line.data(), line.size()})) {
+  if (in_line_ || !write_all(line)) {
     lost_.fetch_add(1, std::memory_order_relaxed);
   }
 }

@@ -1,8 +1,12 @@
 """What an operator does with a daemon that carries calls: looks at it, stops it, stops it at once.
 """
 
+import http.client
 import json
+import os
+import re
 import signal
+import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -49,6 +53,16 @@ def _ready():
 def _ctl(daemon, *words):
     return subprocess.run([executable("turnpikectl"), "--socket", daemon.api_path, *words],
                           capture_output=True, text=True, check=True).stdout
+
+
+def _tell(daemon, path):
+    """POST without a process for each."""
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(daemon.api_path))
+    connection.request("POST", path)
+    expect(connection.getresponse().status == 200, path)
+    connection.close()
 
 
 @case
@@ -227,6 +241,76 @@ def end_of_a_call_is_logged_with_its_figures(scratch):
     expect(fields["a_lost"] == fields["b_lost"] == "0", line)
     whats = [word for line in _logged(daemon, "call") for word in line.split() if "what=" in word]
     expect(whats == ["what=offer", "what=answer"], f"the log tells of {whats}")
+
+SYSLOG = re.compile(r"<(\d+)>1 \d{4}-\d\d-\d\dT[\d:.]+Z \S+ turnpiked (\d+) (\S+) "
+                    r"\[meta sequenceId=\"(\d+)\"\] (level=\w+ event=[ -~]*)", re.ASCII)
+
+
+def _receiver(scratch, family, address):
+    receiver = socket.socket(family, socket.SOCK_DGRAM)
+    receiver.bind(address)
+    receiver.settimeout(5)
+    scratch.on_exit(receiver.close)
+    return receiver
+
+
+def _messages(receiver, until):
+    """(severity and facility, process, event, number, text) of each up to that event."""
+    read = []
+    while not read or read[-1][2] != until:
+        message = receiver.recv(65536).decode("ascii")
+        whole = SYSLOG.fullmatch(message)
+        expect(whole, f"no message of RFC 5424: {message!r}")
+        read.append(whole.groups())
+    return read
+
+
+@case
+def the_log_goes_to_syslog_receivers_and_waits_for_none(scratch):
+    scratch.enter(topology())
+    path = str(scratch.folder / "log.sock")
+    local = _receiver(scratch, socket.AF_UNIX, path)
+    os.chmod(path, 0o666)
+    remote = _receiver(scratch, socket.AF_INET, ("127.0.0.1", 5514))
+    daemon = Turnpiked(scratch, {"log": {
+        "syslog_unix": path, "syslog_udp": "127.0.0.1:5514", "syslog_facility": "local3"}})
+    for receiver in (local, remote):
+        read = _messages(receiver, "ready")
+        expect([int(one[3]) for one in read] == list(range(1, len(read) + 1)), f"numbers: {read}")
+        expect(read[-1][:2] == (str(19 * 8 + 6), str(daemon.process.pid)), f"{read[-1]}")
+        eventually(lambda text=read[-1][4]: text in daemon.log_text(), "it is on standard output")
+
+    hostile = "x]\" <0>1 - - - - - event=forged \u00e9"
+    offered = daemon.ng.exchange("offer", call_id=hostile, from_tag="f",
+                                 sdp=Side(OUTSIDE, 30000, (SUITE,)).sdp(),
+                                 direction=["outside", "inside"])
+    expect(offered["result"] == "ok", f"{offered}")
+    line = _messages(remote, "call")[-1]
+    expect('call_id="x]\\" <0>1 - - - - - event=forged \\xc3\\xa9"' in line[4], f"{line}")
+
+    # Nobody reads `local` from here on: its queue fills up, and the daemon goes on.
+    for level in ["debug", "info"] * 300:
+        _tell(daemon, f"/v1/log-level?level={level}")
+
+    def lost():
+        text = urllib.request.urlopen("http://127.0.0.1:9464/metrics", timeout=5).read().decode()
+        return float(re.search(r'log_lines_total{outcome="lost_to_syslog"} (\S+)', text).group(1))
+    eventually(lambda: lost() > 0, "what the receiver did not take is counted")
+    expect(daemon.ng.ping(), "NG does not answer any more")
+    local.close()
+    os.unlink(path)
+    again = _receiver(scratch, socket.AF_UNIX, path)
+    os.chmod(path, 0o666)
+    again.settimeout(0.2)
+
+    def found():
+        _tell(daemon, "/v1/log-level?level=info")
+        try:
+            return _messages(again, "api_operate")
+        except TimeoutError:
+            return None
+    numbers = [int(one[3]) for one in eventually(found, "a receiver that came back is found")]
+    expect(numbers[0] > 300, f"numbers go on: {numbers}")
 
 
 run()

@@ -33,14 +33,12 @@ struct Recorder {
   }
 };
 
-TEST(Log, line_has_time_level_event_and_fields) {
+TEST(Log, line_has_level_event_and_fields) {
   Recorder recorder;
   Log log(recorder.options());
   log.info("call_end", {{"call_id", "a84b@host"}, {"packets", 17u}, {"answered", true}});
-  EXPECT_THAT(
-      recorder.lines,
-      ElementsAre(MatchesRegex("ts=[0-9]{4}-[0-9][0-9]-[0-9][0-9]T[0-9:]{8}\\.[0-9]{3}Z level=info "
-                               "event=call_end call_id=a84b@host packets=17 answered=true")));
+  EXPECT_THAT(recorder.lines,
+              ElementsAre("level=info event=call_end call_id=a84b@host packets=17 answered=true"));
 }
 
 TEST(Log, values_from_outside_cannot_break_the_line) {
@@ -72,7 +70,7 @@ TEST(Log, who_did_what_is_written_at_every_level_and_as_often_as_it_happens) {
   Log log(recorder.options(Level::kError));
   for (int i = 0; i < 20; ++i) log.audit("api_operate", {{"what", "drain"}});
   EXPECT_EQ(recorder.lines.size(), 20u);
-  EXPECT_THAT(recorder.lines.back(), EndsWith(" level=info event=api_operate what=drain"));
+  EXPECT_THAT(recorder.lines.back(), EndsWith("level=info event=api_operate what=drain"));
   EXPECT_EQ(log.counters().lines, 20u);
 }
 
@@ -120,7 +118,9 @@ TEST(Log, writes_to_standard_output) {
     for (int i = 0; i < 100; ++i) log.info("hello", {{"i", i}});
   }
   const std::string out = testing::internal::GetCapturedStdout();
-  EXPECT_THAT(out, HasSubstr("event=hello i=0\n"));
+  EXPECT_THAT(out.substr(0, out.find('\n')),
+              MatchesRegex("ts=[0-9]{4}-[0-9][0-9]-[0-9][0-9]T[0-9:]{8}\\.[0-9]{3}Z level=info "
+                           "event=hello i=0"));
   EXPECT_THAT(out, EndsWith("event=hello i=99\n"));
 }
 
