@@ -36,11 +36,32 @@ prepare_node() {
     cmp -s "$root/build/deploy/$program" "$state/bin/${program##*/}" ||
       install -m 755 "$root/build/deploy/$program" "$state/bin/${program##*/}"
   done
+  provide_texts
   make_networks
   write_configuration
   provide_certificates
   provide_users
   write_sidecar
+}
+
+# Manual pages and completion, where an installation (deploy/systemd/install) has not put its own.
+provide_texts() {
+  [ ! -e /usr/local/sbin/turnpiked ] || return 0
+  if "$lib/install_texts" "$state/bin/turnpiked" "$state/bin/turnpikectl" /usr/local/share \
+    >"$state/texts" 2>"$records/texts.log"; then
+    good 'manual pages and shell completion: man turnpikectl'
+  else
+    note "manual pages and completion cannot be installed here; see $records/texts.log"
+  fi
+}
+
+remove_texts() {
+  local path
+  [ -e "$state/texts" ] || return 0
+  if [ ! -e /usr/local/sbin/turnpiked ]; then
+    while read -r path; do rm -f "$path"; done <"$state/texts"
+  fi
+  rm -f "$state/texts"
 }
 
 # Both phones get a network of their own where that is allowed; else they share our address.

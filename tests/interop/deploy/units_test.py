@@ -58,6 +58,8 @@ class Units(unittest.TestCase):
         self.assertEqual(self.installed.returncode, 0, self.installed.stderr)
         for path in ("usr/local/sbin/turnpiked", "usr/local/bin/turnpikectl",
                      "usr/local/libexec/turnpike/turnpike-holder",
+                     "usr/local/share/man/man1/turnpikectl.1",
+                     "usr/local/share/zsh/site-functions/_turnpiked",
                      "usr/local/share/turnpike/turnpike.nft", "etc/turnpike/turnpike.toml",
                      "etc/sysctl.d/90-turnpike.conf", "usr/lib/sysusers.d/turnpike.conf"):
             self.assertTrue((self.root / path).is_file(), path)

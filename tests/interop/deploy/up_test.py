@@ -26,7 +26,7 @@ from lib import case  # noqa: E402
 from lib.case import expect  # noqa: E402
 
 ADDRESS, ADDRESS6 = "192.0.2.10", "2001:db8:9::10"
-OVERLAYS = ("/etc", "/run", "/var/lib", "/var/log", "/usr/sbin")
+OVERLAYS = ("/etc", "/run", "/var/lib", "/var/log", "/usr/sbin", "/usr/local")
 PROGRAMS = ("turnpiked", "turnpike-holder", "kamailio", "baresip")
 
 _copy = None  # the clean copy, made and built once
@@ -160,6 +160,22 @@ def expect_judged_calls(text, address=ADDRESS):
         expect(len(re.findall(line, text)) == 2, f"not said for both calls: {line}")
 
 
+def manual_page(name):
+    """The path of the page that man would show; "" when there is none."""
+    done = subprocess.run(["man", "-w", name], capture_output=True, text=True, check=False)
+    path = done.stdout.strip()
+    return os.path.realpath(path) if path else ""
+
+
+def expect_texts():
+    for name in ("turnpikectl", "turnpiked", "turnpike.toml"):
+        expect(manual_page(name).startswith("/usr/local/share/man/"), f"no manual page {name}")
+    script = "/usr/local/share/bash-completion/completions/turnpikectl"
+    complete = subprocess.run(["bash", "-c", f". {script} && complete -p turnpikectl"],
+                              capture_output=True, text=True, check=False)
+    expect(complete.returncode == 0, f"completion does not load: {complete.stderr}")
+
+
 @case.case
 def clean_copy_to_two_judged_calls_and_back(scratch):
     host(scratch)
@@ -171,6 +187,7 @@ def clean_copy_to_two_judged_calls_and_back(scratch):
     expect(all(users.values()), f"something runs as root: {users}")
     expect("36000-59999" in reserved_ports(), "media ports are not reserved")
 
+    expect_texts()
     password = dict(line.split() for line in
                     pathlib.Path("/var/lib/turnpike/passwords").read_text().splitlines()
                     if not line.startswith("#"))["softphone"]
@@ -187,6 +204,7 @@ def clean_copy_to_two_judged_calls_and_back(scratch):
     expect_judged_calls(text)
 
     expect("Stopped." in down(), "down does not say so")
+    expect(not manual_page("turnpikectl"), "its manual page is left")
     expect_nothing_left()
     expect("Nothing was running." in down(), "a second down does not say so")
 
