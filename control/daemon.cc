@@ -24,6 +24,7 @@
 #include "control/config/products.h"
 #include "control/config/turn_products.h"
 #include "control/drain.h"
+#include "control/homer_service.h"
 #include "control/limits.h"
 #include "control/loop/event_loop.h"
 #include "control/loop/watchers.h"
@@ -110,7 +111,8 @@ class Daemon {
   std::unique_ptr<TurnService> turn_;
   std::unique_ptr<call::CallService> calls_;
   call::CallAdoption call_adoption_;
-  std::unique_ptr<Pairing> pairing_;  // requests ask it for flows: it outlives every door
+  std::unique_ptr<HomerService> homer_;  // null: no server for reports
+  std::unique_ptr<Pairing> pairing_;     // requests ask it for flows: it outlives every door
   std::unique_ptr<ng::Server> ng_;
   std::unique_ptr<api::NgDoor> ng_door_;
   std::unique_ptr<capture::Service> captures_;
@@ -214,6 +216,7 @@ void Daemon::start_calls() {
     call_log_.end(call, why, stats, verdicts);
     records_.end(call, why, stats, verdicts);
     quality_.end(stats);
+    if (homer_) homer_->end(call, why, stats, verdicts);
   };
   environment.silent = [this](const auto& call, const auto& session, Side side,
                               const auto& verdict) {
@@ -237,6 +240,7 @@ void Daemon::start_calls() {
   log_adoption(relay_->adoption(), call_adoption_, log_);
   captures_ = make_captures(*relay_, *calls_, log_, settings_.api.captures);
   limits_.emplace(loaded_, *relay_, *calls_);
+  homer_ = HomerService::start(loop_, settings_, *relay_, *calls_, log_);
 }
 
 Result<void> Daemon::start_ng() {
@@ -415,6 +419,7 @@ metrics::Figures Daemon::figures() const {
   figures.ng_cached_replies = ng_->cached_replies();
   figures.log = log_.counters();
   figures.records = records_.counters();
+  if (homer_) figures.homer = homer_->counters();
   figures.last_reload_refused = reloader_->last_refused();
   figures.keys_waiting_for_restart = reloader_->waiting().size();
   figures.http_requests = http_->counters().requests;
@@ -476,7 +481,8 @@ Result<void> Daemon::watch() {
 
 void Daemon::on_events() {
   relay_->poll_events([this](const Event& event) {
-    if (!endpoints_->on_event(event)) calls_->on_event(event);
+    if (endpoints_->on_event(event) || (homer_ && homer_->on_event(event))) return;
+    calls_->on_event(event);
   });
 }
 
@@ -488,6 +494,7 @@ void Daemon::on_tick() {
   captures_->on_tick();
   limits_->on_tick(loop::EventLoop::now());
   records_.on_tick();
+  if (homer_) homer_->on_tick(loop::EventLoop::now());
   shortages_->on_tick(loop::EventLoop::now());
   notify_service_manager("WATCHDOG=1\nSTATUS=" + status());
 }

@@ -69,11 +69,12 @@ int check(const std::string& path) {
   const pki::Judgement api_files = config::judge_api_files(loaded.settings.api);
   const std::vector<std::string> api_closed = closing_the_api(api_files.mistakes);
   const std::vector<std::string> ng_token = config::judge_ng_token(loaded.settings);
+  const std::vector<std::string> homer_key = config::judge_homer_key(loaded.settings);
   const pki::Judgement turn_files = config::judge_turn_files(loaded.settings);
   std::size_t count = 0;
   for (const auto* lines :
        {&warnings, &api_closed, &api_files.warnings, &files.mistakes, &files.warnings,
-        &users.mistakes, &zone_files.mistakes, &zone_files.warnings, &ng_token,
+        &users.mistakes, &zone_files.mistakes, &zone_files.warnings, &ng_token, &homer_key,
         &turn_files.mistakes, &turn_files.warnings}) {
     print(stderr, *lines, "warning: ");
     count += lines->size();
@@ -117,11 +118,11 @@ log::Options log_options(const config::LogSection& section) {
   log::Options options;
   options.level = level_of(section);
   if (section.target == "journal") options.target = log::Target::kJournal;
-  return options;
   const auto facility =
       log::parse_facility(section.syslog_facility).value_or(log::SyslogFacility::kDaemon);
   if (!section.syslog_unix.empty()) options.syslog.push_back({section.syslog_unix, {}, facility});
   if (section.syslog_udp.is_set()) options.syslog.push_back({"", section.syslog_udp, facility});
+  return options;
 }
 
 int run(const std::string& path) {

@@ -274,6 +274,10 @@ void add_process(const Figures& figures, Families& families) {
       .add(figures.records.lost, "outcome", "lost")
       .counter("turnpike_call_record_rotations_total", "Files of call records that were full.")
       .add(figures.records.rotations)
+      .counter("turnpike_homer_reports_total",
+               "Reports to a capture server by what became of them.")
+      .add(figures.homer.sent, "outcome", "sent")
+      .add(figures.homer.lost, "outcome", "lost")
       .counter("turnpike_http_requests_total", "Requests for metrics, health and the API.")
       .add(figures.http_requests)
       .counter("turnpike_http_refused_total",

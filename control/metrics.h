@@ -9,6 +9,7 @@
 #include "control/api/gate.h"
 #include "control/call/call_service.h"
 #include "control/call_quality.h"
+#include "control/homer/report.h"
 #include "control/log/log.h"
 #include "control/log/record_file.h"
 #include "control/ng/server.h"
@@ -53,6 +54,7 @@ struct Figures {
   std::uint64_t ng_cached_replies = 0;
   log::Log::Counters log;
   log::RecordFile::Counters records;
+  homer::Counters homer;
   std::uint64_t http_requests = 0;
   std::uint64_t http_refused = 0;
   std::uint64_t http_connections_refused = 0;

@@ -66,11 +66,23 @@ pki::Judgement judge_sip_identities(const Settings& settings) {
   return judgement;
 }
 
+namespace {
+
+std::vector<std::string> judge_secret(const std::string& key, const std::string& path) {
+  if (path.empty()) return {};
+  const auto secret = read_secret_file(path);
+  if (secret) return {};
+  return {key + ": " + secret.error().message};
+}
+
+}  // namespace
+
 std::vector<std::string> judge_ng_token(const Settings& settings) {
-  if (settings.ng.token_file.empty()) return {};
-  const auto token = read_secret_file(settings.ng.token_file);
-  if (token) return {};
-  return {"ng.token_file: " + token.error().message};
+  return judge_secret("ng.token_file", settings.ng.token_file);
+}
+
+std::vector<std::string> judge_homer_key(const Settings& settings) {
+  return judge_secret("homer.key_file", settings.homer.key_file);
 }
 
 std::string trust_clash(const Settings& settings) {

@@ -17,6 +17,8 @@ pki::Judgement judge_zone_files(const Settings& settings);
 
 /// The token of NG's guarded listeners: why it cannot be read, if it cannot.
 std::vector<std::string> judge_ng_token(const Settings& settings);
+/// The same for the key of the capture server.
+std::vector<std::string> judge_homer_key(const Settings& settings);
 
 /// An authority that two zones trust, as a sentence; "" when there is none. Files that cannot be
 /// read have no part in it.

@@ -294,6 +294,27 @@ Section records_section() {
       .done();
 }
 
+Section homer_section() {
+  return SectionOf<HomerSection>("homer",
+                                 "Reports on the quality of streams to a capture server such as "
+                                 "Homer, by HEP version 3: [homer.md](homer.md).",
+                                 single(&Settings::homer))
+      .socket_address("address", &HomerSection::address, "",
+                      "UDP address of the capture server, port 9060 as a rule. Who can read the "
+                      "network on the way can read the reports. \"\": none.")
+      .integer("capture_id", &HomerSection::capture_id, 1, {0, 4294967295},
+               "Number under which the capture server knows this node.")
+      .path("key_file", &HomerSection::key_file, "",
+            "File with the key that the capture server wants in each report: one line of 16 "
+            "characters or more, not readable by others. It is sent as it is. \"\": none.")
+      .integer("interval_seconds", &HomerSection::interval, 30, {0, 3600},
+               "How often each stream of a call is reported while the call is up. 0: only when it "
+               "ends.")
+      .integer("reports_per_second_max", &HomerSection::reports_per_second_max, 500, {1, 100000},
+               "Reports a second; more are lost and counted.")
+      .done();
+}
+
 Section holder_section() {
   return SectionOf<HolderSection>(
              "holder", "The process that keeps sockets and state while the daemon restarts.",
@@ -308,8 +329,8 @@ Section holder_section() {
 const std::vector<Section>& sections() {
   static const std::vector<Section> all = [] {
     std::vector<Section> list = {
-        node_section(), interface_section(), media_section(),   ng_section(),
-        api_section(),  log_section(),       records_section(), holder_section(),
+        node_section(), interface_section(), media_section(), ng_section(),     api_section(),
+        log_section(),  records_section(),   homer_section(), holder_section(),
     };
     for (Section& section : sip_sections()) {
       for (Key& key : section.keys) key.effect = Effect::kSidecar;

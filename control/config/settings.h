@@ -104,6 +104,14 @@ struct RecordsSection {
   std::uint32_t files_max = 0;
 };
 
+struct HomerSection {
+  SocketAddress address;  ///< unset: nothing is reported
+  std::uint32_t capture_id = 0;
+  std::string key_file;  ///< empty: no key
+  Seconds interval{};
+  std::uint32_t reports_per_second_max = 0;
+};
+
 struct HolderSection {
   std::string unix_path;  ///< empty: no holder
 };
@@ -154,6 +162,7 @@ struct Settings {
   ApiSection api;
   LogSection log;
   RecordsSection records;
+  HomerSection homer;
   HolderSection holder;
   SipSection sip;
   std::vector<ZoneSection> zones;  ///< in the order of their names

@@ -28,7 +28,7 @@ const std::string kInterfaces =
 /// Every section of the schema once; the values need not go together.
 const std::string kEverySection =
     kInterfaces +
-    "[media]\n[ng]\n[api]\n[log]\n[records]\n[holder]\n[node]\n[sip]\n"
+    "[media]\n[ng]\n[api]\n[log]\n[records]\n[homer]\n[holder]\n[node]\n[sip]\n"
     "[sip.user.alice]\nha1 = \"00112233445566778899aabbccddeeff\"\n"
     "[sip.servers.pbx]\nuris = [\"sip:10.0.0.10:5060\"]\n"
     "[sip.route.all]\npattern = \"1\"\nservers = \"pbx\"\n"
