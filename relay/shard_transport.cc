@@ -185,11 +185,11 @@ void ShardTransport::ask_again() {
 
 void ShardTransport::close(const SocketTag& session) {
   for (const Side side : {Side::kA, Side::kB}) {
+    early_hellos_.forget(with_side(session, side));
     Leg* leg = find(with_side(session, side));
     if (leg == nullptr) continue;
     ice_.close(leg->tag);
     forget_dtls(*leg);
-    early_hellos_.forget(leg->tag);
     legs_[index_of_leg(leg->tag)].reset();
   }
 }
@@ -255,11 +255,16 @@ bool ShardTransport::awaits_answer(const Leg& leg, const media::LegState& state)
          !state.config.remote[index_of(Component::kRtp)].is_set();
 }
 
+// They were counted as taken in when they came.
 void ShardTransport::hear_early(Leg& leg, Instant now) {
   const media::LegState* state = media_.find_leg(leg.tag);
   if (state == nullptr || !leg.told || awaits_answer(leg, *state)) return;
   if (!early_hellos_.has(leg.tag)) return;
-  early_hellos_.each(leg.tag, now, [&](const Packet& packet) { handle_dtls(leg, packet, now); });
+  early_hellos_.each(leg.tag, now, [&](const Packet& packet) {
+    if (!take_dtls(leg, state, packet, now)) {
+      media_.note_refused(packet, DropReason::kDtlsRefused);
+    }
+  });
   early_hellos_.forget(leg.tag);
 }
 
@@ -272,7 +277,8 @@ void ShardTransport::begin_to_repeat(const SocketTag& tag, Instant now) {
   const auto is_repeated = [&](const Repeat& one) {
     return one.leg.slot == tag.slot && one.leg.generation == tag.generation;
   };
-  if (!is_due || std::any_of(repeats_.begin(), repeats_.end(), is_repeated)) return;
+  if (!is_due || repeats_.size() == EarlyHellos::kPlaces) return;
+  if (std::any_of(repeats_.begin(), repeats_.end(), is_repeated)) return;
   repeats_.push_back({tag, now, 0});
 }
 
@@ -314,10 +320,17 @@ void ShardTransport::on_deadline(Instant now) {
 
 void ShardTransport::handle_dtls(Leg& leg, const Packet& packet, Instant now) {
   const media::LegState* state = media_.find_leg(leg.tag);
-  if (state != nullptr && packet.tag.component == Component::kRtp && awaits_answer(leg, *state) &&
-      !may_handshake(leg, *state, packet.source) && early_hellos_.keep(packet, now)) {
+  const bool is_early = state != nullptr && packet.tag.component == Component::kRtp &&
+                        awaits_answer(leg, *state) && !may_handshake(leg, *state, packet.source);
+  if ((is_early && early_hellos_.keep(packet, now)) || take_dtls(leg, state, packet, now)) {
     return counters_.transport_received.add();
   }
+  media_.refuse(packet, DropReason::kDtlsRefused);
+}
+
+/// False: it is dropped.
+bool ShardTransport::take_dtls(Leg& leg, const media::LegState* state, const Packet& packet,
+                               Instant now) {
   if (now - leg.window_begin >= Seconds{1}) {
     leg.window_begin = now;
     leg.window_datagrams = {};
@@ -330,7 +343,7 @@ void ShardTransport::handle_dtls(Leg& leg, const Packet& packet, Instant now) {
                        packet.tag.component == Component::kRtp &&
                        may_handshake(leg, *state, packet.source) && used < kDatagramsPerSecondMax &&
                        handshakes_.room(shard_) > kRoomForDatagrams;
-  if (!allowed) return media_.refuse(packet, DropReason::kDtlsRefused);
+  if (!allowed) return false;
   ++used;
   request_.ask = HandshakeAsk::kDatagram;
   request_.leg = leg.tag;
@@ -338,10 +351,7 @@ void ShardTransport::handle_dtls(Leg& leg, const Packet& packet, Instant now) {
   request_.address_is_valid = state->config.ice;
   request_.length = packet.length;
   std::memcpy(request_.data.data(), packet.data, packet.length);
-  if (!handshakes_.push(shard_, request_)) {
-    return media_.refuse(packet, DropReason::kDtlsRefused);
-  }
-  counters_.transport_received.add();
+  return handshakes_.push(shard_, request_);
 }
 
 void ShardTransport::take_results() {

@@ -93,6 +93,7 @@ class ShardTransport final : private ice::Sink {
                      const SocketAddress& source) const;
   bool may_send_dtls(const Leg& leg, const media::LegState& state) const;
   void handle_dtls(Leg& leg, const Packet& packet, Instant now);
+  bool take_dtls(Leg& leg, const media::LegState* state, const Packet& packet, Instant now);
   static bool awaits_answer(const Leg& leg, const media::LegState& state);
   void hear_early(Leg& leg, Instant now);
   void begin_to_repeat(const SocketTag& tag, Instant now);

@@ -118,6 +118,7 @@ CallAdoption Service::adopt() {
     call_by_id_.emplace(id, std::move(*call));
   }
   adopt_subscriptions();
+  cut_lost_bridges();
   adoption.sessions_without_call = static_cast<std::uint32_t>(orphans.size());
   for (const SessionId id : orphans) relay_.close_session(id, 0);
   relay_.flush();

@@ -51,9 +51,6 @@ struct RemoteMedia {
   std::array<std::uint64_t, 2> payload_types{};
   std::uint8_t mid_extension = 0;  ///< id of the header extension for a=mid; 0 = none
   Carriage carriage;               ///< of the other node of a pair; its flow stands elsewhere
-  /// NG "connect": this is no end but ours, `address` the port of this session of another call,
-  /// from where an end of that call is reached. Unset: an end.
-  SessionId bridge;
   /// Its formats in full, to describe to subscribers what it is sent (spoken.h). Empty: nothing
   /// said, or too long to keep.
   std::string spoken;
@@ -87,6 +84,19 @@ struct SourceRules {
   IpAddress received_from;
 };
 
+/// NG "connect": an end of another call is in the place of the end on this side, which is sent
+/// nothing. It is reached through this host, at the port of ours that its own call does not use.
+struct Bridge {
+  SessionId session;       ///< of that call; unset: there is no bridge
+  sdp::Addresses address;  ///< its port; unset: that call is over
+  sdp::SecretKeying receive;
+  sdp::SecretKeying send;                        ///< both unset: plain RTP
+  bool sends = false;                            ///< by its description
+  std::array<std::uint64_t, 2> payload_types{};  ///< that it takes
+
+  bool is_set() const { return session.is_set(); }
+};
+
 /// One side of one m-line, as it is in effect.
 struct MediaSide {
   RemoteMedia remote;
@@ -107,6 +117,13 @@ struct MediaSide {
   /// Our keys towards this end, by suite. One that was given up is replaced before its suite is
   /// offered again: the relay no longer knows which indices it was used for.
   std::array<sdp::SecretKeying, kSrtpSuiteCount> keys;
+  /// Until the end gives another description.
+  Bridge bridge;
+
+  /// Where media of this side goes.
+  const sdp::Addresses& goes_to() const {
+    return bridge.is_set() ? bridge.address : remote.address;
+  }
 };
 
 /// Whose media a subscriber gets in one of its m-lines: what the end on `side` sends in m-line

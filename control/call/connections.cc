@@ -1,9 +1,10 @@
 // Service: NG "connect": ends of two calls talk to each other, and no more to whom they called.
 //
 // Each call keeps its sessions, ports and what its end was told. The sides that the ends do not use
-// any more are joined: each sends to the port of the other one, through this host; with keys of
-// their own where one of them was SRTP, which it has to stay. So it does not matter on which shards
-// they are, and for the data plane nothing is new.
+// any more are joined: each sends to the port of the other one, through this host; with keys made
+// for that way where they were SRTP, which a leg has to stay. So it does not matter on which shards
+// they are, and for the data plane nothing is new. What the ends that were left have said stays
+// known, and holds again when they are given a new answer.
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -51,7 +52,10 @@ const SocketAddress& port_of(const CallMedia& media, Side side) {
 /// Whether `end` can be connected to somebody on the other side of this m-line.
 Result<void> check_line(const Call& call, const CallMedia& media, Side end) {
   const MediaSide& spare = media.sides[index_of(other(end))];
-  if (!port_of(media, other(end)).is_set()) {
+  if (media.sides[index_of(end)].bridge.is_set()) {
+    return Error{"Another end is connected in the place of that participant"};
+  }
+  if (is_passed(spare.keying) || !port_of(media, other(end)).is_set()) {
     return Error{"An end that is reached through another node cannot be connected here: ask there"};
   }
   if (spare.carrier.is_set() || carries(call, media, other(end))) {
@@ -60,10 +64,18 @@ Result<void> check_line(const Call& call, const CallMedia& media, Side end) {
   return {};
 }
 
+bool is_secure(const CallMedia& media, Side side) {
+  return sdp::is_secure(media.sides[index_of(side)].profile);
+}
+
 Result<void> check_pair(const CallMedia& one, Side one_end, const CallMedia& two, Side two_end) {
   if (one.kind != two.kind) return Error{"The m-lines of both are not of the same kinds"};
   if (port_of(one, other(one_end)).ip.family != port_of(two, other(two_end)).ip.family) {
     return Error{"Both calls must have the same address family on the side that is left"};
+  }
+  // A leg that was SRTP stays so, and plain RTP would not be heard there afterwards.
+  if (is_secure(one, other(one_end)) != is_secure(two, other(two_end))) {
+    return Error{"On the side that is left one call has SRTP and the other one plain RTP"};
   }
   const auto& a = one.sides[index_of(one_end)].remote.payload_types;
   const auto& b = two.sides[index_of(two_end)].remote.payload_types;
@@ -73,35 +85,33 @@ Result<void> check_pair(const CallMedia& one, Side one_end, const CallMedia& two
   return {};
 }
 
-/// The side of `media` that its end does not use any more becomes ready to be joined.
-void leave_end(CallMedia& media, Side spare, bool secure, const RandomBytes& random_bytes) {
-  MediaSide& side = media.sides[index_of(spare)];
-  leave_transport(side);
-  side.profile = secure ? sdp::Profile::kSavp : sdp::Profile::kAvp;
-  side.keying = secure ? Keying::kSdes : Keying::kPlain;
-  side.rtcp_mux = false;
-  media.silent_since[index_of(spare)] = {};
-  if (!secure) return;
-  use_suite(side, kBridgeSuite);
-  key_for(side, kBridgeSuite, random_bytes);
+sdp::SecretKeying new_key(const RandomBytes& random_bytes) {
+  sdp::SecretKeying key;
+  const SrtpSuiteInfo& info = info_of(kBridgeSuite);
+  key.value.suite = kBridgeSuite;
+  random_bytes(key.value.master_key.data(), info.key_bytes);
+  random_bytes(key.value.master_salt.data(), info.salt_bytes);
+  return key;
 }
 
 /// `to`, an m-line of another call, is what the spare side of `media` talks to.
-void join(CallMedia& media, Side spare, const CallMedia& to, Side its_end) {
-  const Side its_spare = other(its_end);
-  const MediaSide& end = to.sides[index_of(its_end)];
+void join(CallMedia& media, Side spare, const CallMedia& to, Side its_end,
+          const sdp::SecretKeying& send, const sdp::SecretKeying& receive) {
+  const RemoteMedia& end = to.sides[index_of(its_end)].remote;
+  const auto& ports = to.ports.local[index_of(other(its_end))];
   MediaSide& side = media.sides[index_of(spare)];
-  side.clock_rate_hz = end.clock_rate_hz;
-  RemoteMedia remote;
-  const auto& ports = to.ports.local[index_of(its_spare)];
-  remote.address = {ports[index_of(Component::kRtp)], ports[index_of(Component::kRtcp)]};
-  remote.direction = end.remote.direction;
-  remote.held = end.remote.held;
-  remote.payload_types = end.remote.payload_types;
-  remote.spoken = end.remote.spoken;
-  remote.key = to.sides[index_of(its_spare)].keys[static_cast<std::size_t>(kBridgeSuite)];
-  remote.bridge = to.session;
-  side.remote = std::move(remote);
+  leave_transport(side);
+  side.rtcp_mux = false;
+  side.clock_rate_hz = to.sides[index_of(its_end)].clock_rate_hz;
+  media.silent_since[index_of(spare)] = {};
+  Bridge bridge;
+  bridge.session = to.session;
+  bridge.address = {ports[index_of(Component::kRtp)], ports[index_of(Component::kRtcp)]};
+  bridge.send = send;
+  bridge.receive = receive;
+  bridge.sends = sdp::sends(end.direction) && !end.held;
+  bridge.payload_types = end.payload_types;
+  side.bridge = std::move(bridge);
 }
 
 Result<void> join_all(Call& one, Side one_end, Call& two, Side two_end,
@@ -118,12 +128,14 @@ Result<void> join_all(Call& one, Side one_end, Call& two, Side two_end,
     }
   }
   for (std::size_t i = 0; i < ones.size(); ++i) {
-    const bool secure = sdp::is_secure(ones[i]->sides[index_of(other(one_end))].profile) ||
-                        sdp::is_secure(twos[i]->sides[index_of(other(two_end))].profile);
-    leave_end(*ones[i], other(one_end), secure, random_bytes);
-    leave_end(*twos[i], other(two_end), secure, random_bytes);
-    join(*ones[i], other(one_end), *twos[i], two_end);
-    join(*twos[i], other(two_end), *ones[i], one_end);
+    sdp::SecretKeying there;
+    sdp::SecretKeying back;
+    if (is_secure(*ones[i], other(one_end))) {
+      there = new_key(random_bytes);
+      back = new_key(random_bytes);
+    }
+    join(*ones[i], other(one_end), *twos[i], two_end, there, back);
+    join(*twos[i], other(two_end), *ones[i], one_end, back, there);
   }
   return {};
 }
@@ -140,6 +152,9 @@ void Service::connect(const CallRequest& request, ReplyFunction reply) {
     }
     if (found->second.is_one_sided()) {
       return reply(refusal_of("What is published has no other side: subscribe to it"));
+    }
+    if (found->second.delete_at != Instant{}) {
+      return reply(refusal_of("One of the calls is about to end"));
     }
   }
   if (one == two) {
@@ -168,26 +183,46 @@ void Service::connect(const CallRequest& request, ReplyFunction reply) {
 }
 
 void Service::cut(const Call& before, const Call* after) {
-  for (const CallMedia& media : before.media) {
-    for (const MediaSide& side : media.sides) {
-      const SessionId bridge = side.remote.bridge;
-      if (!bridge.is_set()) continue;
-      const CallMedia* now = after == nullptr ? nullptr : find_session(*after, media.session);
-      const auto stays = [&](const MediaSide& one) { return one.remote.bridge == bridge; };
-      if (now != nullptr && std::any_of(now->sides.begin(), now->sides.end(), stays)) continue;
-      const auto index = call_id_by_session_.find(bridge);
-      if (index == call_id_by_session_.end()) continue;
-      Call& there = call_by_id_.at(index->second);
-      CallMedia* line = find_session(there, bridge);
-      for (MediaSide& theirs : line->sides) {
-        if (theirs.remote.bridge != media.session) continue;
-        theirs.remote.address = {};
-        log(there, "the end that it was connected to is gone");
+  for (const auto* sessions : {&before.media, &before.carriers}) {
+    for (const CallMedia& media : *sessions) {
+      for (const Side side : {Side::kA, Side::kB}) {
+        const SessionId bridge = media.sides[index_of(side)].bridge.session;
+        if (!bridge.is_set()) continue;
+        const CallMedia* now = after == nullptr ? nullptr : find_session(*after, media.session);
+        if (now != nullptr && now->sides[index_of(side)].bridge.session == bridge) continue;
+        cut_bridge_to(media.session, bridge);
       }
-      store(there);
-      tell_legs(there, Which::kAll);
     }
   }
+}
+
+void Service::cut_bridge_to(SessionId lost, SessionId from) {
+  const auto index = call_id_by_session_.find(from);
+  if (index == call_id_by_session_.end()) return;
+  Call& call = call_by_id_.at(index->second);
+  CallMedia* line = find_session(call, from);
+  bool changed = false;
+  for (MediaSide& side : line->sides) {
+    if (side.bridge.session != lost || !side.bridge.address.rtp.is_set()) continue;
+    side.bridge.address = {};
+    changed = true;
+  }
+  if (!changed) return;
+  log(call, "the end that it was connected to is gone");
+  store(call);
+  tell_legs(call, Which::kAll);
+}
+
+void Service::cut_lost_bridges() {
+  std::vector<std::pair<SessionId, SessionId>> lost;
+  for (const auto& [session, id] : call_id_by_session_) {
+    for (const MediaSide& side : find_session(call_by_id_.at(id), session)->sides) {
+      const SessionId bridge = side.bridge.session;
+      if (bridge.is_set() && !call_id_by_session_.contains(bridge))
+        lost.push_back({bridge, session});
+    }
+  }
+  for (const auto& [bridge, session] : lost) cut_bridge_to(bridge, session);
 }
 
 }  // namespace turnpike::call

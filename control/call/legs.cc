@@ -41,9 +41,24 @@ LegConfig absent_leg(const Call& call, const CallMedia& media) {
   return leg;
 }
 
+/// To an end of another call: by rules of its own, not those of the end that was there.
+LegConfig bridge_leg(const Call& call, const CallMedia& media, Side which) {
+  const MediaSide& side = media.sides[index_of(which)];
+  LegConfig leg;
+  leg.source_policy = SourcePolicy::kStrict;
+  leg.remote = {side.bridge.address.rtp, side.bridge.address.rtcp};
+  leg.receive = side.bridge.receive.value;
+  leg.send = side.bridge.send.value;
+  leg.must_encrypt = leg.send.suite != SrtpSuite::kNone;
+  leg.expects_media = expects_media(call, media, which);
+  leg.clock_rate_hz = side.clock_rate_hz;
+  return leg;
+}
+
 LegConfig leg_of(const LegRules& rules, const Call& call, const CallMedia& media, Side which) {
   if (call.is_one_sided() && which == Side::kB) return absent_leg(call, media);
   const MediaSide& side = media.sides[index_of(which)];
+  if (side.bridge.is_set()) return bridge_leg(call, media, which);
   const CallSide& end = call.side(which);
   const Destinations destinations(rules.config);
   LegConfig leg;
@@ -62,7 +77,9 @@ LegConfig leg_of(const LegRules& rules, const Call& call, const CallMedia& media
     leg.bundle.transport = side.carrier;
     leg.bundle.mid.assign(side.mid);
     leg.bundle.mid_extension = side.remote.mid_extension;
-    leg.bundle.payload_types = media.sides[index_of(other(which))].remote.payload_types;
+    const MediaSide& receiver = media.sides[index_of(other(which))];
+    leg.bundle.payload_types =
+        receiver.bridge.is_set() ? receiver.bridge.payload_types : receiver.remote.payload_types;
   }
   if (rides(media, which)) {
     leg.dtls = false;
@@ -77,9 +94,8 @@ LegConfig leg_of(const LegRules& rules, const Call& call, const CallMedia& media
     // The association is that of the RTP port: an RTCP port of its own would need another one
     // (RFC 5764 section 4.2).
     if (leg.dtls && !leg.rtcp_mux) leg.remote[index_of(Component::kRtcp)] = SocketAddress{};
-    const bool is_ours = side.remote.bridge.is_set();
     leg.remote_unproven =
-        !rules.config.is_zone_peer(end.interface_index) && !is_ours &&
+        !rules.config.is_zone_peer(end.interface_index) &&
         std::any_of(leg.remote.begin(), leg.remote.end(), [&](const SocketAddress& address) {
           return destinations.needs_proof(end.interface_index, address);
         });
@@ -98,9 +114,11 @@ LegConfig leg_of(const LegRules& rules, const Call& call, const CallMedia& media
 }
 
 void update_transport(Relay& relay, const Call& call, const CallMedia& media, Side side) {
-  if (!media.sides[index_of(side)].has_transport) return;
+  const MediaSide& own = media.sides[index_of(side)];
+  if (!own.has_transport) return;
   TransportConfig transport;
-  if (!rides(media, side)) transport = transport_of(media, side, carries(call, media, side));
+  if (!rides(media, side) && !own.bridge.is_set())
+    transport = transport_of(media, side, carries(call, media, side));
   relay.update_transport(media.session, side, transport);
   sdp::wipe(transport.ice.local);
   sdp::wipe(transport.ice.remote);
@@ -111,6 +129,9 @@ void update_transport(Relay& relay, const Call& call, const CallMedia& media, Si
 bool expects_media(const Call& call, const CallMedia& media, Side side) {
   // A subscriber sends nothing, and what others send is looked after in their own call.
   if (call.form == CallForm::kSubscribed) return false;
+  if (const Bridge& bridge = media.sides[index_of(side)].bridge; bridge.is_set()) {
+    return media.answered && media.accepted && bridge.sends && bridge.address.rtp.is_set();
+  }
   if (!is_passed(media.sides[index_of(side)].keying)) return line_sends(media, side);
   if (rides(media, side)) return false;
   return line_sends(media, side) ||
@@ -136,7 +157,7 @@ void update_legs(Relay& relay, const LegRules& rules, const Call& call, Which wh
 
 MediaSwitches switches_of(const Call& call, const CallMedia& media, Side side) {
   // Whoever is connected in the place of an end is not meant by what was said of that one.
-  const bool is_end = !media.sides[index_of(side)].remote.bridge.is_set();
+  const bool is_end = !media.sides[index_of(side)].bridge.is_set();
   const MediaSwitches own = is_end ? call.side(side).switches : MediaSwitches{};
   const bool silenced = call.switches.silenced || own.silenced;
   return {call.switches.blocked || own.blocked, silenced && media.kind == "audio"};

@@ -150,6 +150,7 @@ void Negotiation::settle_receiver(MediaSide& receiver, const OfferedMedia& offer
     leave_dtls(receiver);
   }
   receiver.remote = remote;
+  receiver.bridge = {};
 }
 
 void Negotiation::settle_sender(MediaSide& sender, const OfferedMedia& offered) const {
@@ -162,6 +163,7 @@ void Negotiation::settle_sender(MediaSide& sender, const OfferedMedia& offered) 
   sender.keying = offered.sender_keying;
   settle_sender_transport(sender, offered);
   sender.remote = offered.sender;
+  sender.bridge = {};
   if (sender.keying == Keying::kSdes) key_for(sender, sender.suite, random_bytes_);
 }
 

@@ -118,13 +118,21 @@ void visit(V& v, T& x) {
   v.field(x.payload_types);
   v.field(x.mid_extension);
   v.field(x.carriage);
-  v.field(x.bridge);
   v.field(x.spoken);
 }
 template <typename V, Is<SourceRules> T>
 void visit(V& v, T& x) {
   v.field(x.policy);
   v.field(x.received_from);
+}
+template <typename V, Is<Bridge> T>
+void visit(V& v, T& x) {
+  v.field(x.session);
+  v.field(x.address);
+  v.field(x.receive);
+  v.field(x.send);
+  v.field(x.sends);
+  v.field(x.payload_types);
 }
 template <typename V, Is<MediaSide> T>
 void visit(V& v, T& x) {
@@ -142,6 +150,7 @@ void visit(V& v, T& x) {
   v.field(x.clock_rate_hz);
   v.field(x.suite);
   v.field(x.keys);
+  v.field(x.bridge);
 }
 template <typename V, Is<SessionPorts> T>
 void visit(V& v, T& x) {
@@ -302,6 +311,7 @@ bool is_sound(const MediaSide& side) {
   for (const sdp::SecretKeying& key : side.keys) {
     if (!is_sound(key)) return false;
   }
+  if (!is_sound(side.bridge.receive) || !is_sound(side.bridge.send)) return false;
   return static_cast<std::size_t>(side.suite) < kSrtpSuiteCount && is_sound(side.remote) &&
          side.profile <= sdp::Profile::kTlsSavpf && side.keying <= Keying::kPassedDtls &&
          side.dtls_role <= DtlsRole::kPassive && is_sound(side.dtls.identity.fingerprint);

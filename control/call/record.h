@@ -11,7 +11,7 @@
 namespace turnpike::call {
 
 /// Raised with every change of what is written; a record of another version is not read.
-constexpr std::uint16_t kRecordVersion = 15;
+constexpr std::uint16_t kRecordVersion = 16;
 
 std::string write_record(const Call& call);
 

@@ -94,6 +94,10 @@ class Service final : public CallService {
   /// Ends of other calls that were connected to ends of this one, and are not any more, are sent
   /// nothing. `after`: null when the call is over.
   void cut(const Call& before, const Call* after);
+  /// Session `from` had a bridge to session `lost`.
+  void cut_bridge_to(SessionId lost, SessionId from);
+  /// After a restart.
+  void cut_lost_bridges();
   /// Makes `next` the call's state; index and record follow, and sessions that it gave up end.
   void keep(Call next, const std::vector<SessionId>& to_close);
   void store(const Call& call);

@@ -52,7 +52,7 @@ diagnosis::Signalling signalling_of(const Call& call, const CallMedia& media) {
     const MediaSide& carrier = transport.sides[index_of(side)];
     const RemoteMedia& remote = own.remote;
     diagnosis::LegSignalling& leg = signalled.legs[index_of(side)];
-    if (!remote.held) leg.remote = carrier.remote.address.rtp;
+    if (!remote.held || carrier.bridge.is_set()) leg.remote = carrier.goes_to().rtp;
     leg.from = call.side(side).rules.received_from;
     leg.policy = call.side(side).rules.policy;
     leg.protection = protection_of(carrier.keying);

@@ -118,7 +118,7 @@ Value::Dict stream_of(const CallMedia& transport, Side which, Component componen
   const MediaSide& side = transport.sides[index_of(which)];
   const bool is_rtp = component == Component::kRtp;
   const SocketAddress& local = transport.ports.local[index_of(which)][index_of(component)];
-  const SocketAddress& remote = is_rtp ? side.remote.address.rtp : side.remote.address.rtcp;
+  const SocketAddress& remote = is_rtp ? side.goes_to().rtp : side.goes_to().rtcp;
   Value::Dict dict;
   put_number(dict, "local port", local.port);
   put_text(dict, "local address", to_string(local.ip));

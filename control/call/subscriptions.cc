@@ -104,7 +104,7 @@ bool is_peer(const std::string& interface) {
 SessionId heard_now(const Call& call, const HeardMedia& heard) {
   if (heard.line >= call.media.size()) return {};
   const CallMedia& media = call.media[heard.line];
-  const bool is_replaced = media.sides[index_of(heard.side)].remote.bridge.is_set();
+  const bool is_replaced = media.sides[index_of(heard.side)].bridge.is_set();
   const bool is_there = heard.tag == call.side(heard.side).tag && !is_replaced;
   return heard.tag.empty() || is_there ? media.session : SessionId{};
 }
@@ -141,7 +141,11 @@ Result<std::vector<HeardMedia>> Service::media_to_hear(const Call& call,
                      " passes this node as it is: subscribe at the node that has its keys"};
       }
       const std::string tag = request.all ? std::string() : call.side(side).tag;
-      heard.push_back({static_cast<std::uint32_t>(i), side, media.session, tag});
+      HeardMedia one{static_cast<std::uint32_t>(i), side, media.session, tag};
+      if (!heard_now(call, one).is_set()) {
+        return Error{"Another end is connected in the place of that participant"};
+      }
+      heard.push_back(std::move(one));
     }
   }
   if (!any_end) return Error{"No participant of this call has that label or from-tag"};

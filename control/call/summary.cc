@@ -41,7 +41,8 @@ CallSummary Service::summary_of(const Call& call) const {
       LegSummary& leg = session.legs[index_of(side)];
       leg.interface = config_.interfaces[call.side(side).interface_index].name;
       leg.local = transport.ports.local[index_of(side)][index_of(Component::kRtp)];
-      if (!own.remote.held && !own.ice.in_use) leg.remote = own.remote.address.rtp;
+      const bool is_told = !own.remote.held && !own.ice.in_use;
+      if (is_told || own.bridge.is_set()) leg.remote = own.goes_to().rtp;
       leg.suite = own.suite;
       const bool no_rtcp = own.keying == Keying::kDtls && transport.answered && !own.rtcp_mux;
       leg.keying = no_rtcp ? "DTLS, no RTCP" : name_of(own.keying);

@@ -9,8 +9,17 @@ namespace {
 
 constexpr std::uint16_t kFirstUnprivilegedPort = 1024;
 
-bool awaits_answer(const LegState& client) {
-  return !client.config.ice && !client.config.remote[index_of(Component::kRtp)].is_set();
+constexpr std::size_t kHandshakeTypeAt = 13;
+
+/// A ClientHello (RFC 6347 section 4.2) of a client that signalling has not named yet: nobody could
+/// be believed it here or at the core. With an address that needs proof there is none to wait for.
+bool is_early_hello(const Packet& packet, const LegState& client) {
+  const LegConfig& config = client.config;
+  return !config.ice && !config.remote_unproven &&
+         !config.remote[index_of(Component::kRtp)].is_set() &&
+         packet.tag.component == Component::kRtp && packet.source.port >= kFirstUnprivilegedPort &&
+         packet.length > kHandshakeTypeAt && packet.data[0] == 22 &&
+         packet.data[kHandshakeTypeAt] == 1;
 }
 
 }  // namespace
@@ -27,8 +36,7 @@ void Engine::pass(Work& work, Instant now, Outbox& out) {
       rtp = true;
       break;
     case PacketKind::kDtls:
-      // Signalling has not named the client: a number that the core trusts comes with the answer.
-      if (!from_core && awaits_answer(*work.from)) {
+      if (!from_core && is_early_hello(packet, *work.from)) {
         return set_aside(work, true, DropReason::kUnexpectedDtls);
       }
       break;

@@ -153,6 +153,8 @@ def softphone_with_dtls(scratch):
     site.expect_all_given_back()
     # The ClientHello of who is called comes before the answer; were it lost, the next one comes a
     # second later, fifty packets of the other end.
+    ended = site.pair.core.log().count("event=call_end")
+    expect(ended >= 4, f"the core has told of the end of {ended} calls")
     unheard = [int(count) for count in re.findall(r"not_keyed:(\d+)", site.pair.core.log())]
     expect(max(unheard, default=0) < 25, f"calls began in silence: {unheard}")
     site.expect_nothing_begun_by_the_edge()

@@ -65,24 +65,42 @@ TEST_F(Connection, ends_of_two_calls_talk_to_each_other) {
   EXPECT_TRUE(here.expects_media);
 }
 
-TEST_F(Connection, has_keys_of_its_own_where_a_side_was_srtp) {
+TEST_F(Connection, has_keys_of_its_own_where_the_sides_were_srtp) {
   call("call-1", kSecured);
-  call("call-2");
-  EXPECT_EQ(text(connect("a", "b"), "result"), "ok");
-  const LegConfig& here = leg(0, Side::kB);
+  call("call-2", kSecured);
+  EXPECT_EQ(text(connect("b", "b"), "result"), "ok");
+  const LegConfig& here = leg(0, Side::kA);
   const LegConfig& there = leg(1, Side::kA);
-  EXPECT_EQ(here.remote[0], port(1, Side::kA));
-  EXPECT_EQ(there.remote[0], port(0, Side::kB));
-  EXPECT_FALSE(here.must_encrypt || there.must_encrypt);
-  call("call-3", kSecured);
-  const auto to_third = [](auto& asked) { asked.to_call_id = "call-3"; };
-  EXPECT_EQ(text(connect("a", "b", to_third), "result"), "ok");
-  const LegConfig& third = leg(2, Side::kA);
-  EXPECT_TRUE(leg(0, Side::kB).must_encrypt && third.must_encrypt);
-  ASSERT_EQ(third.send.suite, SrtpSuite::kAesCm128HmacSha1_80);
-  EXPECT_EQ(third.send.master_key, leg(0, Side::kB).receive.master_key);
-  EXPECT_EQ(third.receive.master_key, leg(0, Side::kB).send.master_key);
-  EXPECT_NE(third.send.master_key, third.receive.master_key);
+  EXPECT_TRUE(here.must_encrypt && there.must_encrypt);
+  ASSERT_EQ(here.send.suite, SrtpSuite::kAesCm128HmacSha1_80);
+  EXPECT_EQ(here.send.master_key, there.receive.master_key);
+  EXPECT_EQ(here.receive.master_key, there.send.master_key);
+  EXPECT_NE(here.send.master_key, here.receive.master_key);
+  // The end that was left never gets a key of that way, nor is one of its own used again.
+  const auto bridge_key = here.send.master_key;
+  CallRequest again = request(sdp_of(kAudio, "10.0.0.20"), "b", "a");
+  again.transport_protocol = "RTP/SAVP";
+  const std::string offered = offered_sdp(offer(again));
+  EXPECT_EQ(leg(0, Side::kA).send.master_key, bridge_key) << "until its answer";
+  const std::size_t suite = offered.find(" AES_CM_128_HMAC_SHA1_80 ");
+  const std::size_t tag = offered.rfind(':', suite) + 1;
+  std::string taken(kSecured);
+  taken.replace(taken.find("crypto:1") + 7, 1, offered.substr(tag, suite - tag));
+  offered_sdp(answer(request(sdp_of(taken), "b", "a")));
+  EXPECT_NE(leg(0, Side::kA).send.master_key, bridge_key);
+  EXPECT_FALSE(leg(1, Side::kA).remote[0].is_set());
+}
+
+TEST_F(Connection, hears_by_its_own_rules_not_by_those_of_the_end_that_was_there) {
+  auto config = test_config();
+  config.source_policy = SourcePolicy::kLatch;
+  start(config);
+  call("call-1");
+  call("call-2");
+  ASSERT_EQ(leg(0, Side::kB).source_policy, SourcePolicy::kLatch);
+  connect("a", "a");
+  EXPECT_EQ(leg(0, Side::kB).source_policy, SourcePolicy::kStrict);
+  EXPECT_FALSE(leg(0, Side::kB).received_from.is_set());
 }
 
 TEST_F(Connection, of_a_call_that_ends_the_other_is_sent_nowhere) {
@@ -132,7 +150,19 @@ TEST_F(Connection, survives_a_restart) {
   }
   restart(test_config());
   EXPECT_EQ(service_->adopt().calls, 2U);
+  EXPECT_TRUE(leg(0, Side::kB).remote[0].is_set());
   remove_call("call-2");
+  EXPECT_FALSE(leg(0, Side::kB).remote[0].is_set());
+}
+
+TEST_F(Connection, ends_with_a_restart_that_the_other_call_does_not_survive) {
+  call("call-1");
+  call("call-2");
+  connect("a", "a");
+  relay_->records_found.assign(relay_->records.begin(), relay_->records.end());
+  relay_->sessions_found.push_back({relay_->id_of(0), relay_->session(0).ports});
+  restart(test_config());
+  EXPECT_EQ(service_->adopt().calls, 1U);
   EXPECT_FALSE(leg(0, Side::kB).remote[0].is_set());
 }
 
@@ -158,6 +188,9 @@ TEST_F(Connection, subscribers_of_the_end_before_do_not_hear_the_new_one) {
   ASSERT_TRUE(leg(2, Side::kB).hears.session.is_set());
   connect("a", "a");
   EXPECT_FALSE(leg(2, Side::kB).hears.session.is_set());
+  Dict reply;
+  service_->subscribe(request("", "b", "t"), [&](Dict dict) { reply = std::move(dict); });
+  EXPECT_EQ(error(reply), "Another end is connected in the place of that participant");
 }
 
 TEST_F(Connection, is_refused_with_the_reason) {
@@ -178,6 +211,23 @@ TEST_F(Connection, is_refused_with_the_reason) {
   offered_sdp(answer(video));
   EXPECT_EQ(error(connect("a", "a", to_third)), "The m-lines of both are not of the same kinds");
   EXPECT_EQ(leg(0, Side::kB).remote[0].ip, IpAddress::v4(10, 0, 0, 20)) << "nothing has changed";
+}
+
+TEST_F(Connection, is_refused_to_ends_that_were_left_and_to_unlike_sides) {
+  call("call-1");
+  call("call-2");
+  call("call-3", kSecured);
+  const auto to_third = [](auto& asked) { asked.to_call_id = "call-3"; };
+  EXPECT_EQ(error(connect("a", "b", to_third)),
+            "On the side that is left one call has SRTP and the other one plain RTP");
+  EXPECT_EQ(text(connect("a", "a"), "result"), "ok");
+  // Else the four sides would be a ring, and nobody at it.
+  EXPECT_EQ(error(connect("b", "b")), "Another end is connected in the place of that participant");
+  EXPECT_EQ(error(connect("a", "b")), "Another end is connected in the place of that participant");
+  CallRequest over = request("", "a", "b");
+  over.delete_delay = Seconds{30};
+  EXPECT_EQ(text(remove(over), "result"), "ok");
+  EXPECT_EQ(error(connect("a", "a")), "One of the calls is about to end");
 }
 
 }  // namespace
