@@ -44,7 +44,7 @@ struct LimitUse {
   std::int64_t value = 0;
   std::optional<std::uint64_t> in_use{};  ///< unset: not known of all together
   bool settable = false;                  ///< while the daemon runs
-  std::int64_t configured = 0;            ///< what the file said when it was read last
+  std::int64_t configured = 0;            ///< by the file; not what waits for a restart
 };
 
 /// How the configuration in force stands to the file.
