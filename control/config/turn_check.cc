@@ -80,10 +80,6 @@ class TurnCheck {
 
   void check_discovery() {
     if (turn_.discovery_port == 0) return;
-    if (turn_.udp_port == 0) {
-      return mistake("turn.discovery_port",
-                     "is asked beside turn.udp_port, which is 0; give that one, or remove this");
-    }
     bool any = false;
     for (const InterfaceSection& interface : settings_.interfaces) {
       if (interface.name != turn_.interface) continue;

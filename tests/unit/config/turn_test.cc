@@ -166,9 +166,6 @@ TEST(TurnConfig, discovery_needs_addresses_that_differ) {
                              key)
                   .findings.mistakes(),
               Contains(HasSubstr("are both advertised as 45.9.1.1")));
-  EXPECT_THAT(with_addresses("addresses = [\"45.9.1.1\", \"45.9.1.2\"]\n", key + "udp_port = 0\n")
-                  .findings.mistakes(),
-              ElementsAre(HasSubstr("is asked beside turn.udp_port, which is 0")));
   EXPECT_THAT(
       with_addresses("addresses = [\"45.9.1.1\", \"45.9.1.2\"]\n", "discovery_port = 3478\n")
           .findings.mistakes(),
