@@ -439,7 +439,21 @@ def a_call_goes_on_after_the_sidecar_was_restarted(scratch):
     case.end_group(edge.process)
     (edge.folder / "turnpike_ctl").unlink(missing_ok=True)
     edge.start()
-    caller.agent = edge.connect()
+    alice = caller.agent = edge.connect()
+    victim = edge.inside(6379)
+    # Where the client is now it has not said yet, and nobody may name a place that took no part.
+    good, caller.target = caller.target, f"sip:x@{network.INSIDE.v4}:6379"
+    for side, body, to in ((called, inside_sdp(), CLEAR), (caller, outside_sdp(), None)):
+        sent = side.request("INVITE", body, to=to)
+        answer = side.agent.final(method="INVITE")
+        expect(answer.status == 480, answer.start)
+        sip.acknowledge(side.agent, sent, answer)
+    expect(answer.first("retry-after") and not victim.received, str(answer.headers))
+    expect(edge.counter("refused_offline") == 1, "it is counted")
+    caller.target = good
+    caller.request("INFO")
+    sip.reply(called.agent, called.agent.expect("INFO"), 200, "OK")
+    expect(alice.final(method="INFO").status == 200, "the call goes on")
     caller.request("BYE")
     asked = called.agent.expect("BYE")
     sip.reply(called.agent, asked, 200, "OK")

@@ -111,6 +111,16 @@ def call_of_desk_is_up(server, desk):
     return caller, asked
 
 
+def lost_peer(scratch):
+    """(pair, desk, its sip.Call with the peer, the INVITE): the peer's server is gone."""
+    pair = pair_with_peer(scratch)
+    server, desk = partner_server(pair), pair.desk()
+    peer_answers(pair, server)
+    caller, asked = call_of_desk_is_up(server, desk)
+    server.close()
+    return pair, desk, caller, asked
+
+
 def call_of_peer_is_up(partner, desk, extra=()):
     """The desk's sip.Call."""
     sent = invite(partner, extra=list(extra))
@@ -282,11 +292,7 @@ def a_peer_within_a_call_is_no_other_peer(scratch):
 @case.case
 def what_a_peer_says_before_it_answers_counts(scratch):
     """Over a connection of the edge's: 481, as to somebody unknown, would end its call."""
-    pair = pair_with_peer(scratch)
-    server, desk = partner_server(pair), pair.desk()
-    peer_answers(pair, server)
-    caller, asked = call_of_desk_is_up(server, desk)
-    server.close()
+    pair, desk, caller, asked = lost_peer(scratch)
     server = partner_server(pair)
     server.answers_options = False
     server.expect("OPTIONS")
@@ -311,11 +317,7 @@ def what_a_peer_says_before_it_answers_counts(scratch):
 
 @case.case
 def an_edge_that_begins_anew_ends_no_call_with_a_peer(scratch):
-    pair = pair_with_peer(scratch)
-    server, desk = partner_server(pair), pair.desk()
-    peer_answers(pair, server)
-    caller, _ = call_of_desk_is_up(server, desk)
-    server.close()
+    pair, desk, caller, _ = lost_peer(scratch)
     pair.edge.kill_kamailio()
     pair.edge.start_kamailio()
     eventually(lambda: "dmz/edge-1 is back" in pair.core.log("kamailio"), "the edge is back")
