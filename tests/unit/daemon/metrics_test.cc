@@ -262,7 +262,7 @@ TEST(Metrics, turn_figures_reach_their_series) {
 }
 
 TEST(Metrics, number_of_series_is_bounded) {
-  EXPECT_LT(parse(rendered(2)).values.size(), 566u);
+  EXPECT_LT(parse(rendered(2)).values.size(), 580u);
   EXPECT_LT(parse(rendered(64)).values.size(), 1570u);
 }
 
