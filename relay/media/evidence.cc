@@ -10,10 +10,13 @@ namespace {
 
 // Reports come every 5 s or so. Looked at whenever quality is.
 constexpr Seconds kRoundTripLife{30};
+// Media leaves no such gaps, nor do its reports.
+constexpr Seconds kStrayGap{30};
 
 }  // namespace
 
 void Engine::note_refused_source(LegState& leg, const SocketAddress& source, Instant now) {
+  if (now - leg.evidence.refused_last > kStrayGap) leg.evidence.refused = 0;
   ++leg.evidence.refused;
   leg.evidence.refused_source = source;
   leg.evidence.refused_last = now;
@@ -25,6 +28,9 @@ void Engine::note_refused_source(LegState& leg, const SocketAddress& source, Ins
 void Engine::note_unverified(const Work& work, Instant now) {
   LegState& leg = *work.receiver;
   const Packet& packet = *work.packet;
+  if (now - leg.evidence.unverified_last > kStrayGap) {
+    leg.evidence.unverified = leg.evidence.unencrypted = 0;
+  }
   leg.evidence.unverified_source = packet.source;
   leg.evidence.unverified_last = now;
   ++leg.evidence.unverified;

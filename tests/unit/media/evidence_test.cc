@@ -42,6 +42,19 @@ TEST(Evidence, a_refused_source_is_no_matter_of_another_remote_end) {
   EXPECT_EQ(evidence_of(media, Side::kA).refused_last, Instant{});
 }
 
+TEST(Evidence, strays_of_long_ago_do_not_add_up) {
+  MediaFixture media;
+  media.update(Side::kA, MediaFixture::plain(Side::kA));
+  media.update(Side::kB, MediaFixture::plain(Side::kB));
+  for (std::uint16_t i = 1; i <= 60; ++i) media.arrive(Side::kA, rtp_packet(i), elsewhere(7));
+  media.advance(Seconds{30});
+  media.arrive(Side::kA, rtp_packet(61), elsewhere(7));
+  EXPECT_EQ(evidence_of(media, Side::kA).refused, 61U);
+  media.advance(Seconds{31});
+  media.arrive(Side::kA, rtp_packet(62), elsewhere(7));
+  EXPECT_EQ(evidence_of(media, Side::kA).refused, 1U);
+}
+
 TEST(Evidence, payloads_count_from_the_last_change_of_their_type) {
   MediaFixture media;
   media.update(Side::kA, MediaFixture::plain(Side::kA));
@@ -76,6 +89,9 @@ TEST_F(EvidenceOfSrtp, tags_that_do_not_verify_count_since_the_key_changed) {
   EXPECT_EQ(evidence().unverified, 5U);
   EXPECT_EQ(evidence().unencrypted, 0U) << "it is SRTP, with another key";
   EXPECT_EQ(evidence().unverified_source, MediaFixture::remote(Side::kA));
+  media.advance(Seconds{31});
+  talk(MediaFixture::remote(Side::kA), 1);
+  EXPECT_EQ(evidence().unverified, 1U) << "long after the others";
   media.update(Side::kA, a);
   EXPECT_EQ(evidence().unverified, 0U);
 }
