@@ -230,9 +230,15 @@ class TurnCheck {
     if (name.size() > kRealmBytesMax || quotes) {
       mistake(path + "realm", "is longer than 127 bytes or holds quotes; give a domain name");
     }
-    if (realm.users_file.empty() && realm.secret_files.empty()) {
+    if (realm.users_file.empty() && realm.secret_files.empty() && realm.token_keys_file.empty()) {
       mistake(path + "users_file",
               "and " + path + "secret_files are empty, nobody could use the realm; set one");
+    }
+    if (!realm.token_server_name.empty() && realm.token_keys_file.empty()) {
+      mistake(path + "token_server_name",
+              "is given, but no tokens are taken; set " + path + "token_keys_file, or remove it");
+    } else if (realm.token_server_name.size() > kRealmBytesMax) {
+      mistake(path + "token_server_name", "is longer than 127 bytes; give a host name");
     }
     check_networks(path + "allowed_peers", realm.allowed_peers);
     check_networks(path + "denied_peers", realm.denied_peers);

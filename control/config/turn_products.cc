@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <optional>
-#include <sstream>
+#include <string_view>
 #include <utility>
 
 #include "control/call/network.h"
@@ -27,6 +28,7 @@ void wipe(std::string& text) {
 
 void wipe(turn::Realm& realm) {
   for (turn::SharedSecret& secret : realm.secrets) wipe(secret.secret);
+  for (turn::TokenKey& token : realm.token_keys) wipe(token.key);
   for (auto& [name, keys] : realm.users) {
     for (volatile std::uint8_t& byte : keys.md5) byte = 0;
     for (volatile std::uint8_t& byte : keys.sha256) byte = 0;
@@ -49,13 +51,13 @@ std::vector<turn::Prefix> prefixes(const std::vector<std::string>& networks) {
 }
 
 /// "" or what is wrong with the line.
-std::string take_user(const std::string& line, turn::Realm& realm) {
+std::string take_user(std::string_view line, turn::Realm& realm) {
   const std::size_t end = line.find_first_of(" \t");
   const std::size_t begin = line.find_first_not_of(" \t", end);
   if (end == std::string::npos || begin == std::string::npos) return "is not \"NAME PASSWORD\"";
-  const std::string name = line.substr(0, end);
+  const std::string name(line.substr(0, end));
   if (name.size() > kNameBytesMax) return "has a name of more than 256 bytes";
-  const std::string_view password = std::string_view(line).substr(begin);
+  const std::string_view password = line.substr(begin);
   if (password.find_first_of(" \t") != std::string_view::npos) {
     return "is not \"NAME PASSWORD\"; passwords have no blanks";
   }
@@ -64,10 +66,65 @@ std::string take_user(const std::string& line, turn::Realm& realm) {
   return is_new ? "" : "has the name of another line";
 }
 
-Result<void> read_users(const std::string& path, turn::Realm& realm) {
+/// Unix seconds; 0 when there is nothing. False when it is no number.
+bool take_time(std::string_view text, Seconds& time) {
+  std::int64_t seconds = 0;
+  const char* const end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, seconds);
+  if (!text.empty() && (error != std::errc{} || at != end || seconds < 1)) return false;
+  time = Seconds(std::min<std::int64_t>(seconds, 4'000'000'000));
+  return true;
+}
+
+/// The next word of a line, which loses it.
+std::string_view next_word(std::string_view& line) {
+  line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+  const std::string_view word = line.substr(0, line.find_first_of(" \t"));
+  line.remove_prefix(word.size());
+  return word;
+}
+
+/// "" or what is wrong with the line.
+std::string take_token_key(std::string_view line, turn::Realm& realm) {
+  turn::TokenKey key;
+  key.kid = next_word(line);
+  const std::string_view algorithm = next_word(line);
+  auto bytes = pki::token_key_of(algorithm, next_word(line));
+  const std::string_view times = next_word(line);
+  if (!bytes) {
+    return "is not \"KID ALGORITHM KEY FROM-UNTIL\"; A256GCM has keys of 32 bytes, A128GCM of 16, "
+           "in "
+           "base64";
+  }
+  key.key = *bytes;
+  wipe(*bytes);
+  const std::size_t dash = std::min(times.find('-'), times.size());
+  const bool two = times.empty() || dash != times.size();
+  const bool read = two && next_word(line).empty() &&
+                    take_time(times.substr(0, dash), key.not_before) &&
+                    take_time(times.empty() ? times : times.substr(dash + 1), key.not_after);
+  const auto same = [&key](const turn::TokenKey& other) { return other.kid == key.kid; };
+  std::string complaint;
+  if (!read) {
+    complaint = "has a time that is not FROM-UNTIL in Unix seconds";
+  } else if (key.kid.size() > kNameBytesMax) {
+    complaint = "has a KID of more than 256 bytes";
+  } else if (std::any_of(realm.token_keys.begin(), realm.token_keys.end(), same)) {
+    complaint = "has the KID of another line";
+  } else {
+    realm.token_keys.push_back(key);
+  }
+  wipe(key.key);
+  return complaint;
+}
+
+/// Gives each line that says something to `take`, which answers what is wrong with it.
+Result<void> read_lines(const std::string& path, const char* what,
+                        std::string (*take)(std::string_view line, turn::Realm& realm),
+                        turn::Realm& realm) {
   std::string text;
   UnreadableFile why;
-  if (!read_private_file(path, kFileBytesMax, "these passwords", text, why)) {
+  if (!read_private_file(path, kFileBytesMax, what, text, why)) {
     return Error{path + ": " + why.reason};
   }
   std::string complaint;
@@ -78,13 +135,26 @@ Result<void> read_users(const std::string& path, turn::Realm& realm) {
     at = end + 1;
     ++number;
     if (line.ends_with('\r')) line.pop_back();
-    if (!line.empty() && line[0] != '#') complaint = take_user(line, realm);
+    if (!line.empty() && line[0] != '#') complaint = take(line, realm);
     wipe(line);
   }
   wipe(text);
-  if (complaint.empty() && realm.users.empty()) return Error{path + ": holds no user"};
   if (complaint.empty()) return {};
   return Error{path + ": line " + std::to_string(number) + " " + complaint};
+}
+
+Result<void> read_users(const std::string& path, turn::Realm& realm) {
+  auto read = read_lines(path, "these passwords", take_user, realm);
+  if (read && realm.users.empty()) return Error{path + ": holds no user"};
+  return read;
+}
+
+Result<void> read_token_keys(const TurnRealmSection& section, turn::Realm& realm) {
+  const std::string& path = section.token_keys_file;
+  realm.token_server = section.token_server_name.empty() ? realm.name : section.token_server_name;
+  auto read = read_lines(path, "these keys", take_token_key, realm);
+  if (read && realm.token_keys.empty()) return Error{path + ": holds no key"};
+  return read;
 }
 
 Result<void> read_secrets(const TurnRealmSection& section, turn::Realm& realm) {
@@ -118,6 +188,9 @@ Result<void> fill_realm(const TurnSection& turn, const TurnRealmSection& section
   realm.quotas.bytes_per_second = section.bytes_per_second_max;
   if (!section.users_file.empty()) {
     if (auto read = read_users(section.users_file, realm); !read) return read;
+  }
+  if (!section.token_keys_file.empty()) {
+    if (auto read = read_token_keys(section, realm); !read) return read;
   }
   return read_secrets(section, realm);
 }

@@ -24,6 +24,8 @@ struct TurnRealmSection {
   std::string users_file;
   std::vector<std::string> secret_files;
   SecretHash secret_hash = SecretHash::kSha1;
+  std::string token_keys_file;
+  std::string token_server_name;           ///< empty: that of the realm
   std::vector<std::string> allowed_peers;  ///< networks
   std::vector<std::string> denied_peers;
   bool only_allowed_peers = false;

@@ -171,6 +171,17 @@ Section turn_realm_section() {
       .hot()
       .word("secret_hash", &TurnRealmSection::secret_hash, "sha1", {"sha1", "sha256"},
             "HMAC by which passwords are made from these secrets; nearly everybody has \"sha1\".")
+      .hot()
+      .path("token_keys_file", &TurnRealmSection::token_keys_file, "",
+            "Keys shared with an authorization server, whose access tokens are then taken (RFC "
+            "7635), one a line: `KID ALGORITHM KEY FROM-UNTIL`, with A256GCM or A128GCM, base64, "
+            "and Unix seconds, which may be left out. Neither readable nor writable by everybody. "
+            "\"\": no tokens.")
+      .hot()
+      .text(
+          "token_server_name", &TurnRealmSection::token_server_name, "",
+          "What clients and that server call this one; tokens hold for this name alone. \"\": the "
+          "realm's name.")
       .hot();
   add_peer_keys(section);
   return section.done();

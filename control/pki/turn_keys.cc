@@ -50,4 +50,24 @@ std::string time_limited_password(const turn::SharedSecret& secret, std::string_
   return {text.begin(), text.begin() + length};
 }
 
+std::optional<std::string> token_key_of(std::string_view algorithm, std::string_view base64) {
+  const bool is_long = algorithm == "A256GCM";
+  if (!is_long && algorithm != "A128GCM") return std::nullopt;
+  const std::size_t key_bytes = is_long ? 32 : 16;
+  const std::size_t whole_bytes = (key_bytes + 2) / 3 * 3;
+  const std::size_t padding = whole_bytes - key_bytes;
+  if (base64.size() != whole_bytes / 3 * 4 || base64.find('=') != base64.size() - padding) {
+    return std::nullopt;
+  }
+  std::array<unsigned char, 33> bytes{};
+  const int decoded =
+      EVP_DecodeBlock(bytes.data(), bytes_of(base64), static_cast<int>(base64.size()));
+  std::optional<std::string> key;
+  if (decoded == static_cast<int>(whole_bytes)) {
+    key.emplace(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(key_bytes));
+  }
+  OPENSSL_cleanse(bytes.data(), bytes.size());
+  return key;
+}
+
 }  // namespace turnpike::pki

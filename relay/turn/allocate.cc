@@ -89,7 +89,9 @@ Refused Engine::State::read_wish(const Request& request, Wish& wish) const {
   }
   // RFC 8016 section 3.1.
   if (const auto ticket = message.find(stun::kMobilityTicket)) {
-    if (!credentials->settings().mobility) return Refusal::kMobilityForbidden;
+    if (!credentials->settings().mobility || request.identity->by_token) {
+      return Refusal::kMobilityForbidden;
+    }
     if (!ticket->empty()) return Refusal::kBadRequest;
     wish.mobile = true;
   }
@@ -231,6 +233,7 @@ Allocation* Engine::State::open_allocation(const Request& request, const Wish& w
   allocation->credential_until = identity.good_until == Seconds(0)
                                      ? Instant::max()
                                      : request.now + (identity.good_until - request.wall);
+  take_token(*allocation, request);
   if (open_ports(wish, *allocation)) return allocation;
   close(*allocation);
   return nullptr;
@@ -241,7 +244,7 @@ Refused Engine::State::allocate(const Request& request, stun::Writer& response) 
   // 1. is authentication, done. 2. The 5-tuple is free, or this is the same request again.
   if (const Allocation* const existing = find(request.tuple, request.now)) {
     if (existing->transaction != request.message.transaction() ||
-        existing->realm != identity.realm || allocations.user(*existing) != identity.user) {
+        !belongs_to(*existing, identity)) {
       return Refusal::kMismatch;
     }
     write_allocated(request, *existing, response);

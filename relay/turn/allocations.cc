@@ -142,6 +142,7 @@ void Allocations::close(Allocation& allocation) {
   unbind(allocation);
   users_[allocation.slot].clear();
   users_[allocation.slot].shrink_to_fit();
+  secure_wipe(allocation.session_key.data(), allocation.session_key.size());
   allocation.serial = 0;
   free_slots_.push_back(allocation.slot);
   --size_;

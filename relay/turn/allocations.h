@@ -12,6 +12,7 @@
 #include "relay/core/packet.h"
 #include "relay/crypto/secret_array.h"
 #include "relay/crypto/siphash.h"
+#include "relay/turn/access_token.h"
 #include "relay/turn/bucket.h"
 #include "relay/turn/tickets.h"
 #include "relay/wire/stun.h"
@@ -65,6 +66,9 @@ struct Allocation {
   std::uint64_t tuple_hash = 0;
   Owner owner;
   std::uint64_t credential = 0;  ///< keyed hash of what vouched for the user
+  /// Of the token that vouched (RFC 7635), its first `session_key_bytes`. Secret.
+  std::array<std::uint8_t, SessionKey::kBytesMax> session_key{};
+  std::uint8_t session_key_bytes = 0;  ///< 0: it was no token
   SocketTag client_tag;
   SocketAddress client;
   SocketAddress server;

@@ -13,6 +13,13 @@ constexpr std::size_t kUsernameBytesMax = 508;  // RFC 8489 section 14.3
 constexpr std::uint16_t kMd5 = 1;               // RFC 8489 section 18.5
 constexpr std::uint16_t kSha256 = 2;
 
+// How far an authorization server's clock may be ahead (RFC 7635 section 4.1.1).
+constexpr Seconds kTokenClockSkew{5};
+
+// There are clients that use this much of a token's key with HMAC-SHA1, as much as a password
+// gives.
+constexpr std::size_t kShortKeyBytes = 16;
+
 // In the year 2096: some give milliseconds, and sums must not overflow.
 constexpr std::int64_t kLastSecond = 4'000'000'000;
 
@@ -103,6 +110,9 @@ Credentials::Credentials(std::shared_ptr<const Settings> settings, const SipHash
       ours.sha256_key = make_hmac_sha256_key(bytes);
       ours.credential = hash({"secret", secret.secret});
     }
+    for (const TokenKey& token : realm.token_keys) {
+      prepared.token_credentials.push_back(hash({"token key", token.kid, token.key}));
+    }
     for (const auto& [user, keys] : realm.users) {
       const auto userhash = sha256({user, ":", realm.name});
       prepared.user_by_hash.emplace(text_of(userhash), user);
@@ -151,9 +161,11 @@ bool Credentials::vouches(std::uint32_t realm, std::string_view user,
   const auto found = users.find(std::string(user));
   if (found != users.end() && credential_of(found->second) == credential) return true;
   const auto& secrets = realms_[realm].secrets;
-  return std::any_of(secrets.begin(), secrets.end(), [credential](const Secret& secret) {
-    return secret.credential == credential;
-  });
+  const auto& tokens = realms_[realm].token_credentials;
+  return std::any_of(
+             secrets.begin(), secrets.end(),
+             [credential](const Secret& secret) { return secret.credential == credential; }) ||
+         std::find(tokens.begin(), tokens.end(), credential) != tokens.end();
 }
 
 // RFC 8489 section 9.2.4: the bid-down check. Every nonce of ours promises password algorithms.
@@ -176,7 +188,8 @@ bool Credentials::claims_right_algorithms(const stun::Message& request, Claim& c
 // not shown that he is at his address, and must not use up what its users may do wrong.
 Credentials::Outcome Credentials::authenticate(const stun::Message& request, std::string_view only,
                                                const SocketAddress& client, const Nonces& nonces,
-                                               Instant now, Seconds wall) const {
+                                               Instant now, Seconds wall,
+                                               const TokenSession* session) const {
   using Source = Outcome::Source;
   Claim claim;
   claim.realm = realm_of(only).value_or(0);
@@ -216,6 +229,14 @@ Credentials::Outcome Credentials::authenticate(const stun::Message& request, std
   // 5. The user is known, and the code is right.
   if (user) {
     claim.user = *user;
+    const auto token = request.find(stun::kAccessToken);
+    if (token && !settings_->realms[claim.realm].token_keys.empty()) {
+      return verify_token(request, claim, *token, wall);
+    }
+    if (session != nullptr) {
+      auto identity = verify_session(request, claim, *session, wall);
+      if (identity != nullptr) return {std::move(identity), {}, claim.realm, Source::kProven};
+    }
   } else {
     const auto& by_hash = realms_[claim.realm].user_by_hash;
     const auto found = by_hash.find(std::string(text_of(*userhash)));
@@ -287,6 +308,52 @@ std::unique_ptr<Identity> Credentials::verify_secret(const stun::Message& reques
   secure_wipe(code.data(), code.size());
   secure_wipe(&keys, sizeof keys);
   return identity;
+}
+
+// RFC 7635 section 4.1.2. Who has made the code has the token's key, and the nonce says that he is
+// where he says: somebody else's token, heard on the way, is of no use.
+Credentials::Outcome Credentials::verify_token(const stun::Message& request, const Claim& claim,
+                                               stun::Bytes token, Seconds wall) const {
+  Outcome outcome{nullptr, Refusal::kBadCredentials, claim.realm, Outcome::Source::kProven};
+  const Realm& realm = settings_->realms[claim.realm];
+  const auto named = std::find_if(realm.token_keys.begin(), realm.token_keys.end(),
+                                  [&claim](const TokenKey& one) { return one.kid == claim.user; });
+  if (named == realm.token_keys.end() || wall < named->not_before) return outcome;
+  const auto opened = open_token(named->key, realm.token_server, token);
+  if (!opened) return outcome;
+  SessionKey used = opened->key;
+  if (!claim.sha256_code && !SealKey(used.bytes(), false).verifies(request)) {
+    used = SessionKey(used.bytes().first(kShortKeyBytes));
+  }
+  const SealKey key(used.bytes(), claim.sha256_code);
+  if (!key.verifies(request) || opened->issued > wall + kTokenClockSkew) return outcome;
+  Seconds until = std::min(opened->issued + opened->lifetime, Seconds(kLastSecond));
+  if (named->not_after != Seconds(0)) until = std::min(until, named->not_after);
+  // Nobody is named in a token: it counts as a user of its own.
+  const auto number = static_cast<std::size_t>(named - realm.token_keys.begin());
+  outcome.identity = std::make_unique<Identity>(Identity{
+      claim.realm, named->kid, hash({"token", realm.name, named->kid, text_of(opened->nonce)}),
+      realms_[claim.realm].token_credentials[number], until, wall >= until, key, true, used});
+  return outcome;
+}
+
+// Without a token, in a session that one has begun.
+std::unique_ptr<Identity> Credentials::verify_session(const stun::Message& request,
+                                                      const Claim& claim,
+                                                      const TokenSession& session,
+                                                      Seconds wall) const {
+  if (session.realm != claim.realm || session.kid != claim.user) return nullptr;
+  const Realm& realm = settings_->realms[claim.realm];
+  const auto& credentials = realms_[claim.realm].token_credentials;
+  const auto found = std::find(credentials.begin(), credentials.end(), session.credential);
+  if (found == credentials.end()) return nullptr;
+  const auto number = static_cast<std::size_t>(found - credentials.begin());
+  const Seconds key_until = realm.token_keys[number].not_after;
+  const SealKey key(session.key.bytes(), claim.sha256_code);
+  if (!key.verifies(request)) return nullptr;
+  const bool over = key_until != Seconds(0) && wall >= key_until;
+  return std::make_unique<Identity>(Identity{claim.realm, std::string(session.kid), session.owner,
+                                             session.credential, key_until, over, key, true});
 }
 
 }  // namespace turnpike::turn

@@ -1,6 +1,6 @@
-// Long-term credentials (RFC 8489 section 9.2): who sent a request. Users with keys, and usernames
-// with a time, whose password is a code of a shared secret. Hides: keys, secrets, the order of the
-// checks. Is not: what a user may do.
+// Long-term credentials (RFC 8489 section 9.2): who sent a request. Users with keys, usernames with
+// a time, whose password is a code of a shared secret, and tokens of an authorization server (RFC
+// 7635). Hides: keys, secrets, the order of the checks. Is not: what a user may do.
 #pragma once
 
 #include <array>
@@ -14,6 +14,7 @@
 #include "relay/crypto/hmac_sha1.h"
 #include "relay/crypto/hmac_sha256.h"
 #include "relay/crypto/siphash.h"
+#include "relay/turn/access_token.h"
 #include "relay/turn/nonce.h"
 #include "relay/wire/stun.h"
 #include "turnpike/turn.h"
@@ -46,6 +47,19 @@ struct Identity {
   Seconds good_until{0};         ///< Unix time; 0: for ever
   bool expired = false;          ///< good_until is over
   SealKey key;
+  /// By a token, or the key of an earlier one: `user` is only who made the token.
+  bool by_token = false;
+  SessionKey session{};  ///< of the token in this request
+};
+
+/// What the token that made an allocation has said: requests after it need none (RFC 7635
+/// section 4.3).
+struct TokenSession {
+  std::uint32_t realm = 0;
+  std::string_view kid;
+  std::uint64_t owner = 0;
+  std::uint64_t credential = 0;
+  SessionKey key;
 };
 
 /// PASSWORD-ALGORITHMS as we send it: SHA-256, then MD5 (RFC 8489 section 18.5).
@@ -68,12 +82,13 @@ class Credentials {
     enum class Source : std::uint8_t { kUnproven, kOnceProven, kProven } source = Source::kUnproven;
   };
   /// `only`: the realm that all clients must be of; empty: any, and who names none of ours is told
-  /// the first.
+  /// the first. `session`: of the allocation on the request's 5-tuple, if a token has made one.
   Outcome authenticate(const stun::Message& request, std::string_view only,
-                       const SocketAddress& client, const Nonces& nonces, Instant now,
-                       Seconds wall) const;
+                       const SocketAddress& client, const Nonces& nonces, Instant now, Seconds wall,
+                       const TokenSession* session = nullptr) const;
 
-  /// Whether a credential that was good still is in these settings: the user, or the secret.
+  /// Whether a credential that was good still is in these settings: the user, the secret, or the
+  /// key of tokens.
   bool vouches(std::uint32_t realm, std::string_view user, std::uint64_t credential) const;
   /// Keyed hash of a realm as a whole.
   std::uint64_t owner_of(std::uint32_t realm) const;
@@ -90,6 +105,7 @@ class Credentials {
   };
   struct PreparedRealm {
     std::vector<Secret> secrets;
+    std::vector<std::uint64_t> token_credentials;                    // by Realm::token_keys
     std::unordered_map<std::string, std::string_view> user_by_hash;  // USERHASH to username
     std::uint8_t features = 0;
   };
@@ -104,6 +120,11 @@ class Credentials {
                                         const UserKeys& keys) const;
   std::unique_ptr<Identity> verify_secret(const stun::Message& request, const Claim& claim,
                                           const Secret& secret) const;
+
+  Outcome verify_token(const stun::Message& request, const Claim& claim, stun::Bytes token,
+                       Seconds wall) const;
+  std::unique_ptr<Identity> verify_session(const stun::Message& request, const Claim& claim,
+                                           const TokenSession& session, Seconds wall) const;
 
   std::shared_ptr<const Settings> settings_;
   SipHashKey key_;

@@ -45,6 +45,7 @@ struct Request {
   std::optional<Refusal> verdict{};
   const Identity* identity = nullptr;       ///< null before authentication, and for Binding
   const DiscoveryPlaces* places = nullptr;  ///< RFC 5780: those of the socket; null: it has none
+  bool takes_tokens = false;                ///< the realm does (RFC 7635)
   bool deferred = false;                    ///< the answer comes when the allocation has
 };
 
@@ -81,6 +82,11 @@ struct Engine::State {
                   std::optional<Refusal> verdict = std::nullopt);
   Refused dispatch(Request& request, stun::Writer& response);
   Refused on_allocation(Request& request, stun::Writer& response);
+  /// Of the allocation that a token has made; nothing when none has.
+  std::optional<TokenSession> session_of(const Allocation* allocation) const;
+  /// A token that was good: its key, and its time, are the allocation's from now on.
+  void take_token(Allocation& allocation, const Request& request);
+  bool belongs_to(const Allocation& allocation, const Identity& identity) const;
   bool names_owner(const stun::Message& message, const Allocation* allocation) const;
   /// How long the answer may be to who has shown no credentials that are good.
   std::size_t answer_bytes_max(const Credentials::Outcome& outcome, const Packet& request,

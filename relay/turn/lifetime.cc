@@ -27,7 +27,9 @@ Seconds Engine::State::lifetime(const Request& request, const Allocation& alloca
   };
   const bool is_new = allocation.expires == Instant{};
   if (!is_new && shared->draining.load(std::memory_order_relaxed)) limit(allocation.expires);
-  if (settings.strict_expiry) limit(allocation.credential_until);
+  if (settings.strict_expiry || allocation.session_key_bytes != 0) {
+    limit(allocation.credential_until);
+  }
   if (settings.allocation_age_max != Seconds(0)) {
     limit(allocation.created + settings.allocation_age_max);
   }

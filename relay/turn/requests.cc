@@ -21,24 +21,19 @@ constexpr std::uint16_t kKnownInBinding[] = {
     // From here on: of RFC 5780.
     stun::kChangeRequest, stun::kPadding, stun::kResponsePort};
 constexpr std::size_t kKnownInPlainBinding = std::size(kKnownInBinding) - 3;
-constexpr std::uint16_t kKnown[] = {stun::kUsername,
-                                    stun::kRealm,
-                                    stun::kNonce,
-                                    stun::kMessageIntegrity,
-                                    stun::kMessageIntegritySha256,
-                                    stun::kUserhash,
-                                    stun::kPasswordAlgorithm,
-                                    stun::kChannelNumber,
-                                    stun::kLifetime,
-                                    stun::kXorPeerAddress,
-                                    stun::kRequestedAddressFamily,
-                                    stun::kEvenPort,
-                                    stun::kRequestedTransport,
-                                    stun::kDontFragment,
-                                    stun::kReservationToken};
+constexpr std::uint16_t kKnown[] = {
+    stun::kUsername, stun::kRealm, stun::kNonce, stun::kMessageIntegrity,
+    stun::kMessageIntegritySha256, stun::kUserhash, stun::kPasswordAlgorithm, stun::kChannelNumber,
+    stun::kLifetime, stun::kXorPeerAddress, stun::kRequestedAddressFamily, stun::kEvenPort,
+    stun::kRequestedTransport, stun::kDontFragment, stun::kReservationToken,
+    // The last: of RFC 7635.
+    stun::kAccessToken};
 
 std::span<const std::uint16_t> known_in(const Request& request) {
-  if (request.message.method() != stun::kBinding) return kKnown;
+  if (request.message.method() != stun::kBinding) {
+    const std::span<const std::uint16_t> all = kKnown;
+    return request.takes_tokens ? all : all.first(all.size() - 1);
+  }
   const std::span<const std::uint16_t> all = kKnownInBinding;
   return request.places != nullptr ? all : all.first(kKnownInPlainBinding);
 }
@@ -156,6 +151,10 @@ void Engine::State::write_refusal(const Request& request, Refusal refusal, std::
     response.add_text(stun::kRealm, credentials->realm(realm).name);
     response.add_text(stun::kNonce, {nonce.data(), nonce.size()});
     response.add(stun::kPasswordAlgorithms, kPasswordAlgorithmsValue);
+    const Realm& told = credentials->realm(realm);
+    if (!told.token_keys.empty()) {
+      response.add_text(stun::kThirdPartyAuthorization, told.token_server);
+    }
   }
 }
 
@@ -170,24 +169,54 @@ bool Engine::State::names_owner(const stun::Message& message, const Allocation* 
          std::equal(userhash->begin(), userhash->end(), expected.begin(), expected.end());
 }
 
+bool Engine::State::belongs_to(const Allocation& allocation, const Identity& identity) const {
+  const bool by_token = allocation.session_key_bytes != 0;
+  if (allocation.realm != identity.realm || by_token != identity.by_token) return false;
+  // By name: the hash is only for counting. Who holds a token has no name, and his next one may
+  // come from another key.
+  return by_token || allocations.user(allocation) == identity.user;
+}
+
+std::optional<TokenSession> Engine::State::session_of(const Allocation* allocation) const {
+  if (allocation == nullptr || allocation->session_key_bytes == 0) return std::nullopt;
+  return TokenSession{
+      allocation->realm, allocations.user(*allocation), allocation->owner.user,
+      allocation->credential,
+      SessionKey(std::span(allocation->session_key).first(allocation->session_key_bytes))};
+}
+
+void Engine::State::take_token(Allocation& allocation, const Request& request) {
+  const Identity& identity = *request.identity;
+  if (!identity.session.is_set()) return;
+  const auto key = identity.session.bytes();
+  std::copy(key.begin(), key.end(), allocation.session_key.begin());
+  allocation.session_key_bytes = static_cast<std::uint8_t>(key.size());
+  allocations.user(allocation) = identity.user;
+  allocation.credential = identity.credential;
+  allocation.credential_until = request.now + (identity.good_until - request.wall);
+  if (allocation.expires <= allocation.credential_until) return;
+  allocation.expires = allocation.credential_until;
+  set_timer(allocation);
+}
+
 // An authentic request that holds nothing unknown, on its 5-tuple.
 Refused Engine::State::on_allocation(Request& request, stun::Writer& response) {
   Allocation* allocation = find(request.tuple, request.now);
   const bool is_refresh = request.message.method() == stun::kRefresh;
   const auto ticket = request.message.find(stun::kMobilityTicket);
+  const Identity& identity = *request.identity;
   if (is_refresh && ticket) {
+    // Tokens name nobody to whom it could be given.
+    if (identity.by_token) return Refusal::kMobilityForbidden;
     const Refused refused = resume(request, *ticket, allocation);
     if (refused || request.deferred) return refused;
   }
   if (allocation == nullptr) return Refusal::kMismatch;
-  const Identity& identity = *request.identity;
-  // Which user it is, by name: the hash is only for counting.
-  if (allocation->realm != identity.realm || allocations.user(*allocation) != identity.user) {
-    return Refusal::kWrongCredentials;
-  }
-  if (identity.expired && credentials->settings().strict_expiry) {
+  if (!belongs_to(*allocation, identity)) return Refusal::kWrongCredentials;
+  if (identity.expired && (identity.by_token || credentials->settings().strict_expiry)) {
     return Refusal::kExpiredCredentials;
   }
+  take_token(*allocation, request);
   switch (request.message.method()) {
     case stun::kRefresh:
       return refresh(request, *allocation, response);
@@ -239,7 +268,10 @@ void Engine::State::on_request(Packet& packet, const stun::Message& message,
         !names_owner(message, find(tuple, now))) {
       return count(Refusal::kSourceRate);
     }
-    outcome = credentials->authenticate(message, listener.realm, tuple.client, nonces, now, wall);
+    const auto session = session_of(find(tuple, now));
+    outcome = credentials->authenticate(message, listener.realm, tuple.client, nonces, now, wall,
+                                        session ? &*session : nullptr);
+    request.takes_tokens = !credentials->realm(outcome.realm).token_keys.empty();
     if (outcome.identity == nullptr) {
       const bool proven = outcome.source != Credentials::Outcome::Source::kUnproven;
       if (forgeable || proven) bytes_max = answer_bytes_max(outcome, packet, now);

@@ -107,7 +107,7 @@ class Run {
         stun::kRequestedTransport, stun::kPasswordAlgorithm, stun::kPasswordAlgorithms,
         stun::kUserhash,           stun::kUsername,          0x7abc,
         stun::kMobilityTicket,     stun::kChangeRequest,     stun::kPadding,
-        stun::kResponsePort};
+        stun::kResponsePort,       stun::kAccessToken};
     for (std::size_t at = 0; at + 2 <= bytes.size();) {
       const std::size_t length = std::min<std::size_t>(bytes[at + 1] % 24, bytes.size() - at - 2);
       writer.add(kTypes[bytes[at] % std::size(kTypes)], {bytes.data() + at + 2, length});
@@ -209,6 +209,8 @@ class Run {
     world.add_secret();
     world.realm().quotas.allocations_per_user = kPerUser;
     world.settings.mobility = true;
+    world.realm().token_keys = {{"north", "1234567890123456", {}, {}}};
+    world.realm().token_server = "turn.example";
     return world.settings;
   }
 };

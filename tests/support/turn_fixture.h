@@ -290,6 +290,8 @@ class TurnClient {
   bool userhash = false;
   bool fingerprint = false;
   TurnBytes algorithms = {0, 2, 0, 0, 0, 1, 0, 0};
+  TurnBytes token;        ///< ACCESS-TOKEN; empty: none
+  TurnBytes session_key;  ///< of a token; empty: it has a password
   std::string own_realm;  ///< that it names whatever it is told; empty: what it is told
   // What it has learned.
   std::string realm;
@@ -311,6 +313,7 @@ class TurnClient {
   }
 
   TurnBytes bytes_of_key() const {
+    if (!session_key.empty()) return session_key;
     const turn::UserKeys keys = TurnWorld::keys_of(user, realm, password);
     if (sha256_password) return {keys.sha256.begin(), keys.sha256.end()};
     return {keys.md5.begin(), keys.md5.end()};
@@ -348,6 +351,7 @@ class TurnClient {
     }
     writer.add_text(stun::kRealm, realm);
     writer.add_text(stun::kNonce, nonce);
+    if (!token.empty()) writer.add(stun::kAccessToken, token);
     if (!sha256_password) return;
     writer.add(stun::kPasswordAlgorithms, algorithms);
     writer.add(stun::kPasswordAlgorithm, TurnBytes{0, 2, 0, 0});

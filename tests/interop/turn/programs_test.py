@@ -370,6 +370,37 @@ def stun_client_learns_its_address(scratch):
                f"the answer does not hold the client's address: {done.stdout} {done.stderr}")
 
 
+# Those that turnutils_uclient has within it.
+TOKEN_KEYS = """# of an authorization server
+north A256GCM MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=
+union A128GCM MTIzNDU2Nzg5MDEyMzQ1Ng== 1700000000-
+oldempire A256GCM MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI= -
+"""
+
+
+@case
+def tokens_of_an_authorization_server(scratch):
+    """RFC 7635: taken as long as their keys are."""
+    keys = turn.private_file(scratch.folder, "token-keys", TOKEN_KEYS)
+    daemon = _start(scratch, realm={"token_keys_file": keys,
+                                    "token_server_name": "turn.example.org"})
+    turn.expect_all_back(turn.uclient("-c", "-n", 5, "-m", 4, auth=("-J",)), "tokens by UDP")
+    turn.expect_all_back(turn.uclient("-t", "-c", "-n", 5, auth=("-J",)), "tokens by TCP")
+    opened = daemon.total("turnpike_turn_allocations_opened_total")
+    client = scratch.spawn(*turn.CLIENT.command(
+        "turnutils_uclient", "-J", "-e", turn.PEER.v4, "-c", "-n", 1000, "-m", 1,
+        turn.CLIENT.host_v4), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    eventually(lambda: daemon.total("turnpike_turn_allocations_opened_total") > opened, "one more")
+    keys.write_text(TOKEN_KEYS.replace("MTIz", "MTI0").replace("MDEy", "MDE0"))
+    daemon.signal(1)
+    _expect_at_rest(daemon)
+    client.kill()
+    client.wait()
+    turn.Client().permit(turn.PEER.v4)  # a user beside them
+    turn.expect_nothing_back(turn.uclient("-c", auth=("-J",), timeout=3), "other keys")
+    expect("MTIz" not in daemon.log_text(), "a key is in the log")
+
+
 def _discover(words, local):
     """What turnutils_natdiscovery concludes."""
     done = subprocess.run(

@@ -341,5 +341,77 @@ TEST_F(TurnFiles, T10_bad_secrets_are_refused) {
   EXPECT_THAT(error(), HasSubstr("every account"));
 }
 
+const std::string kLongKey = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+const std::string kShortKey = "MTIzNDU2Nzg5MDEyMzQ1Ng==";
+
+class TurnTokenKeys : public TurnFiles {
+ protected:
+  void read(const std::string& more = "") {
+    settings_ = load("[turn.realm.main]\nrealm = \"example.org\"\ntoken_keys_file = \"" +
+                     path("keys") + "\"\n" + more)
+                    .settings;
+  }
+};
+
+TEST_F(TurnTokenKeys, are_read_with_their_times) {
+  read();
+  write("keys", "# two\nnorth A256GCM " + kLongKey + "\nunion  A128GCM\t" + kShortKey +
+                    " 1700000000-1800000000\nlate A128GCM " + kShortKey +
+                    " 1700000000-\nearly A128GCM " + kShortKey + " -1800000000\n");
+  auto made = turn_settings(settings_);
+  ASSERT_TRUE(made) << made.error().message;
+  const turn::Realm& realm = (*made)->realms.front();
+  EXPECT_EQ(realm.token_server, "example.org") << "the realm's name";
+  ASSERT_EQ(realm.token_keys.size(), 4U);
+  EXPECT_EQ(realm.token_keys[0],
+            (turn::TokenKey{"north", "01234567890123456789012345678901", {}, {}}));
+  EXPECT_EQ(realm.token_keys[1], (turn::TokenKey{"union", "1234567890123456", Seconds(1700000000),
+                                                 Seconds(1800000000)}));
+  EXPECT_EQ(realm.token_keys[2].not_before, Seconds(1700000000));
+  EXPECT_EQ(realm.token_keys[2].not_after, Seconds(0));
+  EXPECT_EQ(realm.token_keys[3].not_before, Seconds(0));
+  EXPECT_EQ(realm.token_keys[3].not_after, Seconds(1800000000));
+  read("token_server_name = \"turn.example.org\"\n");
+  made = turn_settings(settings_);
+  ASSERT_TRUE(made);
+  EXPECT_EQ((*made)->realms.front().token_server, "turn.example.org");
+}
+
+TEST_F(TurnTokenKeys, T10_a_bad_line_is_named_and_its_content_is_not) {
+  read();
+  const std::string good = "north A256GCM " + kLongKey;
+  const std::vector<std::string> lines = {"north",
+                                          "north A256GCM " + kShortKey,
+                                          "north A128GCM " + kLongKey,
+                                          "north A512GCM " + kLongKey,
+                                          "north " + kLongKey,
+                                          "north A128GCM MTIzNDU2Nzg5MDEyMzQ1====",
+                                          "north A128GCM MTIzNDU2Nzg5MDEyMzQ!Ng==",
+                                          "north A128GCM MTIzNDU2Nzg5MDEyMzQ1=g=="};
+  for (const std::string& line : lines) {
+    write("keys", "\n" + line + "\n");
+    EXPECT_THAT(error(), HasSubstr("line 2 is not \"KID ALGORITHM KEY FROM-UNTIL\"")) << line;
+    EXPECT_THAT(error(), Not(HasSubstr("MTIz")));
+  }
+  for (const char* times : {" 1", " x-", " -1x", " 0-", " --", " 1-2-3", " 1-2 3"}) {
+    write("keys", good + times + "\n");
+    EXPECT_THAT(error(), HasSubstr("line 1 has a time that is not FROM-UNTIL")) << times;
+  }
+  write("keys", good + "\nnorth A128GCM " + kShortKey + "\n");
+  EXPECT_THAT(error(), HasSubstr("line 2 has the KID of another line"));
+  write("keys", std::string(300, 'k') + " A256GCM " + kLongKey + "\n");
+  EXPECT_THAT(error(), HasSubstr("more than 256 bytes"));
+  write("keys", "# none\n");
+  EXPECT_THAT(error(), HasSubstr("holds no key"));
+  write("keys", good + "\n", 0644);
+  EXPECT_THAT(error(), HasSubstr("every account of this host may read these keys"));
+}
+
+TEST(TurnConfig, a_name_for_tokens_needs_tokens) {
+  EXPECT_THAT(load(kRealm + "token_server_name = \"a\"\n").findings.mistakes(),
+              ElementsAre(HasSubstr("no tokens are taken")));
+  EXPECT_THAT(load("[turn.realm.a]\ntoken_keys_file = \"k\"\n").findings.mistakes(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace turnpike::config
