@@ -18,6 +18,7 @@ Json allocation_json(const turn::AllocationReport& one, Instant now) {
           {"user", one.user},
           {"transport", turn::kTransportNames[static_cast<std::size_t>(one.transport)]},
           {"client", address_json(one.client)},
+          {"away", one.away},
           {"server", address_json(one.server)},
           {"relayed", std::move(relayed)},
           {"age_seconds", age(one.created, now)},

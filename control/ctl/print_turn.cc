@@ -40,10 +40,11 @@ std::string turn_text(const Json& answer) {
       relayed += (relayed.empty() ? "" : ",") + shown(address);
     }
     rows.push_back({shown(one.at("id")), shown(one.at("user")), shown(one.at("realm")),
-                    shown(one.at("client")) + "/" + shown(one.at("transport")), relayed,
-                    duration(one.at("age_seconds")), duration(one.at("expires_in_seconds")),
-                    number(one.at("permissions")), number(one.at("packets_to_peers")),
-                    number(one.at("packets_to_clients"))});
+                    shown(one.at("client")) + "/" + shown(one.at("transport")) +
+                        (one.at("away") == true ? " (away)" : ""),
+                    relayed, duration(one.at("age_seconds")),
+                    duration(one.at("expires_in_seconds")), number(one.at("permissions")),
+                    number(one.at("packets_to_peers")), number(one.at("packets_to_clients"))});
   }
   if (rows.size() > 1) text += table(rows);
   return text + reasons_text("refused", answer.at("refused")) +

@@ -163,6 +163,7 @@ void Engine::list(const std::function<void(const AllocationReport&)>& sink, Inst
     report.id = {state.setup.shard, allocation.slot, allocation.serial};
     report.transport = allocation.transport;
     report.client = allocation.client;
+    report.away = allocation.away;
     report.server = allocation.server;
     report.relayed = allocation.relayed;
     report.realm = state.credentials->realm(allocation.realm).name;

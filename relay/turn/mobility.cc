@@ -203,6 +203,9 @@ Refused Engine::State::unpack(const MovedAllocation& moved, const Allocations::T
   }
   made->realm = *realm;
   apply_rules(*made);
+  if (credentials->settings().strict_expiry) {
+    made->expires = std::min(made->expires, made->credential_until);
+  }
   set_timer(*made);
   counters.moves.add();
   return taken ? Refused{Refusal::kMismatch} : Refused{};

@@ -470,6 +470,30 @@ def T1_private_peers_that_the_operator_opens(scratch):
 
 
 @case
+def T6_behind_nat_nobody_sends_as_the_advertised_address(scratch):
+    """A client may have a permission for our media ports there; they send from the local one."""
+    scratch.enter(turn.topology())
+    shown, media_port = "203.0.113.9", 36000
+    daemon = turn.server(scratch, sections={
+        "interface.outside": {"addresses": [turn.CLIENT.host_v4], "advertised": [shown]}})
+    client = turn.Client()
+    port = int.from_bytes(client.given[stun.XOR_RELAYED_ADDRESS][2:4], "big") ^ (stun.COOKIE >> 16)
+    client.permit(shown)
+    client.permit(turn.PEER.v4)
+    subprocess.run(turn.PEER.command("ip", "addr", "add", shown + "/32", "dev", "lo"), check=True)
+    subprocess.run(["ip", "route", "add", shown + "/32", "via", turn.PEER.v4], check=True)
+    with turn.PEER.sockets():
+        for source, data in (((shown, media_port), b"forged"), ((turn.PEER.v4, 5000), b"honest")):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+                peer.bind(source)
+                peer.sendto(data, (turn.CLIENT.host_v4, port))
+    got = stun.attributes_of(client.link.recv(4096))
+    expect(got.get(stun.DATA) == b"honest", f"{got}")
+    eventually(lambda: daemon.total("turnpike_turn_drops_total", reason="peer_forbidden") == 1,
+               "the forged datagram came, and was counted")
+
+
+@case
 def ports_stay_within_the_range(scratch):
     daemon = _start(scratch)
     client = scratch.spawn(*turn.CLIENT.command(

@@ -486,6 +486,7 @@ class TurnEndpoints : public EndpointsTest {
     one.user = "1700000000:al\xffice";
     one.realm = "example.org";
     one.client = *parse_socket_address("45.9.1.10:4000");
+    one.away = true;
     one.relayed[0] = *parse_socket_address("45.9.1.1:24000");
     one.created = now_ - Seconds{5};
     one.expires = now_ + Seconds{595};
@@ -519,6 +520,7 @@ TEST_F(TurnEndpoints, allocations_and_refusals_are_listed) {
   EXPECT_EQ(one["id"], "1-5-9");
   EXPECT_EQ(one["transport"], "udp");
   EXPECT_EQ(one["client"], "45.9.1.10:4000");
+  EXPECT_EQ(one["away"], true);
   EXPECT_EQ(one["relayed"], json::array({"45.9.1.1:24000"}));
   EXPECT_EQ(one["age_seconds"], 5.0);
   EXPECT_EQ(one["expires_in_seconds"], 595.0);

@@ -104,6 +104,13 @@ TEST(TurnMobility, a_lost_response_locks_nobody_out) {
 
 class TurnMobilityOver : public testing::TestWithParam<turn::ListenerTransport> {};
 
+// As operators see the only allocation.
+bool is_away(MobileWorld& world) {
+  bool away = false;
+  world.engine().list([&away](const auto& report) { away = report.away; }, world.now);
+  return away;
+}
+
 TEST_P(TurnMobilityOver, a_connection_that_is_lost_leaves_its_allocation) {
   MobileWorld world;
   TurnClient client(world);
@@ -114,12 +121,14 @@ TEST_P(TurnMobilityOver, a_connection_that_is_lost_leaves_its_allocation) {
   world.engine().stream_closed(client.tag);
   EXPECT_EQ(world.engine().allocations(), 1U);
   EXPECT_FALSE(world.engine().stream_has_allocation(client.tag));
+  EXPECT_TRUE(is_away(world));
   EXPECT_TRUE(client.from_peer(kPeer, kData).empty());
   EXPECT_EQ(world.dropped(Drop::kNoClient), 1U);
   TurnClient back = client;
   back.tag = {4, 9};
   back.nonce.clear();
   ASSERT_EQ(resume(back, ticket).code(), 200);
+  EXPECT_FALSE(is_away(world));
   EXPECT_EQ(back.from_peer(kPeer, kData).size(), 1U);
   EXPECT_EQ(world.counters.of(GetParam()).allocations_opened.value(), 2U) << "once by the move";
   // Without a client it ends in time.
@@ -351,6 +360,25 @@ TEST_F(TwoShards, who_is_gone_meanwhile_may_come_back) {
   EXPECT_EQ(second.dropped(Drop::kNoClient), 1U);
   second.run(Seconds(601));
   EXPECT_EQ(second.ports.in_use() + first.ports.in_use(), 0U);
+}
+
+TEST_F(TwoShards, settings_that_came_before_it_hold_for_it) {
+  for (MobileWorld* world : {&first, &second}) world->add_secret();
+  second.settings.strict_expiry = true;
+  TurnClient client(first);
+  client.use_secret(TurnWorld::kSecret, first.wall + Seconds(100));
+  const TurnBytes ticket = allocate_mobile(client);
+  TurnClient moved = come(second, client);
+  moved.password = client.password;
+  moved.transport = turn::ListenerTransport::kTcp;
+  moved.tag = {5, 2};
+  EXPECT_TRUE(moved.send(request(moved, ticket)).empty());
+  second.engine().stream_closed(moved.tag);  // nobody refreshes it
+  first.run_moves();
+  second.run_moves();
+  EXPECT_EQ(second.engine().allocations(), 1U);
+  second.run(Seconds(101));
+  EXPECT_EQ(second.engine().allocations(), 0U) << "with its credential";
 }
 
 TEST_F(TwoShards, who_allocates_meanwhile_keeps_that) {
