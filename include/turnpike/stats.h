@@ -174,7 +174,7 @@ constexpr std::size_t kStreamsPerLegMax = 16;
 /// What explains that media is missing on a leg; none of it costs a packet that is good.
 struct LegEvidence {
   SocketAddress destination;  ///< where its RTP goes now; unset: nowhere
-  /// RTP and RTCP from a wrong source since the right one became what it is.
+  /// RTP and RTCP from a wrong source since the right one became what it is, or after 30 s of none.
   std::uint32_t refused = 0;
   SocketAddress refused_source;     ///< of the newest of them
   Instant refused_last{};           ///< when that was
@@ -182,7 +182,7 @@ struct LegEvidence {
   Instant unverified_last{};
   /// RTP and RTCP accepted before the remote end's present key came into use.
   std::uint64_t received_before_keys = 0;
-  std::uint32_t unverified = 0;   ///< packets whose tag did not verify since then
+  std::uint32_t unverified = 0;   ///< whose tag did not verify since then, or after 30 s of none
   std::uint32_t unencrypted = 0;  ///< of these, what was plain RTP or RTCP beyond doubt
   // Of media to `destination`:
   std::uint32_t sends_refused = 0;      ///< ICMP said that nobody listens where we send
