@@ -24,6 +24,7 @@
 #include "control/config/products.h"
 #include "control/config/turn_products.h"
 #include "control/drain.h"
+#include "control/front_door.h"
 #include "control/homer_service.h"
 #include "control/limits.h"
 #include "control/loop/event_loop.h"
@@ -109,6 +110,7 @@ class Daemon {
   std::unique_ptr<Relay> relay_;
   std::optional<Shortages> shortages_;
   std::unique_ptr<TurnService> turn_;
+  FrontDoor* front_door_ = nullptr;  // of relay_; null: none
   std::unique_ptr<call::CallService> calls_;
   call::CallAdoption call_adoption_;
   std::unique_ptr<HomerService> homer_;  // null: no server for reports
@@ -404,6 +406,7 @@ metrics::Figures Daemon::figures() const {
   figures.handshakes = relay_->handshake_counters();
   figures.usage = relay_->usage();
   figures.turn = relay_->turn();
+  figures.front_door = front_door_;
   figures.turn_allocations_max = turn_ ? settings_.turn.allocations_max : 0;
   if (turn_) figures.turn_realms = turn_->realm_figures();
   figures.adoption = relay_->adoption();
@@ -443,6 +446,7 @@ Result<void> Daemon::start() {
   if (Result<void> started = start_ng(); !started) return started;
   if (auto started = pairing_ ? pairing_->start(loop_) : Result<void>{}; !started) return started;
   if (Result<void> started = start_api(); !started) return started;
+  front_door_ = open_front_door(settings_, host_, *relay_, log_);
   if (Result<void> watched = watch(); !watched) return watched;
   log_.info("ready", {{"version", TURNPIKE_VERSION},
                       {"node", settings_.node.name},

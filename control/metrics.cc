@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "control/metrics_families.h"
+#include "control/metrics_front_door.h"
 #include "control/metrics_turn.h"
 #include "control/ng/parse_fault.h"
 #include "control/ng/request.h"
@@ -494,6 +495,7 @@ std::string render(const Figures& figures) {
   add_zone_summary(figures, families);
   if (!figures.zones.empty()) add_zones(figures, families);
   add_turn(figures, families);
+  add_front_door(figures, families);
   add_process(figures, families);
   return families.text();
 }

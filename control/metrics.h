@@ -36,7 +36,8 @@ struct Figures {
   std::vector<const ShardCounters*> shards;
   const HandshakeCounters* handshakes = nullptr;  ///< null: a relay without DTLS
   RelayUsage usage;
-  TurnServer* turn = nullptr;  ///< null: none
+  TurnServer* turn = nullptr;             ///< null: none
+  const FrontDoor* front_door = nullptr;  ///< null: none
   std::uint64_t turn_allocations_max = 0;
   std::vector<std::string> turn_realms;  ///< names by turn::Realm::figures
   AdoptionReport adoption;

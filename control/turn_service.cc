@@ -79,7 +79,7 @@ Result<void> TurnService::load(const config::Settings& settings, Result<void>& c
   if (!made) return made.error();
   for (turn::Realm& realm : (*made)->realms) realm.figures = figures_of(realm.name);
   // What cannot be replaced goes on.
-  const bool wanted = settings.turn.has_tls() || settings.turn.has_dtls();
+  const bool wanted = config::shows_turn_certificate(settings);
   const bool has_old = wanted && settings_ != nullptr && !settings_->certificate.empty();
   if (has_old) {
     (*made)->certificate = settings_->certificate;

@@ -48,7 +48,8 @@ SessionSockets sockets_of(const SessionPairs& pairs) {
 }
 
 RelayImpl::~RelayImpl() {
-  if (turn_ != nullptr) turn_->stop();  // before the shards go that it wakes
+  if (front_door_ != nullptr) front_door_->stop();  // before those go to whom it passes on
+  if (turn_ != nullptr) turn_->stop();              // before the shards go that it wakes
   for (auto& shard : shards_) shard->stop();
   if (handshakes_ != nullptr) handshakes_->stop();  // before the shards go that it wakes
   if (event_fd_ >= 0) close(event_fd_);
@@ -135,6 +136,21 @@ Result<void> RelayImpl::start_shards() {
   flush();
   if (turn_ != nullptr) return turn_->start();
   return {};
+}
+
+Result<FrontDoor*> RelayImpl::open_front_door(const door::Config& config) {
+  CHECK(front_door_ == nullptr);
+  FrontDoorThread::Targets targets;
+  door::Config here = config;
+  here.targets[static_cast<std::size_t>(door::Target::kTurn)].open &= turn_ != nullptr;
+  if (turn_ != nullptr) {
+    targets.turn = [this](const DoorNewcomer& newcomer) { return turn_->take(newcomer); };
+    targets.turn_takes_stun = turn_->takes_stun_at_door();
+  }
+  auto opened = FrontDoorThread::start(here, std::move(targets));
+  if (!opened) return opened.error();
+  front_door_ = std::move(*opened);
+  return front_door_.get();
 }
 
 media::EngineLimits RelayImpl::media_limits() const {

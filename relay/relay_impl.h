@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "relay/front_door.h"
 #include "relay/handshake_thread.h"
 #include "relay/io/holder_client.h"
 #include "relay/io/port_pool.h"
@@ -87,6 +88,7 @@ class RelayImpl final : public Relay, public Captures, private Flows {
   FlowReport core_report(std::uint16_t edge, std::uint16_t shard) const override;
   Flows* flows() override { return config_.pair_role == PairRole::kNone ? nullptr : this; }
   TurnServer* turn() override { return turn_.get(); }
+  Result<FrontDoor*> open_front_door(const door::Config& config) override;
   void close_session(SessionId id, std::uint64_t token) override;
   bool query_session(SessionId id, std::uint64_t token) override;
   void retune(const RelayTuning& tuning) override;
@@ -160,6 +162,7 @@ class RelayImpl final : public Relay, public Captures, private Flows {
   std::vector<media::Arena> arenas_;
   std::unique_ptr<mux::EdgeFlows> edge_flows_;       // outlives shards_
   std::unique_ptr<TurnServers> turn_;                // outlives shards_
+  std::unique_ptr<FrontDoorThread> front_door_;      // null: closed
   std::vector<std::unique_ptr<TapRing>> tap_rings_;  // by shard, made when needed; outlive shards_
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<HandshakeThread> handshakes_;

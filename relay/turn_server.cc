@@ -33,6 +33,10 @@ Result<void> open_listeners(const turn::Config& config, std::vector<TurnShardSet
                             std::vector<TurnTlsThread::Listener>& tls) {
   for (std::uint32_t number = 0; number < config.listeners.size(); ++number) {
     const turn::Listener& listener = config.listeners[number];
+    if (listener.at_door) {
+      for (TurnShardSetup& setup : setups) setup.listener_fds.push_back(-1);
+      continue;
+    }
     const bool is_tls = listener.transport == turn::ListenerTransport::kTls;
     const auto fds = turn::over_datagrams(listener.transport)
                          ? open_shared_port(listener.local, setups.size())
@@ -58,6 +62,7 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
   if (auto opened = open_listeners(config, setups, servers->tls_listeners_); !opened) {
     return opened.error();
   }
+  servers->listeners_ = config.listeners;
   auto& nonce_key = servers->nonce_key_;
   fill_random(nonce_key.data(), nonce_key.size());
   SipHashKey source_key;
@@ -97,9 +102,11 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
 
 Result<void> TurnServers::start() {
   if (dtls_ != nullptr) dtls_->start();
-  if (tls_listeners_.empty()) return {};
+  const bool at_door = std::any_of(listeners_.begin(), listeners_.end(),
+                                   [](const auto& one) { return one.at_door; });
+  if (tls_listeners_.empty() && !at_door) return {};
   const auto listeners = std::exchange(tls_listeners_, {});
-  tls_ = TurnTlsThread::start(listeners, *gate_, common_, [this](const TlsNewcomer& newcomer) {
+  tls_ = TurnTlsThread::start(listeners, *gate_, common_, [this](const TurnNewcomer& newcomer) {
     return give_to_a_shard(newcomer);
   });
   if (tls_ == nullptr) return Error{"turn: no descriptors are left; raise LimitNOFILE"};
@@ -107,12 +114,29 @@ Result<void> TurnServers::start() {
 }
 
 // To one after the other; who has no room at the moment is passed over.
-bool TurnServers::give_to_a_shard(const TlsNewcomer& newcomer) {
+bool TurnServers::give_to_a_shard(const TurnNewcomer& newcomer) {
   for (std::size_t i = 0; i < shards_.size(); ++i) {
     const std::size_t shard = next_shard_++ % shards_.size();
     if (!shards_[shard]->push(newcomer)) continue;
     wake_(shard);
     return true;
+  }
+  return false;
+}
+
+bool TurnServers::takes_stun_at_door() const {
+  return std::any_of(listeners_.begin(), listeners_.end(), [](const auto& one) {
+    return one.at_door && one.transport == turn::ListenerTransport::kTcp;
+  });
+}
+
+bool TurnServers::take(const DoorNewcomer& newcomer) {
+  const auto transport =
+      newcomer.is_tls ? turn::ListenerTransport::kTls : turn::ListenerTransport::kTcp;
+  for (std::uint32_t number = 0; number < listeners_.size(); ++number) {
+    const turn::Listener& one = listeners_[number];
+    if (!one.at_door || one.transport != transport || one.local != newcomer.local) continue;
+    return tls_ != nullptr && tls_->push({newcomer.fd, newcomer.client, number, transport});
   }
   return false;
 }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "relay/front_door.h"
 #include "relay/turn_shard.h"
 #include "turnpike/relay.h"
 #include "turnpike/result.h"
@@ -29,6 +30,12 @@ class TurnServers final : public TurnServer {
   /// Once the shards are there; stop() before they go.
   Result<void> start();
   void stop();
+  /// Of the front door's thread, which stops before: false when there is no room, and the
+  /// descriptor stays the giver's.
+  bool take(const DoorNewcomer& newcomer);
+  /// Whether STUN in the clear is taken there.
+  bool takes_stun_at_door() const;
+
   /// Hands out answers that wait, and settings that found no room.
   void poll();
   /// Gives up on answers that do not come. Call about ten times a second.
@@ -59,7 +66,7 @@ class TurnServers final : public TurnServer {
   void give_credentials();
   Result<void> show(const std::string& certificate, const std::string& private_key);
   void give_contexts();
-  bool give_to_a_shard(const TlsNewcomer& newcomer);
+  bool give_to_a_shard(const TurnNewcomer& newcomer);
   void take(const TurnAnswer& answer);
   static void finish(const Question& question, bool found);
 
@@ -68,6 +75,7 @@ class TurnServers final : public TurnServer {
   turn::Counters common_;  // of the TLS thread
   std::unique_ptr<TurnDtlsThread> dtls_;
   std::vector<std::unique_ptr<TurnShard>> shards_;
+  std::vector<turn::Listener> listeners_;               // as turn::Config::listeners
   std::vector<TurnTlsThread::Listener> tls_listeners_;  // until start()
   std::optional<turn::SourceGate> gate_;                // of TLS
   std::size_t next_shard_ = 0;                          // the TLS thread's

@@ -374,9 +374,9 @@ void TurnShard::on_deadline(Instant now) {
 
 void TurnShard::take_newcomers() {
   for (; newcomers_.front() != nullptr; newcomers_.pop()) {
-    const TlsNewcomer& one = *newcomers_.front();
+    const TurnNewcomer& one = *newcomers_.front();
     streams_->adopt(std::unique_ptr<ByteStream>(one.stream), one.client, one.source, one.listener,
-                    turn::ListenerTransport::kTls, now_);
+                    one.transport, now_);
   }
   streams_->reap();  // who made room
 }

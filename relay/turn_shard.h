@@ -80,7 +80,7 @@ class TurnShard final : private turn::RelayedPorts {
   bool take_requests(Instant now);
 
   // Of the TLS thread.
-  bool push(const TlsNewcomer& newcomer) { return newcomers_.push(newcomer); }
+  bool push(const TurnNewcomer& newcomer) { return newcomers_.push(newcomer); }
 
   // Of control.
   bool push(const TurnRequest& request) { return requests_.push(request); }
@@ -143,7 +143,7 @@ class TurnShard final : private turn::RelayedPorts {
   OverloadPolicy overload_;
   Mailbox<TurnRequest> requests_{kRequestsMax};
   Mailbox<TurnAnswer> answers_{kRequestsMax};
-  Mailbox<TlsNewcomer> newcomers_{kNewcomersMax};
+  Mailbox<TurnNewcomer> newcomers_{kNewcomersMax};
 };
 
 }  // namespace turnpike

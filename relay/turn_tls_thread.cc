@@ -15,47 +15,46 @@ using turn::StreamClose;
 
 // Sleeps end by themselves, to look for late clients, other certificates and the end.
 constexpr Milliseconds kLongestSleep{200};
-constexpr Milliseconds kAcceptPause{500};
-// Of one listening socket, before handshakes go on.
-constexpr int kAcceptsMax = 8;
 constexpr std::size_t kReadyMax = 64;
-constexpr std::uint32_t kListenerItem = 0x80000000;
+constexpr std::uint32_t kDoorbellItem = 0x40000000;
 
 }  // namespace
 
 std::unique_ptr<TurnTlsThread> TurnTlsThread::start(const std::vector<Listener>& listeners,
                                                     turn::SourceGate gate, turn::Counters& counters,
-                                                    std::function<bool(const TlsNewcomer&)> give) {
+                                                    std::function<bool(const TurnNewcomer&)> give) {
   auto poll = StreamPoll::make();
-  bool made = poll != nullptr;
-  for (std::uint32_t i = 0; i < listeners.size(); ++i) {
-    made = made && poll->add(listeners[i].fd, kListenerItem | i);
-  }
-  if (!made) {
+  if (poll == nullptr) {
     for (const Listener& listener : listeners) close(listener.fd);
     return nullptr;
   }
   std::unique_ptr<TurnTlsThread> thread(
       new TurnTlsThread(std::move(poll), std::move(gate), counters, std::move(give)));
-  thread->listeners_ = listeners;
-  thread->paused_.resize(listeners.size());
+  bool added = thread->poll_->add(thread->doorbell_.fd(), kDoorbellItem);
+  for (const Listener& listener : listeners) {
+    added = thread->listeners_.add(listener.fd) && added;
+    thread->numbers_.push_back(listener.listener);
+  }
+  if (!added) return nullptr;
   thread->thread_ = std::thread([own = thread.get()] { own->run(); });
   return thread;
 }
 
 TurnTlsThread::TurnTlsThread(std::unique_ptr<StreamPoll> poll, turn::SourceGate gate,
-                             turn::Counters& counters, std::function<bool(const TlsNewcomer&)> give)
+                             turn::Counters& counters,
+                             std::function<bool(const TurnNewcomer&)> give)
     : poll_(std::move(poll)),
       gate_(std::move(gate)),
       counters_(counters),
       give_(std::move(give)),
+      listeners_(*poll_),
       clients_(kHandshakesMax) {
   for (std::size_t place = kHandshakesMax; place > 0; --place) free_.push_back(place - 1);
 }
 
 TurnTlsThread::~TurnTlsThread() {
   stop();
-  for (const Listener& listener : listeners_) close(listener.fd);
+  for (; arrivals_.front() != nullptr; arrivals_.pop()) close(arrivals_.front()->fd);
 }
 
 void TurnTlsThread::stop() {
@@ -69,21 +68,25 @@ void TurnTlsThread::run() {
   bool more = false;
   while (!stopping_.load()) {
     std::array<StreamPoll::Ready, kReadyMax> ready;
-    const std::size_t count = poll_->wait(ready, more ? Milliseconds{0} : kLongestSleep);
+    const std::size_t woken = poll_->wait(ready, more ? Milliseconds{0} : kLongestSleep);
     more = false;
     take_contexts();
     const Instant now = monotonic_now();
-    for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t i = 0; i < woken; ++i) {
       const std::uint32_t item = ready[i].item;
-      if ((item & kListenerItem) == 0) {
+      if (StreamListeners::is_item(item)) {
+        more |= listeners_.accept(item, now, [this, now](auto number, const auto& accepted) {
+          if (accepted.fd < 0) return count(StreamClose::kNoDescriptor);
+          begin({accepted.fd, accepted.source, numbers_[number]}, now);
+        });
+      } else if (item == kDoorbellItem) {
+        take_arrivals(now);
+      } else {
         go_on(item);
-        continue;
       }
-      int accepts = 0;
-      while (accepts < kAcceptsMax && accept_one(item & ~kListenerItem, now)) ++accepts;
-      more = more || accepts == kAcceptsMax;
     }
     end_late(now);
+    listeners_.end_pauses(now);
   }
 }
 
@@ -94,35 +97,47 @@ void TurnTlsThread::take_contexts() {
   }
 }
 
-// False when nobody waits, or nobody can be taken now.
-bool TurnTlsThread::accept_one(std::size_t index, Instant now) {
-  const Accepted accepted = accept_stream(listeners_[index].fd);
-  if (accepted.state == AcceptState::kNobody) return false;
-  if (accepted.state == AcceptState::kNoLongerThere) return true;
-  if (accepted.state == AcceptState::kExhausted) {
-    count(StreamClose::kNoDescriptor);
-    poll_->remove(listeners_[index].fd);
-    paused_[index] = now + kAcceptPause;
-    return false;
+void TurnTlsThread::take_arrivals(Instant now) {
+  doorbell_.answer();
+  for (; arrivals_.front() != nullptr; arrivals_.pop()) {
+    const TurnArrival& one = *arrivals_.front();
+    if (one.transport == turn::ListenerTransport::kTls) {
+      begin(one, now);
+    } else {
+      take_plain(one);
+    }
   }
-  const std::uint64_t source = gate_.name_of(accepted.source.ip);
+}
+
+void TurnTlsThread::take_plain(const TurnArrival& one) {
+  auto stream = make_tcp_stream(one.fd);
+  const std::uint64_t source = gate_.name_of(one.client.ip);
+  if (!gate_.enter(source)) return count(StreamClose::kSourceFull);
+  if (give_({stream.get(), one.client, source, one.listener, one.transport})) {
+    static_cast<void>(stream.release());  // it is the shard's now, and counted there
+    return;
+  }
+  gate_.leave(source);
+  count(StreamClose::kFull);
+}
+
+void TurnTlsThread::begin(const TurnArrival& one, Instant now) {
+  const std::uint64_t source = gate_.name_of(one.client.ip);
   if (context_ == nullptr || !gate_.enter(source)) {
     count(context_ == nullptr ? StreamClose::kNoCertificate : StreamClose::kSourceFull);
-    close(accepted.fd);
-    return true;
+    close(one.fd);
+    return;
   }
-  auto stream = TlsStream::make(context_, accepted.fd);
+  auto stream = TlsStream::make(context_, one.fd);
   if (free_.empty()) make_room();
   const std::size_t place = free_.back();
-  if (stream == nullptr || !poll_->add(accepted.fd, static_cast<std::uint32_t>(place))) {
+  if (stream == nullptr || !poll_->add(one.fd, static_cast<std::uint32_t>(place))) {
     gate_.leave(source);
-    count(StreamClose::kNoDescriptor);
-    return true;
+    return count(StreamClose::kNoDescriptor);
   }
   free_.pop_back();
-  clients_[place] = {std::move(stream),          accepted.source,     source,
-                     listeners_[index].listener, now + kHandshakeMax, false};
-  return true;
+  clients_[place] = {std::move(stream), one.client,          source,
+                     one.listener,      now + kHandshakeMax, false};
 }
 
 // Who has taken longest goes: to keep others out takes more than to begin and to wait.
@@ -148,7 +163,7 @@ void TurnTlsThread::go_on(std::size_t place) {
 void TurnTlsThread::hand_over(std::size_t place) {
   Client& client = clients_[place];
   poll_->remove(client.stream->fd());
-  const TlsNewcomer newcomer{client.stream.get(), client.address, client.source, client.listener};
+  const TurnNewcomer newcomer{client.stream.get(), client.address, client.source, client.listener};
   if (!give_(newcomer)) return end(place, StreamClose::kFull);
   static_cast<void>(client.stream.release());  // it is the shard's now, and counted there
   free_.push_back(place);
@@ -168,11 +183,6 @@ void TurnTlsThread::end_late(Instant now) {
     if (clients_[place].stream != nullptr && clients_[place].due <= now) {
       end(place, StreamClose::kTlsTimeout);
     }
-  }
-  for (std::uint32_t i = 0; i < paused_.size(); ++i) {
-    if (paused_[i] == Instant{} || paused_[i] > now) continue;
-    const bool added = poll_->add(listeners_[i].fd, kListenerItem | i);
-    paused_[i] = added ? Instant{} : now + kAcceptPause;
   }
 }
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "control/call/network.h"
+#include "control/config/front_door.h"
 #include "control/config/turn_listeners.h"
 
 namespace turnpike::config {
@@ -17,6 +18,7 @@ constexpr std::uint16_t kListenerPortMin = 1024;
 constexpr std::uint16_t kListenerPortMax = 65534;
 constexpr std::uint16_t kSipPortMin = 5060;
 constexpr std::size_t kInterfacesMax = 16;
+constexpr const char* kFrontDoorPort = "front_door.port";  // 443 is one
 
 bool is_link_local_v6(const IpAddress& ip) {
   return ip.is_v6() && ip.bytes[0] == 0xfe && (ip.bytes[1] & 0xc0) == 0x80;
@@ -311,7 +313,8 @@ bool overlaps(const IpAddress& a, const IpAddress& b) {
 void check_listener(const Settings& settings, const Listener& listener, Findings& findings) {
   const std::uint16_t port = listener.address.port;
   const std::string where = listener.path + " uses port " + std::to_string(port);
-  if (port < kListenerPortMin || port > kListenerPortMax) {
+  const bool is_door = listener.path == kFrontDoorPort;
+  if ((port < kListenerPortMin && !is_door) || port > kListenerPortMax) {
     findings.mistake({listener.path}, where + "; give a port from 1024 to 65534");
   } else if (port >= kReservedMin && port <= kReservedMax) {
     findings.mistake({listener.path}, where + ", which is reserved (5063-5080); choose another");
@@ -400,7 +403,11 @@ std::vector<Listener> listeners(const Settings& settings) {
           peer.sip_listen);
     }
   }
+  for (const SocketAddress& address : front_door_addresses(settings)) {
+    add(kFrontDoorPort, Transport::kTcp, address);
+  }
   for (const TurnListener& one : turn_listeners(settings)) {
+    if (one.at_door) continue;
     add(one.key, one.over_udp() ? Transport::kUdp : Transport::kTcp, one.local);
   }
   if (settings.sip.domains.empty()) return all;
@@ -434,6 +441,7 @@ void check(const Settings& settings, Findings& findings) {
   check_sip(settings, findings);
   check_zones(settings, findings);
   check_turn(settings, findings);
+  check_front_door(settings, findings);
 }
 
 }  // namespace turnpike::config

@@ -38,6 +38,9 @@ void check_host_names(const std::string& key, const std::vector<std::string>& na
 /// The rules of [turn] and [turn.realm.NAME].
 void check_turn(const Settings& settings, Findings& findings);
 
+/// Of [front_door].
+void check_front_door(const Settings& settings, Findings& findings);
+
 /// Runs all rules.
 void check(const Settings& settings, Findings& findings);
 

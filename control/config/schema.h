@@ -284,6 +284,9 @@ std::vector<Section> zone_sections();
 /// [turn] and the sections below it.
 std::vector<Section> turn_sections();
 
+/// [front_door]
+std::vector<Section> front_door_sections();
+
 /// Every section of the file, in the order of the reference.
 const std::vector<Section>& sections();
 

@@ -338,6 +338,7 @@ const std::vector<Section>& sections() {
     }
     for (Section& section : zone_sections()) list.push_back(std::move(section));
     for (Section& section : turn_sections()) list.push_back(std::move(section));
+    for (Section& section : front_door_sections()) list.push_back(std::move(section));
     return list;
   }();
   return all;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "control/config/front_door_section.h"
 #include "control/config/sip_section.h"
 #include "control/config/turn_section.h"
 #include "control/tls/context.h"
@@ -167,6 +168,7 @@ struct Settings {
   SipSection sip;
   std::vector<ZoneSection> zones;  ///< in the order of their names
   TurnSection turn;
+  FrontDoorSection front_door;
 };
 
 }  // namespace turnpike::config

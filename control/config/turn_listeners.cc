@@ -20,16 +20,25 @@ const TurnRealmSection* realm_at(const TurnSection& turn, const IpAddress& ip) {
 
 class AtAddress {
  public:
-  AtAddress(const TurnSection& turn, const IpAddress& local, const IpAddress& advertised,
+  AtAddress(const Settings& settings, const IpAddress& local, const IpAddress& advertised,
             std::vector<TurnListener>& into)
-      : turn_(turn), local_(local), advertised_(advertised), into_(into) {}
+      : turn_(settings.turn),
+        door_(settings.front_door),
+        local_(local),
+        advertised_(advertised),
+        into_(into) {}
 
   void add_shared() {
     const TurnRealmSection* const owner = realm_at(turn_, local_);
     const std::string realm = owner == nullptr ? "" : owner->realm_name();
+    const bool has_certificate = !turn_.certificate_file.empty();
+    if (door_.turn && door_.interface == turn_.interface) {
+      add_at_door(ListenerTransport::kTcp, realm);
+      if (has_certificate) add_at_door(ListenerTransport::kTls, realm);
+    }
     add(ListenerTransport::kUdp, turn_.udp_port, "turn.udp_port", realm);
     add(ListenerTransport::kTcp, turn_.tcp_port, "turn.tcp_port", realm);
-    if (turn_.certificate_file.empty()) return;
+    if (!has_certificate) return;
     add(ListenerTransport::kTls, turn_.tls_port, "turn.tls_port", realm);
     add(ListenerTransport::kDtls, turn_.dtls_port, "turn.dtls_port", realm);
   }
@@ -58,7 +67,13 @@ class AtAddress {
     into_.push_back({transport, {local_, port}, advertised_, key, realm, is_second});
   }
 
+  void add_at_door(ListenerTransport transport, const std::string& realm) {
+    add(transport, door_.port, "front_door.port", realm);
+    if (door_.port != 0) into_.back().at_door = true;
+  }
+
   const TurnSection& turn_;
+  const FrontDoorSection& door_;
   const IpAddress& local_;
   const IpAddress& advertised_;
   std::vector<TurnListener>& into_;
@@ -82,7 +97,7 @@ std::vector<TurnListener> turn_listeners(const Settings& settings) {
     if (turn.realms.empty() || section.name != turn.interface) continue;
     for (std::size_t i = 0; i < section.addresses.size(); ++i) {
       const IpAddress& local = section.addresses[i];
-      AtAddress here(turn, local, i < section.advertised.size() ? section.advertised[i] : local,
+      AtAddress here(settings, local, i < section.advertised.size() ? section.advertised[i] : local,
                      all);
       here.add_shared();
       const auto pair = discovery_pair(section, local.family);
@@ -91,6 +106,13 @@ std::vector<TurnListener> turn_listeners(const Settings& settings) {
     }
   }
   return all;
+}
+
+bool shows_turn_certificate(const Settings& settings) {
+  const auto all = turn_listeners(settings);
+  return std::any_of(all.begin(), all.end(), [](const TurnListener& one) {
+    return one.transport == ListenerTransport::kTls || one.transport == ListenerTransport::kDtls;
+  });
 }
 
 const TurnRealmSection& default_realm(const TurnSection& turn) {

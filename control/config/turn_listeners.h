@@ -17,6 +17,7 @@ struct TurnListener {
   std::string key;         ///< that says its port
   std::string realm;       ///< that all its clients are of; empty: any
   bool is_second = false;  ///< of turn.discovery_port: clients are told to come to another
+  bool at_door = false;    ///< they come by the front door
 
   bool over_udp() const { return turn::over_datagrams(transport); }
 };
@@ -27,6 +28,9 @@ std::vector<TurnListener> turn_listeners(const Settings& settings);
 /// The first two addresses of a family of turn.interface, by number in its list; empty when it has
 /// fewer. They are those of turn.discovery_port.
 std::vector<std::size_t> discovery_pair(const InterfaceSection& interface, AddressFamily family);
+
+/// Whether any of them shows the certificate of [turn].
+bool shows_turn_certificate(const Settings& settings);
 
 /// The realm of clients that come to listeners of no realm; there is one.
 const TurnRealmSection& default_realm(const TurnSection& turn);

@@ -249,7 +249,7 @@ turn::Config turn_config(const Settings& settings, const Host& host) {
   }
   for (const TurnListener& one : turn_listeners(settings)) {
     if (!has_address(host, one.local.ip)) continue;
-    config.listeners.push_back({one.transport, one.local, one.realm});
+    config.listeners.push_back({one.transport, one.local, one.realm, one.at_door});
   }
   for (const InterfaceSection& section : settings.interfaces) {
     if (section.name == turn.interface) add_discovery(turn, section, config);
@@ -285,7 +285,7 @@ std::shared_ptr<turn::Settings> copy_of(const turn::Settings& settings) {
 
 Result<void> read_turn_certificate(const Settings& settings, turn::Settings& into) {
   const TurnSection& turn = settings.turn;
-  if (!turn.has_tls() && !turn.has_dtls()) return {};
+  if (!shows_turn_certificate(settings)) return {};
   const pki::Judgement judgement = pki::check_identity(turn.certificate_file, turn.private_key_file,
                                                        {}, std::chrono::system_clock::now());
   if (!judgement.mistakes.empty()) return Error{judgement.mistakes.front()};
@@ -306,7 +306,7 @@ Result<void> read_turn_certificate(const Settings& settings, turn::Settings& int
 
 std::string turn_name_trouble(const Settings& settings) {
   const TurnSection& turn = settings.turn;
-  if (turn.server_name.empty() || (!turn.has_tls() && !turn.has_dtls())) return {};
+  if (turn.server_name.empty() || !shows_turn_certificate(settings)) return {};
   const auto mistakes = [&turn](const pki::Purpose& purpose) {
     return pki::check_identity(turn.certificate_file, turn.private_key_file, purpose,
                                std::chrono::system_clock::now())
@@ -321,7 +321,7 @@ pki::Judgement judge_turn_files(const Settings& settings) {
   pki::Judgement judgement;
   const TurnSection& turn = settings.turn;
   if (turn.realms.empty()) return judgement;
-  if (turn.has_tls() || turn.has_dtls()) {
+  if (shows_turn_certificate(settings)) {
     judgement = pki::check_identity(turn.certificate_file, turn.private_key_file, {},
                                     std::chrono::system_clock::now());
     for (std::string& mistake : judgement.mistakes) {

@@ -1,4 +1,5 @@
 // Rules for the host of an edge.
+#include "control/config/front_door.h"
 #include "control/config/products.h"
 #include "control/config/turn_listeners.h"
 #include "control/firewall/parts.h"
@@ -37,6 +38,7 @@ void add_services(const config::Settings& settings, Rules& offered) {
       if (!sip.peers.empty()) add(address.local, sip.mtls_port);
     }
   }
+  for (const SocketAddress& one : config::front_door_addresses(settings)) add(one.ip, one.port);
   for (const IpAddress& ip : own_addresses(settings)) {
     offered.add(at("daddr", ip) + "udp dport " + media_ports(settings) + " accept");
   }

@@ -106,6 +106,11 @@ class TurnServer {
   virtual bool end(const turn::AllocationId& id, Ended done) = 0;
 };
 
+namespace door {
+struct Config;
+}
+class FrontDoor;
+
 class Relay {
  public:
   /// Starts the shard threads. With a holder configured, adopts what it keeps; with sessions in it
@@ -140,6 +145,12 @@ class Relay {
   /// The TURN server; null when RelayConfig names no listener for it, or when one of them, or a
   /// descriptor for it, could not be had.
   virtual TurnServer* turn() { return nullptr; }
+
+  /// Opens the front door (turnpike/front_door.h); once. It is the relay's.
+  virtual Result<FrontDoor*> open_front_door(const door::Config& config) {
+    static_cast<void>(config);
+    return Error{"this relay has no front door"};
+  }
 
   /// Our certificate for DTLS, whose fingerprint goes into SDP. The id is 0 when there is none.
   virtual DtlsIdentity dtls_identity() const = 0;

@@ -119,6 +119,8 @@ struct Listener {
   /// That all its clients are of; empty: they are told the first of Settings::realms, and may be of
   /// any that they name.
   std::string realm{};
+  /// Not opened here: its clients come by the front door (turnpike/front_door.h).
+  bool at_door = false;
 };
 
 /// What does not change while the relay runs. No listeners: no TURN.

@@ -30,8 +30,17 @@ void Doorbell::sleep(Nanoseconds longest) {
   const auto wait = std::chrono::ceil<Milliseconds>(std::max(longest, Nanoseconds{0}));
   pollfd waiting{fd_, POLLIN, 0};
   static_cast<void>(poll(&waiting, 1, static_cast<int>(wait.count())));
+  clear();
+}
+
+void Doorbell::clear() {
   std::uint64_t rings = 0;
   if (read(fd_, &rings, sizeof rings) < 0) CHECK(errno == EAGAIN);
+}
+
+void Doorbell::answer() {
+  listen();
+  clear();
 }
 
 }  // namespace turnpike

@@ -21,7 +21,13 @@ class Doorbell {
   /// Sleeps until somebody rings, but no longer than `longest`.
   void sleep(Nanoseconds longest);
 
+  /// For a sleeper that waits for more than rings: readable once somebody has rung. It calls
+  /// answer() then, and looks for work after that.
+  int fd() const { return fd_; }
+  void answer();
+
  private:
+  void clear();
   int fd_ = -1;
   std::atomic<bool> rung_{false};
 };

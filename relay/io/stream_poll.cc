@@ -51,6 +51,11 @@ bool StreamPoll::add(int fd, std::uint32_t item) {
   return epoll_ctl(fd_, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+bool StreamPoll::add_edge(int fd, std::uint32_t item) {
+  epoll_event event = event_of(item, EPOLLIN | EPOLLET);
+  return epoll_ctl(fd_, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
 void StreamPoll::watch_writing(int fd, std::uint32_t item, bool wanted) {
   epoll_event event = event_of(item, wanted ? EPOLLIN | EPOLLOUT : EPOLLIN);
   epoll_ctl(fd_, EPOLL_CTL_MOD, fd, &event);

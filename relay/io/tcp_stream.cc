@@ -105,6 +105,10 @@ Accepted accept_stream(int listener) {
   return accepted;
 }
 
+StreamMoved peek_stream(int fd, std::span<std::uint8_t> into) {
+  return result_of(recv(fd, into.data(), into.size(), MSG_DONTWAIT | MSG_PEEK));
+}
+
 std::unique_ptr<ByteStream> make_tcp_stream(int fd) {
   return std::make_unique<TcpStream>(fd);
 }

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
+#include <span>
 #include <vector>
 
 #include "relay/core/byte_stream.h"
@@ -32,6 +32,9 @@ struct Accepted {
 
 /// The next one who has connected, without waiting.
 Accepted accept_stream(int listener);
+
+/// Copies what has come from the front on, and leaves it there.
+StreamMoved peek_stream(int fd, std::span<std::uint8_t> into);
 
 /// Owns `fd` from now on.
 std::unique_ptr<ByteStream> make_tcp_stream(int fd);

@@ -1,0 +1,33 @@
+// The table of [front_door].
+#include "control/config/schema.h"
+
+namespace turnpike::config {
+
+std::vector<Section> front_door_sections() {
+  const auto place = [](Settings& settings, const std::string&) { return &settings.front_door; };
+  SectionOf<FrontDoorSection> section(
+      "front_door",
+      "One TCP port for clients that get out to no other. What they send first says whom they "
+      "want; the door passes them on and holds no key. See [front-door.md](front-door.md).",
+      place);
+  section
+      .integer("port", &FrontDoorSection::port, 0, {0, 65534},
+               "TCP port, mostly 443; below 1024 the daemon needs CAP_NET_BIND_SERVICE. 0: no "
+               "front door.")
+      .text("interface", &FrontDoorSection::interface, "outside",
+            "The `[interface.NAME]` at whose addresses it is.")
+      .boolean("turn", &FrontDoorSection::turn, false,
+               "TURN: clients that begin with STUN in the clear, and with `turn.certificate_file` "
+               "TLS with ALPN `stun.turn` or none.")
+      .texts("turn_names", &FrontDoorSection::turn_names,
+             "Server names (SNI) under which TLS clients get to TURN. None: any name, or no name, "
+             "that is nobody else's.")
+      .integer("connections_max", &FrontDoorSection::connections_max, 1000, {1, 200000},
+               "Connections that the door holds at a time; more are closed at once. Who was passed "
+               "on counts where he is.")
+      .integer("connections_per_source_max", &FrontDoorSection::connections_per_source_max, 50,
+               {0, 200000}, "Of these, from one IPv4 address or one /64 of IPv6. 0: any number.");
+  return {section.done()};
+}
+
+}  // namespace turnpike::config

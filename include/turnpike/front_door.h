@@ -1,0 +1,92 @@
+// The front door as control sees it: one TCP port for everybody who gets out to no other. Who comes
+// is told apart by his first bytes and passed on; the door holds no key (docs/front-door.md).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "turnpike/address.h"
+#include "turnpike/stats.h"
+#include "turnpike/time.h"
+
+namespace turnpike::door {
+
+enum class Target : std::uint8_t { kTurn };
+constexpr std::size_t kTargetCount = 1;
+
+/// Who of the TLS clients goes to a target.
+struct TargetRule {
+  bool open = false;
+  std::vector<std::string> names{};  ///< server names (SNI) in lower case; none: any, or no name
+};
+
+/// What does not change while the relay runs.
+struct Config {
+  std::vector<SocketAddress> listeners;
+  std::array<TargetRule, kTargetCount> targets;  ///< by Target
+  /// That the door holds: until they are passed on, and while it carries their bytes.
+  std::uint32_t connections_max = 1000;
+  /// Of these, of one IPv4 address or IPv6 /64. 0: no limit.
+  std::uint32_t connections_per_source_max = 50;
+  Milliseconds first_byte_max{5000};  ///< from the connection on
+  Milliseconds hello_max{10000};      ///< until the ClientHello is whole
+};
+
+// name, metric label, meaning: what became of a connection that came
+#define TURNPIKE_DOOR_OUTCOMES(X)                                                               \
+  X(kTurnTcp, "turn_tcp", "passed on to TURN: STUN in the clear")                               \
+  X(kTurnTls, "turn_tls", "passed on to TURN over TLS")                                         \
+  X(kNoTarget, "no_target", "TLS, but nothing here is for this name and these protocols")       \
+  X(kUnknownProtocol, "unknown_protocol", "its first bytes are of nothing that is served here") \
+  X(kBadHello, "bad_hello", "begins as TLS does, but with no sound ClientHello")                \
+  X(kLongHello, "long_hello", "a ClientHello of more than 16,384 bytes")                        \
+  X(kSilent, "silent", "sent nothing in time")                                                  \
+  X(kSlowHello, "slow_hello", "its ClientHello was not whole in time")                          \
+  X(kGone, "gone", "the client left before it was passed on")                                   \
+  X(kFull, "full", "refused: front_door.connections_max is reached")                            \
+  X(kSourceFull, "source_full", "refused: front_door.connections_per_source_max is reached")    \
+  X(kEvicted, "evicted", "waited longest when as many waited as may")                           \
+  X(kNoDescriptor, "no_descriptor", "waits: no descriptor or memory is left for it")            \
+  X(kTargetFull, "target_full", "whom it was for takes no more at the moment")
+
+enum class Outcome : std::uint8_t {
+#define X(name, label, help) name,
+  TURNPIKE_DOOR_OUTCOMES(X)
+#undef X
+      kCount
+};
+constexpr std::size_t kOutcomeCount = static_cast<std::size_t>(Outcome::kCount);
+
+struct OutcomeInfo {
+  std::string_view label;
+  std::string_view help;
+};
+constexpr std::array<OutcomeInfo, kOutcomeCount> kOutcomes = {{
+#define X(name, label, help) {label, help},
+    TURNPIKE_DOOR_OUTCOMES(X)
+#undef X
+}};
+
+/// Since the door was opened. Read from any thread.
+struct Counters {
+  std::array<Counter, kOutcomeCount> outcomes;
+  Counter entered;  ///< held by the door
+  Counter left;     ///< of those, not any more
+};
+
+}  // namespace turnpike::door
+
+namespace turnpike {
+
+/// Control's part in the front door.
+class FrontDoor {
+ public:
+  virtual ~FrontDoor() = default;
+  virtual const door::Counters& counters() const = 0;
+};
+
+}  // namespace turnpike

@@ -1,0 +1,89 @@
+// The front door's thread: accepts, looks at the first bytes of each connection without taking
+// them, and passes it on. Hides: the thread, its listening sockets, limits, times.
+// Is not: who goes where (door_rules.h), nor what is done there.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "relay/door_rules.h"
+#include "relay/io/stream_listeners.h"
+#include "relay/io/stream_poll.h"
+#include "turnpike/front_door.h"
+#include "turnpike/result.h"
+#include "turnpike/time.h"
+
+namespace turnpike {
+
+/// A connection that the door passes on, unread. Crosses mailboxes, which copy; who takes it owns
+/// `fd`.
+struct DoorNewcomer {
+  int fd = -1;
+  SocketAddress client;
+  SocketAddress local;  ///< where it came in
+  bool is_tls = false;
+};
+
+class FrontDoorThread final : public FrontDoor {
+ public:
+  /// Connections that are not passed on yet. One more, and the oldest ends.
+  static constexpr std::size_t kWaitingMax = 512;
+
+  struct Targets {
+    /// On the thread; false when there is no room, and the descriptor stays the giver's.
+    std::function<bool(const DoorNewcomer&)> turn;
+    bool turn_takes_stun = false;
+  };
+  static Result<std::unique_ptr<FrontDoorThread>> start(const door::Config& config,
+                                                        Targets targets);
+  ~FrontDoorThread() override;
+  void stop();
+
+  const door::Counters& counters() const override { return counters_; }
+
+ private:
+  using Source = std::pair<AddressFamily, std::uint64_t>;
+  struct Waiting {
+    int fd = -1;
+    SocketAddress client;
+    std::uint32_t listener = 0;
+    bool has_begun = false;
+    Instant since{};
+  };
+
+  FrontDoorThread(std::unique_ptr<StreamPoll> poll, const door::Config& config, Targets targets);
+  void run();
+  void take(std::uint32_t listener, const Accepted& accepted, Instant now);
+  void make_room();
+  void look(std::size_t place);
+  void pass_on(std::size_t place, door::Outcome outcome);
+  void end(std::size_t place, door::Outcome why);
+  void forget(std::size_t place);
+  void end_late(Instant now);
+  bool enter(const IpAddress& ip);
+  void leave(const IpAddress& ip);
+  void count(door::Outcome outcome) { counters_.outcomes[static_cast<std::size_t>(outcome)].add(); }
+
+  std::unique_ptr<StreamPoll> poll_;
+  const door::Config config_;
+  const Targets targets_;
+  const door::Rules rules_;
+  StreamListeners listeners_;
+  std::vector<Waiting> waiting_;   // by place
+  std::vector<std::size_t> free_;  // places
+  std::map<Source, std::uint32_t> sources_;
+  std::uint32_t held_ = 0;
+  std::vector<std::uint8_t> bytes_;  // of whom is looked at
+  std::unique_ptr<ClientHelloReader> reader_ = std::make_unique<ClientHelloReader>();
+  door::Counters counters_;
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+}  // namespace turnpike
