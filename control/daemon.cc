@@ -124,6 +124,7 @@ class Daemon {
   std::optional<Reloader> reloader_;
   std::optional<Limits> limits_;
   loop::FdWatcher events_;
+  loop::FdWatcher callers_;  // of front_door_
   loop::BeforeWait flush_;
   loop::Timer tick_;
   loop::Timer port_tick_;
@@ -447,6 +448,11 @@ Result<void> Daemon::start() {
   if (auto started = pairing_ ? pairing_->start(loop_) : Result<void>{}; !started) return started;
   if (Result<void> started = start_api(); !started) return started;
   front_door_ = open_front_door(settings_, host_, *relay_, log_);
+  if (front_door_ != nullptr) {
+    auto callers = serve_callers(*front_door_, loop_, *http_);
+    if (!callers) return callers.error();
+    callers_ = std::move(*callers);
+  }
   if (Result<void> watched = watch(); !watched) return watched;
   log_.info("ready", {{"version", TURNPIKE_VERSION},
                       {"node", settings_.node.name},

@@ -22,8 +22,17 @@ FrontDoor* open_front_door(const config::Settings& settings, const config::Host&
     log.warning("front_door_closed", {{"reason", opened.error().message}, {"hint", hint}});
     return nullptr;
   }
-  log.info("front_door_opened", {{"port", section.port}, {"turn", section.turn}});
+  log.info(
+      "front_door_opened",
+      {{"port", section.port}, {"turn", section.turn}, {"sip", section.sip}, {"api", section.api}});
   return *opened;
+}
+
+Result<loop::FdWatcher> serve_callers(FrontDoor& door, loop::EventLoop& loop,
+                                      api::HttpServer& http) {
+  return loop::FdWatcher::watch(loop, door.callers_fd(), {.readable = true}, [&door, &http](auto) {
+    for (door::Caller caller; door.next_caller(caller);) http.take(caller.fd, caller.client);
+  });
 }
 
 }  // namespace turnpike

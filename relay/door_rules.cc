@@ -14,6 +14,8 @@ struct Place {
 };
 constexpr std::array<Place, kTargetCount> kPlaces = {{
     {"stun.turn", Outcome::kTurnTls},  // RFC 7443
+    {"http/1.1", Outcome::kSip},       // by which a WebSocket begins (RFC 6455)
+    {"http/1.1", Outcome::kApi},
 }};
 
 bool is_same_name(std::string_view sent, std::string_view lower) {

@@ -8,6 +8,8 @@
 #include "relay/core/bytes.h"
 #include "relay/io/loop.h"
 #include "relay/io/tcp_stream.h"
+#include "relay/turn/peer_policy.h"
+#include "relay/wire/proxy_header.h"
 
 namespace turnpike {
 namespace {
@@ -51,7 +53,14 @@ FrontDoorThread::FrontDoorThread(std::unique_ptr<StreamPoll> poll, const door::C
       rules_(config.targets, targets_.turn_takes_stun),
       listeners_(*poll_),
       waiting_(kWaitingMax),
-      bytes_(ClientHelloReader::kBytesMax) {
+      splices_(*poll_, config.sip, targets_.source_key,
+               {.decided = [this](Outcome outcome) { count(outcome); },
+                .ended =
+                    [this](const IpAddress& ip) {
+                      leave_source(ip);
+                      leave_door();
+                    }}),
+      bytes_(ProxyHeader::kBytesMax + ClientHelloReader::kBytesMax) {
   for (std::size_t place = kWaitingMax; place > 0; --place) free_.push_back(place - 1);
 }
 
@@ -60,6 +69,7 @@ FrontDoorThread::~FrontDoorThread() {
   for (const Waiting& one : waiting_) {
     if (one.fd >= 0) close(one.fd);
   }
+  for (; callers_.front() != nullptr; callers_.pop()) close(callers_.front()->fd);
 }
 
 void FrontDoorThread::stop() {
@@ -82,11 +92,15 @@ void FrontDoorThread::run() {
         more |= listeners_.accept(item, now, [this, now](auto listener, const auto& accepted) {
           take(listener, accepted, now);
         });
+      } else if (DoorSplices::is_item(item)) {
+        splices_.on_ready(item, now);
       } else {
         look(item);
       }
     }
+    more |= splices_.go_on(now);
     end_late(now);
+    splices_.end_late(now);
     listeners_.end_pauses(now);
   }
 }
@@ -95,23 +109,24 @@ void FrontDoorThread::run() {
 
 void FrontDoorThread::take(std::uint32_t listener, const Accepted& accepted, Instant now) {
   if (accepted.fd < 0) return count(Outcome::kNoDescriptor);
+  const IpAddress& ip = accepted.source.ip;
+  const bool of_proxy = is_proxy(ip);
   const bool is_full = held_ >= config_.connections_max;
-  if (is_full || !enter(accepted.source.ip)) {
+  if (is_full || (!of_proxy && !enter_source(ip))) {
     count(is_full ? Outcome::kFull : Outcome::kSourceFull);
     close(accepted.fd);
     return;
   }
+  ++held_;
+  counters_.entered.add();
   if (free_.empty()) make_room();
   const std::size_t place = free_.back();
+  free_.pop_back();
+  waiting_[place] = {accepted.fd, accepted.source, listener, false, of_proxy, now};
   // What has come is looked at once, however long it stays unread.
   if (!poll_->add_edge(accepted.fd, static_cast<std::uint32_t>(place))) {
-    count(Outcome::kNoDescriptor);
-    leave(accepted.source.ip);
-    close(accepted.fd);
-    return;
+    end(place, Outcome::kNoDescriptor);
   }
-  free_.pop_back();
-  waiting_[place] = {accepted.fd, accepted.source, listener, false, now};
 }
 
 // Who waits longest goes: to keep others out takes more than to come and to be slow.
@@ -122,20 +137,25 @@ void FrontDoorThread::make_room() {
   end(static_cast<std::size_t>(oldest - waiting_.begin()), Outcome::kEvicted);
 }
 
-bool FrontDoorThread::enter(const IpAddress& ip) {
+bool FrontDoorThread::is_proxy(const IpAddress& ip) const {
+  return std::any_of(config_.proxies.begin(), config_.proxies.end(),
+                     [&ip](const auto& prefix) { return turn::contains(prefix, ip); });
+}
+
+bool FrontDoorThread::enter_source(const IpAddress& ip) {
+  const std::uint32_t max = config_.connections_per_source_max;
   std::uint32_t& there = sources_[source_of(ip)];
-  if (config_.connections_per_source_max != 0 && there >= config_.connections_per_source_max) {
-    return false;
-  }
+  if (max != 0 && there >= max) return false;
   ++there;
-  ++held_;
-  counters_.entered.add();
   return true;
 }
 
-void FrontDoorThread::leave(const IpAddress& ip) {
+void FrontDoorThread::leave_source(const IpAddress& ip) {
   const auto found = sources_.find(source_of(ip));
   if (--found->second == 0) sources_.erase(found);
+}
+
+void FrontDoorThread::leave_door() {
   --held_;
   counters_.left.add();
 }
@@ -149,19 +169,85 @@ void FrontDoorThread::look(std::size_t place) {
   if (seen.state == StreamState::kWait) return;
   if (seen.state != StreamState::kMoved) return end(place, Outcome::kGone);
   one.has_begun = true;
-  const door::Rules::Verdict verdict = rules_.judge({bytes_.data(), seen.bytes}, *reader_);
+  std::span<const std::uint8_t> bytes(bytes_.data(), seen.bytes);
+  if (one.wants_header && !take_header(place, bytes)) return;
+  if (bytes.empty()) return;
+  const door::Rules::Verdict verdict = rules_.judge(bytes, *reader_);
   if (verdict.decided) pass_on(place, verdict.outcome);
 }
 
+// False when it is not whole, or the connection has ended. Else the client's own are left of
+// `bytes`.
+bool FrontDoorThread::take_header(std::size_t place, std::span<const std::uint8_t>& bytes) {
+  Waiting& one = waiting_[place];
+  const ProxyHeader header = read_proxy_header(bytes);
+  const auto refuse = [this, place](Outcome why) {
+    end(place, why);
+    return false;
+  };
+  switch (header.state) {
+    case ProxyState::kIncomplete:
+      return false;
+    case ProxyState::kLocal:
+      return refuse(Outcome::kHealthCheck);
+    case ProxyState::kMissing:
+      return refuse(Outcome::kNoProxyHeader);
+    case ProxyState::kMalformed:
+      return refuse(Outcome::kBadProxyHeader);
+    case ProxyState::kUnsupported:
+      return refuse(Outcome::kOtherFamily);
+    case ProxyState::kBadChecksum:
+      return refuse(Outcome::kBadChecksum);
+    case ProxyState::kProxied:
+      break;
+  }
+  if (!skip_stream(one.fd, header.bytes)) return refuse(Outcome::kGone);
+  if (!enter_source(header.source.ip)) return refuse(Outcome::kSourceFull);
+  one.client = header.source;
+  one.wants_header = false;
+  bytes = bytes.subspan(header.bytes);
+  return true;
+}
+
 void FrontDoorThread::pass_on(std::size_t place, Outcome outcome) {
-  const Waiting& one = waiting_[place];
-  const bool is_tls = outcome == Outcome::kTurnTls;
-  if (!is_tls && outcome != Outcome::kTurnTcp) return end(place, outcome);
+  const Waiting one = waiting_[place];
+  const bool is_carried = outcome == Outcome::kSip;
+  if (!is_carried && outcome != Outcome::kTurnTcp && outcome != Outcome::kTurnTls &&
+      outcome != Outcome::kApi) {
+    return end(place, outcome);
+  }
   poll_->remove(one.fd);
-  const DoorNewcomer newcomer{one.fd, one.client, config_.listeners[one.listener], is_tls};
-  if (!targets_.turn(newcomer)) return end(place, Outcome::kTargetFull);
+  if (!hand_over(one, outcome, monotonic_now())) {
+    return end(place, is_carried ? Outcome::kTargetDown : Outcome::kTargetFull);
+  }
+  if (is_carried) {  // it stays the door's
+    waiting_[place] = {};
+    free_.push_back(place);
+    return;
+  }
   count(outcome);
   forget(place);
+}
+
+bool FrontDoorThread::hand_over(const Waiting& one, Outcome outcome, Instant now) {
+  if (outcome == Outcome::kSip) return splices_.begin(one.fd, one.client, now);
+  if (outcome == Outcome::kApi) {
+    if (!callers_.push({one.fd, one.client})) return false;
+    callers_bell_.ring();
+    return true;
+  }
+  return targets_.turn(
+      {one.fd, one.client, config_.listeners[one.listener], outcome == Outcome::kTurnTls});
+}
+
+// Of control.
+bool FrontDoorThread::next_caller(door::Caller& caller) {
+  callers_bell_.answer();
+  const door::Caller* const next = callers_.front();
+  if (next == nullptr) return false;
+  caller = *next;
+  callers_.pop();
+  return true;
 }
 
 void FrontDoorThread::end(std::size_t place, Outcome why) {
@@ -171,7 +257,8 @@ void FrontDoorThread::end(std::size_t place, Outcome why) {
 }
 
 void FrontDoorThread::forget(std::size_t place) {
-  leave(waiting_[place].client.ip);
+  if (!waiting_[place].wants_header) leave_source(waiting_[place].client.ip);
+  leave_door();
   waiting_[place] = {};
   free_.push_back(place);
 }

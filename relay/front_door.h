@@ -12,7 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "relay/core/mailbox.h"
 #include "relay/door_rules.h"
+#include "relay/door_splices.h"
+#include "relay/io/doorbell.h"
 #include "relay/io/stream_listeners.h"
 #include "relay/io/stream_poll.h"
 #include "turnpike/front_door.h"
@@ -39,6 +42,7 @@ class FrontDoorThread final : public FrontDoor {
     /// On the thread; false when there is no room, and the descriptor stays the giver's.
     std::function<bool(const DoorNewcomer&)> turn;
     bool turn_takes_stun = false;
+    SipHashKey source_key{};  ///< secret: by which sources have names for the SIP server
   };
   static Result<std::unique_ptr<FrontDoorThread>> start(const door::Config& config,
                                                         Targets targets);
@@ -46,6 +50,8 @@ class FrontDoorThread final : public FrontDoor {
   void stop();
 
   const door::Counters& counters() const override { return counters_; }
+  int callers_fd() const override { return callers_bell_.fd(); }
+  bool next_caller(door::Caller& caller) override;
 
  private:
   using Source = std::pair<AddressFamily, std::uint64_t>;
@@ -54,6 +60,7 @@ class FrontDoorThread final : public FrontDoor {
     SocketAddress client;
     std::uint32_t listener = 0;
     bool has_begun = false;
+    bool wants_header = false;  // of a load balancer: whose it is comes first
     Instant since{};
   };
 
@@ -62,13 +69,23 @@ class FrontDoorThread final : public FrontDoor {
   void take(std::uint32_t listener, const Accepted& accepted, Instant now);
   void make_room();
   void look(std::size_t place);
+  bool take_header(std::size_t place, std::span<const std::uint8_t>& bytes);
   void pass_on(std::size_t place, door::Outcome outcome);
+  bool hand_over(const Waiting& one, door::Outcome outcome, Instant now);
   void end(std::size_t place, door::Outcome why);
   void forget(std::size_t place);
+  bool is_proxy(const IpAddress& ip) const;
   void end_late(Instant now);
-  bool enter(const IpAddress& ip);
-  void leave(const IpAddress& ip);
+  // Of a load balancer all clients have one address: it has no number of its own.
+  bool enter_source(const IpAddress& ip);
+  void leave_source(const IpAddress& ip);
+  void leave_door();
   void count(door::Outcome outcome) { counters_.outcomes[static_cast<std::size_t>(outcome)].add(); }
+
+  // Of its thread and control's.
+  static constexpr std::size_t kCallersMax = 64;
+  Mailbox<door::Caller> callers_{kCallersMax};
+  Doorbell callers_bell_;
 
   std::unique_ptr<StreamPoll> poll_;
   const door::Config config_;
@@ -77,6 +94,7 @@ class FrontDoorThread final : public FrontDoor {
   StreamListeners listeners_;
   std::vector<Waiting> waiting_;   // by place
   std::vector<std::size_t> free_;  // places
+  DoorSplices splices_;
   std::map<Source, std::uint32_t> sources_;
   std::uint32_t held_ = 0;
   std::vector<std::uint8_t> bytes_;  // of whom is looked at

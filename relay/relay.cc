@@ -147,6 +147,7 @@ Result<FrontDoor*> RelayImpl::open_front_door(const door::Config& config) {
     targets.turn = [this](const DoorNewcomer& newcomer) { return turn_->take(newcomer); };
     targets.turn_takes_stun = turn_->takes_stun_at_door();
   }
+  fill_random(targets.source_key.data(), targets.source_key.size());
   auto opened = FrontDoorThread::start(here, std::move(targets));
   if (!opened) return opened.error();
   front_door_ = std::move(*opened);

@@ -156,7 +156,7 @@ struct HttpServer::State {
   bool has_room(Door door, const IpAddress& source) const;
   bool is_in_handshake(lws* connection, Door door) const;
   void end_late_handshakes();
-  void adopt(Door door, int fd);
+  void adopt(Door door, int fd, const SocketAddress& client = {});
   bool admitted(lws* connection, const Connection& accepted) const;
   void ask(lws* connection, const char* path, const Respond& respond, Exchange& exchange);
   int on_request(lws* connection, const char* path);
@@ -290,10 +290,12 @@ void HttpServer::State::end_late_handshakes() {
   }
 }
 
-void HttpServer::State::adopt(Door door, int fd) {
+void HttpServer::State::adopt(Door door, int fd, const SocketAddress& client) {
   if (fd < 0) return;
-  const Ends ends = door == Door::kUnix ? Ends{} : ends_of(fd);
-  if (!has_room(door, ends.remote.ip)) {
+  Ends ends = door == Door::kUnix ? Ends{} : ends_of(fd);
+  if (client.is_set()) ends.remote = client;  // a load balancer may be in between
+  const bool is_open = door != Door::kApi || api_vhost != nullptr;
+  if (!is_open || !has_room(door, ends.remote.ip)) {
     ++counters.connections_refused;
     ::close(fd);
     return;
@@ -507,6 +509,10 @@ SocketAddress HttpServer::tcp_address() const {
 
 SocketAddress HttpServer::api_address() const {
   return state_->api.local_address();
+}
+
+void HttpServer::take(int fd, const SocketAddress& client) {
+  state_->adopt(Door::kApi, fd, client);
 }
 
 void HttpServer::set_host_names(std::vector<std::string> names) {

@@ -89,6 +89,10 @@ class HttpServer {
   SocketAddress tcp_address() const;
   SocketAddress api_address() const;
 
+  /// A connection of the kApi door that was accepted elsewhere, unread: owns `fd`. Closed when that
+  /// door is.
+  void take(int fd, const SocketAddress& client);
+
   /// As HttpServerOptions::host_names, for requests from now on.
   void set_host_names(std::vector<std::string> names);
 

@@ -406,6 +406,9 @@ std::vector<Listener> listeners(const Settings& settings) {
   for (const SocketAddress& address : front_door_addresses(settings)) {
     add(kFrontDoorPort, Transport::kTcp, address);
   }
+  if (settings.front_door.port != 0 && settings.front_door.sip) {
+    add("sip.wss_port", Transport::kTcp, front_door_config(settings, {}).sip);
+  }
   for (const TurnListener& one : turn_listeners(settings)) {
     if (one.at_door) continue;
     add(one.key, one.over_udp() ? Transport::kUdp : Transport::kTcp, one.local);

@@ -12,6 +12,11 @@ struct FrontDoorSection {
   std::string interface;
   bool turn = false;
   std::vector<std::string> turn_names;
+  bool sip = false;
+  std::vector<std::string> sip_names;
+  bool api = false;
+  std::vector<std::string> api_names;
+  std::vector<std::string> proxies;  ///< networks
   std::uint32_t connections_max = 0;
   std::uint32_t connections_per_source_max = 0;
 

@@ -22,6 +22,21 @@ std::vector<Section> front_door_sections() {
       .texts("turn_names", &FrontDoorSection::turn_names,
              "Server names (SNI) under which TLS clients get to TURN. None: any name, or no name, "
              "that is nobody else's.")
+      .boolean("sip", &FrontDoorSection::sip, false,
+               "The SIP server, for browsers: TLS with ALPN `http/1.1` or none. It listens at "
+               "127.0.0.1 as well then, at `sip.wss_port`, which has to be set.")
+      .texts("sip_names", &FrontDoorSection::sip_names,
+             "Server names under which TLS clients get to the SIP server. None: any name, or no "
+             "name, that is nobody else's.")
+      .boolean("api", &FrontDoorSection::api, false,
+               "The API and the console, as at `api.listen`, which has to be set, with a "
+               "certificate: TLS with ALPN `http/1.1` or none.")
+      .texts("api_names", &FrontDoorSection::api_names,
+             "Server names under which TLS clients get to the API; they go into `api.host_names` "
+             "as well. None: any name, or no name, that is nobody else's.")
+      .texts("proxies", &FrontDoorSection::proxies,
+             "Networks of load balancers, such as \"192.0.2.8/31\". Their connections have to "
+             "begin with a PROXY header, version 2, and who it names counts as the client.")
       .integer("connections_max", &FrontDoorSection::connections_max, 1000, {1, 200000},
                "Connections that the door holds at a time; more are closed at once. Who was passed "
                "on counts where he is.")

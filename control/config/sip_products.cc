@@ -107,6 +107,7 @@ sidecar::SipConfig sip_config(const Settings& settings) {
                                                      : "unix:" + settings.ng.unix_path;
   config.health = settings.api.metrics;
   config.role = role_of(settings);
+  config.wss_at_door = settings.front_door.port != 0 && settings.front_door.sip;
   for (const ZoneSection& section : settings.zones) {
     sidecar::SipZone zone{section.name, section.domains, {}};
     for (const ZonePeerSection& peer : section.peers) {

@@ -204,6 +204,9 @@ std::string listeners(const SipConfig& config) {
     if (has_browsers(config)) all.add("tls", address, config.wss_port, "browsers" + number);
     if (has_peers(config)) all.add("tls", address, config.mtls_port, "peers" + number);
   }
+  if (const SocketAddress door = door_listener(config); door.is_set()) {
+    all.add("tls", {door.ip, door.ip}, door.port, "browsers_door");
+  }
   for (const ZoneSide& side : zone_sides(config)) {
     const IpAddress& ip = side.peer->target.ip;
     all.add("tcp", {ip, ip}, side.peer->target.port, "zone" + side.letter);

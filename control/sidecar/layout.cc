@@ -129,6 +129,10 @@ bool has_clients(const SipConfig& config) {
 bool has_browsers(const SipConfig& config) {
   return has_outside(config) && config.wss_port != 0;
 }
+SocketAddress door_listener(const SipConfig& config) {
+  if (!has_browsers(config) || !config.wss_at_door) return {};
+  return {IpAddress::v4(127, 0, 0, 1), config.wss_port};
+}
 bool has_peers(const SipConfig& config) {
   return has_outside(config) && config.mtls_port != 0 && !config.peers.empty();
 }

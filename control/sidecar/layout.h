@@ -86,6 +86,9 @@ std::string firewall_rules(const SipConfig& config);
 std::string_view routes_cfg();
 std::string_view media_cfg();
 std::string_view websocket_cfg();
+
+/// Where the front door (control/config/front_door.h) brings browsers; unset: nowhere.
+SocketAddress door_listener(const SipConfig& config);
 std::string_view zone_cfg();
 
 }  // namespace turnpike::sidecar

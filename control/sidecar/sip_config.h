@@ -115,6 +115,7 @@ struct SipConfig {
   bool trust_local_processes = false;        ///< also SIP from this host's own inside addresses
   std::uint16_t tls_port = 5061;             ///< TLS, no client certificate; 0 = no clients
   std::uint16_t wss_port = 0;                ///< SIP over WebSocket over TLS (RFC 7118); 0 = off
+  bool wss_at_door = false;  ///< also on loopback, for browsers that come by the front door
   /// "https://phone.example.com": pages that may open a WebSocket, as browsers name them (RFC
   /// 6454).
   std::vector<std::string> websocket_origins;

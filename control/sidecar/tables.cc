@@ -96,6 +96,7 @@ std::string firewall_rules(const SipConfig& config) {
     const std::string port = std::to_string(listener.port);
     if (listener.is_set()) text += reject(destination(listener.ip) + " tcp dport " + port, user);
   };
+  reserve(door_listener(config), config.relay_user);  // others could pose as any source
   for (const SipZone& zone : config.zones) {
     for (const ZonePeer& peer : zone.peers) {
       reserve(peer.listen, config.run_user);

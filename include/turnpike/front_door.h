@@ -12,11 +12,13 @@
 #include "turnpike/address.h"
 #include "turnpike/stats.h"
 #include "turnpike/time.h"
+#include "turnpike/turn.h"
 
 namespace turnpike::door {
 
-enum class Target : std::uint8_t { kTurn };
-constexpr std::size_t kTargetCount = 1;
+/// kSip: a listener of the SIP server on loopback. kApi: control's own HTTP server.
+enum class Target : std::uint8_t { kTurn, kSip, kApi };
+constexpr std::size_t kTargetCount = 3;
 
 /// Who of the TLS clients goes to a target.
 struct TargetRule {
@@ -28,6 +30,10 @@ struct TargetRule {
 struct Config {
   std::vector<SocketAddress> listeners;
   std::array<TargetRule, kTargetCount> targets;  ///< by Target
+  SocketAddress sip;                             ///< of Target::kSip
+  /// Load balancers: their connections begin with a PROXY header (relay/wire/proxy_header.h), and
+  /// nobody else's do.
+  std::vector<turn::Prefix> proxies;
   /// That the door holds: until they are passed on, and while it carries their bytes.
   std::uint32_t connections_max = 1000;
   /// Of these, of one IPv4 address or IPv6 /64. 0: no limit.
@@ -40,6 +46,8 @@ struct Config {
 #define TURNPIKE_DOOR_OUTCOMES(X)                                                               \
   X(kTurnTcp, "turn_tcp", "passed on to TURN: STUN in the clear")                               \
   X(kTurnTls, "turn_tls", "passed on to TURN over TLS")                                         \
+  X(kSip, "sip", "carried to the SIP server: TLS, mostly a browser's WebSocket")                \
+  X(kApi, "api", "passed on to the API")                                                        \
   X(kNoTarget, "no_target", "TLS, but nothing here is for this name and these protocols")       \
   X(kUnknownProtocol, "unknown_protocol", "its first bytes are of nothing that is served here") \
   X(kBadHello, "bad_hello", "begins as TLS does, but with no sound ClientHello")                \
@@ -51,7 +59,13 @@ struct Config {
   X(kSourceFull, "source_full", "refused: front_door.connections_per_source_max is reached")    \
   X(kEvicted, "evicted", "waited longest when as many waited as may")                           \
   X(kNoDescriptor, "no_descriptor", "waits: no descriptor or memory is left for it")            \
-  X(kTargetFull, "target_full", "whom it was for takes no more at the moment")
+  X(kTargetFull, "target_full", "whom it was for takes no more at the moment")                  \
+  X(kTargetDown, "target_down", "the SIP server does not answer the door")                      \
+  X(kNoProxyHeader, "no_proxy_header", "of a listed load balancer, without PROXY header")       \
+  X(kBadProxyHeader, "bad_proxy_header", "a PROXY header that breaks a rule")                   \
+  X(kOtherFamily, "other_family", "a PROXY header of neither TCP over IPv4 nor IPv6")           \
+  X(kBadChecksum, "bad_checksum", "a PROXY header with a wrong CRC32c")                         \
+  X(kHealthCheck, "health_check", "of a load balancer itself: closed, as it expects")
 
 enum class Outcome : std::uint8_t {
 #define X(name, label, help) name,
@@ -78,6 +92,12 @@ struct Counters {
   Counter left;     ///< of those, not any more
 };
 
+/// Somebody for Target::kApi, of whom nothing was read.
+struct Caller {
+  int fd = -1;
+  SocketAddress client;
+};
+
 }  // namespace turnpike::door
 
 namespace turnpike {
@@ -87,6 +107,10 @@ class FrontDoor {
  public:
   virtual ~FrontDoor() = default;
   virtual const door::Counters& counters() const = 0;
+  /// Readable when callers wait: then next_caller() until it gives none.
+  virtual int callers_fd() const = 0;
+  /// Who takes it owns its descriptor. False: nobody waits.
+  virtual bool next_caller(door::Caller& caller) = 0;
 };
 
 }  // namespace turnpike

@@ -51,8 +51,9 @@ bool StreamPoll::add(int fd, std::uint32_t item) {
   return epoll_ctl(fd_, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-bool StreamPoll::add_edge(int fd, std::uint32_t item) {
-  epoll_event event = event_of(item, EPOLLIN | EPOLLET);
+bool StreamPoll::add_edge(int fd, std::uint32_t item, bool writing) {
+  const std::uint32_t wanted = writing ? EPOLLIN | EPOLLOUT : EPOLLIN;
+  epoll_event event = event_of(item, wanted | EPOLLET);
   return epoll_ctl(fd_, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 

@@ -27,8 +27,9 @@ class StreamPoll {
   int fd() const { return fd_; }
   /// `item` names it in Ready. False when the kernel refuses. The descriptor is the caller's.
   bool add(int fd, std::uint32_t item);
-  /// The same, but wait() tells once of what has come, though it stays unread.
-  bool add_edge(int fd, std::uint32_t item);
+  /// The same, but wait() tells once of what has come, though it stays unread; if `writing`, and
+  /// once when there is room again.
+  bool add_edge(int fd, std::uint32_t item, bool writing = false);
   /// Whether wait() tells when there is room to write as well.
   void watch_writing(int fd, std::uint32_t item, bool wanted);
   void remove(int fd);

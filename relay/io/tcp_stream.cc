@@ -1,5 +1,7 @@
 #include "relay/io/tcp_stream.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include <netinet/in.h>
@@ -107,6 +109,36 @@ Accepted accept_stream(int listener) {
 
 StreamMoved peek_stream(int fd, std::span<std::uint8_t> into) {
   return result_of(recv(fd, into.data(), into.size(), MSG_DONTWAIT | MSG_PEEK));
+}
+
+bool skip_stream(int fd, std::size_t bytes) {
+  std::array<std::uint8_t, 256> some;
+  while (bytes > 0) {
+    const ssize_t taken = recv(fd, some.data(), std::min(bytes, some.size()), MSG_DONTWAIT);
+    if (taken <= 0) return false;
+    bytes -= static_cast<std::size_t>(taken);
+  }
+  return true;
+}
+
+int connect_from(const IpAddress& local, const SocketAddress& remote) {
+  const int fd = open_socket(remote.ip.family);
+  if (fd < 0) return fd;
+  set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);  // a port is needed once it connects
+  sockaddr_storage from{};
+  sockaddr_storage to{};
+  const socklen_t from_size = to_sockaddr({local, 0}, from);
+  const socklen_t to_size = to_sockaddr(remote, to);
+  if (bind(fd, as_sockaddr(from), from_size) == 0 &&
+      (connect(fd, as_sockaddr(to), to_size) == 0 || errno == EINPROGRESS)) {
+    return fd;
+  }
+  close(fd);
+  return -1;
+}
+
+void end_writing(int fd) {
+  shutdown(fd, SHUT_WR);
 }
 
 std::unique_ptr<ByteStream> make_tcp_stream(int fd) {

@@ -36,6 +36,14 @@ Accepted accept_stream(int listener);
 /// Copies what has come from the front on, and leaves it there.
 StreamMoved peek_stream(int fd, std::span<std::uint8_t> into);
 
+/// Takes so many bytes, which have come.
+bool skip_stream(int fd, std::size_t bytes);
+
+/// A connection from this local address, any port; it may still be on its way. Negative: none.
+int connect_from(const IpAddress& local, const SocketAddress& remote);
+/// Tells the other end that nothing more comes.
+void end_writing(int fd);
+
 /// Owns `fd` from now on.
 std::unique_ptr<ByteStream> make_tcp_stream(int fd);
 

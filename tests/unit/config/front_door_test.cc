@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "control/config/load.h"
+#include "control/config/products.h"
 #include "control/config/turn_listeners.h"
 
 namespace turnpike::config {
@@ -102,13 +103,70 @@ TEST(FrontDoorConfig, leads_somewhere) {
               Contains(HasSubstr("but turn.interface is \"outside\"")));
 }
 
+const std::string kSip =
+    "[sip]\ndomains = [\"edge.example\"]\nwss_port = 8443\nwebsocket_origins = "
+    "[\"https://a.example\"]\ncertificate_file = \"s.pem\"\nprivate_key_file = \"s.key\"\n"
+    "trust_file = \"ca.pem\"\ninside_networks = [\"10.0.0.0/8\"]\n";
+const std::string kApi =
+    "[api]\nlisten = \"127.0.0.1:8444\"\ncertificate_file = \"a.pem\"\nprivate_key_file = "
+    "\"a.key\"\ntokens_file = \"tokens\"\n";
+
+TEST(FrontDoorConfig, other_targets_need_what_they_lead_to) {
+  const std::string door = "[front_door]\nport = 443\n";
+  EXPECT_THAT(mistakes(door + "sip = true\n"),
+              Contains(HasSubstr("front_door.sip is true, but there is no SIP server")));
+  EXPECT_THAT(mistakes(door + "sip = true\n[sip]\ndomains = [\"edge.example\"]\n"),
+              Contains(HasSubstr("front_door.sip is true, but sip.wss_port is 0")));
+  EXPECT_THAT(mistakes(door + "api = true\n"),
+              Contains(HasSubstr("api.listen or api.certificate_file is \"\"")));
+  EXPECT_THAT(mistakes(door + "sip = true\napi = true\n" + kSip + kApi),
+              Contains(HasSubstr("front_door.api_names tells clients")));
+  EXPECT_THAT(mistakes(door +
+                       "sip = true\nsip_names = [\"a.example\"]\napi = true\n"
+                       "api_names = [\"A.example\"]\n" +
+                       kSip + kApi),
+              Contains(HasSubstr("front_door.api_names tells clients")));
+  const Loaded loaded =
+      load(door + "sip = true\napi = true\napi_names = [\"Api.example\"]\n" + kSip + kApi);
+  ASSERT_THAT(loaded.findings.mistakes(), IsEmpty());
+  const door::Config config = front_door_config(loaded.settings, host());
+  EXPECT_TRUE(config.targets[static_cast<std::size_t>(door::Target::kSip)].open);
+  EXPECT_THAT(config.targets[static_cast<std::size_t>(door::Target::kApi)].names,
+              ElementsAre("api.example"));
+  EXPECT_EQ(to_string(config.sip), "127.0.0.1:8443");
+  EXPECT_TRUE(sip_config(loaded.settings).wss_at_door);
+  EXPECT_THAT(mistakes(door + "api_names = [\"a.example\"]\n"),
+              Contains(HasSubstr("front_door.api is false")));
+}
+
+TEST(FrontDoorConfig, load_balancers_are_networks_but_not_everybody) {
+  for (const char* text : {"x", "0.0.0.0/0", "::/0"}) {
+    EXPECT_THAT(mistakes("[front_door]\nport = 443\nturn = true\nproxies = [\"" +
+                         std::string(text) + "\"]\n" + kTurn),
+                Contains(HasSubstr("front_door.proxies holds")));
+  }
+  const Loaded loaded = load(
+      "[front_door]\nport = 443\nturn = true\nproxies = [\"192.0.2.8/31\", \"2001:db8::9\"]\n" +
+      kTurn);
+  ASSERT_THAT(loaded.findings.mistakes(), IsEmpty());
+  const auto proxies = front_door_config(loaded.settings, host()).proxies;
+  ASSERT_EQ(proxies.size(), 2U);
+  EXPECT_EQ(proxies[0].length, 31);
+  EXPECT_EQ(proxies[1].length, 128);
+}
+
 TEST(FrontDoorConfig, shares_its_port_with_nobody) {
   const auto clash = [](const std::string& port, const std::string& other) {
     return mistakes("[front_door]\nport = " + port + "\nturn = true\n" + other + kTurn);
   };
   EXPECT_THAT(clash("3478", ""), Contains(HasSubstr("front_door.port both listen on")));
-  EXPECT_THAT(clash("8444", "[api]\nlisten = \"45.9.1.1:8444\"\n"),
+  EXPECT_THAT(clash("8444",
+                    "[api]\nlisten = \"45.9.1.1:8444\"\ntokens_file = \"t\"\n"
+                    "certificate_file = \"a.pem\"\nprivate_key_file = \"a.key\"\n"),
               Contains(HasSubstr("front_door.port and api.listen both listen on")));
+  EXPECT_THAT(mistakes("[front_door]\nport = 443\nsip = true\n" + kSip +
+                       "[api]\nmetrics = \"127.0.0.1:8443\"\n"),
+              Contains(HasSubstr("both listen on 127.0.0.1:8443")));
   EXPECT_THAT(clash("5070", ""), Contains(HasSubstr("reserved")));
   EXPECT_THAT(clash("443", ""), IsEmpty());
 }

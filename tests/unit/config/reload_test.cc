@@ -35,7 +35,8 @@ const std::string kEverySection =
     "[sip.peer.carrier]\ndomains = [\"a.example\"]\ncertificate_names = [\"a.example\"]\n"
     "[sip.certificate.second]\nserver_name = \"b.example\"\n"
     "[zone.dmz]\ntls_name = \"edge.example\"\n[zone.dmz.peer.core]\ntls_name = \"core.example\"\n"
-    "[turn]\n[turn.realm.guests]\nusers_file = \"/etc/turnpike/users\"\n";
+    "[turn]\n[turn.realm.guests]\nusers_file = \"/etc/turnpike/users\"\n"
+    "[front_door]\n";
 
 Loaded load(const std::string& text) {
   return load_text(text, "t.toml", "/etc/turnpike");

@@ -155,6 +155,18 @@ TEST(FirewallRules, an_edge_with_a_turn_server_offers_it) {
   EXPECT_THAT(text_of(rules(edge(), Place::kEdge, {})), Not(HasSubstr("3478")));
 }
 
+TEST(FirewallRules, an_edge_with_a_front_door_offers_it) {
+  const std::string turn = "[turn.realm.a]\nusers_file = \"u\"\n";
+  const std::string with =
+      text_of(rules(edge(turn + "[front_door]\nport = 443\nturn = true\n"), Place::kEdge, {}));
+  for (const char* rule : {"ip daddr 192.0.2.10 tcp dport 443 accept",
+                           "ip6 daddr 2001:db8::10 tcp dport 443 accept"}) {
+    EXPECT_THAT(with, HasSubstr(rule));
+    EXPECT_EQ(with.find(rule), with.rfind(rule)) << "once";
+  }
+  EXPECT_THAT(text_of(rules(edge(turn), Place::kEdge, {})), Not(HasSubstr("dport 443 ")));
+}
+
 TEST(FirewallSession, is_read_from_the_environment_of_an_ancestor) {
   const auto session = parse_session("192.0.2.1 50000 fe80::2%eth0 2222");
   ASSERT_TRUE(session);

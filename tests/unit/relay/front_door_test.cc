@@ -25,7 +25,7 @@ using turn::ListenerTransport;
 
 const SocketAddress kDoor{IpAddress::v4(127, 0, 0, 6), 20443};
 
-int dial() {
+int dial(const IpAddress& from = IpAddress::v4(127, 0, 0, 1)) {
   sockaddr_storage storage{};
   const socklen_t size = to_sockaddr(kDoor, storage);
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -33,17 +33,21 @@ int dial() {
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   const int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  sockaddr_storage local{};
+  const socklen_t local_size = to_sockaddr({from, 0}, local);
+  EXPECT_EQ(bind(fd, as_sockaddr(local), local_size), 0) << std::strerror(errno);
   EXPECT_EQ(connect(fd, as_sockaddr(storage), size), 0) << std::strerror(errno);
   return fd;
 }
 
 class Client {
  public:
-  Client() : fd_(dial()) {}
+  explicit Client(const IpAddress& from = IpAddress::v4(127, 0, 0, 1)) : fd_(dial(from)) {}
   ~Client() { close(fd_); }
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
+  int fd() const { return fd_; }
   void send(const std::vector<std::uint8_t>& bytes) const {
     ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
   }
@@ -91,7 +95,7 @@ class FrontDoorTest : public RelayWithTurn {
     start({{.transport = ListenerTransport::kTcp, .local = kDoor, .at_door = true},
            {.transport = ListenerTransport::kTls, .local = kDoor, .at_door = true}});
     config.listeners = {kDoor};
-    config.targets[0].open = true;
+    config.targets[static_cast<std::size_t>(door::Target::kTurn)].open = true;
     const auto opened = relay_->open_front_door(config);
     ASSERT_TRUE(opened) << opened.error().message;
     door_ = *opened;
@@ -118,12 +122,12 @@ TEST_F(FrontDoorTest, stun_in_the_clear_is_answered_with_the_clients_address) {
     ASSERT_EQ(answer.size(), 32U);
     EXPECT_EQ((answer[26] << 8 | answer[27]) ^ 0x2112, client.port());
   }
-  EXPECT_EQ(outcomes(Outcome::kTurnTcp), 4U);
+  EXPECT_TRUE(comes_to(Outcome::kTurnTcp, 4));
   EXPECT_EQ(opened(ListenerTransport::kTcp), 4U);
   for (std::size_t i = 0; i < 2; ++i) {
     EXPECT_GT(relay_->turn()->counters(i).bindings.value(), 0U) << "shard " << i;
   }
-  EXPECT_EQ(held(), 0U);
+  EXPECT_TRUE(soon([&] { return held() == 0; }));
 }
 
 TEST_F(FrontDoorTest, tls_is_passed_on_untouched) {
@@ -136,7 +140,7 @@ TEST_F(FrontDoorTest, tls_is_passed_on_untouched) {
     EXPECT_TRUE(client.is_answered());
     EXPECT_TRUE(client.is_answered()) << "a second time";
   }
-  EXPECT_EQ(outcomes(Outcome::kTurnTls), 2U);
+  EXPECT_TRUE(comes_to(Outcome::kTurnTls, 2));
   EXPECT_EQ(opened(ListenerTransport::kTls), 2U);
 }
 
@@ -178,7 +182,7 @@ TEST_F(FrontDoorTest, what_is_nothing_of_ours_is_closed) {
   }
   { const Client leaves; }
   EXPECT_TRUE(comes_to(Outcome::kGone));
-  EXPECT_EQ(held(), 0U);
+  EXPECT_TRUE(soon([&] { return held() == 0; }));
 }
 
 TEST_F(FrontDoorTest, who_is_slow_is_closed) {
@@ -245,6 +249,259 @@ TEST_F(FrontDoorTest, who_waits_longest_makes_room) {
   EXPECT_EQ(client.receive().size(), 32U);
   EXPECT_TRUE(oldest.is_closed());
   EXPECT_EQ(outcomes(Outcome::kEvicted), 1U);
+}
+
+// ---- PROXY headers
+
+const SocketAddress kProxied{IpAddress::v4(198, 51, 100, 7), 40000};
+const IpAddress kBalancer = IpAddress::v4(127, 0, 0, 9);
+
+door::Config behind_a_balancer() {
+  door::Config config;
+  config.proxies = {{kBalancer, 32}};
+  return config;
+}
+
+TEST_F(FrontDoorTest, a_listed_load_balancer_says_who_the_client_is) {
+  open(behind_a_balancer());
+  auto bytes = proxy_header(kProxied, kDoor, {4, 0, 1, 0});
+  const auto request = binding();
+  bytes.insert(bytes.end(), request.begin(), request.end());
+  for (const bool in_crumbs : {false, true}) {
+    const Client client(kBalancer);
+    if (!in_crumbs) client.send(bytes);
+    for (std::size_t i = 0; in_crumbs && i < bytes.size(); ++i) client.send({bytes[i]});
+    const auto answer = client.receive();
+    ASSERT_EQ(answer.size(), 32U);
+    EXPECT_EQ((answer[26] << 8 | answer[27]) ^ 0x2112, kProxied.port);
+    EXPECT_EQ(answer[28] ^ 0x21, 198);
+  }
+  EXPECT_TRUE(comes_to(Outcome::kTurnTcp, 2));
+}
+
+TEST_F(FrontDoorTest, nobody_else_can_say_so) {
+  open(behind_a_balancer());
+  const Client client;
+  client.send(proxy_header(kProxied, kDoor));
+  EXPECT_TRUE(client.is_closed());
+  EXPECT_EQ(outcomes(Outcome::kUnknownProtocol), 1U);
+}
+
+TEST_F(FrontDoorTest, from_a_load_balancer_a_sound_header_is_required) {
+  open(behind_a_balancer());
+  const auto with = [](std::size_t at, std::uint8_t value) {
+    auto bytes = proxy_header(kProxied, kDoor, {3, 0, 4, 1, 2, 3, 4});
+    bytes[at] = value;
+    return bytes;
+  };
+  const std::pair<std::vector<std::uint8_t>, Outcome> cases[] = {
+      {binding(), Outcome::kNoProxyHeader},    {with(12, 0x31), Outcome::kBadProxyHeader},
+      {with(13, 0x31), Outcome::kOtherFamily}, {with(12, 0x21), Outcome::kBadChecksum},
+      {with(12, 0x20), Outcome::kHealthCheck},
+  };
+  for (const auto& [bytes, why] : cases) {
+    const Client client(kBalancer);
+    client.send(bytes);
+    EXPECT_TRUE(client.is_closed());
+    EXPECT_EQ(outcomes(why), 1U) << door::kOutcomes[static_cast<std::size_t>(why)].label;
+  }
+  EXPECT_TRUE(soon([&] { return held() == 0; }));
+}
+
+TEST_F(FrontDoorTest, clients_behind_a_load_balancer_count_for_themselves) {
+  door::Config config = behind_a_balancer();
+  config.connections_per_source_max = 2;
+  open(config);
+  std::vector<std::unique_ptr<Client>> waiting;
+  const auto come = [&waiting](std::uint8_t last) -> Client& {
+    waiting.push_back(std::make_unique<Client>(kBalancer));
+    waiting.back()->send(proxy_header({IpAddress::v4(198, 51, 100, last), 40000}, kDoor));
+    return *waiting.back();
+  };
+  for (const std::uint8_t last : std::vector<std::uint8_t>{1, 1, 2, 2}) come(last);
+  ASSERT_TRUE(soon([&] { return held() == 4; }));
+  EXPECT_TRUE(come(1).is_closed());
+  EXPECT_EQ(outcomes(Outcome::kSourceFull), 1U);
+  waiting.clear();
+  EXPECT_TRUE(soon([&] { return held() == 0; }));
+  Client& again = come(1);
+  again.send(binding());
+  EXPECT_EQ(again.receive().size(), 32U);
+}
+
+// ---- Other targets
+
+TEST_F(FrontDoorTest, callers_of_the_api_are_given_to_control_unread) {
+  door::Config config = behind_a_balancer();
+  config.targets[static_cast<std::size_t>(door::Target::kApi)] = {true, {"api.example"}};
+  open(config);
+  const auto hello =
+      in_records(hello_message({.name = "api.example", .protocols = {"h2", "http/1.1"}}));
+  const Client client;
+  client.send(hello);
+  const Client proxied(kBalancer);
+  auto bytes = proxy_header(kProxied, kDoor);
+  bytes.insert(bytes.end(), hello.begin(), hello.end());
+  proxied.send(bytes);
+  std::vector<std::uint16_t> ports;
+  EXPECT_TRUE(soon([&] {
+    for (door::Caller caller; door_->next_caller(caller);) {
+      std::vector<std::uint8_t> got(4096);
+      got.resize(static_cast<std::size_t>(recv(caller.fd, got.data(), got.size(), 0)));
+      EXPECT_EQ(got, hello);
+      ports.push_back(caller.client.port);
+      close(caller.fd);
+    }
+    return ports.size() == 2;
+  }));
+  std::sort(ports.begin(), ports.end());
+  std::vector<std::uint16_t> expected = {client.port(), kProxied.port};
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(ports, expected);
+  EXPECT_TRUE(comes_to(Outcome::kApi, 2));
+  EXPECT_TRUE(soon([&] { return held() == 0; }));
+}
+
+/// What stands where the SIP server would.
+class SipServer {
+ public:
+  SipServer() : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_storage storage{};
+    const socklen_t size = to_sockaddr(address(), storage);
+    const int one = 1;
+    setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    const timeval patience{5, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    EXPECT_EQ(bind(fd_, as_sockaddr(storage), size), 0) << std::strerror(errno);
+    EXPECT_EQ(listen(fd_, 16), 0);
+  }
+  ~SipServer() { close(fd_); }
+  SipServer(const SipServer&) = delete;
+  SipServer& operator=(const SipServer&) = delete;
+
+  static SocketAddress address() { return {IpAddress::v4(127, 0, 0, 1), 28443}; }
+  /// The next one; `source`: as it is seen here.
+  int next(IpAddress& source) const {
+    sockaddr_storage storage{};
+    socklen_t size = sizeof storage;
+    const int fd = accept(fd_, as_sockaddr(storage), &size);
+    source = from_sockaddr(storage).ip;
+    const timeval patience{5, 0};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    return fd;
+  }
+
+ private:
+  int fd_;
+};
+
+std::vector<std::uint8_t> read_all(int fd, std::size_t count) {
+  std::vector<std::uint8_t> all(count);
+  std::size_t got = 0;
+  while (got < count) {
+    const ssize_t some = recv(fd, all.data() + got, count - got, 0);
+    if (some <= 0) break;
+    got += static_cast<std::size_t>(some);
+  }
+  all.resize(got);
+  return all;
+}
+
+class FrontDoorToSip : public FrontDoorTest {
+ protected:
+  void SetUp() override {
+    door::Config config;
+    config.targets[static_cast<std::size_t>(door::Target::kSip)] = {true, {"sip.example"}};
+    config.sip = SipServer::address();
+    config.connections_per_source_max = 4;
+    open(config);
+  }
+  const std::vector<std::uint8_t> hello_ = in_records(hello_message({.name = "sip.example"}));
+};
+
+TEST_F(FrontDoorToSip, bytes_go_both_ways_and_ends_one_by_one) {
+  const SipServer server;
+  const Client client;
+  client.send(hello_);
+  IpAddress source;
+  const int there = server.next(source);
+  EXPECT_EQ(read_all(there, hello_.size()), hello_);
+  EXPECT_EQ(::send(there, "answer", 6, 0), 6);
+  EXPECT_EQ(client.receive().size(), 6U);
+  EXPECT_TRUE(comes_to(Outcome::kSip));
+  EXPECT_EQ(held(), 1U) << "what it carries is the door's";
+  shutdown(client.fd(), SHUT_WR);
+  EXPECT_TRUE(read_all(there, 1).empty()) << "the end is told";
+  EXPECT_EQ(::send(there, "late", 4, 0), 4);
+  EXPECT_EQ(client.receive().size(), 4U) << "the other way is still open";
+  close(there);
+  EXPECT_TRUE(client.is_closed());
+  EXPECT_TRUE(soon([&] { return held() == 0; }));
+}
+
+TEST_F(FrontDoorToSip, a_reader_that_stands_still_holds_the_writer_up) {
+  const SipServer server;
+  const Client client;
+  client.send(hello_);
+  IpAddress source;
+  const int there = server.next(source);
+  read_all(there, hello_.size());
+  std::vector<std::uint8_t> data(1 << 20);
+  for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::uint8_t>(i * 7 >> 3);
+  std::size_t sent = 0;
+  pollfd room{there, POLLOUT, 0};
+  while (sent < 64 * data.size() && poll(&room, 1, 300) > 0) {
+    const std::size_t at = sent % data.size();
+    const ssize_t some = ::send(there, data.data() + at, data.size() - at, MSG_DONTWAIT);
+    if (some > 0) sent += static_cast<std::size_t>(some);
+  }
+  EXPECT_LT(sent, 32 * data.size()) << "somebody buffers without bound";
+  const auto got = read_all(client.fd(), sent);
+  ASSERT_EQ(got.size(), sent);
+  for (std::size_t i = 0; i < sent; ++i) ASSERT_EQ(got[i], data[i % data.size()]) << i;
+  close(there);
+}
+
+TEST_F(FrontDoorToSip, a_source_has_one_stand_in) {
+  const SipServer server;
+  std::vector<IpAddress> seen;
+  for (const std::uint8_t last : std::vector<std::uint8_t>{1, 1, 2, 3}) {
+    const Client client(IpAddress::v4(127, 0, 0, last));
+    client.send(hello_);
+    close(server.next(seen.emplace_back()));
+    EXPECT_TRUE(client.is_closed());
+  }
+  EXPECT_EQ(seen[0], seen[1]);
+  EXPECT_NE(seen[0], seen[2]);
+  EXPECT_NE(seen[2], seen[3]);
+  for (const IpAddress& one : seen) {
+    EXPECT_EQ(one.bytes[0], 127);
+    EXPECT_NE(one.bytes[1], 0) << "not as this host's own programs";
+  }
+}
+
+TEST_F(FrontDoorToSip, a_server_that_is_away_is_counted) {
+  const Client client;
+  client.send(hello_);
+  EXPECT_TRUE(client.is_closed());
+  EXPECT_TRUE(comes_to(Outcome::kTargetDown));
+  EXPECT_TRUE(soon([&] { return held() == 0; }));
+}
+
+TEST_F(FrontDoorToSip, what_is_carried_counts_for_its_source) {
+  const SipServer server;
+  std::vector<std::unique_ptr<Client>> clients;
+  std::vector<int> there;
+  for (int i = 0; i < 4; ++i) {
+    clients.push_back(std::make_unique<Client>());
+    clients.back()->send(hello_);
+    IpAddress source;
+    there.push_back(server.next(source));
+  }
+  EXPECT_TRUE(Client().is_closed());
+  EXPECT_EQ(outcomes(Outcome::kSourceFull), 1U);
+  for (const int fd : there) close(fd);
+  EXPECT_TRUE(soon([&] { return held() == 0; }));
 }
 
 TEST_F(FrontDoorTest, a_port_that_is_taken_is_told_of) {

@@ -45,6 +45,20 @@ INSTANTIATE_TEST_SUITE_P(Sidecar, Golden,
                          ::testing::Values("kamailio.cfg", "site.cfg", "tls.cfg", "dispatcher.list",
                                            "db/subscriber", "db/version", "nftables.conf"));
 
+TEST(FrontDoor, browsers_come_to_loopback_as_well_and_from_turnpiked_alone) {
+  SipConfig config = example();
+  EXPECT_THAT(file_of(config, "kamailio.cfg"), Not(HasSubstr("browsers_door")));
+  EXPECT_THAT(file_of(config, "nftables.conf"), Not(HasSubstr("8443")));
+  config.wss_at_door = true;
+  EXPECT_THAT(file_of(config, "kamailio.cfg"),
+              HasSubstr("listen=tls:127.0.0.1:8443 name \"browsers_door\"\n"));
+  EXPECT_THAT(file_of(config, "nftables.conf"),
+              HasSubstr("ip daddr 127.0.0.1 tcp dport 8443 meta skuid != { turnpike } counter "
+                        "reject\n"));
+  config.wss_port = 0;
+  EXPECT_THAT(file_of(config, "kamailio.cfg"), Not(HasSubstr("browsers_door")));
+}
+
 TEST(Tls, peers_profile_never_has_a_server_name) {
   const std::string text = file_of(example(), "tls.cfg");
   std::istringstream lines(text);
