@@ -501,6 +501,7 @@ TEST_F(FrontDoorToSip, what_is_carried_counts_for_its_source) {
   EXPECT_TRUE(Client().is_closed());
   EXPECT_EQ(outcomes(Outcome::kSourceFull), 1U);
   for (const int fd : there) close(fd);
+  clients.clear();
   EXPECT_TRUE(soon([&] { return held() == 0; }));
 }
 
