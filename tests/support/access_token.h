@@ -32,7 +32,9 @@ inline TokenBytes seal_token(std::string_view key, std::string_view server, cons
   EVP_CIPHER_CTX* const context = EVP_CIPHER_CTX_new();
   int written = 0;
   EVP_EncryptInit_ex(context, key.size() == 32 ? EVP_aes_256_gcm() : EVP_aes_128_gcm(), nullptr,
-                     bytes_of(key), nonce.data());
+                     nullptr, nullptr);
+  EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_IVLEN, static_cast<int>(nonce.size()), nullptr);
+  EVP_EncryptInit_ex(context, nullptr, nullptr, bytes_of(key), nonce.data());
   EVP_EncryptUpdate(context, nullptr, &written, bytes_of(server), static_cast<int>(server.size()));
   EVP_EncryptUpdate(context, sealed.data(), &written, block.data(), static_cast<int>(block.size()));
   EVP_EncryptFinal_ex(context, sealed.data() + sealed.size(), &written);
