@@ -28,6 +28,7 @@ constexpr int kRequestSeconds = 10;  // for the headers to arrive, and for an an
 constexpr int kIdleSeconds = 30;     // between requests of one connection
 constexpr const char* kWebSocketProtocol = "ng.rtpengine.com";
 constexpr std::string_view kPath = "/ng";
+constexpr std::string_view kTokenPath = "/ng/";
 
 /// A connection: one request of HTTP after the other, or a WebSocket for good.
 struct Client {
@@ -100,7 +101,8 @@ struct NgDoor::State {
   lws_vhost* make_vhost();
   void adopt(int fd);
   void end_late_messages();
-  ng::Refusal judge(lws* connection) const;
+  ng::Refusal judge(lws* connection, bool is_web_socket) const;
+  bool has_token_in_path(lws* connection) const;
   ng::Refusal judge_again(const Client& client) const {
     return gate.judge_again(client.address, client.token_number);
   }
@@ -191,14 +193,28 @@ void NgDoor::State::adopt(int fd) {
 
 /// What is wrong with a request whatever it asks. The token comes last: a web page is not told
 /// whether it guessed right.
-ng::Refusal NgDoor::State::judge(lws* connection) const {
-  if (lws_hdr_total_length(connection, WSI_TOKEN_ORIGIN) > 0) return ng::Refusal::kOrigin;
+ng::Refusal NgDoor::State::judge(lws* connection, bool is_web_socket) const {
+  const bool by_path = is_web_socket && options.token_in_path;
   const std::string host = header(connection, WSI_TOKEN_HOST);
+  if (lws_hdr_total_length(connection, WSI_TOKEN_ORIGIN) > 0) {
+    const std::string origin = header(connection, WSI_TOKEN_ORIGIN);
+    const bool is_ours = origin == "http://" + host.substr(0, host.rfind(':'));
+    if (!by_path || !is_ours) return ng::Refusal::kOrigin;
+  }
   if (!is_own_host(host, listener.local_address(), options.host_names)) return ng::Refusal::kHost;
+  if (by_path && has_token_in_path(connection)) return ng::Refusal::kNone;
   std::string credentials = header(connection, WSI_TOKEN_HTTP_AUTHORIZATION);
   const bool authorised = gate.is_authorised(credentials);
   explicit_bzero(credentials.data(), credentials.size());
   return authorised ? ng::Refusal::kNone : ng::Refusal::kToken;
+}
+
+bool NgDoor::State::has_token_in_path(lws* connection) const {
+  std::string path = header(connection, WSI_TOKEN_GET_URI);
+  const std::string_view text = path;
+  const bool has = text.starts_with(kTokenPath) && gate.is_token(text.substr(kTokenPath.size()));
+  explicit_bzero(path.data(), path.size());
+  return has;
 }
 
 // Written by hand: while it is asked about an upgrade the library would answer with HTTP/1.0, which
@@ -220,7 +236,7 @@ int NgDoor::State::on_request(lws* connection, std::string_view path) {
   if (found == clients.end()) return -1;
   Client& client = *found->second;
   client.token_number = gate.token_number();
-  ng::Refusal refusal = judge(connection);
+  ng::Refusal refusal = judge(connection, false);
   // It may have connected by other rules.
   if (refusal == ng::Refusal::kNone) refusal = judge_again(client);
   if (refusal != ng::Refusal::kNone) return refuse(connection, refusal);
@@ -300,7 +316,7 @@ int NgDoor::State::on_writable(lws* connection) {
 }
 
 int NgDoor::State::on_upgrade(lws* connection) {
-  ng::Refusal refusal = judge(connection);
+  ng::Refusal refusal = judge(connection, true);
   const auto offered = header(connection, WSI_TOKEN_PROTOCOL);
   if (refusal == ng::Refusal::kNone && offered.find(kWebSocketProtocol) == std::string::npos) {
     refusal = ng::Refusal::kProtocol;

@@ -2,7 +2,8 @@
 // HTTP library. Is not: what messages mean and who may ask (control/ng).
 //
 // A web page in somebody's browser could be the client: a request with an Origin header, or with a
-// Host that is not ours (DNS rebinding), gets 403, also with a token.
+// Host that is not ours (DNS rebinding), gets 403, also with a token. With tokens in the path, which
+// are for a library that always sends an Origin, the Origin of our own host does no harm.
 #pragma once
 
 #include <cstddef>
@@ -22,6 +23,7 @@ namespace turnpike::api {
 struct NgDoorOptions {
   SocketAddress tcp{};                    ///< port 0 takes a free one
   std::vector<std::string> host_names{};  ///< accepted as Host besides localhost and the address
+  bool token_in_path = false;  ///< "/ng/TOKEN" lets a WebSocket in, also with our own Origin
   std::size_t message_bytes_max = 65536 + 256;          ///< a message with its cookie
   std::size_t unsent_bytes_max = std::size_t{1} << 20;  ///< replies that a WebSocket does not read
   /// From the end of a request's headers, or the first byte of a WebSocket's message, to the end of

@@ -202,7 +202,9 @@ Result<ng::ServerConfig> ng_config(const Settings& settings) {
 }
 
 api::NgDoorOptions ng_door_options(const Settings& settings) {
-  return {.tcp = settings.ng.http, .host_names = settings.ng.host_names};
+  return {.tcp = settings.ng.http,
+          .host_names = settings.ng.host_names,
+          .token_in_path = settings.ng.token_in_path};
 }
 
 }  // namespace turnpike::config

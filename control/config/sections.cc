@@ -194,6 +194,10 @@ Section ng_section() {
             "File with the token of `tcp` and `http`: one line of 16 characters or more, not "
             "readable by others. A reload reads it anew.")
       .hot()
+      .boolean("token_in_path", &NgSection::token_in_path, false,
+               "A WebSocket may have the token at the end of its path instead, "
+               "`ws://ADDRESS:PORT/ng/TOKEN`: for Kamailio's module `lwsc`, which sends no header. "
+               "Whoever connects so may write the path into logs of its own.")
       .texts("clients", &NgSection::clients,
              "Networks whose addresses may use `tcp` and `http`. None: all of this host.")
       .hot()

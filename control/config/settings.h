@@ -71,6 +71,7 @@ struct NgSection {
   SocketAddress tcp;   ///< unset: none
   SocketAddress http;  ///< unset: none
   std::string token_file;
+  bool token_in_path = false;
   std::vector<std::string> clients;  ///< networks; none: this host
   std::vector<std::string> host_names;
   std::uint32_t client_requests_max = 0;

@@ -118,9 +118,13 @@ bool Gate::admits(const IpAddress& client) {
 // Digests under a key that nobody knows: neither length nor place of a difference shows in the
 // time.
 bool Gate::is_authorised(std::string_view credentials) const {
-  if (!has_token_ || credentials.size() <= kScheme.size()) return false;
+  if (credentials.size() <= kScheme.size()) return false;
   if (normalised(credentials.substr(0, kScheme.size() - 1)) + ' ' != kScheme) return false;
-  return tls::equal_in_constant_time(digest_of(credentials.substr(kScheme.size())), token_digest_);
+  return is_token(credentials.substr(kScheme.size()));
+}
+
+bool Gate::is_token(std::string_view text) const {
+  return has_token_ && tls::equal_in_constant_time(digest_of(text), token_digest_);
 }
 
 void Gate::count(Refusal refusal) {

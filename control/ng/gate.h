@@ -62,6 +62,8 @@ class Gate {
   bool admits(const IpAddress& client);
   /// Whether this is "Bearer" (in any case), a space and the token, compared in constant time.
   bool is_authorised(std::string_view credentials) const;
+  /// Whether this is the token, likewise.
+  bool is_token(std::string_view text) const;
   void count(Refusal refusal);
   /// A message that did not come whole in its time.
   void count_late() { ++dispatcher_.counters().connections_timed_out; }

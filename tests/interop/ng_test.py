@@ -2,7 +2,10 @@
 call is offered through one, answered through the next, asked for and ended through the others.
 """
 
+import contextlib
 import json
+import signal
+import socket
 import subprocess
 
 from lib.call import Call, Side
@@ -142,5 +145,65 @@ def T19_strangers_are_turned_away_at_every_door(scratch):
     expect(doors.daemon.ng.ping(), "the SIP server's socket has no quota")
     note(f"refused {counted}")
 
+
+KAMAILIO = """
+listen=udp:127.0.0.1:5066
+children=1
+mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules"
+loadmodule "sl.so"
+loadmodule "pv.so"
+loadmodule "tm.so"
+loadmodule "maxfwd.so"
+loadmodule "lwsc.so"
+loadmodule "rtpengine.so"
+modparam("rtpengine", "rtpengine_sock", "ws://HTTP/ng/TOKEN")
+request_route {
+    if (rtpengine_offer("replace-origin ICE=remove RTP/AVP direction=outside direction=inside")) {
+        sl_send_reply("486", "The relay has taken it");
+    } else {
+        sl_send_reply("500", "The relay has not");
+    }
+}
+"""
+INVITE = """INVITE sip:6001@127.0.0.1:5066 SIP/2.0\r
+Via: SIP/2.0/UDP 127.0.0.1:5067;branch=z9hG4bKlwsc\r
+From: <sip:a@example.com>;tag=a\r
+To: <sip:6001@example.com>\r
+Call-ID: by-websocket\r
+CSeq: 1 INVITE\r
+Contact: <sip:a@127.0.0.1:5067>\r
+Max-Forwards: 70\r
+Content-Type: application/sdp\r
+Content-Length: {length}\r
+\r
+{sdp}"""
+
+
+@case
+def kamailio_asks_by_websocket_with_the_token_in_its_path(scratch):
+    token = "0123456789abcdef0123456789"
+    doors = _Doors(scratch, token_in_path=True)
+    doors.token_file.write_text(token + "\n")
+    doors.daemon.signal(signal.SIGHUP)
+    path = scratch.folder / "kamailio.cfg"
+    path.write_text(KAMAILIO.replace("HTTP", HTTP).replace("TOKEN", token))
+    scratch.spawn("/usr/sbin/kamailio", "-DD", "-E", "-f", path, "-Y", scratch.folder, "-w",
+                  scratch.folder, stdout=subprocess.DEVNULL,
+                  stderr=open(scratch.folder / "kamailio.log", "wb"))
+    sdp = Side(OUTSIDE, 30000, ("AES_CM_128_HMAC_SHA1_80",)).sdp()
+    invite = INVITE.format(length=len(sdp), sdp=sdp).encode()
+    answer = b""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+        link.bind(("127.0.0.1", 5067))
+        link.settimeout(0.5)
+        for _ in range(20):
+            link.sendto(invite, ("127.0.0.1", 5066))
+            with contextlib.suppress(OSError):
+                answer = link.recv(65536)
+                break
+    expect(answer.startswith(b"SIP/2.0 486 "),
+           f"{answer[:60]} {(scratch.folder / 'kamailio.log').read_text()[-1500:]}")
+    expect(doors.daemon.sessions() == 1, "the relay has a session")
+    expect(token not in doors.daemon.log_text(), "the log holds the token")
 
 run()

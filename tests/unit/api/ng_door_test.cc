@@ -99,8 +99,9 @@ class NgDoorTest : public testing::Test {
   // ---- WebSocket
 
   static std::string upgrade(const std::string& headers,
-                             const std::string& protocol = "ng.rtpengine.com") {
-    return "GET /ng HTTP/1.1\r\n" + headers +
+                             const std::string& protocol = "ng.rtpengine.com",
+                             const std::string& path = "/ng") {
+    return "GET " + path + " HTTP/1.1\r\n" + headers +
            "Upgrade: websocket\r\nConnection: Upgrade\r\n"
            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n" +
            (protocol.empty() ? "" : "Sec-WebSocket-Protocol: " + protocol + "\r\n") + "\r\n";
@@ -413,6 +414,31 @@ TEST_F(NgDoorTest, web_socket_needs_its_protocol) {
   EXPECT_THAT(ask(upgrade(kAuthorized, "sip")), StartsWith("HTTP/1.1 404 "));
   EXPECT_THAT(ask(upgrade(kAuthorized, "")), StartsWith("HTTP/1.1 404 "));
   EXPECT_EQ(refused(Refusal::kProtocol), 2u);
+}
+
+TEST_F(NgDoorTest, T19_a_web_socket_may_have_the_token_in_its_path_where_that_is_allowed) {
+  const std::string protocol = "ng.rtpengine.com";
+  const std::string path = "/ng/a%20token%20of%20some%20length";
+  const std::string host = "Host: 127.0.0.1:2225\r\n";
+  const std::string origin = "Origin: http://127.0.0.1\r\n";
+  open();
+  EXPECT_THAT(ask(upgrade(host, protocol, path)), StartsWith("HTTP/1.1 401 "));
+  NgDoorOptions options;
+  options.token_in_path = true;
+  open({}, options);
+  for (const std::string& headers : {host, host + origin}) {
+    EXPECT_THAT(ask(upgrade(headers, protocol, path), "\r\n\r\n"), StartsWith("HTTP/1.1 101 "));
+  }
+  for (const char* wrong :
+       {"/ng", "/ng/", "/ng/a%20token", "/other/a%20token%20of%20some%20length"}) {
+    EXPECT_THAT(ask(upgrade(host, protocol, wrong)), StartsWith("HTTP/1.1 401 ")) << wrong;
+  }
+  EXPECT_THAT(ask(upgrade(host + "Origin: http://evil.example\r\n", protocol, path)),
+              StartsWith("HTTP/1.1 403 "));
+  EXPECT_THAT(ask(upgrade("Host: evil.example\r\nOrigin: http://evil.example\r\n", protocol, path)),
+              StartsWith("HTTP/1.1 403 "));
+  EXPECT_THAT(ask(post(host, kPing, path)), StartsWith("HTTP/1.1 401 ")) << "only WebSockets";
+  EXPECT_THAT(ask(post(kAuthorized + origin, kPing)), StartsWith("HTTP/1.1 403 "));
 }
 
 TEST_F(NgDoorTest, web_socket_that_does_not_read_is_closed) {
