@@ -3,6 +3,11 @@
 #include "control/config/front_door.h"
 
 namespace turnpike {
+namespace {
+
+constexpr int kCallersInATurn = 16;
+
+}  // namespace
 
 FrontDoor* open_front_door(const config::Settings& settings, const config::Host& host, Relay& relay,
                            log::Log& log) {
@@ -31,7 +36,10 @@ FrontDoor* open_front_door(const config::Settings& settings, const config::Host&
 Result<loop::FdWatcher> serve_callers(FrontDoor& door, loop::EventLoop& loop,
                                       api::HttpServer& http) {
   return loop::FdWatcher::watch(loop, door.callers_fd(), {.readable = true}, [&door, &http](auto) {
-    for (door::Caller caller; door.next_caller(caller);) http.take(caller.fd, caller.client);
+    door::Caller caller;  // what is left has another turn: a flood leaves time for the rest
+    for (int i = 0; i < kCallersInATurn && door.next_caller(caller); ++i) {
+      http.take(caller.fd, caller.client);
+    }
   });
 }
 

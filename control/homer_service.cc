@@ -48,6 +48,7 @@ std::unique_ptr<HomerService> HomerService::start(loop::EventLoop& loop,
 
 void HomerService::on_tick(Instant now) {
   budget_ = section_.reports_per_second_max;
+  regular_budget_ = std::max(1U, budget_ / 2);
   const auto late = std::erase_if(
       asked_by_token_, [now](const auto& entry) { return entry.second.give_up_at <= now; });
   counters_.lost += late;
@@ -58,7 +59,9 @@ void HomerService::on_tick(Instant now) {
 void HomerService::ask(Instant now) {
   const auto interval = static_cast<std::size_t>(section_.interval.count());
   const std::size_t due = (calls_.session_count() + interval - 1) / interval;
-  const std::size_t most = std::min<std::size_t>({due, section_.reports_per_second_max, kAskedMax});
+  // A session has two reports and more, and half of a second's are kept for those at the end.
+  const std::size_t affordable = std::max(1U, section_.reports_per_second_max / 4);
+  const std::size_t most = std::min<std::size_t>({due, affordable, kAskedMax});
   if (most == 0) return begin_round();
   const auto turn = calls_.sessions_after(last_, most);
   for (const call::CallSummary& call : turn) {
@@ -95,13 +98,22 @@ bool HomerService::on_event(const Event& event) {
 
 void HomerService::report(const Asked& asked, SessionId id, const SessionStats& stats) {
   const std::string_view call_id = homer::sip_call_id(asked.call_id);
+  // What is not among the figures any more is forgotten, whatever an end sends.
+  const auto before_all = std::exchange(told_[id].streams, {});
   for (const Side side : {Side::kA, Side::kB}) {
     const LegStats& leg = stats.legs[index_of(side)];
     const call::LegEnds ends = call::ends_of(asked.legs[index_of(side)], leg);
     for (std::size_t i = 0; i < streams_of(leg); ++i) {
       const StreamStats& stream = leg.streams[i];
       homer::Reported& before = told_[id].streams[{index_of(side), stream.ssrc}];
+      const auto known = before_all.find({index_of(side), stream.ssrc});
+      if (known != before_all.end()) before = known->second;
       if (stream.packets == before.packets) continue;  // nothing has come since
+      if (regular_budget_ == 0) {
+        ++counters_.lost;
+        continue;
+      }
+      --regular_budget_;
       send(homer::HepPayload::kRtcp, ends.local, ends.remote, call_id,
            homer::receiver_report(stream, before));
       before = {stream.packets, stream.packets_lost};

@@ -83,8 +83,9 @@ class HomerService {
   loop::UdpSocket socket_;
   Relay& relay_;
   const call::CallService& calls_;
-  std::uint32_t budget_ = 0;  ///< reports that may still go in this second
-  SessionId last_{};          ///< whose turn it was
+  std::uint32_t budget_ = 0;          ///< reports that may still go in this second
+  std::uint32_t regular_budget_ = 0;  ///< of these, while calls are up
+  SessionId last_{};                  ///< whose turn it was
   std::uint32_t round_ = 0;
   std::uint64_t next_token_ = kFirstToken;
   std::map<std::uint64_t, Asked> asked_by_token_;

@@ -18,6 +18,7 @@ struct Way {
   std::size_t end = 0;
   bool has_ended = false;                                     // the one end has nothing more to say
   bool is_told = false;                                       // and the other knows
+  bool has_moved = false;                                     // something came
   std::array<std::uint8_t, DoorSplices::kBufferBytes> bytes;  // only what was received is read
 };
 
@@ -33,6 +34,7 @@ Carried carry_some(ByteStream& from, ByteStream& to, Way& way) {
       way.has_ended = read.state == StreamState::kEnded;
       way.begin = 0;
       way.end = read.bytes;
+      way.has_moved = way.has_moved || read.bytes > 0;
     }
     if (way.begin == way.end) {
       if (!std::exchange(way.is_told, true)) end_writing(to.fd());
@@ -60,13 +62,18 @@ struct DoorSplices::Splice {
   Way out;
 };
 
+// In two steps, because the SIP server counts by site: what shares a /24, or a /48 of IPv6, shares
+// a /24 here too.
 IpAddress stand_in_for(const IpAddress& client, const SipHashKey& key) {
   std::array<std::uint8_t, 9> source{};
-  std::copy_n(client.bytes.begin(), 8, source.begin());  // IPv4 and /64 alike
+  const std::ptrdiff_t site_bytes = client.is_v6() ? 6 : 3;
+  std::copy_n(client.bytes.begin(), site_bytes, source.begin());
   source[8] = static_cast<std::uint8_t>(client.family);
-  const std::uint64_t hash = siphash_2_4(key, source);
-  return IpAddress::v4(127, static_cast<std::uint8_t>(1 + (hash >> 16) % 254),
-                       static_cast<std::uint8_t>(hash >> 8), static_cast<std::uint8_t>(hash));
+  const std::uint64_t site = siphash_2_4(key, source);
+  std::copy_n(client.bytes.begin(), 8, source.begin());  // IPv4 and /64 alike
+  const std::uint64_t host = siphash_2_4(key, source);
+  return IpAddress::v4(127, static_cast<std::uint8_t>(1 + (site >> 16) % 254),
+                       static_cast<std::uint8_t>(site >> 8), static_cast<std::uint8_t>(host));
 }
 
 DoorSplices::DoorSplices(StreamPoll& poll, const SocketAddress& target, const SipHashKey& key,
@@ -116,7 +123,7 @@ void DoorSplices::carry(std::uint32_t place, Instant now) {
   Splice& splice = *splices_[place];
   const Carried in = carry_some(*splice.client, *splice.target, splice.in);
   const Carried out = carry_some(*splice.target, *splice.client, splice.out);
-  if (!splice.is_answered && splice.out.end > 0) {
+  if (!splice.is_answered && splice.out.has_moved) {
     splice.is_answered = true;
     splice.due = {};
     handlers_.decided(Outcome::kSip);

@@ -20,7 +20,8 @@
 namespace turnpike {
 
 /// The address of 127.0.0.0/8 that stands for a client towards a target that sees loopback only:
-/// the same for all connections of an IPv4 address or IPv6 /64. Never in 127.0.0.0/16.
+/// the same for all connections of an IPv4 address or IPv6 /64, in one /24 for all of an IPv4 /24
+/// or IPv6 /48. Never in 127.0.0.0/16.
 IpAddress stand_in_for(const IpAddress& client, const SipHashKey& key);
 
 class DoorSplices {

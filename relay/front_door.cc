@@ -57,8 +57,8 @@ FrontDoorThread::FrontDoorThread(std::unique_ptr<StreamPoll> poll, const door::C
                {.decided = [this](Outcome outcome) { count(outcome); },
                 .ended =
                     [this](const IpAddress& ip) {
-                      leave_source(ip);
-                      leave_door();
+                      leave_source(Stay::kCarried, ip);
+                      counters_.left.add();
                     }}),
       bytes_(ProxyHeader::kBytesMax + ClientHelloReader::kBytesMax) {
   for (std::size_t place = kWaitingMax; place > 0; --place) free_.push_back(place - 1);
@@ -111,13 +111,14 @@ void FrontDoorThread::take(std::uint32_t listener, const Accepted& accepted, Ins
   if (accepted.fd < 0) return count(Outcome::kNoDescriptor);
   const IpAddress& ip = accepted.source.ip;
   const bool of_proxy = is_proxy(ip);
-  const bool is_full = held_ >= config_.connections_max;
-  if (is_full || (!of_proxy && !enter_source(ip))) {
+  std::uint32_t& waiting = held_[index_of(Stay::kWaiting)];
+  const bool is_full = waiting >= config_.connections_max;
+  if (is_full || (!of_proxy && !enter_source(Stay::kWaiting, ip))) {
     count(is_full ? Outcome::kFull : Outcome::kSourceFull);
     close(accepted.fd);
     return;
   }
-  ++held_;
+  ++waiting;
   counters_.entered.add();
   if (free_.empty()) make_room();
   const std::size_t place = free_.back();
@@ -142,22 +143,20 @@ bool FrontDoorThread::is_proxy(const IpAddress& ip) const {
                      [&ip](const auto& prefix) { return turn::contains(prefix, ip); });
 }
 
-bool FrontDoorThread::enter_source(const IpAddress& ip) {
+bool FrontDoorThread::enter_source(Stay stay, const IpAddress& ip) {
   const std::uint32_t max = config_.connections_per_source_max;
-  std::uint32_t& there = sources_[source_of(ip)];
+  std::uint32_t& there = sources_[index_of(stay)][source_of(ip)];
   if (max != 0 && there >= max) return false;
   ++there;
+  if (stay == Stay::kCarried) ++held_[index_of(stay)];
   return true;
 }
 
-void FrontDoorThread::leave_source(const IpAddress& ip) {
-  const auto found = sources_.find(source_of(ip));
-  if (--found->second == 0) sources_.erase(found);
-}
-
-void FrontDoorThread::leave_door() {
-  --held_;
-  counters_.left.add();
+void FrontDoorThread::leave_source(Stay stay, const IpAddress& ip) {
+  auto& sources = sources_[index_of(stay)];
+  const auto found = sources.find(source_of(ip));
+  if (--found->second == 0) sources.erase(found);
+  if (stay == Stay::kCarried) --held_[index_of(stay)];
 }
 
 // ---- What they want
@@ -168,10 +167,10 @@ void FrontDoorThread::look(std::size_t place) {
   const StreamMoved seen = peek_stream(one.fd, bytes_);
   if (seen.state == StreamState::kWait) return;
   if (seen.state != StreamState::kMoved) return end(place, Outcome::kGone);
-  one.has_begun = true;
   std::span<const std::uint8_t> bytes(bytes_.data(), seen.bytes);
   if (one.wants_header && !take_header(place, bytes)) return;
   if (bytes.empty()) return;
+  one.has_begun = true;
   const door::Rules::Verdict verdict = rules_.judge(bytes, *reader_);
   if (verdict.decided) pass_on(place, verdict.outcome);
 }
@@ -202,7 +201,7 @@ bool FrontDoorThread::take_header(std::size_t place, std::span<const std::uint8_
       break;
   }
   if (!skip_stream(one.fd, header.bytes)) return refuse(Outcome::kGone);
-  if (!enter_source(header.source.ip)) return refuse(Outcome::kSourceFull);
+  if (!enter_source(Stay::kWaiting, header.source.ip)) return refuse(Outcome::kSourceFull);
   one.client = header.source;
   one.wants_header = false;
   bytes = bytes.subspan(header.bytes);
@@ -216,17 +215,20 @@ void FrontDoorThread::pass_on(std::size_t place, Outcome outcome) {
       outcome != Outcome::kApi) {
     return end(place, outcome);
   }
+  if (is_carried) {
+    const bool is_full = held_[index_of(Stay::kCarried)] >= config_.connections_max;
+    if (is_full || !enter_source(Stay::kCarried, one.client.ip)) {
+      return end(place, is_full ? Outcome::kTargetFull : Outcome::kSourceFull);
+    }
+  }
   poll_->remove(one.fd);
   if (!hand_over(one, outcome, monotonic_now())) {
+    if (is_carried) leave_source(Stay::kCarried, one.client.ip);
     return end(place, is_carried ? Outcome::kTargetDown : Outcome::kTargetFull);
   }
-  if (is_carried) {  // it stays the door's
-    waiting_[place] = {};
-    free_.push_back(place);
-    return;
-  }
-  count(outcome);
+  if (!is_carried) count(outcome);
   forget(place);
+  if (is_carried) counters_.entered.add();  // it stays the door's
 }
 
 bool FrontDoorThread::hand_over(const Waiting& one, Outcome outcome, Instant now) {
@@ -242,8 +244,11 @@ bool FrontDoorThread::hand_over(const Waiting& one, Outcome outcome, Instant now
 
 // Of control.
 bool FrontDoorThread::next_caller(door::Caller& caller) {
-  callers_bell_.answer();
-  const door::Caller* const next = callers_.front();
+  const door::Caller* next = callers_.front();
+  if (next == nullptr) {  // the bell stays readable until all have been taken
+    callers_bell_.answer();
+    next = callers_.front();
+  }
   if (next == nullptr) return false;
   caller = *next;
   callers_.pop();
@@ -257,8 +262,9 @@ void FrontDoorThread::end(std::size_t place, Outcome why) {
 }
 
 void FrontDoorThread::forget(std::size_t place) {
-  if (!waiting_[place].wants_header) leave_source(waiting_[place].client.ip);
-  leave_door();
+  if (!waiting_[place].wants_header) leave_source(Stay::kWaiting, waiting_[place].client.ip);
+  --held_[index_of(Stay::kWaiting)];
+  counters_.left.add();
   waiting_[place] = {};
   free_.push_back(place);
 }

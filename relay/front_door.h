@@ -55,6 +55,8 @@ class FrontDoorThread final : public FrontDoor {
 
  private:
   using Source = std::pair<AddressFamily, std::uint64_t>;
+  enum class Stay : std::uint8_t { kWaiting, kCarried };
+  static constexpr std::size_t index_of(Stay stay) { return static_cast<std::size_t>(stay); }
   struct Waiting {
     int fd = -1;
     SocketAddress client;
@@ -77,9 +79,8 @@ class FrontDoorThread final : public FrontDoor {
   bool is_proxy(const IpAddress& ip) const;
   void end_late(Instant now);
   // Of a load balancer all clients have one address: it has no number of its own.
-  bool enter_source(const IpAddress& ip);
-  void leave_source(const IpAddress& ip);
-  void leave_door();
+  bool enter_source(Stay stay, const IpAddress& ip);
+  void leave_source(Stay stay, const IpAddress& ip);
   void count(door::Outcome outcome) { counters_.outcomes[static_cast<std::size_t>(outcome)].add(); }
 
   // Of its thread and control's.
@@ -95,8 +96,10 @@ class FrontDoorThread final : public FrontDoor {
   std::vector<Waiting> waiting_;   // by place
   std::vector<std::size_t> free_;  // places
   DoorSplices splices_;
-  std::map<Source, std::uint32_t> sources_;
-  std::uint32_t held_ = 0;
+  // Who waits and who is carried have numbers of their own: the latter stay for long, and must keep
+  // nobody from asking for something else.
+  std::array<std::map<Source, std::uint32_t>, 2> sources_;  // by Stay
+  std::array<std::uint32_t, 2> held_{};
   std::vector<std::uint8_t> bytes_;  // of whom is looked at
   std::unique_ptr<ClientHelloReader> reader_ = std::make_unique<ClientHelloReader>();
   door::Counters counters_;

@@ -271,9 +271,10 @@ void ShardTransport::hear_early(Leg& leg, Instant now) {
 // An edge does not know when its core has the answer, too; until then nobody hears it there.
 void ShardTransport::begin_to_repeat(const SocketTag& tag, Instant now) {
   const media::LegState* state = media_.find_leg(tag);
-  const bool is_due = state != nullptr && state->config.opaque &&
-                      state->config.remote[index_of(Component::kRtp)].is_set() &&
-                      early_hellos_.has(tag);
+  const bool is_due =
+      state != nullptr && state->config.opaque &&
+      (state->config.remote[index_of(Component::kRtp)].is_set() || state->config.remote_unproven) &&
+      early_hellos_.has(tag);
   const auto is_repeated = [&](const Repeat& one) {
     return one.leg.slot == tag.slot && one.leg.generation == tag.generation;
   };

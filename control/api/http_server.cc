@@ -28,7 +28,7 @@ constexpr std::size_t kConnectionsOfDoorMax = 64;
 constexpr std::size_t kConnectionsOfSourceMax = 16;
 constexpr std::size_t kHandshakesMax = 16;  // what they compute, the control thread waits for
 constexpr std::size_t kHandshakesOfSourceMax = 8;
-constexpr std::size_t kDoors = 3;
+constexpr std::size_t kDoors = 4;  // and who comes by the front door
 constexpr std::size_t kChunkBytes = 16384;
 constexpr std::size_t kQueryNamesMax = 16;
 constexpr int kRequestSeconds = 10;  // for the headers to arrive, and for an answer to be read
@@ -131,6 +131,7 @@ struct HttpServer::State {
     Door door = Door::kUnix;
     Ends ends;
     Instant since{};
+    bool from_front_door = false;
   };
 
   loop::EventLoop& loop;
@@ -153,7 +154,7 @@ struct HttpServer::State {
   Result<void> listen();
   lws_vhost* make_vhost(const char* name, const HttpTls& tls);
   Result<void> make_api_vhost();
-  bool has_room(Door door, const IpAddress& source) const;
+  bool has_room(Door door, bool from_front_door, const IpAddress& source) const;
   bool is_in_handshake(lws* connection, Door door) const;
   void end_late_handshakes();
   void adopt(Door door, int fd, const SocketAddress& client = {});
@@ -249,16 +250,16 @@ Result<void> HttpServer::State::listen() {
   return {};
 }
 
-/// A budget for each door: clients of an open one never keep the operator out of another. On TCP
-/// one for each source too, but for those of this host.
-bool HttpServer::State::has_room(Door door, const IpAddress& source) const {
+/// A budget for each door, and one for who comes by the front door: clients of an open one never
+/// keep the operator out of another. On TCP one for each source too, but for those of this host.
+bool HttpServer::State::has_room(Door door, bool from_front_door, const IpAddress& source) const {
   const bool counts_source = door != Door::kUnix && !source.is_loopback();
   std::size_t of_door = 0;
   std::size_t of_source = 0;
   std::size_t handshakes = 0;
   std::size_t handshakes_of_source = 0;
   for (const auto& [connection, open] : connections) {
-    if (open.door != door) continue;
+    if (open.door != door || open.from_front_door != from_front_door) continue;
     const bool same_source = counts_source && is_same_source(open.ends.remote.ip, source);
     ++of_door;
     of_source += same_source ? 1 : 0;
@@ -295,7 +296,8 @@ void HttpServer::State::adopt(Door door, int fd, const SocketAddress& client) {
   Ends ends = door == Door::kUnix ? Ends{} : ends_of(fd);
   if (client.is_set()) ends.remote = client;  // a load balancer may be in between
   const bool is_open = door != Door::kApi || api_vhost != nullptr;
-  if (!is_open || !has_room(door, ends.remote.ip)) {
+  const bool from_front_door = client.is_set();
+  if (!is_open || !has_room(door, from_front_door, ends.remote.ip)) {
     ++counters.connections_refused;
     ::close(fd);
     return;
@@ -308,7 +310,8 @@ void HttpServer::State::adopt(Door door, int fd, const SocketAddress& client) {
   // The library closes the descriptor when it cannot take it. It reads nothing before this returns.
   lws* const connection =
       lws_adopt_descriptor_vhost(is_api ? api_vhost : vhost, kind, descriptor, nullptr, nullptr);
-  if (connection != nullptr) connections[connection] = {door, ends, loop::EventLoop::now()};
+  if (connection == nullptr) return;
+  connections[connection] = {door, ends, loop::EventLoop::now(), from_front_door};
 }
 
 /// Whether the request may come from where it says: see the head of http_server.h.

@@ -2,8 +2,8 @@
 // HTTP library. Is not: what messages mean and who may ask (control/ng).
 //
 // A web page in somebody's browser could be the client: a request with an Origin header, or with a
-// Host that is not ours (DNS rebinding), gets 403, also with a token. With tokens in the path, which
-// are for a library that always sends an Origin, the Origin of our own host does no harm.
+// Host that is not ours (DNS rebinding), gets 403, also with a token. With tokens in the
+// path, which is for a library that always sends an Origin, that of our own host does no harm.
 #pragma once
 
 #include <cstddef>

@@ -213,13 +213,20 @@ void Service::cut_bridge_to(SessionId lost, SessionId from) {
   tell_legs(call, Which::kAll);
 }
 
+bool Service::has_bridge_to(SessionId from, SessionId to) const {
+  const auto index = call_id_by_session_.find(from);
+  if (index == call_id_by_session_.end()) return false;
+  const auto& sides = find_session(call_by_id_.at(index->second), from)->sides;
+  return std::any_of(sides.begin(), sides.end(),
+                     [to](const MediaSide& side) { return side.bridge.session == to; });
+}
+
 void Service::cut_lost_bridges() {
   std::vector<std::pair<SessionId, SessionId>> lost;
   for (const auto& [session, id] : call_id_by_session_) {
     for (const MediaSide& side : find_session(call_by_id_.at(id), session)->sides) {
       const SessionId bridge = side.bridge.session;
-      if (bridge.is_set() && !call_id_by_session_.contains(bridge))
-        lost.push_back({bridge, session});
+      if (bridge.is_set() && !has_bridge_to(bridge, session)) lost.push_back({bridge, session});
     }
   }
   for (const auto& [bridge, session] : lost) cut_bridge_to(bridge, session);

@@ -12,7 +12,11 @@ namespace {
 bool line_sends(const CallMedia& media, Side side) {
   if (!media.answered || !media.accepted) return false;
   const RemoteMedia& sender = media.sides[index_of(side)].remote;
-  const RemoteMedia& receiver = media.sides[index_of(other(side))].remote;
+  const MediaSide& opposite = media.sides[index_of(other(side))];
+  if (opposite.bridge.is_set()) {
+    return !sender.held && sdp::sends(sender.direction) && opposite.bridge.address.rtp.is_set();
+  }
+  const RemoteMedia& receiver = opposite.remote;
   if (sender.held || receiver.held) return false;
   return sdp::sends(sender.direction) && sdp::receives(receiver.direction);
 }

@@ -96,6 +96,7 @@ class Service final : public CallService {
   void cut(const Call& before, const Call* after);
   /// Session `from` had a bridge to session `lost`.
   void cut_bridge_to(SessionId lost, SessionId from);
+  bool has_bridge_to(SessionId from, SessionId to) const;
   /// After a restart.
   void cut_lost_bridges();
   /// Makes `next` the call's state; index and record follow, and sessions that it gave up end.

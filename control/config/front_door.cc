@@ -103,10 +103,11 @@ class FrontDoorCheck {
   void check_proxies() {
     for (const std::string& text : door_.proxies) {
       const auto network = call::parse_network(text);
-      if (network && network->bits != 0) continue;
+      // They may claim any source: nobody has that many.
+      if (network && network->bits >= (network->address.is_v6() ? 32U : 8U)) continue;
       return mistake("proxies", "holds \"" + text +
                                     "\", which is no network of load balancers; write networks "
-                                    "like \"192.0.2.8/31\"");
+                                    "like \"192.0.2.8/31\", none wider than /8 (IPv6: /32)");
     }
   }
 

@@ -37,11 +37,12 @@ std::vector<Section> front_door_sections() {
       .texts("proxies", &FrontDoorSection::proxies,
              "Networks of load balancers, such as \"192.0.2.8/31\". Their connections have to "
              "begin with a PROXY header, version 2, and who it names counts as the client.")
-      .integer("connections_max", &FrontDoorSection::connections_max, 1000, {1, 200000},
-               "Connections that the door holds at a time; more are closed at once. Who was passed "
-               "on counts where he is.")
+      .integer(
+          "connections_max", &FrontDoorSection::connections_max, 1000, {1, 200000},
+          "Connections that wait at the door at a time, and as many that it carries to the SIP "
+          "server; more are closed at once. Who was passed on counts where he is.")
       .integer("connections_per_source_max", &FrontDoorSection::connections_per_source_max, 50,
-               {0, 200000}, "Of these, from one IPv4 address or one /64 of IPv6. 0: any number.");
+               {0, 200000}, "Of either, from one IPv4 address or one /64 of IPv6. 0: any number.");
   return {section.done()};
 }
 

@@ -107,6 +107,8 @@ std::string take_token_key(std::string_view line, turn::Realm& realm) {
   std::string complaint;
   if (!read) {
     complaint = "has a time that is not FROM-UNTIL in Unix seconds";
+  } else if (key.not_after != Seconds{0} && key.not_before >= key.not_after) {
+    complaint = "has a time that is over before it begins; write FROM-UNTIL";
   } else if (key.kid.size() > kNameBytesMax) {
     complaint = "has a KID of more than 256 bytes";
   } else if (std::any_of(realm.token_keys.begin(), realm.token_keys.end(), same)) {

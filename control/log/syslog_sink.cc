@@ -69,11 +69,10 @@ bool SyslogSink::send(const std::string& message) {
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == EMSGSIZE) {
       return false;
     }
-    if (!target_.unix_path.empty()) {
-      shut();
-    } else if (errno == ECONNREFUSED && tries == 0) {
-      lost_.fetch_add(1, std::memory_order_relaxed);
-    }
+    if (errno == EINTR) continue;
+    const bool is_refused = target_.unix_path.empty() && errno == ECONNREFUSED;
+    if (is_refused && tries == 0) lost_.fetch_add(1, std::memory_order_relaxed);
+    if (!is_refused) shut();  // of UDP: our own address may be another one now
   }
   return false;
 }

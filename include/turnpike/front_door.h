@@ -34,9 +34,9 @@ struct Config {
   /// Load balancers: their connections begin with a PROXY header (relay/wire/proxy_header.h), and
   /// nobody else's do.
   std::vector<turn::Prefix> proxies;
-  /// That the door holds: until they are passed on, and while it carries their bytes.
+  /// That wait until they are passed on; and as many of which it carries the bytes.
   std::uint32_t connections_max = 1000;
-  /// Of these, of one IPv4 address or IPv6 /64. 0: no limit.
+  /// Of either, of one IPv4 address or IPv6 /64. 0: no limit.
   std::uint32_t connections_per_source_max = 50;
   Milliseconds first_byte_max{5000};  ///< from the connection on
   Milliseconds hello_max{10000};      ///< until the ClientHello is whole

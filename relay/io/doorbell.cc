@@ -38,9 +38,11 @@ void Doorbell::clear() {
   if (read(fd_, &rings, sizeof rings) < 0) CHECK(errno == EAGAIN);
 }
 
+// In this order: whoever rings in between has brought his work already, and the answerer looks for
+// it after this. The other way round that ring would be taken away, and none would ever come again.
 void Doorbell::answer() {
-  listen();
   clear();
+  listen();
 }
 
 }  // namespace turnpike

@@ -17,7 +17,7 @@ class Doorbell {
   /// From any thread, after the work is there. One system call for many rings.
   void ring();
   /// The sleeper, before it looks for work: rings from now on end the next sleep.
-  void listen() { rung_.store(false); }
+  void listen() { static_cast<void>(rung_.exchange(false)); }
   /// Sleeps until somebody rings, but no longer than `longest`.
   void sleep(Nanoseconds longest);
 

@@ -150,12 +150,13 @@ KAMAILIO = """
 listen=udp:127.0.0.1:5066
 children=1
 mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules"
+loadmodule "tm.so"
 loadmodule "sl.so"
 loadmodule "pv.so"
-loadmodule "tm.so"
 loadmodule "maxfwd.so"
 loadmodule "lwsc.so"
 loadmodule "rtpengine.so"
+modparam("rtpengine", "wsapi", "lwsc")
 modparam("rtpengine", "rtpengine_sock", "ws://HTTP/ng/TOKEN")
 request_route {
     if (rtpengine_offer("replace-origin ICE=remove RTP/AVP direction=outside direction=inside")) {

@@ -474,6 +474,8 @@ TEST_F(FrontDoorToSip, a_source_has_one_stand_in) {
   EXPECT_EQ(seen[0], seen[1]);
   EXPECT_NE(seen[0], seen[2]);
   EXPECT_NE(seen[2], seen[3]);
+  EXPECT_TRUE(std::equal(seen[0].bytes.begin(), seen[0].bytes.begin() + 3, seen[3].bytes.begin()))
+      << "of one /24";
   for (const IpAddress& one : seen) {
     EXPECT_EQ(one.bytes[0], 127);
     EXPECT_NE(one.bytes[1], 0) << "not as this host's own programs";
@@ -498,11 +500,29 @@ TEST_F(FrontDoorToSip, what_is_carried_counts_for_its_source) {
     IpAddress source;
     there.push_back(server.next(source));
   }
-  EXPECT_TRUE(Client().is_closed());
-  EXPECT_EQ(outcomes(Outcome::kSourceFull), 1U);
+  const Client fifth;
+  fifth.send(hello_);
+  EXPECT_TRUE(fifth.is_closed());
+  EXPECT_TRUE(comes_to(Outcome::kSourceFull));
   for (const int fd : there) close(fd);
   clients.clear();
   EXPECT_TRUE(soon([&] { return held() == 0; }));
+}
+
+TEST(StandIn, sites_stay_sites) {
+  const SipHashKey key{1, 2};
+  const auto site_of = [&](const char* text) {
+    const IpAddress there = stand_in_for(*parse_ip(text), key);
+    return std::array{there.bytes[0], there.bytes[1], there.bytes[2]};
+  };
+  EXPECT_EQ(site_of("2001:db8:1:1::1"), site_of("2001:db8:1:2::1")) << "of one /48";
+  EXPECT_NE(site_of("2001:db8:1:1::1"), site_of("2001:db8:2:1::1"));
+  EXPECT_EQ(site_of("192.0.2.1"), site_of("192.0.2.200"));
+  EXPECT_NE(site_of("192.0.2.1"), site_of("192.0.3.1"));
+  EXPECT_EQ(stand_in_for(*parse_ip("2001:db8:1:1::1"), key),
+            stand_in_for(*parse_ip("2001:db8:1:1:9::9"), key))
+      << "of one /64";
+  EXPECT_NE(stand_in_for(*parse_ip("192.0.2.1"), key), stand_in_for(*parse_ip("192.0.2.2"), key));
 }
 
 TEST_F(FrontDoorTest, a_port_that_is_taken_is_told_of) {
