@@ -79,7 +79,8 @@ class Client:
             session = next(each for each in listed if each["call_id"] == f"corner-{self.count}")
             legs = json.loads(self.daemon.api(f"/v1/sessions/{session['id']}"))["legs"]
             return next(each for each in legs.values() if each["interface"] == "outside")
-        eventually(lambda: leg()["dtls"]["state"] == state,
+        # Until the handshakes' thread has heard of the leg there is nothing to tell.
+        eventually(lambda: (leg()["dtls"] or {}).get("state") == state,
                    lambda: f"DTLS is {state}, not {leg()['dtls']}", 45, every=0.1)
         told = leg()
         reason = (told["dtls"]["last_failure"] or {}).get("reason")

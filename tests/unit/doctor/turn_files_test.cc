@@ -23,7 +23,12 @@ class TurnFiles : public testing::Test {
     config::TurnRealmSection realm;
     realm.name = "main";
     realm.users_file = files_.path("users");
+    config::InterfaceSection outside;
+    outside.name = "outside";
+    outside.addresses = {IpAddress::v4(198, 51, 100, 1)};
+    settings_.interfaces = {outside};
     config::TurnSection& turn = settings_.turn;
+    turn.interface = outside.name;
     turn.realms = {realm};
     turn.tls_port = turn.dtls_port = 5349;
     turn.certificate_file = files_.path("node.pem");
