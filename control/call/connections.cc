@@ -18,16 +18,7 @@
 namespace turnpike::call {
 namespace {
 
-using Value = ng::Value;
-
 constexpr SrtpSuite kBridgeSuite = SrtpSuite::kAesCm128HmacSha1_80;
-
-Value::Dict refusal_of(std::string_view reason) {
-  Value::Dict reply;
-  put_text(reply, "result", "error");
-  put_text(reply, "error-reason", reason);
-  return reply;
-}
 
 std::optional<Side> side_of(const Call& call, const std::string& tag) {
   for (const Side side : {Side::kA, Side::kB}) {
@@ -148,29 +139,29 @@ void Service::connect(const CallRequest& request, ReplyFunction reply) {
   const auto two = call_by_id_.find(to);
   for (const auto& found : {one, two}) {
     if (found == call_by_id_.end() || found->second.form == CallForm::kSubscribed) {
-      return reply(refusal_of(found == one ? "Unknown call-id" : "Unknown to-call-id"));
+      return reply(error_reply(found == one ? "Unknown call-id" : "Unknown to-call-id"));
     }
     if (found->second.is_one_sided()) {
-      return reply(refusal_of("What is published has no other side: subscribe to it"));
+      return reply(error_reply("What is published has no other side: subscribe to it"));
     }
     if (found->second.delete_at != Instant{}) {
-      return reply(refusal_of("One of the calls is about to end"));
+      return reply(error_reply("One of the calls is about to end"));
     }
   }
   if (one == two) {
-    return reply(refusal_of("Participants of one call are joined by offer and answer"));
+    return reply(error_reply("Participants of one call are joined by offer and answer"));
   }
   if (config_.pair_role == PairRole::kEdge) {
-    return reply(refusal_of("An edge has no keys: connect at its core"));
+    return reply(error_reply("An edge has no keys: connect at its core"));
   }
   const auto one_end = side_of(one->second, request.from_tag);
   const auto two_end = side_of(two->second, request.to_tag);
-  if (!one_end) return reply(refusal_of("No participant of this call has that from-tag"));
-  if (!two_end) return reply(refusal_of("No participant of the other call has that to-tag"));
+  if (!one_end) return reply(error_reply("No participant of this call has that from-tag"));
+  if (!two_end) return reply(error_reply("No participant of the other call has that to-tag"));
   Call first = one->second;
   Call second = two->second;
   const auto joined = join_all(first, *one_end, second, *two_end, environment_.random_bytes);
-  if (!joined) return reply(refusal_of(joined.error().message));
+  if (!joined) return reply(error_reply(joined.error().message));
   for (Call* call : {&first, &second}) {
     tell_legs(*call, Which::kAll);
     update_switches(relay_, *call, true);

@@ -32,5 +32,12 @@ inline void put_dict(ng::Value::Dict& dict, std::string key, ng::Value::Dict val
 inline void put_list(ng::Value::Dict& dict, const char* key, ng::Value::List value) {
   dict.emplace_back(key, std::move(value));
 }
+/// A whole reply: what was asked for is refused, and why.
+inline ng::Value::Dict error_reply(std::string_view reason) {
+  ng::Value::Dict reply;
+  put_text(reply, "result", "error");
+  put_text(reply, "error-reason", reason);
+  return reply;
+}
 
 }  // namespace turnpike::call

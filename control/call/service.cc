@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "control/call/bundle.h"
+#include "control/call/dict.h"
 #include "control/call/keyed_description.h"
 #include "control/call/legs.h"
 #include "control/call/negotiation.h"
@@ -22,13 +23,6 @@ constexpr std::size_t kOtherTagsMax = 16;
 constexpr std::size_t kRefusedCallsMax = 256;
 constexpr const char* kLimitReached = "Parallel session limit reached";
 constexpr const char* kOverloaded = "CPU usage limit exceeded";
-
-Value::Dict error_reply(std::string reason) {
-  Value::Dict reply;
-  reply.emplace_back("result", "error");
-  reply.emplace_back("error-reason", std::move(reason));
-  return reply;
-}
 
 Value::Dict limit_reply(const CallRequest& request, const char* message) {
   if (!request.supports_load_limit) return error_reply(kLimitReached);

@@ -24,13 +24,6 @@ using Value = ng::Value;
 
 constexpr const char* kPlainRtp = "RTP/AVP";
 
-Value::Dict refusal_of(std::string_view reason) {
-  Value::Dict reply;
-  put_text(reply, "result", "error");
-  put_text(reply, "error-reason", reason);
-  return reply;
-}
-
 std::string subscription_id(const std::string& call_id, const std::string& tag) {
   return call_id + std::string(kSubscriberMark) + tag;
 }
@@ -215,19 +208,19 @@ Result<CallRequest> Service::subscription_wanted(const Call& call,
 void Service::subscribe(const CallRequest& request, ReplyFunction reply) {
   const auto known = call_by_id_.find(request.call_id);
   if (known == call_by_id_.end() || known->second.form == CallForm::kSubscribed) {
-    return reply(refusal_of("Unknown call-id"));
+    return reply(error_reply("Unknown call-id"));
   }
   const Call& call = known->second;
   auto heard = media_to_hear(call, request);
-  if (!heard) return reply(refusal_of(heard.error().message));
+  if (!heard) return reply(error_reply(heard.error().message));
   const auto wanted = subscription_wanted(call, request);
-  if (!wanted) return reply(refusal_of(wanted.error().message));
+  if (!wanted) return reply(error_reply(wanted.error().message));
   if (auto room = check_room_to_subscribe(call, wanted->call_id, *heard); !room) {
-    return reply(refusal_of(room.error().message));
+    return reply(error_reply(room.error().message));
   }
   if (!call_by_id_.contains(wanted->call_id) && call_by_id_.size() >= config_.calls_max) {
     tally_.refused();
-    return reply(refusal_of("Parallel session limit reached"));
+    return reply(error_reply("Parallel session limit reached"));
   }
   Call next = new_call(*wanted);
   next.form = CallForm::kSubscribed;
@@ -235,14 +228,14 @@ void Service::subscribe(const CallRequest& request, ReplyFunction reply) {
   next.heard = std::move(*heard);
   next.side(Side::kA).label = request.set_label;
   auto spoken = offer_of_spoken(call, next.heard, next.record_key >> 1U);
-  if (!spoken) return reply(refusal_of(spoken.error().message));
+  if (!spoken) return reply(error_reply(spoken.error().message));
   KeyedDescription description(std::move(*spoken));
   SessionChanges changes(relay_);
   Negotiation negotiation(config_, environment_, relay_.dtls_identity(), changes, next, *wanted);
   negotiation.open_on(next.heard[0].session.shard);
   if (const auto done = negotiation.offer(Side::kB, description.value); !done) {
     log(next, "subscription refused: " + done.error().message);
-    return reply(refusal_of(done.error().message));
+    return reply(error_reply(done.error().message));
   }
   for (CallSide& side : next.sides) side.since = next.created;
   Value::Dict answer;
@@ -262,9 +255,9 @@ void Service::subscribe(const CallRequest& request, ReplyFunction reply) {
 
 void Service::answer_subscription(const CallRequest& request, ReplyFunction reply) {
   const Call* known = find_subscription(request);
-  if (known == nullptr) return reply(refusal_of("Unknown call-id or to-tag of a subscription"));
+  if (known == nullptr) return reply(error_reply("Unknown call-id or to-tag of a subscription"));
   auto parsed = sdp::parse(request.sdp, {config_.sdp_bytes_max, config_.media_max});
-  if (!parsed) return reply(refusal_of(parsed.error().message));
+  if (!parsed) return reply(error_reply(parsed.error().message));
   KeyedDescription description(std::move(*parsed));
   Call next = *known;
   SessionChanges changes(relay_);
@@ -281,7 +274,7 @@ void Service::answer_subscription(const CallRequest& request, ReplyFunction repl
   }
   if (!done) {
     log(*known, "subscription refused: " + done.error().message);
-    return reply(refusal_of(done.error().message));
+    return reply(error_reply(done.error().message));
   }
   tell_legs(next, Which::kAll);
   log(next, "subscribed");
@@ -292,7 +285,7 @@ void Service::answer_subscription(const CallRequest& request, ReplyFunction repl
 
 void Service::unsubscribe(const CallRequest& request, ReplyFunction reply) {
   const Call* known = find_subscription(request);
-  if (known == nullptr) return reply(refusal_of("Unknown call-id or to-tag of a subscription"));
+  if (known == nullptr) return reply(error_reply("Unknown call-id or to-tag of a subscription"));
   end(std::string(known->id), Ending::kDeleted, [](const StatsBySession&) {});
   relay_.flush();
   reply({{"result", "ok"}});
@@ -347,15 +340,15 @@ void Service::publish(const CallRequest& request, ReplyFunction reply) {
     return refuse_for_load(wanted, why, reply);
   }
   if (config_.pair_role == PairRole::kEdge || is_peer(wanted.direction[0])) {
-    return reply(refusal_of("Media is published over an interface of a node that has its keys"));
+    return reply(error_reply("Media is published over an interface of a node that has its keys"));
   }
   if (!is_new && (known->second.form != CallForm::kPublished ||
                   known->second.side(Side::kA).tag != wanted.from_tag)) {
-    return reply(refusal_of("call-id is that of a call, or of media that another one publishes"));
+    return reply(error_reply("call-id is that of a call, or of media that another one publishes"));
   }
   wanted.to_tag.clear();
   auto parsed = parse(wanted);
-  if (!parsed) return reply(refusal_of(parsed.error().message));
+  if (!parsed) return reply(error_reply(parsed.error().message));
   KeyedDescription published(std::move(*parsed));
   Call next = is_new ? new_call(wanted) : known->second;
   next.form = CallForm::kPublished;
@@ -378,7 +371,7 @@ void Service::publish(const CallRequest& request, ReplyFunction reply) {
     if (changes.at_session_limit() || changes.overloaded()) {
       return refuse_for_load(wanted, "Parallel session limit reached", reply);
     }
-    return reply(refusal_of(done.error().message));
+    return reply(error_reply(done.error().message));
   }
   tell_legs(next, Which::kAll);
   log(next, "published");

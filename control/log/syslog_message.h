@@ -26,7 +26,8 @@ struct SyslogMessage {
   std::string_view timestamp;  ///< RFC 3339
   std::string_view host_name;
   std::int64_t process_id = 0;
-  /// From 1 on: a gap tells the receiver of messages that were lost (RFC 5424 section 7.3.1).
+  /// From 1 on: a gap tells the receiver of messages that it missed (RFC 5424 section 7.3.1). Lines
+  /// that the log lost before leave none.
   std::uint32_t sequence = 1;
   std::string_view text;  ///< "level=info event=call_end …"; the event's name is the MSGID
 };

@@ -1,5 +1,6 @@
 #include "relay/crypto/aes_gcm.h"
 
+#include <algorithm>
 #include <array>
 #include <memory>
 

@@ -29,7 +29,6 @@ class StreamListeners {
 
   /// Owns `fd` from now on. They are numbered from 0.
   bool add(int fd);
-  bool empty() const { return listeners_.empty(); }
 
   /// `take` is called for each connection that is accepted, which is its own then, and once with
   /// kExhausted when the kernel has no descriptor; nobody is asked again before the pause is over.

@@ -104,7 +104,6 @@ ProxyHeader read_proxy_header(Bytes bytes) {
   if (judged != ProxyState::kProxied) return verdict(judged);
   const std::uint8_t* const at = bytes.data() + kFixedBytes;
   header.source = address_at(at, at + 2 * ip_bytes, v4);
-  header.destination = address_at(at + ip_bytes, at + 2 * ip_bytes + 2, v4);
   return verdict(is_of_a_client(header.source) ? ProxyState::kProxied : ProxyState::kMalformed);
 }
 

@@ -14,7 +14,7 @@ namespace turnpike {
 
 enum class ProxyState : std::uint8_t {
   kIncomplete,   ///< it may become one: look again when more has come
-  kProxied,      ///< a connection over TCP from `source` to `destination`
+  kProxied,      ///< a connection over TCP from `source`
   kLocal,        ///< the load balancer's own, as health checks are
   kMissing,      ///< does not begin with the signature
   kMalformed,    ///< another version, command or length, or an address that no client has
@@ -29,7 +29,6 @@ struct ProxyHeader {
   ProxyState state = ProxyState::kMissing;
   std::size_t bytes = 0;   ///< its length, of kProxied and kLocal; then the client's bytes come
   SocketAddress source{};  ///< of kProxied
-  SocketAddress destination{};  ///< of kProxied
 };
 
 /// `bytes`: what has come so far, from the connection's first byte on.

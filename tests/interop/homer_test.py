@@ -14,7 +14,7 @@ from pathlib import Path
 from lib.call import Call, Side
 from lib.case import case, eventually, expect, run
 from lib.network import INSIDE, OUTSIDE, topology
-from lib.peer import Peer, connect
+from lib.peer import Peer, connect, talk_for_figures
 from lib.turnpiked import Turnpiked, executable
 
 SUITE = "AEAD_AES_128_GCM"
@@ -64,15 +64,7 @@ def a_capture_server_reads_of_a_call_and_of_its_end(scratch):
         "interval_seconds": 1}})
     outside, inside = Peer(scratch, OUTSIDE), Peer(scratch, INSIDE)
     call = Call(daemon.ng, Side(OUTSIDE, 30000, (SUITE,)), Side(INSIDE, 20000)).set_up()
-    connect(call, outside, inside)
-    outside.start()
-    inside.start()
-    # One sample of quality takes five seconds.
-    eventually(lambda: inside.total("received") > 300, "media passes", timeout=20)
-    outside.pause()
-    inside.pause()
-    eventually(lambda: outside.total("sent") == inside.total("received") and
-               inside.total("sent") == outside.total("received"), "the last packets arrive")
+    talk_for_figures(call, outside, inside)
     call.delete()
     packets = []
     while sum(b'"TYPE":"FINAL"' in packet for packet in packets) < 2:

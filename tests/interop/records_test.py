@@ -7,7 +7,7 @@ import subprocess
 from lib.call import Call, Side
 from lib.case import case, eventually, expect, run
 from lib.network import INSIDE, OUTSIDE, topology
-from lib.peer import Peer, connect
+from lib.peer import Peer, talk_for_figures
 from lib.turnpiked import Holder, Turnpiked
 
 SUITE = "AEAD_AES_128_GCM"
@@ -37,15 +37,7 @@ def a_call_leaves_its_figures(scratch):
     daemon = Turnpiked(scratch, {"node": {"name": "edge-7"}, "records": {"file": path}})
     outside, inside = Peer(scratch, OUTSIDE), Peer(scratch, INSIDE)
     call = Call(daemon.ng, Side(OUTSIDE, 30000, (SUITE,)), Side(INSIDE, 20000)).set_up()
-    connect(call, outside, inside)
-    outside.start()
-    inside.start()
-    # One sample of quality takes five seconds.
-    eventually(lambda: inside.total("received") > 300, "media passes", timeout=20)
-    outside.pause()
-    inside.pause()
-    eventually(lambda: outside.total("sent") == inside.total("received") and
-               inside.total("sent") == outside.total("received"), "the last packets arrive")
+    talk_for_figures(call, outside, inside)
     call.delete()
     record = eventually(lambda: _records(path), "the record is written")[0]
     expect((record["version"], record["node"], record["why"]) == (1, "edge-7", "deleted"), record)

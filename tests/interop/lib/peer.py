@@ -75,6 +75,18 @@ class Peer:
         return sum(entry[counter] for entry in self.report().values())
 
 
+def talk_for_figures(call, outside, inside):
+    """A call with media for as long as a sample of quality takes, and all packets arrived."""
+    connect(call, outside, inside)
+    outside.start()
+    inside.start()
+    case.eventually(lambda: inside.total("received") > 300, "media passes", timeout=20)
+    outside.pause()
+    inside.pause()
+    case.eventually(lambda: outside.total("sent") == inside.total("received") and
+                    inside.total("sent") == outside.total("received"), "the last packets arrive")
+
+
 BAD = ("auth_failed", "replayed", "other_errors", "damaged", "clear", "foreign_source", "repeated",
        "rtcp_index_reused", "send_errors")
 
