@@ -17,6 +17,7 @@
 #include "turnpike/handshake_stats.h"
 #include "turnpike/stats.h"
 #include "turnpike/time.h"
+#include "turnpike/turn.h"
 
 namespace turnpike::metrics {
 
@@ -84,6 +85,16 @@ class Families {
     for (std::size_t i = 0; i < buckets.size(); ++i) buckets[i] = handshakes.durations[i].value();
     fill(labelled(nullptr, {}).histogram, kHandshakeDurations, buckets,
          number(handshakes.duration_us.value()) / 1e6);
+  }
+
+  void add(const std::vector<const turn::RelayLatency*>& latencies) {
+    std::array<std::uint64_t, turn::kRelayLatencies.size() + 1> buckets{};
+    std::uint64_t sum_ns = 0;
+    for (const turn::RelayLatency* latency : latencies) {
+      for (std::size_t i = 0; i < buckets.size(); ++i) buckets[i] += latency->buckets[i].value();
+      sum_ns += latency->sum_ns.value();
+    }
+    fill(labelled(nullptr, {}).histogram, turn::kRelayLatencies, buckets, number(sum_ns) / 1e9);
   }
 
   void add(const QualityHistogram& quality, const MeasureInfo& info, std::string_view side) {

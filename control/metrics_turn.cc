@@ -125,6 +125,15 @@ void add_turn_data(const Figures& figures, Families& families) {
   }
   add_turn_transports(figures, families);
   add_turn_realms(figures, families);
+  std::vector<const turn::RelayLatency*> latencies;
+  for (std::size_t i = 0; i < figures.shards.size(); ++i) {
+    latencies.push_back(&figures.turn->counters(i).latency);
+  }
+  families.histogram("turnpike_turn_relay_latency_seconds",
+                     "Time on this host of clients' data over UDP, from the kernel's receiving it "
+                     "until it has left for the peer; of each batch the datagram that waited "
+                     "longest.");
+  families.add(latencies);
   families.counter("turnpike_turn_connections_ended_total",
                    "Connections of clients that ended or were refused, by reason.");
   for (std::size_t i = 0; i < turn::kStreamCloseCount; ++i) {

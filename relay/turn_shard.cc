@@ -249,7 +249,7 @@ TurnShard::Turn TurnShard::drain(int batches_max) {
     now_ = monotonic_now();
     wall_ = wall_now();
     std::size_t packets = batch_.size();
-    handle_all();
+    handle_datagrams();
     tell_errors();
     if (sockets_->companion_is_ready() || streams_->has_unread()) {
       // A batch of their own: a flood of datagrams keeps no connection waiting, nor the reverse.
@@ -269,6 +269,23 @@ TurnShard::Turn TurnShard::drain(int batches_max) {
 
 void TurnShard::handle_all() {
   for (std::size_t k = 0; k < batch_.size(); ++k) handle(batch_[k]);
+  end_batch();
+}
+
+void TurnShard::handle_datagrams() {
+  const auto& arrival = sockets_->arrival();
+  const Counter& relayed = counters_.of(turn::ListenerTransport::kUdp).packets_to_peers;
+  bool is_data = false;
+  for (std::size_t k = 0; k < batch_.size(); ++k) {
+    const std::uint64_t before = relayed.value();
+    handle(batch_[k]);
+    if (arrival && arrival->index == k) is_data = relayed.value() != before;
+  }
+  end_batch();
+  if (is_data) counters_.latency.add(std::chrono::system_clock::now() - arrival->at);
+}
+
+void TurnShard::end_batch() {
   handle_messages();
   flush();
   if (dtls_ != nullptr) dtls_->reap(now_);

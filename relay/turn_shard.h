@@ -107,6 +107,9 @@ class TurnShard final : private turn::RelayedPorts {
   /// Of the batch.
   void handle_all();
   void handle(Packet& packet);
+  /// Notes the latency of the datagram whose arrival is known, when it was data.
+  void handle_datagrams();
+  void end_batch();
   void tell_errors();
   /// Of DTLS clients, as they were opened.
   void handle_messages();

@@ -2,7 +2,9 @@
 // it has done. Plain values; control makes them from the configuration.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -273,6 +275,28 @@ struct RealmCounters {
 constexpr std::size_t kRealmFiguresMax = 16;
 
 /// What the TURN part of one shard has done since it started. Read from any thread.
+/// Upper bounds of what RelayLatency is counted in; the last bucket has none.
+constexpr std::array<Nanoseconds, 10> kRelayLatencies = {
+    std::chrono::microseconds{50},  std::chrono::microseconds{100}, std::chrono::microseconds{250},
+    std::chrono::microseconds{500}, std::chrono::milliseconds{1},   std::chrono::microseconds{2500},
+    std::chrono::milliseconds{10},  std::chrono::milliseconds{50},  std::chrono::milliseconds{250},
+    std::chrono::seconds{1}};
+
+/// How long datagrams of clients are on the host, from the kernel's receiving them until they have
+/// left for the peer. Of each batch the datagram that came first, when it was data.
+struct RelayLatency {
+  std::array<Counter, kRelayLatencies.size() + 1> buckets;  ///< not cumulative
+  Counter sum_ns;
+
+  /// A clock that was set meanwhile makes it negative: that is no time at all.
+  void add(Nanoseconds took) {
+    took = std::max(took, Nanoseconds{0});
+    const auto at = std::lower_bound(kRelayLatencies.begin(), kRelayLatencies.end(), took);
+    buckets[static_cast<std::size_t>(at - kRelayLatencies.begin())].add();
+    sum_ns.add(static_cast<std::uint64_t>(took.count()));
+  }
+};
+
 struct Counters {
   Counter bindings;  ///< Binding requests answered
   Counter cookies;   ///< DTLS clients asked to prove their address
@@ -287,6 +311,7 @@ struct Counters {
   std::array<Counter, kDropCount> drops;
   std::array<Counter, kStreamCloseCount> closes;
   std::array<RealmCounters, kRealmFiguresMax> realms;  ///< by Realm::figures
+  RelayLatency latency;                                ///< clients over UDP
 
   ClientCounters& of(ListenerTransport transport) {
     return clients[static_cast<std::size_t>(transport)];

@@ -62,6 +62,24 @@ bool next_error(int fd, IcmpError& error) {
   return true;
 }
 
+// The kernel notes when each datagram came, and says so to who asks.
+void want_arrivals(int fd) {
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
+}
+
+std::optional<std::chrono::system_clock::time_point> arrival_of(const msghdr& message) {
+  const cmsghdr* const told = CMSG_FIRSTHDR(&message);
+  timespec at{};
+  if (told == nullptr || told->cmsg_level != SOL_SOCKET || told->cmsg_type != SCM_TIMESTAMPNS ||
+      told->cmsg_len < CMSG_LEN(sizeof at)) {
+    return std::nullopt;
+  }
+  std::memcpy(&at, CMSG_DATA(told), sizeof at);
+  const auto since = std::chrono::seconds{at.tv_sec} + std::chrono::nanoseconds{at.tv_nsec};
+  return std::chrono::system_clock::time_point{since};
+}
+
 // The kernel tells a socket of an ICMP error by failing its next call, whatever that is for.
 bool may_be_of_earlier(int error) {
   return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH ||
@@ -97,6 +115,7 @@ bool TurnSockets::watch(int fd, std::uint64_t data) {
 bool TurnSockets::add_listener(int fd) {
   const auto index = static_cast<std::uint32_t>(listeners_.size());
   listeners_.push_back({fd});
+  want_arrivals(fd);
   return watch(fd, pack({kSharedSlot, 0, Side::kA, Component::kRtp}) | index);
 }
 
@@ -132,6 +151,7 @@ bool TurnSockets::receive(Batch& batch, bool shed) {
   bool more = false;
   companion_is_ready_ = false;
   error_count_ = 0;
+  arrival_.reset();
   // Each its own share, so that a flood at one keeps nobody from the others.
   const std::size_t share = kListenersShare / std::max<std::size_t>(1, listeners_.size());
   const auto read = [&](std::uint32_t index) {
@@ -178,8 +198,14 @@ bool TurnSockets::read_listener(std::uint32_t index, std::size_t share, Batch& b
     messages[i].msg_hdr.msg_iov = &pieces[i];
     messages[i].msg_hdr.msg_iovlen = 1;
   }
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(timespec))> control;
+  messages[0].msg_hdr.msg_control = control.data();  // of the one that has waited longest
+  messages[0].msg_hdr.msg_controllen = control.size();
   const int count = recvmmsg(from.fd, messages.data(), static_cast<unsigned>(room),
                              MSG_DONTWAIT | MSG_TRUNC, nullptr);
+  if (count > 0 && !arrival_) {
+    if (const auto at = arrival_of(messages[0].msg_hdr)) arrival_ = {batch.size(), *at};
+  }
   for (int i = 0; i < count; ++i) {
     const auto at = static_cast<std::size_t>(i);
     Packet* packet = batch.next();

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -43,6 +45,14 @@ class TurnSockets {
   /// socket. True when more may wait. `shed`: what else waits in a relayed socket is thrown away
   /// and counted in its packet.
   bool receive(Batch& batch, bool shed = false);
+
+  /// When the kernel got one of the datagrams that the last receive() has read at a listener: the
+  /// first of the batch's that is known. By the clock of the day.
+  struct Arrival {
+    std::size_t index = 0;  ///< in the batch
+    std::chrono::system_clock::time_point at;
+  };
+  const std::optional<Arrival>& arrival() const { return arrival_; }
 
   /// ICMP errors that the last receive() has found at relayed sockets, some of each.
   std::span<const IcmpError> errors() const { return {errors_.data(), error_count_}; }
@@ -84,6 +94,7 @@ class TurnSockets {
   bool companion_is_ready_ = false;
   std::vector<Listener> listeners_;
   std::vector<Entry> entries_;  // by slot and side
+  std::optional<Arrival> arrival_;
   std::array<IcmpError, kErrorsMax> errors_{};
   std::size_t error_count_ = 0;
 };

@@ -36,6 +36,9 @@ def channels_come_back(scratch):
     turn.expect_all_back(turn.uclient("-n", 20, "-m", 4, "-c"), "channels")
     expect(daemon.total("turnpike_turn_channel_binds_total") >= 4, "no channel was bound")
     expect(daemon.total("turnpike_turn_packets_total", to="peer") >= 80, "nothing was counted")
+    timed = daemon.total("turnpike_turn_relay_latency_seconds_count")
+    took = daemon.total("turnpike_turn_relay_latency_seconds_sum")
+    expect(timed > 0 and 0 < took / timed < 0.2, f"{timed:g} datagrams took {took:g} s")
 
 
 @case

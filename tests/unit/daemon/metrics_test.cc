@@ -234,6 +234,9 @@ TEST(Metrics, turn_figures_reach_their_series) {
   turn.counters_.realms[1].allocations_opened.add(5);
   turn.counters_.realms[1].allocations_closed.add(3);
   turn.counters_.realms[1].bytes_to_clients.add(100);
+  turn.counters_.latency.add(std::chrono::microseconds{300});
+  turn.counters_.latency.add(std::chrono::seconds{2});
+  turn.counters_.latency.add(std::chrono::microseconds{-5});  // the clock was set
   Figures figures;
   figures.turn_realms = {"example.org", "b.example"};
   figures.shards = {&shards[0], &shards[1]};
@@ -248,10 +251,15 @@ TEST(Metrics, turn_figures_reach_their_series) {
                              "turnpike_turn_realm_allocations{realm=\"b.example\"} 4\n",
                              "turnpike_turn_realm_bytes_total{realm=\"b.example\",to=\"client\"} "
                              "200\n",
+                             "turnpike_turn_relay_latency_seconds_bucket{le=\"5e-05\"} 2\n",
+                             "turnpike_turn_relay_latency_seconds_bucket{le=\"0.00025\"} 2\n",
+                             "turnpike_turn_relay_latency_seconds_bucket{le=\"0.0005\"} 4\n",
+                             "turnpike_turn_relay_latency_seconds_bucket{le=\"1\"} 4\n",
+                             "turnpike_turn_relay_latency_seconds_count 6\n",
                              "turnpike_turn_drops_total{reason=\"malformed\"} 0\n"}) {
     EXPECT_THAT(text, HasSubstr(wanted));
   }
-  EXPECT_LT(parse(text).values.size(), 680u);
+  EXPECT_LT(parse(text).values.size(), 700u);
   EXPECT_THAT(rendered(), testing::Not(HasSubstr("turnpike_turn_refused_total")));
   // However many realms there are.
   EXPECT_THAT(text, testing::Not(HasSubstr("(others)")));

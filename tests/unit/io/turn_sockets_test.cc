@@ -2,6 +2,7 @@
 #include "relay/io/turn_sockets.h"
 
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -72,6 +73,32 @@ TEST_F(TurnSocketsTest, clients_come_with_the_listeners_tag_and_room_in_front) {
   EXPECT_EQ(batch_[0].source, address_of(client.fd()));
   std::memset(batch_[0].data - kHeadroomBytes, 1, kHeadroomBytes);
   EXPECT_EQ(text_of(batch_[0]), "hello");
+}
+
+TEST_F(TurnSocketsTest, the_kernel_tells_when_the_first_of_a_listener_came) {
+  const UdpSocket client(loopback(10));
+  const UdpSocket peer(loopback(11));
+  const UdpSocket relayed(loopback(9));
+  ASSERT_TRUE(sockets_->add(relayed.fd(), {3, 77, Side::kA, Component::kRtp}));
+  ASSERT_TRUE(peer.send_to(address_of(relayed.fd()), "data"));
+  sockets_->receive(batch_);
+  ASSERT_EQ(batch_.size(), 1U);
+  EXPECT_FALSE(sockets_->arrival()) << "of what no client sent";
+
+  const auto before = std::chrono::system_clock::now();
+  ASSERT_TRUE(client.send_to(server_, "one"));
+  ASSERT_TRUE(client.send_to(server_, "two"));
+  const auto sent = std::chrono::system_clock::now();
+  sockets_->receive(batch_);
+  ASSERT_EQ(batch_.size(), 3U);
+  ASSERT_TRUE(sockets_->arrival());
+  EXPECT_EQ(text_of(batch_[sockets_->arrival()->index]), "one");
+  EXPECT_GE(sockets_->arrival()->at, before);
+  EXPECT_LE(sockets_->arrival()->at, sent);
+  batch_.clear();
+  sockets_->receive(batch_);
+  EXPECT_FALSE(sockets_->arrival());
+  sockets_->remove({3, 77, Side::kA, Component::kRtp});
 }
 
 TEST_F(TurnSocketsTest, a_flood_at_the_listener_leaves_half_of_each_batch) {
