@@ -6,7 +6,9 @@ import json
 import signal
 import time
 
+from lib import turn
 from lib.case import case, eventually, expect, note, run
+from lib.network import OUTSIDE
 from lib.sip import Edge, NUMBER, call_uri, establish, expect_tones, hang_up, hear
 
 SILENCE_MAX_MS = 100
@@ -36,10 +38,11 @@ def _leg_outside(edge):
     return next(leg for leg in session["legs"].values() if leg["interface"] == "outside")
 
 
-def _talk_both_ways(edge, media, modules=(), inside_first=False, mux=True):
+def _talk_both_ways(edge, media, modules=(), inside_first=False, mux=True, extra=""):
     """Calls of a phone outside whose media is `media` to one inside, and back; what the API told of
     its leg each time."""
-    outside = edge.phone_outside(media_encryption=media, modules=modules, rtcp_mux=mux)
+    outside = edge.phone_outside(media_encryption=media, modules=modules, rtcp_mux=mux,
+                                 extra=extra)
     inside = edge.phone_inside()
     calls = [(outside, inside, call_uri(NUMBER)), (inside, outside, call_uri("alice"))]
     legs = []
@@ -52,6 +55,19 @@ def _talk_both_ways(edge, media, modules=(), inside_first=False, mux=True):
         expect_tones(outside, inside)
         eventually(lambda: edge.daemon.sessions() == 0, "the ports are given back")
     return legs
+
+
+@case
+def softphone_by_the_turn_server(scratch):
+    edge = Edge(scratch, turn.realm(scratch.folder))
+    turn.let_no_udp_out(OUTSIDE, but_to_server=True)
+    by_turn = (f";medianat=turn;stunserver=turn:{OUTSIDE.host_v4};stunuser={turn.USER}"
+               f";stunpass={turn.PASSWORD}")
+    for leg in _talk_both_ways(edge, "srtp-mand", ["turn"], extra=by_turn):
+        expect(f"{OUTSIDE.host_v4}:" in leg["remote"], f"the end is no relayed address: {leg}")
+    for to in ("peer", "client"):
+        relayed = edge.daemon.total("turnpike_turn_packets_total", to=to, transport="udp")
+        expect(relayed >= 100, f"{relayed:g} packets were relayed to the {to}")
 
 
 @case

@@ -5,6 +5,7 @@ browser's: both directions, active and passive, against plain RTP inside.
 import json
 import signal
 
+from lib import turn
 from lib.case import case, eventually, expect, note, run
 from lib.network import INSIDE, OUTSIDE, topology
 from lib.programs import wait_silent
@@ -35,8 +36,9 @@ def _talk(daemon, outside, inside):
     expect(leg["ice"]["state"] == "connected" and leg["dtls"]["state"] == "established", f"{leg}")
 
 
-def _call_inside(scratch, daemon, **keys):
-    outside, inside = GstPhone(scratch, OUTSIDE, FROM_BROWSER_HZ), InsidePhone(scratch)
+def _call_inside(scratch, daemon, *turn_server, **keys):
+    outside = GstPhone(scratch, OUTSIDE, FROM_BROWSER_HZ, *turn_server)
+    inside = InsidePhone(scratch)
     inside.side.hears(_ask(daemon, "offer", outside.offer(), OUTSIDE, **INWARDS, **keys))
     answer = _ask(daemon, "answer", inside.side.sdp(), INSIDE, to_tag="b")
     inside.talks()
@@ -67,6 +69,20 @@ def it_calls_a_phone_inside_and_we_begin_the_handshake(scratch):
     outside, inside, answer = _call_inside(scratch, daemon, DTLS="active")
     expect("a=setup:active" in answer, f"we are not active: {answer}")
     _talk(daemon, outside, inside)
+
+
+@case
+def by_the_turn_server_alone_it_calls_a_phone_inside(scratch):
+    scratch.enter(topology())
+    daemon = Turnpiked(scratch, turn.realm(scratch.folder))
+    turn.let_no_udp_out(OUTSIDE, but_to_server=True)
+    outside, inside, _ = _call_inside(
+        scratch, daemon,
+        f"turn://{turn.USER}:{turn.PASSWORD}@{OUTSIDE.host_v4}:{turn.SERVER_PORT}")
+    _talk(daemon, outside, inside)
+    for to in ("peer", "client"):
+        relayed = daemon.total("turnpike_turn_packets_total", to=to)
+        expect(relayed >= 50, f"{relayed:g} packets were relayed to the {to}")
 
 
 @case

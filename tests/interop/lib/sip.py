@@ -88,14 +88,15 @@ class Edge:
     # -- phones ----------------------------------------------------------------------------------
 
     def phone_outside(self, user="alice", password=PASSWORD, answer="auto",
-                      media_encryption="srtp-mand", register=True, wait=True, **options):
-        """Over TLS; registered when it comes back, unless told not to register or wait."""
+                      media_encryption="srtp-mand", register=True, wait=True, extra="", **options):
+        """Over TLS; registered when it comes back, unless told not to register or wait. `extra`:
+        as of baresip.Account."""
         phone = baresip.Baresip(
             user, self.scratch.folder / f"outside-{user}",
             baresip.Account(user, DOMAIN, password, transport="tls",
                             outbound=f"{OUTSIDE.host_v4}:5061", answer=answer,
                             media_encryption=media_encryption,
-                            registration_seconds=60 if register else 0),
+                            registration_seconds=60 if register else 0, extra=extra),
             address=OUTSIDE.v4, namespace=OUTSIDE.name, tone_hz=OUTSIDE_TONE_HZ,
             ca_file=str(self.ca_file), **options)
         self.scratch.enter(phone)

@@ -73,15 +73,17 @@ def server(scratch, turn=None, realm=None, **options):
     return turnpiked.Turnpiked(scratch, sections, **options)
 
 
-def let_no_udp_out(place):
-    """But TCP."""
-    rules = """table inet no_udp {
-      counter dropped { }
-      chain out {
+def let_no_udp_out(place, but_to_server=False):
+    """Only TCP, and UDP to the server if so."""
+    allowed = f"udp dport {SERVER_PORT} accept" if but_to_server else ""
+    rules = f"""table inet no_udp {{
+      counter dropped {{ }}
+      chain out {{
         type filter hook output priority 0;
+        {allowed}
         oif != lo meta l4proto udp counter name dropped drop
-      }
-    }"""
+      }}
+    }}"""
     subprocess.run(place.command("nft", "-f", "-"), input=rules, text=True, check=True)
 
 

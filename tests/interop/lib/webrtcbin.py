@@ -1,8 +1,10 @@
 """A WebRTC end by GStreamer's webrtcbin (ICE by libnice, DTLS-SRTP by its own elements): plays a
 tone and writes down what it hears. Two things in one file:
 
-    python3 webrtcbin.py HZ TARGET    the program: requests on its input and answers on its output,
-                                      a line of JSON each; requests: offer, answer, hear
+    python3 webrtcbin.py HZ TARGET [TURN]
+                                      the program: requests on its input and answers on its output,
+                                      a line of JSON each; requests: offer, answer, hear. With
+                                      TURN, turn://USER:PASSWORD@HOST:PORT, by that server alone
     GstPhone                          the same, in a Place of a test
 
 Hides: pipeline, promises and signals of GStreamer. Is not signalling: SDP comes and goes as text.
@@ -26,10 +28,13 @@ audiotestsrc is-live=true wave=sine freq={hz} ! audio/x-raw,rate=8000,channels=1
 class _End:
     """The element, in the program."""
 
-    def __init__(self, gst, webrtc, sdp, hz, target):
+    def __init__(self, gst, webrtc, sdp, hz, target, turn=None):
         self.gst, self.webrtc, self.sdp, self.target = gst, webrtc, sdp, target
         self.pipeline = gst.parse_launch(PIPELINE.format(hz=hz))
         self.end = self.pipeline.get_by_name("end")
+        if turn:
+            self.end.set_property("turn-server", turn)
+            self.end.set_property("ice-transport-policy", webrtc.WebRTCICETransportPolicy.RELAY)
         self.replies = []  # what they hold ends with them, whoever still uses it from Python
         self.gathered = threading.Event()
         self.wanted = threading.Event()
@@ -97,7 +102,7 @@ def main():
     gi.require_version("GstSdp", "1.0")
     from gi.repository import Gst, GstSdp, GstWebRTC
     Gst.init(None)
-    end = _End(Gst, GstWebRTC, GstSdp, *sys.argv[1:3])
+    end = _End(Gst, GstWebRTC, GstSdp, *sys.argv[1:])
     for line in sys.stdin:
         name, arguments = json.loads(line)
         print(json.dumps(getattr(end, name)(*arguments)), flush=True)
@@ -106,14 +111,14 @@ def main():
 class GstPhone:
     """The program, in `place`; all that it says otherwise is in webrtcbin.log."""
 
-    def __init__(self, scratch, place, hz):
+    def __init__(self, scratch, place, hz, *turn):
         self.scratch = scratch
         self.heard = scratch.folder / "webrtcbin.ul"
         self.heard.touch()
         log_path = scratch.folder / "webrtcbin.log"
         with open(log_path, "wb") as log:
             self.process = scratch.spawn(
-                *place.command(PYTHON, __file__, hz, self.heard),
+                *place.command(PYTHON, __file__, hz, self.heard, *turn),
                 stdin=-1, stdout=-1, stderr=log, text=True)
         self.log_path = log_path
         self.answers = queue.SimpleQueue()
