@@ -25,7 +25,8 @@ void log_adoption(const AdoptionReport& relay, const call::CallAdoption& calls, 
   const std::uint32_t lost = relay.sessions_damaged + relay.sessions_without_sockets +
                              relay.records_damaged + calls.records_unreadable +
                              calls.calls_without_sessions + calls.sessions_without_call;
-  if (lost == 0 && calls.calls == 0 && relay.sessions_adopted == 0) return;
+  const std::uint32_t found = calls.calls + calls.calls_ended + relay.sessions_adopted;
+  if (lost == 0 && found == 0) return;
   log.write(lost == 0 ? log::Level::kInfo : log::Level::kWarning, "adoption",
             {{"calls", calls.calls},
              {"sessions", relay.sessions_adopted},
@@ -34,7 +35,8 @@ void log_adoption(const AdoptionReport& relay, const call::CallAdoption& calls, 
              {"sessions_without_call", calls.sessions_without_call},
              {"records_damaged", relay.records_damaged},
              {"records_unreadable", calls.records_unreadable},
-             {"calls_without_sessions", calls.calls_without_sessions}});
+             {"calls_without_sessions", calls.calls_without_sessions},
+             {"calls_ended", calls.calls_ended}});
 }
 
 }  // namespace turnpike

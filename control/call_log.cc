@@ -3,7 +3,6 @@
 #include <chrono>
 
 #include "control/api/endpoints.h"
-#include "control/loop/event_loop.h"
 
 namespace turnpike {
 namespace {
@@ -47,7 +46,7 @@ void CallLog::what(log::Level level, const call::CallSummary& call, const std::s
 void CallLog::end(const call::CallSummary& call, const std::string& why,
                   const std::map<SessionId, SessionStats>& stats,
                   const std::array<diagnosis::Verdict, 2>& verdicts) {
-  const auto seconds = std::chrono::duration_cast<Seconds>(loop::EventLoop::now() - call.created);
+  const auto seconds = std::chrono::duration_cast<Seconds>(call.ended_at - call.created);
   std::array<LegTotals, 2> legs;
   for (const auto& [id, session] : stats) {
     for (std::size_t i = 0; i < legs.size(); ++i) legs[i].add(session.legs[i]);

@@ -1,8 +1,5 @@
 #include "control/call_records.h"
 
-#include <chrono>
-
-#include "control/loop/event_loop.h"
 #include "control/record_line.h"
 
 namespace turnpike {
@@ -14,17 +11,50 @@ void CallRecords::set(log::RecordFileOptions options) {
   if (enabled_) file_ = std::make_unique<log::RecordFile>(std::move(options));
 }
 
+void CallRecords::keep_in(Relay& relay, std::size_t kept_max) {
+  relay_ = &relay;
+  kept_max_ = kept_max;
+}
+
+void CallRecords::forget(std::uint64_t key) {
+  if (relay_ != nullptr) relay_->erase_record(key);
+}
+
+bool CallRecords::adopt(std::uint64_t key, const std::string& bytes) {
+  if (!bytes.starts_with(kCallRecordBegin)) return false;
+  if (enabled_) {
+    kept_.push_back({file_->write_unless_there(bytes), key});
+  } else {
+    forget(key);
+  }
+  return true;
+}
+
 void CallRecords::end(const call::CallSummary& call, const std::string& why,
                       const std::map<SessionId, SessionStats>& stats,
                       const std::array<diagnosis::Verdict, 2>& verdicts) {
-  if (!enabled_) return;
-  file_->write(call_record({.node = node_,
-                            .call = call,
-                            .why = why,
-                            .stats = stats,
-                            .verdicts = verdicts,
-                            .now = loop::EventLoop::now(),
-                            .date = std::chrono::system_clock::now()}));
+  settle();
+  if (!enabled_) return forget(call.record_key);
+  std::string line =
+      call_record({.node = node_, .call = call, .why = why, .stats = stats, .verdicts = verdicts});
+  // Before the file has it: a death between the two leaves it here or in both, never in none.
+  const bool keeps = relay_ != nullptr && kept_.size() < kept_max_;
+  if (!keeps || !relay_->store_record(call.record_key, line)) forget(call.record_key);
+  kept_.push_back({file_->write(std::move(line)), call.record_key});
+}
+
+void CallRecords::settle() {
+  if (kept_.empty()) return;
+  const std::uint64_t done = file_->done();
+  for (; !kept_.empty() && kept_.front().ticket <= done; kept_.pop_front()) {
+    forget(kept_.front().key);
+  }
+}
+
+void CallRecords::finish() {
+  if (file_) file_->finish();
+  settle();
+  relay_ = nullptr;
 }
 
 void CallRecords::on_tick() {

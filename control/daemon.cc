@@ -23,9 +23,9 @@
 #include "control/config/host.h"
 #include "control/config/products.h"
 #include "control/config/turn_products.h"
-#include "control/drain.h"
 #include "control/front_door.h"
 #include "control/homer_service.h"
+#include "control/last_figures.h"
 #include "control/limits.h"
 #include "control/loop/event_loop.h"
 #include "control/loop/watchers.h"
@@ -66,6 +66,8 @@ class Daemon {
     hold_stop_signals(false);
     loop_.run();
     hold_stop_signals(true);
+    await_last_figures(*relay_, *calls_, [this] { on_events(); });
+    records_.finish();
     end_captures(*captures_, loop_);
     ng_door_.reset();  // turns the loop, which may still ask for any part
   }
@@ -132,8 +134,7 @@ class Daemon {
   std::vector<loop::SignalWatcher> signals_;
   bool draining_ = false;  // about to end
   bool paused_ = false;    // new calls are refused because somebody asked through the API
-  bool handing_over_ = false;
-  Drain drain_;
+  Instant drain_until_{};
 };
 
 void Daemon::prepare_host() {
@@ -221,6 +222,8 @@ void Daemon::start_calls() {
     quality_.end(stats);
     if (homer_) homer_->end(call, why, stats, verdicts);
   };
+  environment.keeps_ends = [this] { return records_.enabled(); };
+  environment.adopt_end = [this](auto key, const auto& line) { return records_.adopt(key, line); };
   environment.silent = [this](const auto& call, const auto& session, Side side,
                               const auto& verdict) {
     call_log_.silence(call, session, side, verdict);
@@ -231,6 +234,7 @@ void Daemon::start_calls() {
   environment.has_flow = [this](const std::string& peer, int shard) {
     return pairing_ && pairing_->has_flow(peer, shard);
   };
+  records_.keep_in(*relay_, std::max(16U, settings_.media.sessions_max / 4));
   records_.set(config::live_settings(settings_, host_).records);
   call::CallServiceConfig calls = config::call_config(settings_, host_);
   for (const KeptSetting& setting : relay_->adoption().kept_settings) {
@@ -482,6 +486,7 @@ Result<void> Daemon::watch() {
   tick_.start(kTick, kTick);
   port_tick_ = loop::Timer(loop_, [this] {
     relay_->on_tick();
+    records_.settle();
     captures_->poll();
   });
   port_tick_.start(kPortTick, kPortTick);
@@ -521,7 +526,7 @@ void Daemon::on_stop_signal(const char* name) {
     return;
   }
   draining_ = true;
-  drain_.until = loop::EventLoop::now() + settings_.node.drain_timeout;
+  drain_until_ = loop::EventLoop::now() + settings_.node.drain_timeout;
   calls_->set_draining(true);
   if (turn_) turn_->set_draining(true);
   log_.info("drain", {{"signal", name},
@@ -534,7 +539,6 @@ void Daemon::on_stop_signal(const char* name) {
 
 // A restart: the holder keeps the calls for the next process, so nothing has to wait for their end.
 void Daemon::on_hand_over_signal() {
-  if (handing_over_) return;
   if (!relay_->adoption().holder_connected) {
     log_.warning("hand_over_impossible",
                  {{"hint", "no holder keeps the calls; waiting for them to end instead"}});
@@ -542,20 +546,16 @@ void Daemon::on_hand_over_signal() {
   }
   log_.info("hand_over", {{"calls", calls_->call_count()}});
   notify_service_manager("STOPPING=1\nSTATUS=handing over");
-  draining_ = handing_over_ = true;
-  drain_.until = loop::EventLoop::now();
-  drain_tick_.start(Milliseconds{0}, kDrainTick);
+  loop_.stop();
 }
 
 void Daemon::on_drain_tick() {
   const std::size_t left = calls_->call_count();
+  if (left > 0 && loop::EventLoop::now() < drain_until_) return;
   // Allocations end with the daemon in any case: their clients make new ones, and would only hold
   // up the stop by refreshing them.
   const std::size_t allocations = turn_ ? turn_->allocations() : 0;
-  const Drain::Step step = drain_.step(left, calls_->calls_ending(), loop::EventLoop::now());
-  if (step == Drain::Step::kWait) return;
-  if (handing_over_) return loop_.stop();
-  if (step == Drain::Step::kLate) {
+  if (left > 0) {
     log_.warning("drain_timeout", {{"calls", left},
                                    {"allocations", allocations},
                                    {"kept_by_holder", relay_->adoption().holder_connected}});

@@ -18,13 +18,17 @@ double rounded(double value) {
   return std::round(value * 1000) / 1000;
 }
 
+std::string date_of(std::int64_t unix_us) {
+  const std::chrono::microseconds since_1970(unix_us);
+  return log::timestamp(std::chrono::system_clock::time_point(since_1970));
+}
+
 /// The date of the offer and what has passed since: a clock that is set meanwhile moves neither.
 /// Null when it never was.
 Json date_within(const call::CallSummary& call, Instant when) {
   if (when == Instant{}) return nullptr;
   const auto later = std::chrono::duration_cast<std::chrono::microseconds>(when - call.created);
-  const std::chrono::microseconds since_1970(call.created_unix_us);
-  return log::timestamp(std::chrono::system_clock::time_point(since_1970 + later));
+  return date_of(call.created_unix_us + later.count());
 }
 
 double seconds_since(Instant when, Instant now) {
@@ -115,9 +119,9 @@ std::string call_record(const CallEnd& end) {
                     {"to_tag", call.to_tag},
                     {"started", date_within(call, call.created)},
                     {"answered", date_within(call, call.answered_at)},
-                    {"ended", log::timestamp(end.date)},
-                    {"seconds", seconds_since(call.created, end.now)},
-                    {"answered_seconds", seconds_since(call.answered_at, end.now)},
+                    {"ended", date_of(call.ended_unix_us)},
+                    {"seconds", seconds_since(call.created, call.ended_at)},
+                    {"answered_seconds", seconds_since(call.answered_at, call.ended_at)},
                     {"why", end.why},
                     {"verdict_a", end.verdicts[0].info().id},
                     {"verdict_b", end.verdicts[1].info().id},

@@ -24,8 +24,6 @@ struct CallEnd {
   std::string why;
   const std::map<SessionId, SessionStats>& stats;
   const std::array<diagnosis::Verdict, 2>& verdicts;
-  Instant now{};
-  std::chrono::system_clock::time_point date{};  ///< of `now`
 };
 
 /// Without the line's end.

@@ -12,6 +12,10 @@
 namespace turnpike::call {
 namespace {
 
+// What was said to the relay of the process before and may not have arrived is not older, however
+// long the restart took. Of older calls nothing is said again: their latched sources stay latched.
+constexpr Seconds kMissedMax{30};
+
 /// Our DTLS associations ended with the process that made them, and so did the certificates that
 /// open offers name: whatever is said anew says something else.
 void lose_associations(Call& call, std::uint32_t present) {
@@ -58,8 +62,9 @@ bool Service::find_interfaces(Call& call) const {
   return true;
 }
 
-bool Service::may_adopt(Call& call, std::uint64_t key) const {
-  return call.record_key == key && !call_by_id_.contains(call.id) && find_interfaces(call);
+bool Service::may_adopt(Call& call, std::uint64_t key, bool goes_on) const {
+  const bool is_known = goes_on && call_by_id_.contains(call.id);
+  return call.record_key == key && !is_known && find_interfaces(call);
 }
 
 /// Those whose call is gone end; the others hear what is left of it.
@@ -74,6 +79,45 @@ void Service::adopt_subscriptions() {
   for (const auto& [id, call] : call_by_id_) follow(call);
 }
 
+/// A call of which some session lives on.
+void Service::go_on(Call call, const std::vector<SessionId>& alive) {
+  for (auto* sessions : {&call.media, &call.carriers}) {
+    for (CallMedia& media : *sessions) {
+      if (std::find(alive.begin(), alive.end(), media.session) != alive.end()) {
+        call_id_by_session_[media.session] = call.id;
+      } else if (media.has_session()) {
+        media = CallMedia{};
+      }
+    }
+  }
+  lose_carriers(call);
+  lose_associations(call, relay_.dtls_identity().id);
+  // The relay may have missed the last change. Flows to another node are other ones now.
+  const bool is_carried = std::any_of(call.sides.begin(), call.sides.end(), [&](auto& side) {
+    return config_.is_zone_peer(side.interface_index);
+  });
+  if (is_carried || environment_.clock() - call.last_signal < kMissedMax) {
+    tell_legs(call, Which::kAll);
+  } else {
+    update_transports(relay_, call);
+  }
+  update_switches(relay_, call, true);
+  const std::string id = call.id;
+  call_by_id_.emplace(id, std::move(call));
+}
+
+/// One that was over already, or that no session is left of.
+void Service::adopt_end(const Call& call, std::optional<End> end,
+                        const std::vector<SessionId>& alive) {
+  if (!end) {
+    log(call, "not taken over: none of its sessions lives on");
+    const Moment moment = now();
+    end = {Ending::kLost, moment.monotonic, moment.unix_us};
+    keep_end(call, *end);
+  }
+  close(call, *end, alive, [](const StatsBySession&) {});
+}
+
 CallAdoption Service::adopt() {
   CallAdoption adoption;
   std::set<SessionId> orphans;
@@ -81,41 +125,28 @@ CallAdoption Service::adopt() {
 
   for (auto& [key, bytes] : relay_.adopted_records()) {
     std::string record = std::move(bytes);
-    auto call = read_record(record);
-    sdp::wipe(record);
-    const bool readable = call && may_adopt(*call, key);
-    bool alive = false;
-    if (readable) {
-      for (auto* sessions : {&call->media, &call->carriers}) {
-        for (CallMedia& media : *sessions) {
-          if (!media.has_session()) continue;
-          if (orphans.erase(media.session) != 0) {
-            call_id_by_session_[media.session] = call->id;
-            alive = true;
-          } else {
-            media = CallMedia{};
-          }
-        }
-      }
-      lose_carriers(*call);
+    if (environment_.adopt_end && environment_.adopt_end(key, record)) {
+      ++adoption.calls_ended;
+      continue;
     }
-    if (!alive) {
-      ++(readable ? adoption.calls_without_sessions : adoption.records_unreadable);
-      if (readable) log(*call, "not taken over: none of its sessions lives on");
+    std::optional<End> end;
+    auto call = read_record(record, end);
+    sdp::wipe(record);
+    if (!call || !may_adopt(*call, key, !end)) {
+      ++adoption.records_unreadable;
       relay_.erase_record(key);
+      continue;
+    }
+    std::vector<SessionId> alive = sessions_of(*call);
+    std::erase_if(alive, [&](const SessionId& id) { return orphans.erase(id) == 0; });
+    if (end || alive.empty()) {
+      ++(end ? adoption.calls_ended : adoption.calls_without_sessions);
+      adopt_end(*call, end, alive);
       continue;
     }
     ++adoption.calls;
     log_detail(*call, "taken over");
-    lose_associations(*call, relay_.dtls_identity().id);
-    update_transports(relay_, *call);
-    update_switches(relay_, *call, true);  // the relay may have missed the last change
-    const bool is_carried = std::any_of(call->sides.begin(), call->sides.end(), [&](auto& side) {
-      return config_.is_zone_peer(side.interface_index);
-    });
-    if (is_carried) tell_legs(*call, Which::kAll);  // which flow it is now
-    const std::string id = call->id;
-    call_by_id_.emplace(id, std::move(*call));
+    go_on(std::move(*call), alive);
   }
   adopt_subscriptions();
   cut_lost_bridges();

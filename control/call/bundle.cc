@@ -43,6 +43,22 @@ bool carries(const Call& call, const CallMedia& media, Side side) {
   });
 }
 
+std::vector<SessionId> sessions_of(const Call& call) {
+  std::vector<SessionId> sessions;
+  std::vector<SessionId> carriers;
+  for (const auto* of_call : {&call.media, &call.carriers}) {
+    for (const CallMedia& media : *of_call) {
+      if (!media.has_session()) continue;
+      sessions.push_back(media.session);
+      for (const MediaSide& side : media.sides) carriers.push_back(side.carrier);
+    }
+  }
+  std::stable_partition(sessions.begin(), sessions.end(), [&](const SessionId& session) {
+    return std::find(carriers.begin(), carriers.end(), session) == carriers.end();
+  });
+  return sessions;
+}
+
 void leave_transport(MediaSide& side) {
   leave_ice(side);
   leave_dtls(side);

@@ -2,6 +2,8 @@
 // Is not: the decision. See negotiation_bundle.cc.
 #pragma once
 
+#include <vector>
+
 #include "control/call/call.h"
 
 namespace turnpike::call {
@@ -24,6 +26,10 @@ inline const MediaSide& transport_side(const Call& call, const CallMedia& media,
 
 /// Another m-line that is accepted, or may be, has its transport here.
 bool carries(const Call& call, const CallMedia& media, Side side);
+
+/// All of the call. Those that carry others come last: with them the figures of all that they carry
+/// would be gone.
+std::vector<SessionId> sessions_of(const Call& call);
 
 /// No ICE, DTLS or key is in use on this side any more: another session has the transport.
 void leave_transport(MediaSide& side);

@@ -228,6 +228,25 @@ struct Totals {
   }
 };
 
+/// Why a call has ended.
+enum class Ending : std::uint8_t {
+  kDeleted,
+  kDeletedLater,  ///< after its delay
+  kNotAnswered,
+  kSilent,
+  kHeldTooLong,  ///< nothing was to be sent, and nobody said anything
+  kByOperator,
+  kLost,  ///< the process died before its relay had the call
+  kCount
+};
+
+/// The end of a call.
+struct End {
+  Ending why = Ending::kDeleted;
+  Instant at{};
+  std::int64_t unix_us = 0;  ///< `at` by the clock of then
+};
+
 struct Call {
   std::string id;
   std::uint64_t record_key = 0;

@@ -161,6 +161,9 @@ struct CallSummary {
   std::vector<SessionSummary> sessions;
   Instant answered_at{};             ///< of the first answer
   std::int64_t created_unix_us = 0;  ///< `created` by the clock of then
+  Instant ended_at{};                ///< of one that is over
+  std::int64_t ended_unix_us = 0;    ///< `ended_at` by the clock of then
+  std::uint64_t record_key = 0;      ///< of its blob (Relay::store_record)
 };
 
 /// What became of the calls of the process before.
@@ -169,6 +172,8 @@ struct CallAdoption {
   std::uint32_t records_unreadable = 0;      ///< lost: damaged, or of another version
   std::uint32_t calls_without_sessions = 0;  ///< lost: none of its media lives on
   std::uint32_t sessions_without_call = 0;   ///< closed
+  std::uint32_t calls_ended =
+      0;  ///< were over, and `ended` is told of them here for the first time
 };
 
 class CallService {
@@ -191,6 +196,12 @@ class CallService {
                        const std::map<SessionId, SessionStats>& stats,
                        const std::array<diagnosis::Verdict, 2>& verdicts)>
         ended{};
+    /// Whether `ended` writes down what it is told. If so, a call that is over stays in the blob
+    /// under its record_key, for a process after this one, until `ended` replaces or erases that.
+    /// Empty = no.
+    std::function<bool()> keeps_ends{};
+    /// A blob of the process before that `ended` has put in a call's place. False: it is none.
+    std::function<bool(std::uint64_t key, const std::string& bytes)> adopt_end{};
     /// In an answered call nothing has come from that side for kSilenceTold, though it should, or
     /// nothing that could go on; and why.
     std::function<void(const CallSummary&, const SessionSummary&, Side, const diagnosis::Verdict&)>

@@ -248,6 +248,12 @@ void visit(V& v, T& x) {
   v.field(x.session);
   v.field(x.tag);
 }
+template <typename V, Is<End> T>
+void visit(V& v, T& x) {
+  v.field(x.why);
+  v.field(x.at);
+  v.field(x.unix_us);
+}
 template <typename V, Is<Call> T>
 void visit(V& v, T& x) {
   v.field(x.id);
@@ -277,12 +283,24 @@ namespace {
 using fields::Reader;
 using fields::Writer;
 
-constexpr std::uint32_t kMagic = 0x54504331;  // "TPC1"
+constexpr std::uint32_t kMagic = 0x54504331;     // "TPC1"
+constexpr std::uint32_t kEndMagic = 0x54504531;  // "TPE1"
 
-void write_all(Writer& writer, const Call& call) {
-  writer.field(kMagic);
+void write_all(Writer& writer, const Call& call, const End* end) {
+  writer.field(end == nullptr ? kMagic : kEndMagic);
   writer.field(kRecordVersion);
+  if (end != nullptr) writer.field(*end);
   writer.field(call);
+}
+
+std::string write_both(const Call& call, const End* end) {
+  Writer measure(nullptr);
+  write_all(measure, call, end);
+  std::string out;
+  out.reserve(measure.size());
+  Writer writer(&out);
+  write_all(writer, call, end);
+  return out;
 }
 
 // Enumerators and offsets that code indexes with must be ones that exist.
@@ -351,26 +369,34 @@ bool is_sound(const Call& call) {
 }  // namespace
 
 std::string write_record(const Call& call) {
-  Writer measure(nullptr);
-  write_all(measure, call);
-  std::string out;
-  out.reserve(measure.size());
-  Writer writer(&out);
-  write_all(writer, call);
-  return out;
+  return write_both(call, nullptr);
 }
 
-std::optional<Call> read_record(std::string_view bytes) {
+std::string write_record(const Call& call, const End& end) {
+  return write_both(call, &end);
+}
+
+std::optional<Call> read_record(std::string_view bytes, std::optional<End>& end) {
+  end.reset();
   Reader reader(bytes);
   std::uint32_t magic = 0;
   std::uint16_t version = 0;
   reader.field(magic);
   reader.field(version);
-  if (!reader.ok() || magic != kMagic || version != kRecordVersion) return std::nullopt;
+  const bool known = magic == kMagic || magic == kEndMagic;
+  if (!reader.ok() || !known || version != kRecordVersion) return std::nullopt;
+  if (magic == kEndMagic) reader.field(end.emplace());
+  if (end && end->why >= Ending::kCount) return std::nullopt;
   Call call;
   reader.field(call);
   if (!reader.ok() || !reader.at_end() || !is_sound(call)) return std::nullopt;
   return call;
+}
+
+std::optional<Call> read_record(std::string_view bytes) {
+  std::optional<End> end;
+  auto call = read_record(bytes, end);
+  return end ? std::nullopt : std::move(call);
 }
 
 }  // namespace turnpike::call

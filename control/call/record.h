@@ -14,8 +14,13 @@ namespace turnpike::call {
 constexpr std::uint16_t kRecordVersion = 16;
 
 std::string write_record(const Call& call);
+/// Of a call that is over, and of whose end nothing was written down yet.
+std::string write_record(const Call& call, const End& end);
 
 /// Nothing when the bytes are not a whole record of this version. Never reads outside of `bytes`.
+/// `end`: set when the call is over.
+std::optional<Call> read_record(std::string_view bytes, std::optional<End>& end);
+/// Of a call that goes on.
 std::optional<Call> read_record(std::string_view bytes);
 
 }  // namespace turnpike::call

@@ -102,23 +102,6 @@ bool is_silent(const Call& call) {
   return any;
 }
 
-/// Those that carry others last: with them the figures of all that they carry would be gone.
-std::vector<SessionId> sessions_of(const Call& call) {
-  std::vector<SessionId> sessions;
-  std::vector<SessionId> carriers;
-  for (const auto* of_call : {&call.media, &call.carriers}) {
-    for (const CallMedia& media : *of_call) {
-      if (!media.has_session()) continue;
-      sessions.push_back(media.session);
-      for (const MediaSide& side : media.sides) carriers.push_back(side.carrier);
-    }
-  }
-  std::stable_partition(sessions.begin(), sessions.end(), [&](const SessionId& session) {
-    return std::find(carriers.begin(), carriers.end(), session) == carriers.end();
-  });
-  return sessions;
-}
-
 }  // namespace
 
 std::unique_ptr<CallService> CallService::create(CallServiceConfig config, Relay& relay,
@@ -373,23 +356,46 @@ void Service::remove(const CallRequest& request, ReplyFunction reply) {
 void Service::end(const std::string& call_id, Ending why, Gatherer::Done done) {
   const auto known = call_by_id_.find(call_id);
   if (known == call_by_id_.end()) return;
-  const std::vector<SessionId> sessions = sessions_of(known->second);
-  const bool said_goodbye = known->second.delete_at != Instant{};
-  const Nanoseconds duration = environment_.clock() - known->second.created;
-  const bool is_subscription = known->second.form == CallForm::kSubscribed;
-  if (is_subscription) {
+  const Moment moment = now();
+  const End end_of_call{why, moment.monotonic, moment.unix_us};
+  if (known->second.form == CallForm::kSubscribed) {
     log(known->second, "subscription ended");
     const auto others = subscriptions_.find(known->second.subscribed_to);
     if (others != subscriptions_.end()) others->second.erase(call_id);
     if (others != subscriptions_.end() && others->second.empty()) subscriptions_.erase(others);
   }
   const auto subscribed = subscriptions_.extract(call_id);
-  auto finish = [this, why, is_subscription, said_goodbye, duration,
-                 summary = summary_of(known->second),
+  cut(known->second, nullptr);
+  keep_end(known->second, end_of_call);
+  const Call call = std::move(known->second);
+  const std::vector<SessionId> sessions = sessions_of(call);
+  for (const SessionId id : sessions) call_id_by_session_.erase(id);
+  call_by_id_.erase(known);
+  close(call, end_of_call, sessions, std::move(done));
+  if (subscribed.empty()) return;
+  for (const std::string& id : subscribed.mapped()) end(id, why, [](const StatsBySession&) {});
+}
+
+// What it is of a subscription is told with the call that it belongs to.
+void Service::keep_end(const Call& call, const End& end) {
+  const bool keeps = environment_.keeps_ends && environment_.keeps_ends();
+  if (!keeps || call.form == CallForm::kSubscribed) return relay_.erase_record(call.record_key);
+  std::string record = write_record(call, end);
+  static_cast<void>(relay_.store_record(call.record_key, record));
+  sdp::wipe(record);
+}
+
+void Service::close(const Call& call, const End& end, const std::vector<SessionId>& sessions,
+                    Gatherer::Done done) {
+  CallSummary summary = summary_of(call);
+  summary.ended_at = end.at;
+  summary.ended_unix_us = end.unix_us;
+  auto finish = [this, why = end.why, is_subscription = call.form == CallForm::kSubscribed,
+                 said_goodbye = call.delete_at != Instant{}, summary = std::move(summary),
                  done = std::move(done)](const StatsBySession& stats) {
     done(stats);
-    if (is_subscription) return;  // what it is, is told with the call that it belongs to
-    tally_.ended(why, duration);
+    if (is_subscription) return;
+    tally_.ended(why, summary.ended_at - summary.created);
     for (const SessionSummary& session : summary.sessions) {
       const auto found = stats.find(session.id);
       if (found != stats.end()) count(tally_, session, found->second);
@@ -397,13 +403,7 @@ void Service::end(const std::string& call_id, Ending why, Gatherer::Done done) {
     if (!environment_.ended) return;
     environment_.ended(summary, text_of(why), stats, verdicts_at_end(summary, stats, said_goodbye));
   };
-  cut(known->second, nullptr);
-  relay_.erase_record(known->second.record_key);
-  for (const SessionId id : sessions) call_id_by_session_.erase(id);
-  call_by_id_.erase(known);
   gatherer_.close(sessions, environment_.clock(), std::move(finish));
-  if (subscribed.empty()) return;
-  for (const std::string& id : subscribed.mapped()) end(id, why, [](const StatsBySession&) {});
 }
 
 std::vector<CallSummary> Service::calls_named(const std::string& call_id) const {

@@ -104,9 +104,15 @@ class Service final : public CallService {
   void store(const Call& call);
   /// Takes the call out of the table and closes its sessions.
   void end(const std::string& call_id, Ending why, Gatherer::Done done);
+  /// Closes `sessions` of a call that is over and in no table, and tells of its end.
+  void close(const Call& call, const End& end, const std::vector<SessionId>& sessions,
+             Gatherer::Done done);
+  void keep_end(const Call& call, const End& end);
   void adopt_subscriptions();
   bool find_interfaces(Call& call) const;
-  bool may_adopt(Call& call, std::uint64_t key) const;
+  bool may_adopt(Call& call, std::uint64_t key, bool goes_on) const;
+  void go_on(Call call, const std::vector<SessionId>& alive);
+  void adopt_end(const Call& call, std::optional<End> end, const std::vector<SessionId>& alive);
   void on_media_timeout(const Event& event);
   void on_silence(const Event& event);
   void on_transport_state(const Event& event);

@@ -32,6 +32,7 @@ CallSummary Service::summary_of(const Call& call) const {
   CallSummary summary{call.id,          call.side(Side::kA).tag, call.side(Side::kB).tag,
                       call.created,     call.answered,           {},
                       call.answered_at, call.created_unix_us};
+  summary.record_key = call.record_key;
   const auto add = [&](const CallMedia& media, const std::string& kind) {
     if (!media.has_session()) return;
     SessionSummary session{media.session, kind, {}, signalling_of(call, media)};

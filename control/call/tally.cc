@@ -57,6 +57,8 @@ const char* text_of(Ending ending) {
       return "no media on any of its streams";
     case Ending::kByOperator:
       return "ended by the operator";
+    case Ending::kLost:
+      return "lost in a restart";
     case Ending::kHeldTooLong:
     case Ending::kCount:
       break;
@@ -139,7 +141,7 @@ Value::Dict Tally::total(const Relayed& relayed, Instant now) const {
   put_number(dict, "finaltimeoutsessions", 0);
   put_number(dict, "offertimeoutsessions", of(Ending::kNotAnswered));
   put_number(dict, "regularterminatedsessions", of(Ending::kDeleted) + of(Ending::kDeletedLater));
-  put_number(dict, "forcedterminatedsessions", of(Ending::kByOperator));
+  put_number(dict, "forcedterminatedsessions", of(Ending::kByOperator) + of(Ending::kLost));
   put_both(dict, "relayedpackets", relayed.packets);
   put_both(dict, "relayedpacketerrors", relayed.errors);
   put_both(dict, "relayedbytes", relayed.bytes);

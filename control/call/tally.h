@@ -7,22 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "control/call/call.h"
 #include "control/call/statistics.h"
 #include "control/ng/value.h"
 #include "turnpike/time.h"
 
 namespace turnpike::call {
 
-/// Why a call has ended.
-enum class Ending : std::uint8_t {
-  kDeleted,
-  kDeletedLater,  ///< after its delay
-  kNotAnswered,
-  kSilent,
-  kHeldTooLong,  ///< nothing was to be sent, and nobody said anything
-  kByOperator,
-  kCount
-};
 /// For the log.
 const char* text_of(Ending ending);
 

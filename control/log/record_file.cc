@@ -37,6 +37,17 @@ class Writer {
     rotate_trouble_.clear();
   }
 
+  /// `line` is near the end of the file, or of the one before it.
+  bool has(const std::string& line) {
+    if (fd_ < 0 && !open().empty()) return false;
+    if (has_at_end(fd_, line)) return true;
+    const int older = ::open(name(1).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (older < 0) return false;
+    const bool found = has_at_end(older, line);
+    ::close(older);
+    return found;
+  }
+
   /// "" or why the line is not in the file. `trouble`: why a full file goes on to grow.
   std::string add(const std::string& line, std::uint64_t& rotations, std::string& trouble) {
     if (fd_ < 0) {
@@ -62,6 +73,17 @@ class Writer {
  private:
   std::string reason(const char* what, int error) const {
     return std::string("cannot ") + what + " " + options_.path + ": " + std::strerror(error);
+  }
+
+  static bool has_at_end(int fd, const std::string& line) {
+    struct stat status {};
+    if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return false;
+    const auto bytes = static_cast<std::size_t>(status.st_size);
+    std::string end(std::min(bytes, RecordFile::kSearchedBytes), '\0');
+    const auto begin = static_cast<off_t>(bytes - end.size());
+    const ssize_t got = ::pread(fd, end.data(), end.size(), begin);
+    end.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
+    return end.find(line) != std::string::npos;
   }
 
   std::string name(std::uint32_t n) const { return options_.path + "." + std::to_string(n); }
@@ -186,6 +208,8 @@ struct RecordFile::State {
   struct Item {
     std::string line;
     std::optional<RecordFileOptions> options{};
+    std::uint64_t ticket = 0;
+    bool unless_there = false;
   };
 
   mutable std::mutex mutex;
@@ -196,14 +220,21 @@ struct RecordFile::State {
   bool ended = false;
   Counters counters;
   std::string trouble;
+  std::uint64_t tickets = 0;  // that were given
+  std::uint64_t done = 0;
 
-  void push(Item item) {
+  /// The line's ticket.
+  std::uint64_t push(Item item) {
+    std::uint64_t ticket = 0;
     {
       const std::lock_guard lock(mutex);
+      if (!item.options) item.ticket = ++tickets;
       queue_bytes += item.line.size();
+      ticket = item.ticket;
       queue.push_back(std::move(item));
     }
     changed.notify_all();
+    return ticket;
   }
 
   void run() {
@@ -219,14 +250,17 @@ struct RecordFile::State {
       std::uint64_t rotations = 0;
       std::string why;
       std::string full;
+      const bool there = item.unless_there && writer.has(item.line);
       if (item.options) {
         writer.set(std::move(*item.options));
-      } else {
+      } else if (!there) {
         why = writer.add(item.line, rotations, full);
       }
       lock.lock();
       counters.rotations += rotations;
       if (item.options) continue;
+      done = item.ticket;
+      if (there) continue;
       ++(why.empty() ? counters.written : counters.lost);
       trouble = why.empty() ? std::move(full) : std::move(why);
     }
@@ -247,14 +281,22 @@ RecordFile::RecordFile(RecordFileOptions options) : state_(std::make_shared<Stat
   }).detach();
 }
 
-RecordFile::~RecordFile() {
+void RecordFile::finish() {
   std::unique_lock lock(state_->mutex);
   state_->ending = true;
   state_->changed.notify_all();
   state_->changed.wait_for(lock, kLastWordsMax, [this] { return state_->ended; });
 }
 
-void RecordFile::write(std::string line) {
+std::uint64_t RecordFile::write(std::string line) {
+  return queue(std::move(line), false);
+}
+
+std::uint64_t RecordFile::write_unless_there(std::string line) {
+  return queue(std::move(line), true);
+}
+
+std::uint64_t RecordFile::queue(std::string line, bool unless_there) {
   line += '\n';
   {
     const std::lock_guard lock(state_->mutex);
@@ -262,14 +304,19 @@ void RecordFile::write(std::string line) {
     if (full || state_->queue.size() >= kQueueLines) {
       ++state_->counters.lost;
       state_->trouble = "the disk does not keep up";
-      return;
+      return 0;
     }
   }
-  state_->push({std::move(line), std::nullopt});
+  return state_->push({.line = std::move(line), .unless_there = unless_there});
+}
+
+std::uint64_t RecordFile::done() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->done;
 }
 
 void RecordFile::reopen(RecordFileOptions options) {
-  state_->push({{}, std::move(options)});
+  state_->push({.line = {}, .options = std::move(options)});
 }
 
 RecordFile::Counters RecordFile::counters() const {

@@ -30,15 +30,23 @@ class RecordFile {
   /// What waits for the disk; more is lost.
   static constexpr std::size_t kQueueLines = 16384;
   static constexpr std::size_t kQueueBytes = std::size_t{32} << 20;
+  static constexpr std::size_t kSearchedBytes = std::size_t{4} << 20;
 
   /// Starts the thread; the file is opened by it.
   explicit RecordFile(RecordFileOptions options);
-  ~RecordFile();  ///< writes what is queued, for a second at most
+  ~RecordFile() { finish(); }
   RecordFile(const RecordFile&) = delete;
   RecordFile& operator=(const RecordFile&) = delete;
 
-  /// Queues a line without its end; never waits for the disk.
-  void write(std::string line);
+  /// Queues a line without its end; never waits for the disk. Gives its ticket; 0: it is lost.
+  std::uint64_t write(std::string line);
+  /// The same for a line that a process before this one may have written: one that is among the
+  /// last kSearchedBytes of the file, or of the one before it, is not written again.
+  std::uint64_t write_unless_there(std::string line);
+  /// Lines with a ticket up to this one are in the file, or lost.
+  std::uint64_t done() const;
+  /// Writes what is queued, for a second at most. Nothing is written after it.
+  void finish();
   /// Closes the file and opens the one that `options` names, after what is queued so far: for a
   /// reload, and when somebody else has moved the file away.
   void reopen(RecordFileOptions options);
@@ -54,6 +62,7 @@ class RecordFile {
 
  private:
   struct State;
+  std::uint64_t queue(std::string line, bool unless_there);
   std::shared_ptr<State> state_;  // the thread's too: it may be left behind, stuck in the disk
 };
 

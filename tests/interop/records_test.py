@@ -1,16 +1,23 @@
 """Records of ended calls: what stands in them, rotation, a full disk, a killed daemon."""
 
+import contextlib
+import itertools
 import json
 import signal
 import subprocess
+import threading
 
 from lib.call import Call, Side
-from lib.case import case, eventually, expect, run
+from lib.case import case, eventually, expect, note, run
 from lib.network import INSIDE, OUTSIDE, topology
+from lib.ng import Link
 from lib.peer import Peer, talk_for_figures
 from lib.turnpiked import Holder, Turnpiked
 
 SUITE = "AEAD_AES_128_GCM"
+OFFER, ANSWER = Side(OUTSIDE, 30000).sdp(), Side(INSIDE, 20000).sdp()
+DEATHS = 3
+LOST = "lost in a restart"
 
 
 def _records(path):
@@ -140,6 +147,90 @@ def a_killed_daemon_leaves_whole_lines_and_its_calls_one_record(scratch):
     expect(len([1 for record in _records(path) if record["call_id"] == kept.call_id]) == 1, "twice")
     record = _records(path)[-1]
     expect(record["answered"], "when it was answered is forgotten")
+
+
+class _Traffic:
+    """Calls that are set up and torn down without a pause, by a thread of its own."""
+
+    TOGETHER = 20
+
+    def __init__(self, scratch, daemon, name):
+        self.offered, self.deleted = set(), set()  # what the daemon has said yes to
+        self._name = name
+        self._link = Link(scratch, daemon.ng_path)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        scratch.on_exit(self._thread.join)
+
+    def _run(self):
+        with contextlib.suppress(ConnectionError):
+            for n in itertools.count():
+                self._round([f"{self._name}-{n}-{i}" for i in range(self.TOGETHER)])
+
+    def _round(self, ids):
+        common = [{"call-id": one, "from-tag": "a", "ICE": "remove"} for one in ids]
+        for requests, done in (
+                ([dict(c, command="offer", sdp=OFFER, direction=["outside", "inside"],
+                       **{"transport-protocol": "RTP/AVP"}) for c in common], self.offered),
+                ([dict(c, command="answer", sdp=ANSWER, **{"to-tag": "b"}) for c in common], set()),
+                ([dict(c, command="delete") for c in common], self.deleted)):
+            for one, reply in zip(ids, self._link.replies(requests)):
+                if reply["result"] == "ok":  # ports of calls that are over rest for a while
+                    done.add(one)
+
+    def join(self):
+        """After the daemon's end."""
+        self._thread.join()
+
+
+def _each_call_has_one_record(scratch, end):
+    """`end` is how the daemon ends, several times, each in the middle of many calls."""
+    scratch.enter(topology())
+    path = scratch.folder / "calls.jsonl"
+    daemon = Turnpiked(scratch, {"records": {"file": path}, "media": {"quarantine_seconds": 1}},
+                       holder=Holder(scratch))
+    offered, deleted = set(), set()
+    for n in range(DEATHS):
+        busy = [_Traffic(scratch, daemon, f"busy-{n}-{i}") for i in range(2)]
+        eventually(lambda: all(len(one.deleted) > 100 for one in busy), "many calls were over", 30)
+        end(daemon)
+        for one in busy:
+            one.join()
+            offered |= one.offered
+            deleted |= one.deleted
+        daemon.start()
+    left = daemon.ng.request("list", limit=4000)["calls"]
+    for one in left:
+        daemon.ng.request("delete", call_id=one, from_tag="a")
+    records = eventually(lambda: (found := _records(path)) and len(found) >= len(offered) and found,
+                         lambda: f"{len(_records(path))} of {len(offered)} have a record", 5)
+    ids = [record["call_id"] for record in records]
+    expect(len(ids) == len(set(ids)), f"{len(ids) - len(set(ids))} have two")
+    missing = offered - set(ids)
+    expect(not missing, f"{len(missing)} of {len(offered)} have none: {sorted(missing)[:3]}")
+    without = sum(any(session["legs"] is None for session in record["sessions"])
+                  for record in records)
+    lost = [record["call_id"] for record in records if record["why"] == LOST]
+    expect(not deleted & set(lost), "a call that was over is said to be lost")
+    note(f"{len(ids)} calls, {DEATHS} ends with {len(left)} calls up at the last: {len(lost)} were "
+         f"lost with the process, {without} have no figures")
+    return without
+
+
+@case
+def calls_that_end_while_the_daemon_dies_have_one_record(scratch):
+    _each_call_has_one_record(scratch, Turnpiked.kill)
+
+
+def _hand_over(daemon):
+    daemon.expects_end = True
+    daemon.signal(signal.SIGUSR1)
+    expect(daemon.process.wait(10) == 0, "it ended badly")
+
+
+@case
+def calls_that_end_in_a_hand_over_have_one_record_with_figures(scratch):
+    expect(_each_call_has_one_record(scratch, _hand_over) == 0, "figures are lost")
 
 
 run()

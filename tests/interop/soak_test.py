@@ -10,13 +10,12 @@ import os
 import pathlib
 import socket
 import struct
-import threading
 import time
 
 from lib.call import Call, Side
 from lib.case import case, eventually, expect, note, run
 from lib.network import INSIDE, OUTSIDE, topology
-from lib.ng import decode_at, encode
+from lib.ng import Link, encode
 from lib.peer import Peer, connect, expect_clean
 from lib.rtp import RtpSocket, packet
 from lib.turnpiked import Turnpiked
@@ -28,34 +27,6 @@ GROWTH_MAX_BYTES = 12 << 20  # of memory that is kept for the next calls
 STALL_SECONDS = 2.0
 LOSS_SHARE = 0.98
 STORM = max(1000, CALLS // 2)
-
-
-class _Link:
-    """One connection of NG: requests are written together, replies read in their order."""
-
-    def __init__(self, scratch, daemon):
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(str(daemon.ng_path))
-        scratch.on_exit(self._socket.close)
-        self._rest, self._at = b"", 0
-
-    def ask(self, requests):
-        bytes_ = b"".join(encode(request) for request in requests)
-        writer = threading.Thread(target=self._socket.sendall, args=(bytes_,))
-        writer.start()
-        replies = [self._reply() for _ in requests]
-        writer.join()
-        return replies
-
-    def _reply(self):
-        while True:
-            try:
-                value, self._at = decode_at(self._rest, self._at)
-                return value
-            except (ValueError, IndexError):
-                got = self._socket.recv(1 << 18)
-                expect(got, "the daemon has closed the connection")
-                self._rest, self._at = self._rest[self._at:] + got, 0
 
 
 def _come_and_go(link, first, count):
@@ -111,7 +82,7 @@ def calls_come_and_go_and_leave_nothing(scratch):
     # So many calls a second as nobody has: with five seconds of rest all ports that this host's
     # limit of descriptors allows would be resting.
     daemon = Turnpiked(scratch, {"media": {"quarantine_seconds": 1}})
-    link = _Link(scratch, daemon)
+    link = Link(scratch, daemon.ng_path)
     _come_and_go(link, 0, WARM_UP)
     before = _settled(daemon)
     begun = time.monotonic()
@@ -220,7 +191,7 @@ def media_goes_on_in_a_storm_of_queries(scratch):
         connect(calls[-1], outside, inside)
     outside.start()
     inside.start()
-    link = _Link(scratch, daemon)
+    link = Link(scratch, daemon.ng_path)
     begun = time.monotonic()
     for begin in range(0, STORM, 500):
         replies = link.ask([{"command": "query", "call-id": calls[n % 10].call_id}

@@ -3,11 +3,14 @@
 Hides: bencode, cookies, the framing of each transport.
     Ng.unix(path): a connection per request and no cookie, as stock Kamailio does it.
     Ng.udp(host, port): datagrams "COOKIE DICT".
+    Link(scratch, path): many requests at a time over one connection.
 """
 
+import contextlib
 import itertools
 import os
 import socket
+import threading
 
 
 class NgError(RuntimeError):
@@ -36,11 +39,6 @@ def decode(data):
     if rest != len(data):
         raise ValueError(f"{len(data) - rest} bytes behind the value")
     return value
-
-
-def decode_at(data, at):
-    """The value that begins there, and where it ends."""
-    return _decode(data, at)
 
 
 def _decode(data, at):
@@ -125,3 +123,42 @@ class Ng:
 
     def ping(self):
         return self.request("ping")["result"] == "pong"
+
+
+class Link:
+    """One connection: requests are written together, replies read in their order."""
+
+    def __init__(self, scratch, path):
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(path))
+        scratch.on_exit(self._socket.close)
+        self._rest, self._at = b"", 0
+
+    def ask(self, requests):
+        return list(self.replies(requests))
+
+    def replies(self, requests):
+        """One reply after the other; ConnectionError when the daemon closes the connection."""
+        message = b"".join(encode(request) for request in requests)
+        writer = threading.Thread(target=self._write, args=(message,))
+        writer.start()
+        try:
+            for _ in requests:
+                yield self._reply()
+        finally:
+            writer.join()
+
+    def _write(self, message):
+        with contextlib.suppress(OSError):  # who reads the replies is told
+            self._socket.sendall(message)
+
+    def _reply(self):
+        while True:
+            try:
+                value, self._at = _decode(self._rest, self._at)
+                return value
+            except (ValueError, IndexError):
+                got = self._socket.recv(1 << 18)
+                if not got:
+                    raise ConnectionError("the daemon has closed the connection") from None
+                self._rest, self._at = self._rest[self._at:] + got, 0

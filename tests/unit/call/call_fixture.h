@@ -96,6 +96,12 @@ class CallTest : public testing::Test {
       for (const auto& [id, figures] : stats) ended_stats_.push_back(figures);
       ended_verdicts_ = verdicts;
     };
+    environment.keeps_ends = [this] { return keeps_ends_; };
+    environment.adopt_end = [this](std::uint64_t, const std::string& bytes) {
+      if (!bytes.starts_with("{")) return false;
+      ends_adopted_.push_back(bytes);
+      return true;
+    };
     environment.silent = [this](const CallSummary&, const SessionSummary& session, Side side,
                                 const diagnosis::Verdict& verdict) {
       silent_.push_back(session.kind + (side == Side::kA ? " a " : " b ") +
@@ -163,6 +169,8 @@ class CallTest : public testing::Test {
   std::uint8_t next_random_ = 1;
   std::vector<std::string> log_;
   std::vector<CallSummary> ended_;
+  bool keeps_ends_ = false;  ///< what is done with blobs of calls that are over is the test's part
+  std::vector<std::string> ends_adopted_;
   std::array<diagnosis::Verdict, 2> ended_verdicts_;
   std::vector<std::string> silent_;        ///< "SIDE verdict"
   std::vector<SessionStats> ended_stats_;  ///< of the call that ended last

@@ -1,6 +1,10 @@
 // Calls over a restart: records and adoption.
 #include "control/call/record.h"
 
+#include <optional>
+
+#include <gmock/gmock.h>
+
 #include "tests/unit/call/browsers.h"
 #include "tests/unit/call/call_fixture.h"
 
@@ -140,7 +144,103 @@ TEST_F(Adoption, tells_what_became_of_everything) {
   EXPECT_EQ(adoption.records_unreadable, 1U);
   EXPECT_EQ(adoption.calls_without_sessions, 1U);
   EXPECT_EQ(adoption.sessions_without_call, 4U);
-  EXPECT_EQ(log_.size(), 1U) << "no line for what went well, nor for what has no name";
+  EXPECT_THAT(log_, testing::ElementsAre(testing::HasSubstr("not taken over"),
+                                         "no sessions: ended: lost in a restart"))
+      << "no line for what went well, nor for what has no name";
+}
+
+TEST_F(Adoption, an_end_that_was_not_written_down_is_told_by_the_next_process) {
+  keeps_ends_ = true;
+  connect_srtp("call-1");
+  CallRequest bye = request("");
+  now_ += Seconds{60};
+  std::optional<Dict> reply;
+  service_->remove(bye, [&](Dict dict) { reply = std::move(dict); });
+  ASSERT_EQ(relay_->records.size(), 1U) << "it has to outlive the process until it is written";
+  // The process dies before the figures come: the relay has closed nothing yet.
+  relay_->lose_events = true;
+  connect_srtp("call-2");  // gives the next process two sessions that live on
+  crash();
+  relay_->lose_events = false;
+  now_ += Seconds{5};
+  EXPECT_EQ(service_->adopt().calls_ended, 1U);
+  deliver_events();
+  ASSERT_EQ(ended_.size(), 1U);
+  EXPECT_EQ(ended_[0].call_id, "call-1");
+  EXPECT_EQ(ended_[0].ended_at - ended_[0].created, Seconds{60}) << "not when it was told";
+  EXPECT_EQ(ended_[0].sessions.size(), 2U) << "also those whose figures are lost";
+  EXPECT_EQ(log_.back(), "call-1: ended: deleted");
+  EXPECT_EQ(service_->call_count(), 1U);
+  EXPECT_TRUE(relay_->records.contains(ended_[0].record_key)) << "whoever writes it erases it";
+}
+
+TEST_F(Adoption, sessions_of_an_end_that_was_not_written_down_give_their_figures) {
+  keeps_ends_ = true;
+  connect_srtp("call-1");
+  relay_->session(0).stats.legs[0].packets_received = 77;
+  for (const auto& [id, session] : relay_->sessions) {
+    relay_->sessions_found.push_back({id, session.ports});
+  }
+  const auto sessions = relay_->sessions;
+  service_->remove(request(""), [](const Dict&) {});
+  relay_->poll_events([](const Event&) {});  // the process dies with them
+  relay_->records_found.assign(relay_->records.begin(), relay_->records.end());
+  relay_->sessions = sessions;  // the relay had not closed them
+  restart(test_config());
+  EXPECT_EQ(service_->adopt().calls_ended, 1U);
+  EXPECT_TRUE(ended_.empty()) << "its figures are on their way";
+  EXPECT_EQ(service_->calls_ending(), 1U);
+  deliver_events();
+  ASSERT_EQ(ended_stats_.size(), 2U);
+  EXPECT_EQ(ended_stats_[0].legs[0].packets_received, 77U);
+  EXPECT_TRUE(relay_->sessions.empty());
+}
+
+TEST_F(Adoption, what_is_no_call_goes_to_who_has_put_it_there) {
+  relay_->records_found.emplace_back(77, "{\"version\":1}");
+  EXPECT_EQ(service_->adopt().calls_ended, 1U);
+  EXPECT_THAT(ends_adopted_, testing::ElementsAre("{\"version\":1}"));
+}
+
+TEST_F(Adoption, the_end_of_a_call_does_not_hinder_the_next_one_of_its_name) {
+  keeps_ends_ = true;
+  connect_srtp("call-1");
+  service_->remove(request(""), [](const Dict&) {});
+  connect_srtp("call-1");
+  ASSERT_EQ(relay_->records.size(), 2U);
+  crash();
+  const CallAdoption adoption = service_->adopt();
+  EXPECT_EQ(adoption.calls, 1U);
+  EXPECT_EQ(adoption.calls_ended, 1U);
+  EXPECT_EQ(adoption.records_unreadable, 0U);
+}
+
+TEST_F(Adoption, a_damaged_end_is_no_end) {
+  keeps_ends_ = true;
+  connect_srtp("call-1");
+  service_->remove(request(""), [](const Dict&) {});
+  std::string record = relay_->records.begin()->second;
+  std::optional<End> end;
+  ASSERT_TRUE(read_record(record, end));
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->why, Ending::kDeleted);
+  EXPECT_FALSE(read_record(record)) << "nobody goes on with it";
+  record[6] = static_cast<char>(Ending::kCount);  // behind magic and version
+  EXPECT_FALSE(read_record(record, end));
+}
+
+TEST_F(Adoption, the_relay_hears_a_late_change_again_and_latched_sources_of_old_calls_stay) {
+  connect_srtp("old");
+  now_ += Seconds{60};
+  connect_srtp("new");
+  const LegConfig told = leg(2, Side::kB);
+  relay_->session(2).legs[1] = LegConfig{};  // it died before it heard of it
+  const int updates = relay_->session(0).updates[1];
+  crash();
+  service_->adopt();
+  EXPECT_EQ(leg(2, Side::kB).remote, told.remote);
+  EXPECT_EQ(leg(2, Side::kB).send, told.send);
+  EXPECT_EQ(relay_->session(0).updates[1], updates);
 }
 
 TEST_F(Adoption, long_texts_do_not_make_a_record_unreadable) {

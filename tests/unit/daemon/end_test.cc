@@ -1,5 +1,6 @@
 // What is said of calls at their end, and how long a daemon that stops waits for it.
 #include <array>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
@@ -8,11 +9,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "control/call/tally.h"
 #include "control/call_records.h"
-#include "control/drain.h"
 #include "control/record_line.h"
+#include "tests/support/fake_relay.h"
 
 namespace turnpike {
 namespace {
@@ -26,19 +28,6 @@ std::string content_of(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-TEST(DrainTest, waits_for_calls_in_time_and_for_the_figures_of_the_last_ones) {
-  const Instant end{Seconds{100}};
-  const Drain drain{end};
-  using Step = Drain::Step;
-  EXPECT_EQ(drain.step(0, 0, end - Seconds{50}), Step::kDone);
-  EXPECT_EQ(drain.step(1, 0, end - Milliseconds{1}), Step::kWait);
-  EXPECT_EQ(drain.step(1, 0, end), Step::kLate);
-  EXPECT_EQ(drain.step(0, 1, end - Seconds{50}), Step::kWait) << "its record is still to come";
-  EXPECT_EQ(drain.step(0, 1, end + Seconds{50}), Step::kWait) << "it comes within two seconds";
-  EXPECT_EQ(drain.step(1, 1, end), Step::kWait);
-  EXPECT_EQ(drain.step(1, 1, end + Drain::kLastFigures), Step::kLate) << "calls go on to end";
-}
-
 TEST(RecordLine, dates_of_a_call_do_not_move_with_the_clock) {
   const std::map<SessionId, SessionStats> stats;
   const std::array<diagnosis::Verdict, 2> verdicts;
@@ -46,9 +35,9 @@ TEST(RecordLine, dates_of_a_call_do_not_move_with_the_clock) {
   end.call.created = Instant{Seconds{1000}};
   end.call.created_unix_us = 1'700'000'000'250'000;
   end.call.answered_at = end.call.created + Milliseconds{1500};
-  end.now = end.call.created + Seconds{60};
+  end.call.ended_at = end.call.created + Seconds{60};
   for (const int set_by : {0, 3600, -3600}) {
-    end.date = std::chrono::system_clock::time_point{std::chrono::seconds{1'700'000'060 + set_by}};
+    end.call.ended_unix_us = (1'700'000'060LL + set_by) * 1'000'000;
     const json record = json::parse(call_record(end));
     EXPECT_EQ(record["started"], "2023-11-14T22:13:20.250Z");
     EXPECT_EQ(record["answered"], "2023-11-14T22:13:21.750Z");
@@ -83,6 +72,83 @@ TEST(CallRecordsTest, to_write_no_more_is_not_to_write_again) {
   records.set({});
   records.on_tick();
   EXPECT_THAT(lines, Not(HasSubstr("records_written")));
+}
+
+class KeptRecords : public testing::Test {
+ protected:
+  KeptRecords() { std::filesystem::remove(path_); }
+  ~KeptRecords() override { std::filesystem::remove(path_); }
+
+  static call::CallSummary call(std::uint64_t key) {
+    call::CallSummary summary;
+    summary.call_id = "call-" + std::to_string(key);
+    summary.record_key = key;
+    return summary;
+  }
+
+  const std::string path_ = testing::TempDir() + "kept_records_" + std::to_string(::getpid());
+  test::FakeRelay relay_{{}};
+  log::Log log_{log::Options{}};
+};
+
+TEST_F(KeptRecords, a_line_is_kept_until_it_is_in_the_file) {
+  relay_.records[7] = "the call";
+  {
+    CallRecords records("n", log_);
+    records.keep_in(relay_, 8);
+    records.set({.path = path_});
+    records.end(call(7), "deleted", {}, {});
+    EXPECT_TRUE(relay_.records[7].starts_with(kCallRecordBegin)) << relay_.records[7];
+    records.finish();
+    EXPECT_TRUE(relay_.records.empty());
+  }
+  EXPECT_THAT(content_of(path_), HasSubstr("call-7"));
+}
+
+TEST_F(KeptRecords, lines_of_a_process_before_are_written_once) {
+  {
+    CallRecords before("n", log_);
+    before.keep_in(relay_, 8);
+    before.set({.path = path_});
+    for (const std::uint64_t key : {7, 8}) {  // the line of the first may be forgotten by then
+      before.end(call(key), "deleted", {}, {});
+      relay_.records_found.emplace_back(key, relay_.records.at(key));
+    }
+    before.finish();
+  }
+  ASSERT_EQ(relay_.records_found.size(), 2U);
+  const std::string both = content_of(path_);
+  // Killed after the first line, before any was forgotten.
+  std::filesystem::resize_file(path_, both.find('\n') + 1);
+  CallRecords after("n", log_);
+  after.keep_in(relay_, 8);
+  after.set({.path = path_});
+  for (const auto& [key, bytes] : relay_.records_found) {
+    relay_.records[key] = bytes;
+    EXPECT_TRUE(after.adopt(key, bytes));
+  }
+  EXPECT_FALSE(after.adopt(9, "1CPT"));
+  after.finish();
+  EXPECT_EQ(content_of(path_), both);
+  EXPECT_TRUE(relay_.records.empty());
+}
+
+TEST_F(KeptRecords, who_writes_none_keeps_none_and_calls_keep_their_room) {
+  CallRecords records("n", log_);
+  records.keep_in(relay_, 2);
+  relay_.records[7] = "the call";
+  records.end(call(7), "deleted", {}, {});
+  relay_.records[8] = "{\"version\":1}";
+  EXPECT_TRUE(records.adopt(8, relay_.records[8]));
+  EXPECT_TRUE(relay_.records.empty());
+  records.set({.path = path_});
+  for (std::uint64_t key = 10; key < 100; ++key) {
+    relay_.records[key] = "the call";
+    records.end(call(key), "deleted", {}, {});
+    EXPECT_LE(relay_.records.size(), 2U);
+  }
+  records.finish();
+  EXPECT_TRUE(relay_.records.empty());
 }
 
 }  // namespace

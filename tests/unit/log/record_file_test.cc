@@ -300,5 +300,47 @@ TEST_F(Records, no_line_is_forgotten_when_none_can_be_written) {
   EXPECT_EQ(file.counters().written, 0u);
 }
 
+TEST_F(Records, a_line_that_a_process_before_may_have_written_is_there_once) {
+  {
+    RecordFile file(options());
+    file.write("{one}");
+    file.write("{two}");
+  }
+  std::filesystem::rename(path(), path(1));
+  RecordFile file(options());
+  file.write("{three}");
+  for (const char* line : {"{one}", "{two}", "{three}", "{four}"}) {
+    EXPECT_NE(file.write_unless_there(line), 0U);
+  }
+  file.write("{three}");  // this one is meant
+  file.finish();
+  EXPECT_THAT(lines(path(1)), ElementsAre("{one}", "{two}"));
+  EXPECT_THAT(lines(path()), ElementsAre("{three}", "{four}", "{three}"));
+  EXPECT_EQ(file.counters().written, 3U);
+}
+
+TEST_F(Records, half_a_line_is_not_there) {
+  std::ofstream(path()) << "{one}\n{two";
+  RecordFile file(options());
+  file.write_unless_there("{two}");
+  file.finish();
+  EXPECT_THAT(lines(path()), ElementsAre("{one}", "{two}"));
+}
+
+TEST_F(Records, tickets_tell_what_is_in_the_file) {
+  RecordFile file(options());
+  EXPECT_EQ(file.done(), 0U);
+  const std::uint64_t first = file.write("{one}");
+  const std::uint64_t second = file.write("{two}");
+  EXPECT_LT(first, second);
+  file.finish();
+  EXPECT_EQ(file.done(), second);
+  RecordFile nowhere({.path = folder_ + "/none/calls"});
+  const std::uint64_t lost = nowhere.write("{one}");
+  nowhere.finish();
+  EXPECT_EQ(nowhere.done(), lost) << "nobody waits for what is lost";
+  EXPECT_EQ(nowhere.write(std::string(RecordFile::kQueueBytes, 'x')), 0U);
+}
+
 }  // namespace
 }  // namespace turnpike::log
