@@ -26,6 +26,8 @@ SERVER_PORT = 3478
 TLS_PORT = 5349
 SERVER_NAME = "turn.example.org"
 RELAY_PORTS = range(24000, 30000)
+# All are bound ahead at once: a daemon's descriptors are then those of its clients.
+FEW_MEDIA_PORTS = {"media": {"port_min": 36000, "port_max": 36099}}
 
 
 @contextlib.contextmanager
@@ -87,10 +89,10 @@ def let_no_udp_out(place, but_to_server=False):
     subprocess.run(place.command("nft", "-f", "-"), input=rules, text=True, check=True)
 
 
-def realm(folder):
+def realm(folder, **keys):
     """Sections of a node with one realm, of one user."""
     users = private_file(folder, "turn-users", f"{USER} {PASSWORD}\n")
-    return {"turn.realm.main": {"users_file": users}}
+    return {"turn.realm.main": {"users_file": users, **keys}}
 
 
 def tcp_alone(address):
