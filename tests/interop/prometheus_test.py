@@ -7,11 +7,13 @@ empty: so emptiness is what is looked for.
 import json
 import math
 import re
+import socket
 import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
 
+from lib import stun, turn
 from lib.call import Call, Side
 from lib.case import ROOT, Failed, case, eventually, expect, note, run
 from lib.network import INSIDE, OUTSIDE, topology
@@ -20,7 +22,7 @@ from lib.turnpiked import Turnpiked
 
 RULES = ROOT / "deploy/prometheus/turnpike.rules.yml"
 CONFIG = ROOT / "deploy/prometheus/prometheus.yml"
-DASHBOARD = ROOT / "deploy/grafana/turnpike.json"
+DASHBOARDS = sorted((ROOT / "deploy/grafana").glob("*.json"))
 RULES_TEST = ROOT / "tests/interop/prometheus_rules_test.yml"
 SERVER = "http://127.0.0.1:9090"
 RATE_INTERVAL = "30s"
@@ -37,13 +39,15 @@ def alerts():
 
 
 def dashboard_expressions():
-    """Expression by panel title, Grafana's variables replaced."""
+    """Expression by dashboard and panel, Grafana's variables replaced."""
     found = {}
-    for panel in json.loads(DASHBOARD.read_text())["panels"]:
-        for target in panel.get("targets", ()):
-            expression = target["expr"].replace("$instance", ".*")
-            found[panel["title"], target["refId"]] = expression.replace(
-                "$__rate_interval", RATE_INTERVAL)
+    for path in DASHBOARDS:
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel.get("targets", ()):
+                expression = target["expr"].replace("$instance", ".*")
+                name = f"{path.stem}: {panel['title']}, {panel['id']}"
+                found[name, target["refId"]] = expression.replace("$__rate_interval",
+                                                                  RATE_INTERVAL)
     return found
 
 
@@ -98,12 +102,32 @@ def start_load(scratch, daemon):
     return made[2]
 
 
+def start_turn_load():
+    """Gives what sends some data through an allocation, and comes to the front door."""
+    def dial(kind, port):
+        with OUTSIDE.sockets():
+            link = socket.socket(socket.AF_INET, kind)
+        link.settimeout(5)
+        link.connect((OUTSIDE.host_v4, port))
+        return link
+    client = turn.Client(dial(socket.SOCK_DGRAM, turn.SERVER_PORT))
+    client.permit(OUTSIDE.v4)
+
+    def ask():
+        client.send(OUTSIDE.v4, 40009, b"discarded")
+        with dial(socket.SOCK_STREAM, 443) as link:
+            link.sendall(stun.message(stun.BINDING))
+            expect(link.recv(100), "nobody answers at the front door")
+    return ask
+
+
 @case
 def files_are_sound(_scratch):
     promtool("check", "rules", RULES)
     promtool("check", "config", CONFIG)
     expect(len(alerts()) >= 10, f"only {len(alerts())} alerts were found in {RULES.name}")
-    expect(len(dashboard_expressions()) >= 20, "the dashboard has few expressions")
+    expect(len(DASHBOARDS) == 3, f"dashboards: {DASHBOARDS}")
+    expect(len(dashboard_expressions()) >= 60, "the dashboards have few expressions")
 
 
 @case
@@ -117,16 +141,22 @@ def alerts_fire_in_trouble_and_only_then(scratch):
 @case
 def every_expression_has_a_value_under_load(scratch):
     scratch.enter(topology())
-    daemon = Turnpiked(scratch)
+    daemon = Turnpiked(scratch, {
+        **turn.realm(scratch.folder, allowed_peers=[OUTSIDE.v4], realm=turn.REALM),
+        "front_door": {"port": 443, "turn": True}})
     promtool("check", "metrics", text=daemon.metrics_text())
     start_prometheus(scratch)
     heard = start_load(scratch, daemon)
+    ask_turn = start_turn_load()
 
     def scraped():
+        ask_turn()
         Call(daemon.ng, Side(OUTSIDE, 31000), Side(INSIDE, 21000)).set_up().delete()
         try:
             rates = (f"rate(turnpike_relay_packets_forwarded_total[{RATE_INTERVAL}]) > 0",
-                     f'rate(turnpike_ng_requests_total{{command="answer"}}[{RATE_INTERVAL}]) > 0')
+                     f'rate(turnpike_ng_requests_total{{command="answer"}}[{RATE_INTERVAL}]) > 0',
+                     f'sum(rate(turnpike_turn_packets_total[{RATE_INTERVAL}])) > 0',
+                     f'sum(rate(turnpike_front_door_connections_total[{RATE_INTERVAL}])) > 0')
             return all(query(rate) for rate in rates) and query("turnpike_calls >= 4")
         except OSError:
             return False
