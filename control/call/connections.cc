@@ -14,6 +14,7 @@
 #include "control/call/keys.h"
 #include "control/call/legs.h"
 #include "control/call/service.h"
+#include "control/call/spoken.h"
 
 namespace turnpike::call {
 namespace {
@@ -68,10 +69,12 @@ Result<void> check_pair(const CallMedia& one, Side one_end, const CallMedia& two
   if (is_secure(one, other(one_end)) != is_secure(two, other(two_end))) {
     return Error{"On the side that is left one call has SRTP and the other one plain RTP"};
   }
-  const auto& a = one.sides[index_of(one_end)].remote.payload_types;
-  const auto& b = two.sides[index_of(two_end)].remote.payload_types;
-  if ((a[0] & b[0]) == 0 && (a[1] & b[1]) == 0) {
-    return Error{"Both take no format of the same number; media is not transcoded here"};
+  const RemoteMedia& a = one.sides[index_of(one_end)].remote;
+  const RemoteMedia& b = two.sides[index_of(two_end)].remote;
+  const bool some_number = (a.payload_types[0] & b.payload_types[0]) != 0 ||
+                           (a.payload_types[1] & b.payload_types[1]) != 0;
+  if (!some_number || !understand_each_other(a.spoken, b.spoken)) {
+    return Error{"Both speak no codec by the same number; media is not transcoded here"};
   }
   return {};
 }

@@ -130,6 +130,17 @@ std::string spoken_of(const sdp::Media& line) {
   return text;
 }
 
+bool understand_each_other(const std::string& spoken, const std::string& by_other) {
+  const auto one = read_line(spoken);
+  const auto two = read_line(by_other);
+  if (!one || !two) return true;
+  return std::any_of(one->formats.begin(), one->formats.end(), [&](const std::string& format) {
+    const bool both =
+        std::find(two->formats.begin(), two->formats.end(), format) != two->formats.end();
+    return both && is_media(*one, format) && codec_of(*one, format) == codec_of(*two, format);
+  });
+}
+
 Result<sdp::Session> offer_of_spoken(const Call& call, const std::vector<HeardMedia>& heard,
                                      std::uint64_t number) {
   sdp::Session offer = blank(number);

@@ -213,6 +213,17 @@ TEST_F(Connection, is_refused_with_the_reason) {
   EXPECT_EQ(leg(0, Side::kB).remote[0].ip, IpAddress::v4(10, 0, 0, 20)) << "nothing has changed";
 }
 
+TEST_F(Connection, is_refused_where_a_number_means_two_codecs) {
+  const std::string tones = "a=rtpmap:101 telephone-event/8000\n";
+  call("call-1", "m=audio 4000 RTP/AVP 96 101\na=rtpmap:96 opus/48000/2\n" + tones);
+  call("call-2", "m=audio 4000 RTP/AVP 96 101\na=rtpmap:96 AMR-WB/16000\n" + tones);
+  EXPECT_EQ(error(connect("a", "a")),
+            "Both speak no codec by the same number; media is not transcoded here");
+  call("call-3", "m=audio 4000 RTP/AVP 8 96\na=rtpmap:96 OPUS/48000/2\n");
+  EXPECT_EQ(text(connect("a", "a", [](auto& asked) { asked.to_call_id = "call-3"; }), "result"),
+            "ok");
+}
+
 TEST_F(Connection, is_refused_to_ends_that_were_left_and_to_unlike_sides) {
   call("call-1");
   call("call-2");
