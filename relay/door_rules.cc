@@ -31,7 +31,7 @@ Rules::Verdict Rules::judge(std::span<const std::uint8_t> bytes, ClientHelloRead
   const ClientHello hello = reader.read(bytes);
   switch (hello.state) {
     case HelloState::kIncomplete:
-      return {};
+      return {.wanted = hello.wanted};
     case HelloState::kNoTls:
       return {true, Outcome::kUnknownProtocol};
     case HelloState::kMalformed:

@@ -20,6 +20,7 @@ class Rules {
   struct Verdict {
     bool decided = false;  ///< false: look again when more has come
     Outcome outcome = Outcome::kUnknownProtocol;
+    std::size_t wanted = 1;  ///< when not decided: with fewer bytes nobody is passed on
   };
   /// `bytes`: what has come so far; at least one.
   Verdict judge(std::span<const std::uint8_t> bytes, ClientHelloReader& reader) const;

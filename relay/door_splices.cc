@@ -1,6 +1,7 @@
 #include "relay/door_splices.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "relay/io/tcp_stream.h"
@@ -48,6 +49,10 @@ Carried carry_some(ByteStream& from, ByteStream& to, Way& way) {
   return Carried::kSome;
 }
 
+bool lacks_descriptor(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
 }  // namespace
 
 struct DoorSplices::Splice {
@@ -82,19 +87,19 @@ DoorSplices::DoorSplices(StreamPoll& poll, const SocketAddress& target, const Si
 
 DoorSplices::~DoorSplices() = default;
 
-bool DoorSplices::begin(int fd, const SocketAddress& client, Instant now) {
+std::optional<Outcome> DoorSplices::begin(int fd, const SocketAddress& client, Instant now) {
   const int target_fd = connect_from(stand_in_for(client.ip, key_), target_);
-  if (target_fd < 0) return false;
+  if (target_fd < 0) return lacks_descriptor(errno) ? Outcome::kNoDescriptor : Outcome::kTargetDown;
   if (free_.empty()) {
     free_.push_back(static_cast<std::uint32_t>(splices_.size()));
     splices_.emplace_back();
   }
   const std::uint32_t place = free_.back();
   auto target = make_tcp_stream(target_fd);
-  if (!poll_.add_edge(target_fd, kItem | place, true)) return false;
+  if (!poll_.add_edge(target_fd, kItem | place, true)) return Outcome::kNoDescriptor;
   if (!poll_.add_edge(fd, kItem | place, true)) {
     poll_.remove(target_fd);
-    return false;
+    return Outcome::kNoDescriptor;
   }
   free_.pop_back();
   splices_[place] = std::make_unique_for_overwrite<Splice>();
@@ -103,7 +108,7 @@ bool DoorSplices::begin(int fd, const SocketAddress& client, Instant now) {
   splice.target = std::move(target);
   splice.address = client.ip;
   splice.due = now + kAnswerMax;
-  return true;
+  return std::nullopt;
 }
 
 void DoorSplices::on_ready(std::uint32_t item, Instant now) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "relay/core/byte_stream.h"
@@ -45,8 +46,9 @@ class DoorSplices {
               Handlers handlers);
   ~DoorSplices();
 
-  /// Owns `fd` if true. False when the target cannot be reached or nothing is left for it.
-  bool begin(int fd, const SocketAddress& client, Instant now);
+  /// Owns `fd` when it gives nothing; else why not: the target cannot be reached, or no descriptor
+  /// is left.
+  std::optional<door::Outcome> begin(int fd, const SocketAddress& client, Instant now);
   void on_ready(std::uint32_t item, Instant now);
   /// Those that had more than their turn. True when there are still such.
   bool go_on(Instant now);

@@ -28,6 +28,12 @@ std::pair<AddressFamily, std::uint64_t> source_of(const IpAddress& ip) {
 
 }  // namespace
 
+std::uint64_t FrontDoorThread::descriptors_max(const door::Config& config) {
+  const bool carries = config.targets[static_cast<std::size_t>(door::Target::kSip)].open;
+  const std::uint64_t carried = carries ? 2 * std::uint64_t{config.connections_max} : 0;
+  return carried + std::min<std::uint64_t>(config.connections_max, kWaitingMax);
+}
+
 Result<std::unique_ptr<FrontDoorThread>> FrontDoorThread::start(const door::Config& config,
                                                                 Targets targets) {
   auto poll = StreamPoll::make();
@@ -172,7 +178,9 @@ void FrontDoorThread::look(std::size_t place) {
   if (bytes.empty()) return;
   one.has_begun = true;
   const door::Rules::Verdict verdict = rules_.judge(bytes, *reader_);
-  if (verdict.decided) pass_on(place, verdict.outcome);
+  if (verdict.decided) return pass_on(place, verdict.outcome);
+  // However small the segments are in which the rest comes: it is looked at once it may be there.
+  wait_for_bytes(one.fd, verdict.wanted);
 }
 
 // False when it is not whole, or the connection has ended. Else the client's own are left of
@@ -222,24 +230,28 @@ void FrontDoorThread::pass_on(std::size_t place, Outcome outcome) {
     }
   }
   poll_->remove(one.fd);
-  if (!hand_over(one, outcome, monotonic_now())) {
+  wait_for_bytes(one.fd, 1);
+  if (const auto refused = hand_over(one, outcome, monotonic_now())) {
     if (is_carried) leave_source(Stay::kCarried, one.client.ip);
-    return end(place, is_carried ? Outcome::kTargetDown : Outcome::kTargetFull);
+    return end(place, *refused);
   }
   if (!is_carried) count(outcome);
   forget(place);
   if (is_carried) counters_.entered.add();  // it stays the door's
 }
 
-bool FrontDoorThread::hand_over(const Waiting& one, Outcome outcome, Instant now) {
+std::optional<Outcome> FrontDoorThread::hand_over(const Waiting& one, Outcome outcome,
+                                                  Instant now) {
   if (outcome == Outcome::kSip) return splices_.begin(one.fd, one.client, now);
+  bool is_taken = false;
   if (outcome == Outcome::kApi) {
-    if (!callers_.push({one.fd, one.client})) return false;
-    callers_bell_.ring();
-    return true;
+    is_taken = callers_.push({one.fd, one.client});
+    if (is_taken) callers_bell_.ring();
+  } else {
+    const SocketAddress& local = config_.listeners[one.listener];
+    is_taken = targets_.turn({one.fd, one.client, local, outcome == Outcome::kTurnTls});
   }
-  return targets_.turn(
-      {one.fd, one.client, config_.listeners[one.listener], outcome == Outcome::kTurnTls});
+  return is_taken ? std::nullopt : std::optional(Outcome::kTargetFull);
 }
 
 // Of control.

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -44,6 +45,8 @@ class FrontDoorThread final : public FrontDoor {
     bool turn_takes_stun = false;
     SipHashKey source_key{};  ///< secret: by which sources have names for the SIP server
   };
+  /// That connections may need here at a time.
+  static std::uint64_t descriptors_max(const door::Config& config);
   static Result<std::unique_ptr<FrontDoorThread>> start(const door::Config& config,
                                                         Targets targets);
   ~FrontDoorThread() override;
@@ -73,7 +76,8 @@ class FrontDoorThread final : public FrontDoor {
   void look(std::size_t place);
   bool take_header(std::size_t place, std::span<const std::uint8_t>& bytes);
   void pass_on(std::size_t place, door::Outcome outcome);
-  bool hand_over(const Waiting& one, door::Outcome outcome, Instant now);
+  /// Nothing when it is another's now; else why not.
+  std::optional<door::Outcome> hand_over(const Waiting& one, door::Outcome outcome, Instant now);
   void end(std::size_t place, door::Outcome why);
   void forget(std::size_t place);
   bool is_proxy(const IpAddress& ip) const;

@@ -150,6 +150,7 @@ Result<FrontDoor*> RelayImpl::open_front_door(const door::Config& config) {
   fill_random(targets.source_key.data(), targets.source_key.size());
   auto opened = FrontDoorThread::start(here, std::move(targets));
   if (!opened) return opened.error();
+  pool_->leave_for_others(FrontDoorThread::descriptors_max(here));  // strangers take none of calls
   front_door_ = std::move(*opened);
   return front_door_.get();
 }

@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::uint64_t kFilesBesidesMedia = 1000;  // shards, NG connections, API, logs, spare
 constexpr std::uint64_t kSocketsPerSession = 4;     // two legs with RTP and RTCP each
+constexpr std::uint64_t kDoorWaitingMax = 512;      // the front door ends the oldest beyond
 constexpr std::uint64_t kTwinsPerSession = 2;       // connected ones, of the RTP of each leg
 constexpr std::uint64_t kSocketsPerPair = 2;
 
@@ -107,7 +108,13 @@ std::uint64_t open_files_needed(const Settings& settings) {
   const TurnSection& turn = settings.turn;
   const std::uint64_t turn_sockets =
       turn.realms.empty() ? 0 : std::uint64_t{turn.allocations_max} * 2 + turn.connections_max;
-  return std::min(ports, sockets) + std::min(ports, twins) + turn_sockets + kFilesBesidesMedia;
+  // What the front door carries has two ends; few wait at a time.
+  const FrontDoorSection& door = settings.front_door;
+  const std::uint64_t carried = door.sip ? std::uint64_t{door.connections_max} * 2 : 0;
+  const std::uint64_t at_door =
+      door.port == 0 ? 0 : carried + std::min<std::uint64_t>(door.connections_max, kDoorWaitingMax);
+  return std::min(ports, sockets) + std::min(ports, twins) + turn_sockets + at_door +
+         kFilesBesidesMedia;
 }
 
 std::vector<std::string> missing_addresses(const Settings& settings, const Host& host) {

@@ -161,6 +161,13 @@ ReloadPlan plan_reload(const Loaded& running, const std::string& path) {
                             "instead, or change these keys back)");
   }
   keep_addresses(running, plan.next);
+  const FrontDoorSection& door = running.settings.front_door;
+  if (door.port != 0 && door.sip &&
+      plan.next.settings.sip.wss_port != running.settings.sip.wss_port) {
+    plan.warnings.push_back(
+        "sip.wss_port: the front door leads browsers to the port that the SIP server had when "
+        "turnpiked was started; restart turnpiked as well, when the SIP server has the new one");
+  }
   return plan;
 }
 

@@ -115,6 +115,14 @@ std::string firewall_rules(const SipConfig& config) {
   }
   text += "  }\n";
   if (has_inside(config)) text += inside_rules(config);
+  if (door_listener(config).is_set()) {
+    // Where net.ipv4.conf.*.route_localnet is on, a neighbour reaches loopback as any source.
+    text +=
+        "  chain loopback {\n"
+        "    type filter hook input priority filter; policy accept;\n"
+        "    iifname != \"lo\" ip daddr 127.0.0.0/8 counter drop\n"
+        "  }\n";
+  }
   return text + "}\n";
 }
 

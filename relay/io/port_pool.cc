@@ -31,10 +31,6 @@ std::uint64_t descriptor_limit() {
   return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 2 * kDescriptorReserve;
 }
 
-std::uint64_t descriptor_reserve(std::uint64_t limit) {
-  return std::min<std::uint64_t>(kDescriptorReserve, limit / 2);
-}
-
 }  // namespace
 
 struct PortPool::State {
@@ -42,6 +38,7 @@ struct PortPool::State {
         const PortPoolTuning& pool_tuning);
   ~State();
 
+  void share_descriptors(std::uint64_t for_others);
   BindOutcome bind_socket(std::uint32_t handle, std::size_t component);
   BindOutcome bind_pair(std::uint32_t handle);
   BindOutcome grow(std::size_t address, PortSlice& slice, Instant now);
@@ -88,11 +85,8 @@ PortPool::State::State(const RelayConfig& relay_config, std::size_t shards,
       holder(holder_client),
       table(relay_config, shards),
       unavailable_until(table.addresses.size()),
-      address_missing(table.addresses.size()),
-      descriptor_max(descriptor_limit()) {
-  const std::uint64_t reserve = descriptor_reserve(descriptor_max);
-  sockets_max = descriptor_max - reserve;
-  descriptor_max -= reserve / 2;
+      address_missing(table.addresses.size()) {
+  share_descriptors(0);
   // All stocks together take half of the descriptors at most, in equal shares: else the first
   // slices to be used would leave the others nothing.
   const auto shard_count = static_cast<std::uint32_t>(shards);
@@ -113,6 +107,13 @@ PortPool::State::~State() {
       if (fd >= 0) close(fd);
     }
   }
+}
+
+void PortPool::State::share_descriptors(std::uint64_t for_others) {
+  const std::uint64_t limit = descriptor_limit();
+  const std::uint64_t reserve = std::min(kDescriptorReserve + for_others, limit / 2);
+  sockets_max = limit - reserve;
+  descriptor_max = limit - reserve / 2;
 }
 
 BindOutcome PortPool::State::bind_socket(std::uint32_t handle, std::size_t component) {
@@ -283,6 +284,10 @@ PortPool::PortPool(const RelayConfig& config, std::size_t shards, HolderClient* 
     : state_(std::make_unique<State>(config, shards, holder, tuning)) {}
 
 PortPool::~PortPool() = default;
+
+void PortPool::leave_for_others(std::uint64_t descriptors) {
+  state_->share_descriptors(descriptors);
+}
 
 Result<PortPair> PortPool::acquire(std::size_t shard, std::size_t interface, AddressFamily family,
                                    std::uint8_t dscp, Instant now, OpenFailure& failure) {

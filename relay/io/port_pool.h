@@ -57,6 +57,9 @@ class PortPool {
   PortPool(const PortPool&) = delete;
   PortPool& operator=(const PortPool&) = delete;
 
+  /// So many more descriptors are for somebody else, half of all at most. Before any is used.
+  void leave_for_others(std::uint64_t descriptors);
+
   /// Takes a random free pair of the shard's slice on one of the interface's addresses of that
   /// family, binding a few more when the stock is low. `dscp` (0-63) is set on both sockets.
   /// What arrived before is never delivered. Fails with kOutOfPorts, kOutOfDescriptors or

@@ -111,6 +111,10 @@ StreamMoved peek_stream(int fd, std::span<std::uint8_t> into) {
   return result_of(recv(fd, into.data(), into.size(), MSG_DONTWAIT | MSG_PEEK));
 }
 
+void wait_for_bytes(int fd, std::size_t bytes) {
+  set_option(fd, SOL_SOCKET, SO_RCVLOWAT, static_cast<int>(bytes));
+}
+
 bool skip_stream(int fd, std::size_t bytes) {
   std::array<std::uint8_t, 256> some;
   while (bytes > 0) {

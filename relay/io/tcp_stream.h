@@ -36,6 +36,9 @@ Accepted accept_stream(int listener);
 /// Copies what has come from the front on, and leaves it there.
 StreamMoved peek_stream(int fd, std::span<std::uint8_t> into);
 
+/// What has come is told once there are so many bytes, the end, or no room for more.
+void wait_for_bytes(int fd, std::size_t bytes);
+
 /// Takes so many bytes, which have come.
 bool skip_stream(int fd, std::size_t bytes);
 

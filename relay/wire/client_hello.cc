@@ -137,6 +137,11 @@ bool ClientHello::offers(std::string_view protocol) const {
   return false;
 }
 
+// At least so much of the message has to come before another look tells more: its type at first.
+std::size_t ClientHelloReader::missing(std::size_t message_bytes) const {
+  return gathered_ == 0 ? 1 : message_bytes - gathered_;
+}
+
 // What the records bring of the message, until it is whole.
 HelloState ClientHelloReader::gather(Bytes bytes) {
   gathered_ = 0;
@@ -147,7 +152,11 @@ HelloState ClientHelloReader::gather(Bytes bytes) {
     if (!is_tls || !is_version) {
       return left.data() == bytes.data() ? HelloState::kNoTls : HelloState::kMalformed;
     }
-    if (left.size() < kRecordHeaderBytes) return HelloState::kIncomplete;
+    if (left.size() < kRecordHeaderBytes) {
+      const auto before = static_cast<std::size_t>(left.data() - bytes.data());
+      wanted_ = before + kRecordHeaderBytes + (gathered_ == 0 ? 0 : missing(wanted));
+      return HelloState::kIncomplete;
+    }
     const std::size_t length = read_be16(left.data() + 3);
     if (length == 0 || length > kRecordBytesMax) return HelloState::kMalformed;
     left = left.subspan(kRecordHeaderBytes);
@@ -160,7 +169,10 @@ HelloState ClientHelloReader::gather(Bytes bytes) {
       if (wanted > message_.size()) return HelloState::kTooLong;
     }
     if (gathered_ >= wanted) break;
-    if (left.size() < length) return HelloState::kIncomplete;
+    if (left.size() < length) {
+      wanted_ = bytes.size() + missing(wanted);
+      return HelloState::kIncomplete;
+    }
     left = left.subspan(length);
   }
   gathered_ = wanted;
@@ -172,6 +184,7 @@ ClientHello ClientHelloReader::read(Bytes bytes) {
   const bool is_full = bytes.size() >= kBytesMax;
   hello.state = gather(bytes.first(std::min(bytes.size(), kBytesMax)));
   if (hello.state == HelloState::kIncomplete && is_full) hello.state = HelloState::kTooLong;
+  if (hello.state == HelloState::kIncomplete) hello.wanted = std::min(wanted_, kBytesMax);
   if (hello.state != HelloState::kHello) return hello;
   const Bytes message(message_.data(), gathered_);
   if (!read_body(message.subspan(kMessageHeaderBytes), hello)) {

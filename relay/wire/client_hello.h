@@ -21,6 +21,7 @@ enum class HelloState : std::uint8_t {
 
 struct ClientHello {
   HelloState state = HelloState::kNoTls;
+  std::size_t wanted = 0;  ///< of kIncomplete: no ClientHello is whole with fewer bytes
   // Of kHello, until the reader reads again:
   std::string_view server_name{};  ///< as it was sent: letters of both cases; may be empty
   std::span<const std::uint8_t> protocols{};  ///< each behind a byte with its length
@@ -41,8 +42,10 @@ class ClientHelloReader {
 
  private:
   HelloState gather(std::span<const std::uint8_t> bytes);
+  std::size_t missing(std::size_t message_bytes) const;
   std::array<std::uint8_t, kBytesMax> message_;
   std::size_t gathered_ = 0;
+  std::size_t wanted_ = 0;  // ClientHello::wanted
 };
 
 }  // namespace turnpike

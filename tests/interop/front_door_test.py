@@ -185,6 +185,13 @@ def a_browser_calls_through_the_door(scratch):
     called.request("BYE", to=edges.CLEAR)
     sip.reply(alice, alice.expect("BYE"), 200, "OK")
     expect(pbx.final(method="BYE").status == 200, "BYE is answered")
+    # Without ICE, behind NAT: the source of its SIP is the door's, and not where it is.
+    edges.invite(alice, "alice", f"sip:6002@{edges.DOMAIN}",
+                 edges.dtls_sdp(ice=False, address="192.168.7.9"))
+    asked = pbx.expect("INVITE")
+    sip.reply(pbx, asked, 486, "Busy Here", "6002", to_tag="6002")
+    answer = alice.final(method="INVITE")
+    expect(answer.status == 486, answer.start)
     seen = edge.connections()
     expect(re.search(r"\b127\.[1-9]\d*\.\d+\.\d+\b", seen), seen)
     expect(network.OUTSIDE.v4 not in seen, "nobody came but by the door")

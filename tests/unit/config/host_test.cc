@@ -95,6 +95,13 @@ TEST(ConfigHost, open_files_count_sessions_and_the_stock_of_ports) {
                                    "connections_max = 70\n[turn.realm.a]\nusers_file = \"u\"\n")
                                   .settings),
             6u * 500 + 3 * 2 * 2048 + 1000 + 270);
+  // Who waits at the front door has one, what it carries to the SIP server two.
+  const std::string door = "[media]\nsessions_max = 500\n[front_door]\nconnections_max = 2000\n";
+  EXPECT_EQ(open_files_needed(load(door).settings), 6u * 500 + 3 * 2 * 2048 + 1000) << "closed";
+  EXPECT_EQ(open_files_needed(load(door + "port = 443\n").settings),
+            6u * 500 + 3 * 2 * 2048 + 1000 + 512);
+  EXPECT_EQ(open_files_needed(load(door + "port = 443\nsip = true\n").settings),
+            6u * 500 + 3 * 2 * 2048 + 1000 + 512 + 4000);
   // Never more than there are ports.
   EXPECT_EQ(open_files_needed(load("[media]\nport_min = 40000\nport_max = 40099\n").settings),
             3u * 100 + 3 * 100 + 1000);

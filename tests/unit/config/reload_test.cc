@@ -15,9 +15,11 @@
 namespace turnpike::config {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 const std::string kInterfaces =
     "[interface.outside]\n"
@@ -243,6 +245,26 @@ TEST_F(ReloadFile, what_would_not_fit_beside_old_values_is_refused) {
   ASSERT_EQ(mixed.mistakes.size(), 1u);
   EXPECT_THAT(mixed.mistakes[0], HasSubstr("interface.outside.advertised"));
   EXPECT_THAT(mixed.mistakes[0], HasSubstr("wait for a restart"));
+}
+
+TEST_F(ReloadFile, the_front_door_does_not_follow_the_sip_servers_port) {
+  const std::string sip =
+      "[sip]\ndomains = [\"edge.example\"]\nwebsocket_origins = [\"https://a.example\"]\n"
+      "certificate_file = \"s.pem\"\nprivate_key_file = \"s.key\"\ntrust_file = \"ca.pem\"\n"
+      "inside_networks = [\"10.0.0.0/8\"]\nwss_port = ";
+  const auto told = [&](const std::string& before, const std::string& after) {
+    Loaded running = load(kInterfaces + before);
+    running.settings.front_door.port = 443;
+    running.settings.front_door.sip = true;
+    std::ofstream(path_) << kInterfaces + after;
+    return plan_reload(running, path_).warnings;
+  };
+  EXPECT_THAT(told(sip + "8443\n", sip + "9443\n"),
+              Contains(HasSubstr("sip.wss_port: the front door leads browsers")));
+  EXPECT_THAT(plan(kInterfaces + sip + "8443\n", kInterfaces + sip + "9443\n").mistakes, IsEmpty());
+  EXPECT_THAT(told(sip + "8443\n", sip + "8443\n"), Not(Contains(HasSubstr("front door leads"))));
+  EXPECT_THAT(plan(kInterfaces + sip + "8443\n", kInterfaces + sip + "9443\n").warnings,
+              Not(Contains(HasSubstr("front door leads"))));
 }
 
 TEST_F(ReloadFile, automatic_addresses_stay_what_they_were_at_start) {

@@ -46,6 +46,22 @@ OpenFailure failure_of(PortPool& pool, Instant now) {
   return failure;
 }
 
+TEST(PortPoolDescriptors, what_others_may_need_is_left_for_them) {
+  in_child([] {
+    set_soft_limit(1200);
+    PortPool pool(small_config(24500, 26499), 1, nullptr);
+    pool.leave_for_others(200);
+    std::size_t sockets = 0;
+    while (acquire(pool, at(1))) sockets += 2;
+    EXPECT_EQ(sockets, 1200U - 256 - 200);
+    EXPECT_EQ(failure_of(pool, at(1)), OpenFailure::kOutOfDescriptors);
+    pool.leave_for_others(100000);  // half of all at most
+    EXPECT_EQ(failure_of(pool, at(1)), OpenFailure::kOutOfDescriptors);
+    pool.leave_for_others(0);
+    EXPECT_TRUE(acquire(pool, at(1)));
+  });
+}
+
 TEST(PortPoolDescriptors, none_left_is_told_from_no_ports_and_leaks_nothing) {
   in_child([] {
     PortPool pool(small_config(24500, 24899), 1, nullptr, {.chunk_pairs = 4, .stock_pairs = 8});

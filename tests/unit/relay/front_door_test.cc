@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -75,6 +76,23 @@ class Client {
  private:
   int fd_;
 };
+
+/// SO_RCVLOWAT of the socket at our end of it; 0: there is none.
+int bytes_waited_for(const Client& client) {
+  for (int fd = 3; fd < 1024; ++fd) {
+    sockaddr_storage storage{};
+    socklen_t size = sizeof storage;
+    if (getpeername(fd, as_sockaddr(storage), &size) != 0 || fd == client.fd() ||
+        from_sockaddr(storage).port != client.port()) {
+      continue;
+    }
+    int bytes = 0;
+    size = sizeof bytes;
+    getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, &size);
+    return bytes;
+  }
+  return 0;
+}
 
 class TlsClient : public SecureClient {
  public:
@@ -150,6 +168,21 @@ TEST_F(FrontDoorTest, a_hello_in_single_bytes_is_found_when_it_is_whole) {
   const auto hello = in_records(hello_message({.name = "a.test"}), 30);
   for (const std::uint8_t byte : hello) client.send({byte});
   EXPECT_TRUE(comes_to(Outcome::kTurnTls));
+}
+
+TEST_F(FrontDoorTest, a_hello_in_small_segments_is_looked_at_seldom) {
+  open();
+  const Client client;
+  const auto hello = in_records(hello_message({.name = "a.test", .padding_bytes = 8000}));
+  const auto end = hello.end() - 1;
+  client.send({hello.begin(), hello.begin() + 20});
+  EXPECT_TRUE(soon([&] { return bytes_waited_for(client) == static_cast<int>(hello.size()); }))
+      << bytes_waited_for(client);
+  for (auto at = hello.begin() + 20; at < end; at += 20) client.send({at, std::min(at + 20, end)});
+  EXPECT_EQ(outcomes(Outcome::kTurnTls), 0U);
+  client.send({hello.back()});
+  EXPECT_TRUE(comes_to(Outcome::kTurnTls));
+  EXPECT_NE(bytes_waited_for(client), static_cast<int>(hello.size())) << "whoever has it now";
 }
 
 TEST_F(FrontDoorTest, names_and_protocols_decide) {
@@ -487,6 +520,23 @@ TEST_F(FrontDoorToSip, a_server_that_is_away_is_counted) {
   client.send(hello_);
   EXPECT_TRUE(client.is_closed());
   EXPECT_TRUE(comes_to(Outcome::kTargetDown));
+  EXPECT_TRUE(soon([&] { return held() == 0; }));
+}
+
+TEST_F(FrontDoorToSip, a_lack_of_descriptors_is_none_of_the_server) {
+  const SipServer server;
+  const Client client;
+  client.send({hello_.begin(), hello_.begin() + 10});
+  EXPECT_TRUE(soon([&] { return held() == 1; }));
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  const rlimit none{3, limit.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &none);
+  client.send({hello_.begin() + 10, hello_.end()});
+  EXPECT_TRUE(client.is_closed());
+  setrlimit(RLIMIT_NOFILE, &limit);
+  EXPECT_TRUE(comes_to(Outcome::kNoDescriptor));
+  EXPECT_EQ(outcomes(Outcome::kTargetDown), 0U);
   EXPECT_TRUE(soon([&] { return held() == 0; }));
 }
 

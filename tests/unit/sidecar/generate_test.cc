@@ -49,12 +49,15 @@ TEST(FrontDoor, browsers_come_to_loopback_as_well_and_from_turnpiked_alone) {
   SipConfig config = example();
   EXPECT_THAT(file_of(config, "kamailio.cfg"), Not(HasSubstr("browsers_door")));
   EXPECT_THAT(file_of(config, "nftables.conf"), Not(HasSubstr("8443")));
+  EXPECT_THAT(file_of(config, "nftables.conf"), Not(HasSubstr("127.0.0.0/8")));
   config.wss_at_door = true;
   EXPECT_THAT(file_of(config, "kamailio.cfg"),
               HasSubstr("listen=tls:127.0.0.1:8443 name \"browsers_door\"\n"));
   EXPECT_THAT(file_of(config, "nftables.conf"),
               HasSubstr("ip daddr 127.0.0.1 tcp dport 8443 meta skuid != { turnpike } counter "
                         "reject\n"));
+  EXPECT_THAT(file_of(config, "nftables.conf"),
+              HasSubstr("iifname != \"lo\" ip daddr 127.0.0.0/8 counter drop\n"));
   config.wss_port = 0;
   EXPECT_THAT(file_of(config, "kamailio.cfg"), Not(HasSubstr("browsers_door")));
 }

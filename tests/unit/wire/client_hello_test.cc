@@ -55,6 +55,32 @@ TEST(ClientHello, cut_at_every_byte_is_incomplete) {
   }
 }
 
+TEST(ClientHello, tells_how_much_has_to_come_before_another_look) {
+  const Buffer message = hello_message({.name = "a.test", .padding_bytes = 8000});
+  for (const std::size_t record_bytes : {16384U, 100U, 7U, 1U}) {
+    const Buffer whole = in_records(message, record_bytes);
+    int looks = 0;
+    std::size_t there = 1;
+    for (ClientHello hello; there <= whole.size(); there = hello.wanted) {
+      ++looks;
+      hello = read(Buffer(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(there)));
+      if (hello.state != HelloState::kIncomplete || hello.wanted > whole.size()) break;
+      ASSERT_GT(hello.wanted, there);
+      const Buffer less(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(hello.wanted));
+      ASSERT_EQ(state_of(Buffer(less.begin(), less.end() - 1)), HelloState::kIncomplete);
+    }
+    EXPECT_LE(looks, 64) << record_bytes;
+    EXPECT_LE(there, whole.size()) << "it waits for more than comes";
+  }
+}
+
+TEST(ClientHello, never_waits_for_more_than_it_reads) {
+  const Buffer whole = in_records(hello_message({.padding_bytes = 15000}), 1);
+  const ClientHello hello = read(Buffer(whole.begin(), whole.begin() + 100));
+  ASSERT_EQ(hello.state, HelloState::kIncomplete);
+  EXPECT_LE(hello.wanted, ClientHelloReader::kBytesMax);
+}
+
 TEST(ClientHello, what_follows_it_is_not_looked_at) {
   Buffer bytes = in_records(hello_message({.name = "a.test"}));
   bytes.insert(bytes.end(), {0xff, 0xff, 0xff});
