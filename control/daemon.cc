@@ -66,10 +66,10 @@ class Daemon {
     hold_stop_signals(false);
     loop_.run();
     hold_stop_signals(true);
-    await_last_figures(*relay_, *calls_, [this] { on_events(); });
-    records_.finish();
     end_captures(*captures_, loop_);
     ng_door_.reset();  // turns the loop, which may still ask for any part
+    await_last_figures(*relay_, *calls_, [this] { on_events(); });
+    records_.finish();
   }
 
  private:

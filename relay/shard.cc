@@ -99,6 +99,10 @@ void Shard::run() {
   engine_.resume(monotonic_now());
   schedule(monotonic_now());
   loop_.run();
+  // Control has promised these: the next process finds them carried out.
+  for (; commands_.front() != nullptr && has_room(); commands_.pop()) {
+    apply(*commands_.front(), monotonic_now());
+  }
   // What waits in sockets that nobody keeps for the next process would be lost.
   for (int turn = 0; turn < kLastTurnsMax; ++turn) {
     if (drain().left == Waiting::kNothing) break;
