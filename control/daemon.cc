@@ -31,6 +31,7 @@
 #include "control/loop/watchers.h"
 #include "control/metrics.h"
 #include "control/ng/server.h"
+#include "control/ng_access.h"
 #include "control/pairing.h"
 #include "control/process.h"
 #include "control/reload.h"
@@ -258,8 +259,7 @@ Result<void> Daemon::start_ng() {
   });
   if (!server) return server.error();
   ng_ = std::move(*server);
-  if (!settings_.ng.http.is_set()) return {};
-  auto door = api::NgDoor::open(loop_, config::ng_door_options(settings_), ng_->gate());
+  auto door = open_ng_door(loop_, settings_, ng_->gate(), log_);
   if (!door) return door.error();
   ng_door_ = std::move(*door);
   return {};

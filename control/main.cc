@@ -45,8 +45,10 @@ void print(std::FILE* to, const std::vector<std::string>& lines, const char* pre
 }
 
 /// What a start with these mistakes means: this account may see less than the daemon's.
-std::vector<std::string> closing_the_api(std::vector<std::string> mistakes) {
-  for (std::string& mistake : mistakes) mistake += "; api.listen would stay closed";
+std::vector<std::string> closing(const char* listener, std::vector<std::string> mistakes) {
+  for (std::string& mistake : mistakes) {
+    mistake += std::string("; ") + listener + " would stay closed";
+  }
   return mistakes;
 }
 
@@ -67,15 +69,17 @@ int check(const std::string& path) {
   const pki::Judgement files = judge_sidecar_files(loaded.settings);
   const pki::Judgement zone_files = config::judge_zone_files(loaded.settings);
   const pki::Judgement api_files = config::judge_api_files(loaded.settings.api);
-  const std::vector<std::string> api_closed = closing_the_api(api_files.mistakes);
+  const std::vector<std::string> api_closed = closing("api.listen", api_files.mistakes);
+  const pki::Judgement ng_files = config::judge_ng_certificates(loaded.settings);
+  const std::vector<std::string> ng_closed = closing("ng.http", ng_files.mistakes);
   const std::vector<std::string> ng_token = config::judge_ng_token(loaded.settings);
   const std::vector<std::string> homer_key = config::judge_homer_key(loaded.settings);
   const pki::Judgement turn_files = config::judge_turn_files(loaded.settings);
   std::size_t count = 0;
   for (const auto* lines :
        {&warnings, &api_closed, &api_files.warnings, &files.mistakes, &files.warnings,
-        &users.mistakes, &zone_files.mistakes, &zone_files.warnings, &ng_token, &homer_key,
-        &turn_files.mistakes, &turn_files.warnings}) {
+        &users.mistakes, &zone_files.mistakes, &zone_files.warnings, &ng_token, &ng_closed,
+        &ng_files.warnings, &homer_key, &turn_files.mistakes, &turn_files.warnings}) {
     print(stderr, *lines, "warning: ");
     count += lines->size();
   }

@@ -7,7 +7,7 @@
 #include "control/api_access.h"
 #include "control/capture_service.h"
 #include "control/config/limits.h"
-#include "control/config/secret_file.h"
+#include "control/ng_access.h"
 
 namespace turnpike {
 namespace {
@@ -61,7 +61,6 @@ api::ReloadReport Reloader::reload(const std::string& asker) {
   waiting_ = keys_of(report, "restart");
   report.applied = true;
   for (std::string& warning : read_files()) report.warnings.push_back(std::move(warning));
-  if (parts_.ng_door != nullptr) parts_.ng_door->end_withdrawn();
   parts_.captures.end_remote("tokens were read anew");
   log_changes(report, asker);
   return report;
@@ -105,13 +104,8 @@ std::vector<std::string> Reloader::read_files() {
       warnings.push_back(read.error().message);
     }
   }
-  if (settings.ng.token_file.empty()) return warnings;
-  if (const auto token = config::read_secret_file(settings.ng.token_file); token) {
-    parts_.ng.gate().set_token(std::string(token->reveal()));
-  } else {
-    warnings.push_back("ng.token_file: " + token.error().message);
-    parts_.log.warning("ng_token_kept", {{"reason", token.error().message},
-                                         {"hint", "the token read before goes on to admit"}});
+  for (std::string& kept : reload_ng(settings, parts_.ng.gate(), parts_.ng_door, parts_.log)) {
+    warnings.push_back(std::move(kept));
   }
   return warnings;
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "control/api/lws.h"
+#include "control/api/lws_tls.h"
 #include "control/loop/socket_address.h"
 #include "control/loop/tcp_listener.h"
 #include "control/loop/unix_socket.h"
@@ -26,7 +27,6 @@ namespace {
 
 constexpr std::size_t kConnectionsOfDoorMax = 64;
 constexpr std::size_t kConnectionsOfSourceMax = 16;
-constexpr std::size_t kHandshakesMax = 16;  // what they compute, the control thread waits for
 constexpr std::size_t kHandshakesOfSourceMax = 8;
 constexpr std::size_t kDoors = 4;  // and who comes by the front door
 constexpr std::size_t kChunkBytes = 16384;
@@ -36,8 +36,6 @@ constexpr int kIdleSeconds = 30;     // between requests of one connection
 // For a part of a stream to be read: as long as a capture may last. Who stands still misses
 // packets.
 constexpr int kStreamSeconds = 610;
-// The present one, the one before, and one that is being made.
-constexpr std::array<const char*, 3> kApiVhosts{"api-0", "api-1", "api-2"};
 
 /// One request on its way to an answer.
 struct Exchange {
@@ -69,12 +67,6 @@ std::optional<std::map<std::string, std::string>> query_of(lws* connection) {
   return query;
 }
 
-bool has_certificate(lws* connection) {
-  lws_tls_cert_info_results result{};
-  return lws_tls_peer_cert_info(connection, LWS_TLS_CERT_INFO_VERIFIED, &result, 0) == 0 &&
-         result.verified != 0;
-}
-
 /// Common name of the client's certificate, which TLS has verified; "" without one.
 std::string certificate_name_of(lws* connection) {
   lws_tls_cert_info_results result{};
@@ -90,26 +82,6 @@ std::string certificate_name_of(lws* connection) {
 bool has_left(lws* connection) {
   pollfd end{lws_get_socket_fd(connection), POLLRDHUP, 0};
   return ::poll(&end, 1, 0) > 0;
-}
-
-/// Both ends of an accepted connection.
-struct Ends {
-  SocketAddress local;
-  SocketAddress remote;
-};
-
-Ends ends_of(int fd) {
-  Ends ends;
-  sockaddr_storage address{};
-  socklen_t length = sizeof address;
-  if (::getsockname(fd, loop::as_sockaddr(address), &length) == 0) {
-    ends.local = loop::from_sockaddr(loop::as_sockaddr(address));
-  }
-  length = sizeof address;
-  if (::getpeername(fd, loop::as_sockaddr(address), &length) == 0) {
-    ends.remote = loop::from_sockaddr(loop::as_sockaddr(address));
-  }
-  return ends;
 }
 
 /// An IPv6 network of one subscriber has 2^64 addresses: it counts as one source.
@@ -138,10 +110,8 @@ struct HttpServer::State {
   HttpServerOptions options{};
   Handler handler{};
   lws_context* context = nullptr;
-  lws_vhost* vhost = nullptr;      // of the unix socket and of kTcp
-  lws_vhost* api_vhost = nullptr;  // of kApi
-  lws_vhost* old_vhost = nullptr;  // of kApi before the last renewal
-  std::size_t renewals = 0;
+  lws_vhost* vhost = nullptr;  // of the unix socket and of kTcp
+  RenewableVhost api_vhost{};
   loop::TcpListener tcp{};
   loop::TcpListener api{};
   loop::UnixListener unix_socket{};
@@ -152,10 +122,8 @@ struct HttpServer::State {
 
   Result<void> open();
   Result<void> listen();
-  lws_vhost* make_vhost(const char* name, const HttpTls& tls);
-  Result<void> make_api_vhost();
   bool has_room(Door door, bool from_front_door, const IpAddress& source) const;
-  bool is_in_handshake(lws* connection, Door door) const;
+  bool is_greeting(lws* connection, Door door) const;
   void end_late_handshakes();
   void adopt(Door door, int fd, const SocketAddress& client = {});
   bool admitted(lws* connection, const Connection& accepted) const;
@@ -171,60 +139,26 @@ struct HttpServer::State {
 };
 
 Result<void> HttpServer::State::open() {
+  static const std::array<lws_protocols, 2> protocols{{
+      {"http", on_callback, 0, 0, 0, nullptr, 0},
+      {nullptr, nullptr, 0, 0, 0, nullptr, 0},
+  }};
   auto library = make_context(loop, this, kDoors * kConnectionsOfDoorMax + 16, kRequestSeconds,
-                              !options.tls.certificate_file.empty());
+                              options.tls.is_on());
   if (!library) return library.error();
   context = *library;
-  vhost = make_vhost("plain", {});
+  const VhostOptions common{protocols.data(), kRequestSeconds, kIdleSeconds};
+  vhost = make_vhost(context, "plain", common, {});
   if (vhost == nullptr) return Error{"the HTTP library cannot make a listener"};
   if (options.api.ip.is_set()) {
-    if (Result<void> made = make_api_vhost(); !made) return made;
+    if (Result<void> made = api_vhost.open(context, common, options.tls); !made) return made;
   }
-  if (!options.tls.certificate_file.empty()) {
+  if (options.tls.is_on()) {
     const Milliseconds interval = std::max(options.handshake_time / 4, Milliseconds{10});
     sweep = loop::Timer(loop, [this] { end_late_handshakes(); });
     sweep.start(interval, interval);
   }
   return listen();
-}
-
-Result<void> HttpServer::State::make_api_vhost() {
-  lws_vhost* const made = make_vhost(kApiVhosts[renewals % kApiVhosts.size()], options.tls);
-  if (made == nullptr) {
-    return Error{"the HTTP library cannot use " + options.tls.certificate_file + ", its key or " +
-                 "the trusted authorities"};
-  }
-  ++renewals;
-  if (old_vhost != nullptr) lws_vhost_destroy(old_vhost);
-  old_vhost = api_vhost;
-  api_vhost = made;
-  return {};
-}
-
-lws_vhost* HttpServer::State::make_vhost(const char* name, const HttpTls& tls) {
-  static const std::array<lws_protocols, 2> protocols{{
-      {"http", on_callback, 0, 0, 0, nullptr, 0},
-      {nullptr, nullptr, 0, 0, 0, nullptr, 0},
-  }};
-  lws_context_creation_info info{};
-  info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
-  info.vhost_name = name;  // which the library keeps
-  info.protocols = protocols.data();
-  info.keepalive_timeout = kIdleSeconds;
-  info.timeout_secs = kRequestSeconds;
-  if (!tls.certificate_file.empty()) {
-    info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-    info.ssl_cert_filepath = tls.certificate_file.c_str();
-    info.ssl_private_key_filepath = tls.private_key_file.c_str();
-    info.ssl_options_set =
-        static_cast<long>(SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_RENEGOTIATION);
-    info.alpn = "http/1.1";
-  }
-  if (!tls.client_trust_file.empty()) {
-    info.options |= LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT;
-    info.ssl_ca_filepath = tls.client_trust_file.c_str();
-  }
-  return lws_create_vhost(context, &info);
 }
 
 Result<void> HttpServer::State::listen() {
@@ -263,7 +197,7 @@ bool HttpServer::State::has_room(Door door, bool from_front_door, const IpAddres
     const bool same_source = counts_source && is_same_source(open.ends.remote.ip, source);
     ++of_door;
     of_source += same_source ? 1 : 0;
-    if (!is_in_handshake(connection, door)) continue;
+    if (!is_greeting(connection, door)) continue;
     ++handshakes;
     handshakes_of_source += same_source ? 1 : 0;
   }
@@ -271,10 +205,8 @@ bool HttpServer::State::has_room(Door door, bool from_front_door, const IpAddres
          handshakes < kHandshakesMax && handshakes_of_source < kHandshakesOfSourceMax;
 }
 
-bool HttpServer::State::is_in_handshake(lws* connection, Door door) const {
-  if (door != Door::kApi || options.tls.certificate_file.empty()) return false;
-  const SSL* const tls = lws_get_ssl(connection);
-  return tls == nullptr || SSL_is_init_finished(tls) == 0;
+bool HttpServer::State::is_greeting(lws* connection, Door door) const {
+  return door == Door::kApi && options.tls.is_on() && is_in_handshake(connection);
 }
 
 /// The library begins its time anew with each record.
@@ -282,8 +214,7 @@ void HttpServer::State::end_late_handshakes() {
   const Instant begun_by = loop::EventLoop::now() - options.handshake_time;
   std::vector<lws*> late;  // they leave the table when they are closed
   for (const auto& [connection, open] : connections) {
-    if (open.since <= begun_by && is_in_handshake(connection, open.door))
-      late.push_back(connection);
+    if (open.since <= begun_by && is_greeting(connection, open.door)) late.push_back(connection);
   }
   for (lws* const connection : late) {
     ++counters.handshakes_late;
@@ -295,7 +226,7 @@ void HttpServer::State::adopt(Door door, int fd, const SocketAddress& client) {
   if (fd < 0) return;
   Ends ends = door == Door::kUnix ? Ends{} : ends_of(fd);
   if (client.is_set()) ends.remote = client;  // a load balancer may be in between
-  const bool is_open = door != Door::kApi || api_vhost != nullptr;
+  const bool is_open = door != Door::kApi || api_vhost.present() != nullptr;
   const bool from_front_door = client.is_set();
   if (!is_open || !has_room(door, from_front_door, ends.remote.ip)) {
     ++counters.connections_refused;
@@ -308,8 +239,8 @@ void HttpServer::State::adopt(Door door, int fd, const SocketAddress& client) {
   const auto kind = static_cast<lws_adoption_type>(LWS_ADOPT_HTTP | LWS_ADOPT_SOCKET |
                                                    (is_api ? LWS_ADOPT_ALLOW_SSL : 0));
   // The library closes the descriptor when it cannot take it. It reads nothing before this returns.
-  lws* const connection =
-      lws_adopt_descriptor_vhost(is_api ? api_vhost : vhost, kind, descriptor, nullptr, nullptr);
+  lws* const connection = lws_adopt_descriptor_vhost(is_api ? api_vhost.present() : vhost, kind,
+                                                     descriptor, nullptr, nullptr);
   if (connection == nullptr) return;
   connections[connection] = {door, ends, loop::EventLoop::now(), from_front_door};
 }
@@ -325,7 +256,7 @@ bool HttpServer::State::admitted(lws* connection, const Connection& accepted) co
   }
   // A listener on every address is asked by the one that the client used.
   if (!is_own_host(host, accepted.ends.local, options.host_names)) return false;
-  const std::string scheme = options.tls.certificate_file.empty() ? "http://" : "https://";
+  const std::string scheme = options.tls.is_on() ? "https://" : "http://";
   return lws_hdr_total_length(connection, WSI_TOKEN_ORIGIN) <= 0 ||
          lower(origin) == scheme + lower(host);
 }
@@ -382,7 +313,7 @@ void HttpServer::State::ask(lws* connection, const char* path, const Respond& re
   request.source = accepted.ends.remote.ip;
   if (accepted.door == Door::kApi) {
     request.authorization = header(connection, WSI_TOKEN_HTTP_AUTHORIZATION);
-    if (!options.tls.client_trust_file.empty()) {
+    if (options.tls.wants_certificates()) {
       request.has_certificate = has_certificate(connection);
       request.certificate_name = certificate_name_of(connection);
     }
@@ -523,8 +454,7 @@ void HttpServer::set_host_names(std::vector<std::string> names) {
 }
 
 Result<void> HttpServer::renew_certificates() {
-  if (state_->options.tls.certificate_file.empty()) return {};
-  return state_->make_api_vhost();
+  return state_->api_vhost.renew();
 }
 
 const HttpServer::Counters& HttpServer::counters() const {

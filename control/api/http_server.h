@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "control/api/body_stream.h"
+#include "control/api/http_tls.h"
 #include "control/loop/event_loop.h"
 #include "turnpike/address.h"
 #include "turnpike/result.h"
@@ -57,22 +58,14 @@ struct Response {
 using Respond = std::function<void(Response)>;
 using Handler = std::function<void(const Request&, Respond)>;
 
-/// PEM files of the kApi door. Without `certificate_file` it speaks plain HTTP.
-struct HttpTls {
-  std::string certificate_file;
-  std::string private_key_file;
-  std::string
-      client_trust_file;  ///< not empty: clients must have a certificate of an authority here
-};
-
 struct HttpServerOptions {
   std::string unix_path;                ///< empty: no unix socket
   std::string unix_group;               ///< empty: our own
   SocketAddress tcp;                    ///< IP unset: no such listener; port 0 takes a free one
   std::vector<std::string> host_names;  ///< accepted as Host besides localhost and the address
   SocketAddress api{};                  ///< IP unset: no such listener; port 0 takes a free one
-  HttpTls tls{};
-  Milliseconds handshake_time{5000};  ///< of TLS, from the connection on
+  HttpTls tls{};                        ///< of `api`
+  Milliseconds handshake_time{5000};    ///< of TLS, from the connection on
 };
 
 class HttpServer {
@@ -97,7 +90,8 @@ class HttpServer {
   void set_host_names(std::vector<std::string> names);
 
   /// Reads the kApi door's files anew, for connections to come; those that are up stay, but those
-  /// from before the last renewal but one are closed. When a file cannot be used, nothing changes.
+  /// from before the last renewal but one are closed. When the certificates and authorities are
+  /// the same, or a file cannot be used, nothing changes.
   Result<void> renew_certificates();
 
   struct Counters {

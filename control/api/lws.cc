@@ -4,6 +4,10 @@
 #include <array>
 #include <cstring>
 
+#include <sys/socket.h>
+
+#include "control/loop/socket_address.h"
+
 namespace turnpike::api {
 namespace {
 
@@ -42,6 +46,20 @@ void end_context(loop::EventLoop& loop, lws_context* context) {
     loop.run_once();
   }
   lws_context_destroy(context);
+}
+
+Ends ends_of(int fd) {
+  Ends ends;
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (::getsockname(fd, loop::as_sockaddr(address), &length) == 0) {
+    ends.local = loop::from_sockaddr(loop::as_sockaddr(address));
+  }
+  length = sizeof address;
+  if (::getpeername(fd, loop::as_sockaddr(address), &length) == 0) {
+    ends.remote = loop::from_sockaddr(loop::as_sockaddr(address));
+  }
+  return ends;
 }
 
 std::string header(lws* connection, lws_token_indexes token) {

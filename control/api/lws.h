@@ -12,6 +12,7 @@
 #include <libwebsockets.h>
 
 #include "control/loop/event_loop.h"
+#include "turnpike/address.h"
 #include "turnpike/result.h"
 
 namespace turnpike::api {
@@ -21,6 +22,13 @@ Result<lws_context*> make_context(loop::EventLoop& loop, void* user, unsigned de
                                   int timeout_seconds, bool tls);
 /// Closes every connection; runs a few turns of the loop for that.
 void end_context(loop::EventLoop& loop, lws_context* context);
+
+/// Both ends of an accepted connection.
+struct Ends {
+  SocketAddress local;
+  SocketAddress remote;
+};
+Ends ends_of(int fd);
 
 /// The value of a field of the request; empty when it is not there.
 std::string header(lws* connection, lws_token_indexes token);

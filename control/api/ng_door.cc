@@ -10,12 +10,11 @@
 #include <string_view>
 #include <utility>
 
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "control/api/http_server.h"
 #include "control/api/lws.h"
-#include "control/loop/socket_address.h"
+#include "control/api/lws_tls.h"
 #include "control/loop/tcp_listener.h"
 #include "control/loop/watchers.h"
 
@@ -33,9 +32,14 @@ constexpr std::string_view kTokenPath = "/ng/";
 /// A connection: one request of HTTP after the other, or a WebSocket for good.
 struct Client {
   lws* connection = nullptr;
+  SocketAddress local;  // that the client has connected to
   IpAddress address;
-  std::string message;      // as far as it has come
-  Instant message_since{};  // unset: none is on its way
+  Instant since{};
+  std::uint64_t trust_number = 0;  // of the authorities that its certificate was judged by
+  bool has_asked = false;          // TLS is up, if there is any
+  bool is_counted = false;         // as one that is closed
+  std::string message;             // as far as it has come
+  Instant message_since{};         // unset: none is on its way
   // HTTP: the answer.
   bool taken = false;        // the message is whole and in work
   bool close_after = false;  // something came behind it
@@ -55,10 +59,15 @@ struct Client {
   std::size_t frame_bytes = 0;
 };
 
-std::shared_ptr<Client> client_of(lws* connection, const IpAddress& address) {
+/// The same client, with nothing of the request before.
+std::shared_ptr<Client> anew(const Client& before) {
   auto client = std::make_shared<Client>();
-  client->connection = connection;
-  client->address = address;
+  client->connection = before.connection;
+  client->local = before.local;
+  client->address = before.address;
+  client->since = before.since;
+  client->trust_number = before.trust_number;
+  client->has_asked = before.has_asked;
   return client;
 }
 
@@ -91,21 +100,20 @@ struct NgDoor::State {
   ng::Gate& gate;
   NgDoorOptions options{};
   lws_context* context = nullptr;
-  lws_vhost* vhost = nullptr;
+  RenewableVhost vhost{};
   lws_retry_bo_t liveness{};
   loop::Timer sweep{};
   loop::TcpListener listener{};
   std::map<lws*, std::shared_ptr<Client>> clients{};
 
   Result<void> open();
-  lws_vhost* make_vhost();
+  Result<void> make_vhost();
+  bool has_room(const IpAddress& address);
   void adopt(int fd);
-  void end_late_messages();
-  ng::Refusal judge(lws* connection, bool is_web_socket) const;
+  void end_late();
+  ng::Refusal judge(const Client& client, bool is_web_socket) const;
   bool has_token_in_path(lws* connection) const;
-  ng::Refusal judge_again(const Client& client) const {
-    return gate.judge_again(client.address, client.token_number);
-  }
+  ng::Refusal judge_again(const Client& client) const;
   int refuse(lws* connection, ng::Refusal refusal);
   int on_request(lws* connection, std::string_view path);
   int on_body(lws* connection, std::string_view bytes);
@@ -114,37 +122,45 @@ struct NgDoor::State {
   int on_upgrade(lws* connection);
   int on_frame(lws* connection, std::string_view bytes);
   int on_frame_writable(lws* connection);
+  void on_end(lws* connection);
   int serve(lws* connection, lws_callback_reasons reason, const void* in, std::size_t length);
   static int on_callback(lws* connection, lws_callback_reasons reason, void* user, void* in,
                          std::size_t length);
 };
 
 Result<void> NgDoor::State::open() {
-  if (!options.tcp.ip.is_loopback()) {
+  if (!options.tcp.ip.is_loopback() && !options.tls.is_on()) {
     return Error{"NG: " + to_string(options.tcp) +
-                 " is not a loopback address and HTTP is not encrypted; use 127.0.0.1 or ::1"};
+                 " is not a loopback address and HTTP is not encrypted; use 127.0.0.1 or ::1, or "
+                 "give a certificate"};
   }
-  auto created = make_context(loop, this, kConnectionsMax + 16, kRequestSeconds, false);
+  auto created =
+      make_context(loop, this, kConnectionsMax + 16, kRequestSeconds, options.tls.is_on());
   if (!created) return created.error();
   context = *created;
-  vhost = make_vhost();
-  if (vhost == nullptr) return Error{"the HTTP library cannot make a listener"};
+  if (Result<void> made = make_vhost(); !made) return Error{"NG: " + made.error().message};
   auto listening = loop::TcpListener::listen(loop, options.tcp, [this](int fd) { adopt(fd); });
   if (!listening) return Error{"NG: " + listening.error().message};
   listener = std::move(*listening);
-  const Milliseconds interval = std::max(options.message_time / 4, Milliseconds{10});
-  sweep = loop::Timer(loop, [this] { end_late_messages(); });
+  const Milliseconds shortest = std::min(options.message_time, options.handshake_time);
+  const Milliseconds interval = std::max(shortest / 4, Milliseconds{10});
+  sweep = loop::Timer(loop, [this] { end_late(); });
   sweep.start(interval, interval);
   return {};
 }
 
-/// The library begins its time anew with each piece.
-void NgDoor::State::end_late_messages() {
-  const Instant begun_by = loop::EventLoop::now() - options.message_time;
+/// Messages and handshakes: the library begins its time anew with each piece.
+void NgDoor::State::end_late() {
+  const Instant now = loop::EventLoop::now();
   std::vector<lws*> late;  // they leave the table when they are closed
   for (const auto& [connection, client] : clients) {
     const bool waits = client->message_since != Instant{} && !client->taken;
-    if (waits && client->message_since <= begun_by) late.push_back(connection);
+    const bool is_late = waits && client->message_since <= now - options.message_time;
+    const bool greets = options.tls.is_on() && client->since <= now - options.handshake_time &&
+                        is_in_handshake(connection);
+    if (!is_late && !greets) continue;
+    client->is_counted = true;
+    late.push_back(connection);
   }
   for (lws* const connection : late) {
     gate.count_late();
@@ -152,7 +168,7 @@ void NgDoor::State::end_late_messages() {
   }
 }
 
-lws_vhost* NgDoor::State::make_vhost() {
+Result<void> NgDoor::State::make_vhost() {
   static const std::array<lws_protocols, 3> protocols{{
       {"http", on_callback, 0, 0, 0, nullptr, 0},
       {kWebSocketProtocol, on_callback, 0, kChunkBytes, 0, nullptr, 0},
@@ -160,48 +176,75 @@ lws_vhost* NgDoor::State::make_vhost() {
   }};
   liveness.secs_since_valid_ping = options.ping_seconds;
   liveness.secs_since_valid_hangup = options.hang_up_seconds;
-  lws_context_creation_info info{};
-  info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
-  info.vhost_name = "ng";
-  info.protocols = protocols.data();
-  info.keepalive_timeout = kIdleSeconds;
-  info.timeout_secs = kRequestSeconds;
-  info.retry_and_idle_policy = &liveness;
-  return lws_create_vhost(context, &info);
+  return vhost.open(context, {protocols.data(), kRequestSeconds, kIdleSeconds, &liveness},
+                    options.tls);
+}
+
+bool NgDoor::State::has_room(const IpAddress& address) {
+  std::size_t handshakes = 0;
+  if (options.tls.is_on()) {
+    handshakes =
+        static_cast<std::size_t>(std::count_if(clients.begin(), clients.end(), [](const auto& one) {
+          return is_in_handshake(one.first);
+        }));
+  }
+  if (clients.size() < kConnectionsMax && handshakes < kHandshakesMax) return gate.admits(address);
+  gate.count(ng::Refusal::kConnections);
+  return false;
 }
 
 void NgDoor::State::adopt(int fd) {
-  sockaddr_storage peer{};
-  socklen_t length = sizeof peer;
-  auto client = std::make_shared<Client>();
-  if (::getpeername(fd, loop::as_sockaddr(peer), &length) == 0) {
-    client->address = loop::from_sockaddr(loop::as_sockaddr(peer)).ip;
-  }
-  const bool full = clients.size() >= kConnectionsMax;
-  if (full) gate.count(ng::Refusal::kConnections);
-  if (full || !gate.admits(client->address)) {
+  const Ends ends = ends_of(fd);
+  if (!has_room(ends.remote.ip)) {
     ::close(fd);
     return;
   }
+  auto client = std::make_shared<Client>();
+  client->local = ends.local;
+  client->address = ends.remote.ip;
+  client->since = loop::EventLoop::now();
+  client->trust_number = vhost.trust_number();
   lws_sock_file_fd_type descriptor{};
   descriptor.sockfd = fd;
-  const auto kind = static_cast<lws_adoption_type>(LWS_ADOPT_HTTP | LWS_ADOPT_SOCKET);
-  // The library closes the descriptor when it cannot take it. It reads nothing before this returns.
-  client->connection = lws_adopt_descriptor_vhost(vhost, kind, descriptor, nullptr, nullptr);
-  if (client->connection != nullptr) clients[client->connection] = client;
+  const auto kind =
+      static_cast<lws_adoption_type>(LWS_ADOPT_HTTP | LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL);
+  // The library closes the descriptor when it cannot take it, or what has come is no TLS. It reads
+  // no request before this returns.
+  client->connection =
+      lws_adopt_descriptor_vhost(vhost.present(), kind, descriptor, nullptr, nullptr);
+  if (client->connection != nullptr) {
+    clients[client->connection] = client;
+  } else if (options.tls.is_on()) {
+    gate.count(ng::Refusal::kTls);
+  }
+}
+
+/// Why what let the client in does not any more.
+ng::Refusal NgDoor::State::judge_again(const Client& client) const {
+  const ng::Refusal refusal = gate.judge_again(client.address, client.token_number);
+  if (refusal != ng::Refusal::kNone || client.trust_number == vhost.trust_number()) return refusal;
+  return ng::Refusal::kCertificate;
 }
 
 /// What is wrong with a request whatever it asks. The token comes last: a web page is not told
 /// whether it guessed right.
-ng::Refusal NgDoor::State::judge(lws* connection, bool is_web_socket) const {
+ng::Refusal NgDoor::State::judge(const Client& client, bool is_web_socket) const {
+  lws* const connection = client.connection;
   const bool by_path = is_web_socket && options.token_in_path;
   const std::string host = header(connection, WSI_TOKEN_HOST);
   if (lws_hdr_total_length(connection, WSI_TOKEN_ORIGIN) > 0) {
     const std::string origin = header(connection, WSI_TOKEN_ORIGIN);
-    const bool is_ours = origin == "http://" + host.substr(0, host.rfind(':'));
+    const std::string name = "://" + host.substr(0, host.rfind(':'));
+    // Kamailio's library says http over TLS too.
+    const bool is_ours =
+        origin == "http" + name || (options.tls.is_on() && origin == "https" + name);
     if (!by_path || !is_ours) return ng::Refusal::kOrigin;
   }
-  if (!is_own_host(host, listener.local_address(), options.host_names)) return ng::Refusal::kHost;
+  // A listener on every address is asked by the one that the client used.
+  if (!is_own_host(host, client.local, options.host_names)) return ng::Refusal::kHost;
+  if (!gate.has_token() && options.tls.wants_certificates() && has_certificate(connection)) {
+    return ng::Refusal::kNone;
+  }
   if (by_path && has_token_in_path(connection)) return ng::Refusal::kNone;
   std::string credentials = header(connection, WSI_TOKEN_HTTP_AUTHORIZATION);
   const bool authorised = gate.is_authorised(credentials);
@@ -235,15 +278,16 @@ int NgDoor::State::on_request(lws* connection, std::string_view path) {
   const auto found = clients.find(connection);
   if (found == clients.end()) return -1;
   Client& client = *found->second;
+  client.has_asked = true;
   client.token_number = gate.token_number();
-  ng::Refusal refusal = judge(connection, false);
+  ng::Refusal refusal = judge(client, false);
   // It may have connected by other rules.
   if (refusal == ng::Refusal::kNone) refusal = judge_again(client);
   if (refusal != ng::Refusal::kNone) return refuse(connection, refusal);
   const bool is_post = lws_hdr_total_length(connection, WSI_TOKEN_POST_URI) > 0;
   if (!is_post || path != kPath) return refuse(connection, ng::Refusal::kProtocol);
   // A Client for each request: a late reply to one before finds nobody.
-  found->second = client_of(connection, found->second->address);
+  found->second = anew(client);
   found->second->message_since = loop::EventLoop::now();
   return 0;
 }
@@ -311,19 +355,22 @@ int NgDoor::State::on_writable(lws* connection) {
     return 0;
   }
   if (client.close_after) return -1;
-  found->second = client_of(connection, client.address);  // for the request to come
+  found->second = anew(client);  // for the request to come
   return lws_http_transaction_completed(connection) != 0 ? -1 : 0;
 }
 
 int NgDoor::State::on_upgrade(lws* connection) {
-  ng::Refusal refusal = judge(connection, true);
+  const auto found = clients.find(connection);
+  if (found == clients.end()) return -1;
+  Client& client = *found->second;
+  client.has_asked = true;
+  client.is_web_socket = true;
+  client.token_number = gate.token_number();
+  ng::Refusal refusal = judge(client, true);
+  if (refusal == ng::Refusal::kNone) refusal = judge_again(client);
   const auto offered = header(connection, WSI_TOKEN_PROTOCOL);
   if (refusal == ng::Refusal::kNone && offered.find(kWebSocketProtocol) == std::string::npos) {
     refusal = ng::Refusal::kProtocol;
-  }
-  if (const auto found = clients.find(connection); found != clients.end()) {
-    found->second->is_web_socket = true;
-    found->second->token_number = gate.token_number();
   }
   return refusal == ng::Refusal::kNone ? 0 : refuse(connection, refusal);
 }
@@ -380,6 +427,15 @@ int NgDoor::State::on_frame_writable(lws* connection) {
   return 0;
 }
 
+/// No TLS that we could use, no certificate where one is needed, or somebody who only looks.
+void NgDoor::State::on_end(lws* connection) {
+  const auto found = clients.find(connection);
+  if (found == clients.end()) return;
+  const Client& client = *found->second;
+  if (options.tls.is_on() && !client.has_asked && !client.is_counted) gate.count(ng::Refusal::kTls);
+  clients.erase(found);
+}
+
 int NgDoor::State::serve(lws* connection, lws_callback_reasons reason, const void* in,
                          std::size_t length) {
   const std::string_view bytes(static_cast<const char*>(in), in == nullptr ? 0 : length);
@@ -387,7 +443,7 @@ int NgDoor::State::serve(lws* connection, lws_callback_reasons reason, const voi
     case LWS_CALLBACK_WSI_DESTROY:
     case LWS_CALLBACK_CLOSED_HTTP:
     case LWS_CALLBACK_CLOSED:
-      clients.erase(connection);
+      on_end(connection);
       return 0;
     case LWS_CALLBACK_HTTP:
       return on_request(connection, static_cast<const char*>(in));
@@ -409,6 +465,9 @@ int NgDoor::State::serve(lws* connection, lws_callback_reasons reason, const voi
     case LWS_CALLBACK_RAW_ADOPT:
     case LWS_CALLBACK_RAW_RX:
     case LWS_CALLBACK_RAW_WRITEABLE:
+      if (const auto found = clients.find(connection); found != clients.end()) {
+        found->second->is_counted = true;
+      }
       gate.count(ng::Refusal::kProtocol);
       return -1;
     default:
@@ -418,6 +477,8 @@ int NgDoor::State::serve(lws* connection, lws_callback_reasons reason, const voi
 
 int NgDoor::State::on_callback(lws* connection, lws_callback_reasons reason, void*, void* in,
                                std::size_t length) {
+  // Asked for each certificate of a client's chain; 0 would accept even what failed.
+  if (reason == LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION) return length != 0 ? 0 : 1;
   lws_context* const context = lws_get_context(connection);
   auto* state = context == nullptr ? nullptr : static_cast<State*>(lws_context_user(context));
   return state == nullptr ? 0 : state->serve(connection, reason, in, length);
@@ -442,6 +503,10 @@ Result<std::unique_ptr<NgDoor>> NgDoor::open(loop::EventLoop& loop, const NgDoor
 
 void NgDoor::set_host_names(std::vector<std::string> names) {
   state_->options.host_names = std::move(names);
+}
+
+Result<void> NgDoor::renew_certificates() {
+  return state_->vhost.renew();
 }
 
 void NgDoor::end_withdrawn() {

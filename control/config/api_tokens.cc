@@ -1,9 +1,9 @@
 #include "control/config/api_tokens.h"
 
 #include <algorithm>
-#include <chrono>
 #include <sstream>
 
+#include "control/config/identities.h"
 #include "control/config/read_file.h"
 
 namespace turnpike::config {
@@ -78,18 +78,7 @@ Result<std::vector<api::Token>> read_tokens_file(const std::string& path) {
 pki::Judgement judge_api_files(const ApiSection& api) {
   pki::Judgement judgement;
   if (!api.listen.is_set()) return judgement;
-  const auto now = std::chrono::system_clock::now();
-  if (!api.certificate_file.empty()) {
-    judgement = pki::check_identity(api.certificate_file, api.private_key_file, {}, now);
-  }
-  if (!api.client_trust_file.empty()) {
-    pki::Judgement trust = pki::check_trust(api.client_trust_file, now);
-    const auto join = [](auto& all, auto& more) {
-      all.insert(all.end(), more.begin(), more.end());
-    };
-    join(judgement.mistakes, trust.mistakes);
-    join(judgement.warnings, trust.warnings);
-  }
+  judgement = judge_tls_files({api.certificate_file, api.private_key_file, api.client_trust_file});
   if (api.tokens_file.empty()) return judgement;
   if (const auto tokens = read_tokens_file(api.tokens_file); !tokens) {
     judgement.mistakes.push_back(tokens.error().message);

@@ -212,23 +212,62 @@ bool is_host_name(const std::string& name) {
              std::string::npos;
 }
 
+/// Certificate, key and authorities of a listener, which belong together.
+template <typename Section>
+void check_tls_files(const std::string& path, const Section& section, Findings& findings) {
+  const auto mistake = [&](const std::string& name, const std::string& text) {
+    findings.mistake({path + "." + name}, path + "." + name + " " + text);
+  };
+  const bool encrypts = !section.certificate_file.empty();
+  if (encrypts && section.private_key_file.empty()) {
+    mistake("private_key_file", "is empty; give the key of " + path + ".certificate_file");
+  }
+  if (!encrypts && !section.private_key_file.empty()) {
+    mistake("certificate_file", "is empty; give the certificate of " + path + ".private_key_file");
+  }
+  if (!encrypts && !section.client_trust_file.empty()) {
+    mistake("client_trust_file", "is set, but without TLS no client shows a certificate; set " +
+                                     path + ".certificate_file and " + path + ".private_key_file");
+  }
+}
+
+void check_ng_http(const NgSection& ng, Findings& findings) {
+  const std::string key = "ng.http";
+  if (!ng.http.is_set()) return;
+  if (!ng.http.ip.is_loopback() && ng.certificate_file.empty()) {
+    findings.mistake({key}, key + " is " + to_string(ng.http) +
+                                ", but the listener has no TLS and messages carry keys; set "
+                                "ng.certificate_file and ng.private_key_file, or use a loopback "
+                                "address such as 127.0.0.1");
+  } else if (!ng.http.ip.is_loopback() && ng.clients.empty()) {
+    findings.mistake({"ng.clients", key},
+                     "ng.clients is empty, so only loopback addresses may connect, and " + key +
+                         " is " + to_string(ng.http) +
+                         "; name the networks of the SIP servers in ng.clients");
+  }
+  if (ng.token_file.empty() && ng.client_trust_file.empty()) {
+    findings.mistake({key, "ng.token_file"},
+                     key +
+                         " needs a token, since every process of this host may connect; put one "
+                         "into a file and name it in ng.token_file, or set ng.client_trust_file");
+  }
+}
+
 /// The transports that have a token.
 void check_guarded_ng(const NgSection& ng, Findings& findings) {
   if (!findings.sound({"ng.tcp", "ng.http", "ng.token_file"})) return;
-  for (const auto& [key, address] : {std::pair{"ng.tcp", ng.tcp}, {"ng.http", ng.http}}) {
-    if (!address.is_set()) continue;
-    if (!address.ip.is_loopback()) {
-      findings.mistake({key}, std::string(key) + " is " + to_string(address) +
-                                  ", but the listener has no TLS and messages carry keys; use a "
-                                  "loopback address such as 127.0.0.1, with a TLS proxy before it "
-                                  "for clients elsewhere");
-    }
-    if (ng.token_file.empty()) {
-      findings.mistake({key, "ng.token_file"},
-                       std::string(key) +
-                           " needs a token, since every process of this host may connect; put one "
-                           "into a file and name it in ng.token_file");
-    }
+  check_tls_files("ng", ng, findings);
+  check_ng_http(ng, findings);
+  if (ng.tcp.is_set() && !ng.tcp.ip.is_loopback()) {
+    findings.mistake({"ng.tcp"}, "ng.tcp is " + to_string(ng.tcp) +
+                                     ", but the listener has no TLS and messages carry keys; use a "
+                                     "loopback address such as 127.0.0.1, and ng.http with a "
+                                     "certificate for clients elsewhere");
+  }
+  if (ng.tcp.is_set() && ng.token_file.empty()) {
+    findings.mistake({"ng.tcp", "ng.token_file"},
+                     "ng.tcp needs a token, since every process of this host may connect; put one "
+                     "into a file and name it in ng.token_file");
   }
   for (const std::string& text : ng.clients) {
     if (call::parse_network(text)) continue;
@@ -261,17 +300,7 @@ void check_api_listener(const ApiSection& api, Findings& findings) {
     findings.mistake({key}, std::string(key) + " " + text);
   };
   const bool encrypts = !api.certificate_file.empty();
-  if (encrypts && api.private_key_file.empty()) {
-    mistake("api.private_key_file", "is empty; give the key of api.certificate_file");
-  }
-  if (!encrypts && !api.private_key_file.empty()) {
-    mistake("api.certificate_file", "is empty; give the certificate of api.private_key_file");
-  }
-  if (!encrypts && !api.client_trust_file.empty()) {
-    mistake("api.client_trust_file",
-            "is set, but without TLS no client shows a certificate; set "
-            "api.certificate_file and api.private_key_file");
-  }
+  check_tls_files("api", api, findings);
   const std::string where = "is " + to_string(api.listen);
   if (!findings.sound({"api.listen"}) || !api.listen.is_set()) return;
   if (!encrypts && !api.listen.ip.is_loopback()) {

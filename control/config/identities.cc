@@ -66,6 +66,23 @@ pki::Judgement judge_sip_identities(const Settings& settings) {
   return judgement;
 }
 
+pki::Judgement judge_tls_files(const api::HttpTls& files) {
+  pki::Judgement judgement;
+  const pki::WallTime now = std::chrono::system_clock::now();
+  if (files.is_on()) {
+    append(judgement, pki::check_identity(files.certificate_file, files.private_key_file, {}, now));
+  }
+  if (files.wants_certificates()) {
+    append(judgement, pki::check_trust(files.client_trust_file, now));
+  }
+  return judgement;
+}
+
+pki::Judgement judge_ng_certificates(const Settings& settings) {
+  if (!settings.ng.http.is_set()) return {};
+  return judge_tls_files(ng_door_options(settings).tls);
+}
+
 namespace {
 
 std::vector<std::string> judge_secret(const std::string& key, const std::string& path) {

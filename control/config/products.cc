@@ -204,7 +204,9 @@ Result<ng::ServerConfig> ng_config(const Settings& settings) {
 api::NgDoorOptions ng_door_options(const Settings& settings) {
   return {.tcp = settings.ng.http,
           .host_names = settings.ng.host_names,
-          .token_in_path = settings.ng.token_in_path};
+          .token_in_path = settings.ng.token_in_path,
+          .tls = {settings.ng.certificate_file, settings.ng.private_key_file,
+                  settings.ng.client_trust_file}};
 }
 
 }  // namespace turnpike::config

@@ -187,19 +187,30 @@ Section ng_section() {
                       "TCP listener, loopback only. A connection begins with the line "
                       "`Authorization: Bearer TOKEN`. \"\": none.")
       .socket_address("http", &NgSection::http, "",
-                      "Listener for HTTP (POST /ng) and WebSocket (protocol ng.rtpengine.com), "
-                      "loopback only. Requests need the header `Authorization: Bearer TOKEN`. "
-                      "\"\": none.")
+                      "Listener for HTTP (POST /ng) and WebSocket (protocol ng.rtpengine.com). "
+                      "Needs `token_file` or `client_trust_file`, and a certificate unless it is a "
+                      "loopback address. \"\": none.")
       .path("token_file", &NgSection::token_file, "",
             "File with the token of `tcp` and `http`: one line of 16 characters or more, not "
-            "readable by others. A reload reads it anew.")
+            "readable by others. Requests show it as `Authorization: Bearer TOKEN`. A reload reads "
+            "it anew.")
       .hot()
-      .boolean("token_in_path", &NgSection::token_in_path, false,
-               "A WebSocket may have the token at the end of its path instead, "
-               "`ws://ADDRESS:PORT/ng/TOKEN`: for Kamailio's module `lwsc`, which sends no header. "
-               "Whoever connects so may write the path into logs of its own.")
+      .boolean(
+          "token_in_path", &NgSection::token_in_path, false,
+          "A WebSocket may have the token at the end of its path instead, "
+          "`wss://ADDRESS:PORT/ng/TOKEN`: for Kamailio's module `lwsc`, which sends no header. "
+          "Whoever connects so may write the path into logs of its own.")
+      .path(
+          "certificate_file", &NgSection::certificate_file, "",
+          "Certificate of `http` with its chain, PEM: https and wss only then. A reload reads it, "
+          "its key and the authorities anew. \"\": no TLS.")
+      .path("private_key_file", &NgSection::private_key_file, "",
+            "Private key of `certificate_file`, PEM without passphrase.")
+      .path("client_trust_file", &NgSection::client_trust_file, "",
+            "Authorities, PEM: clients of `http` must show a certificate of one of them. Besides "
+            "`token_file` both are needed; alone it admits.")
       .texts("clients", &NgSection::clients,
-             "Networks whose addresses may use `tcp` and `http`. None: all of this host.")
+             "Networks whose addresses may use `tcp` and `http`. None: loopback addresses only.")
       .hot()
       .texts("host_names", &NgSection::host_names,
              "Names under which `http` may be asked, besides its address and localhost; other "

@@ -72,6 +72,9 @@ struct NgSection {
   SocketAddress http;  ///< unset: none
   std::string token_file;
   bool token_in_path = false;
+  std::string certificate_file;  ///< of `http`; empty: no TLS
+  std::string private_key_file;
+  std::string client_trust_file;
   std::vector<std::string> clients;  ///< networks; none: this host
   std::vector<std::string> host_names;
   std::uint32_t client_requests_max = 0;

@@ -88,6 +88,7 @@ class Examination {
       judge_holder(holder, daemon_, daemon_.running ? ConnectFacts{} : try_holder(holder), report_);
     }
     examine_names();
+    examine_listener_files(settings_, std::chrono::system_clock::now(), report_);
     examine_turn_files(settings_, std::chrono::system_clock::now(), report_);
     examine_sip_files();
     if (const std::string clash = config::trust_clash(settings_); !clash.empty()) {
@@ -174,7 +175,10 @@ class Examination {
       }
     }
     listener("api.metrics", settings_.api.metrics, kRelay);
+    listener("api.listen", settings_.api.listen, kRelay);
     listener("ng.udp", settings_.ng.udp, kRelay, true);
+    listener("ng.tcp", settings_.ng.tcp, kRelay);
+    listener("ng.http", settings_.ng.http, kRelay);
     if (!config::wants_sidecar(settings_)) return;
     const sidecar::SipConfig sip = config::sip_config(settings_);
     if (sip.role != sidecar::NodeRole::kCore) examine_outside_listeners(sip);

@@ -50,8 +50,11 @@ class Gate {
 
   /// Other rules for what comes from now on; the token stays.
   void set_rules(GateRules rules);
-  /// Another token, whose text is wiped. What was let in by the one before is not any more.
+  /// Another token, whose text is wiped; empty: none. What was let in by the one before is not any
+  /// more.
   void set_token(std::string token);
+  /// Whether there is a token by which anybody could be let in.
+  bool has_token() const { return has_token_; }
   /// Of the token that holds now: another one has another number.
   std::uint64_t token_number() const { return token_number_; }
   /// Why a connection that once was let in is not any more: its address, or a token that was

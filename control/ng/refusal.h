@@ -21,7 +21,9 @@ namespace turnpike::ng {
   X(kTooLong, "too_long", "the message is too long")                              \
   X(kInWork, "in_work", "Too many requests in work")                              \
   X(kRate, "rate", "Too many requests a second")                                  \
-  X(kUnread, "unread", "replies are not read")
+  X(kUnread, "unread", "replies are not read")                                    \
+  X(kTls, "tls", "nothing was asked over TLS")                                    \
+  X(kCertificate, "certificate", "other authorities hold now; connect again")
 
 enum class Refusal : std::uint8_t {
 #define X(name, label, words) name,

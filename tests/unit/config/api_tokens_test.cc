@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "control/config/identities.h"
 #include "control/config/load.h"
 #include "tests/support/certificates.h"
 
@@ -95,6 +96,26 @@ TEST_F(ApiTokens, files_are_judged_only_where_something_listens) {
   api.certificate_file = files_.path("node.pem");
   api.private_key_file = files_.path("node.key");
   EXPECT_THAT(judge_api_files(api).mistakes, IsEmpty());
+}
+
+TEST_F(ApiTokens, certificates_of_ng_are_judged_only_where_it_listens) {
+  Settings settings;
+  settings.ng.certificate_file = files_.path("node.pem");
+  settings.ng.private_key_file = files_.path("node.key");
+  EXPECT_THAT(judge_ng_certificates(settings).mistakes, IsEmpty());
+  settings.ng.http = *parse_socket_address("127.0.0.1:2225");
+  EXPECT_THAT(judge_ng_certificates(settings).mistakes, Not(IsEmpty())) << "it is missing";
+  files_.issue("node", {.valid_to_seconds = 8640000});
+  EXPECT_THAT(judge_ng_certificates(settings).mistakes, IsEmpty());
+  files_.issue("other", {});
+  settings.ng.private_key_file = files_.path("other.key");
+  EXPECT_THAT(judge_ng_certificates(settings).mistakes, Not(IsEmpty())) << "another key";
+  settings.ng.private_key_file = files_.path("node.key");
+  settings.ng.client_trust_file = files_.path("missing.pem");
+  EXPECT_THAT(judge_ng_certificates(settings).mistakes, ElementsAre(HasSubstr("missing.pem")));
+  files_.issue("node", {.valid_from_seconds = -7200, .valid_to_seconds = -3600});
+  settings.ng.client_trust_file = files_.trust();
+  EXPECT_THAT(judge_ng_certificates(settings).mistakes, ElementsAre(HasSubstr("expired")));
 }
 
 TEST(ApiListener, T19_others_get_in_neither_without_tls_nor_without_proof) {

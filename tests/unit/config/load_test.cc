@@ -197,19 +197,36 @@ const Mistake kMistakes[] = {
      "t.toml:6: ng.unix and ng.udp are both empty, no SIP server could ask for media; set one of "
      "them"},
     {"[ng]\nhttp = \"0.0.0.0:2225\"\ntoken_file = \"t\"\n",
-     "t.toml:6: ng.http is 0.0.0.0:2225, but the listener has no TLS and messages carry keys; use "
-     "a "
-     "loopback address such as 127.0.0.1, with a TLS proxy before it for clients elsewhere"},
+     "t.toml:6: ng.http is 0.0.0.0:2225, but the listener has no TLS and messages carry keys; set "
+     "ng.certificate_file and ng.private_key_file, or use a loopback address such as 127.0.0.1"},
+    {"[ng]\nhttp = \"192.0.2.10:2225\"\ntoken_file = \"t\"\ncertificate_file = \"c\"\n"
+     "private_key_file = \"k\"\n",
+     "t.toml:6: ng.clients is empty, so only loopback addresses may connect, and ng.http is "
+     "192.0.2.10:2225; name the networks of the SIP servers in ng.clients"},
+    {"[ng]\nhttp = \"[::1]:2225\"\ncertificate_file = \"c\"\nprivate_key_file = \"k\"\n",
+     "t.toml:6: ng.http needs a token, since every process of this host may connect; put one into "
+     "a file and name it in ng.token_file, or set ng.client_trust_file"},
+    {"[ng]\ntcp = \"127.0.0.1:2224\"\nhttp = \"127.0.0.1:2225\"\ncertificate_file = \"c\"\n"
+     "private_key_file = \"k\"\nclient_trust_file = \"a\"\n",
+     "t.toml:6: ng.tcp needs a token, since every process of this host may connect; put one into a "
+     "file and name it in ng.token_file"},
+    {"[ng]\nhttp = \"127.0.0.1:2225\"\ntoken_file = \"t\"\ncertificate_file = \"c\"\n",
+     "t.toml:5: ng.private_key_file is empty; give the key of ng.certificate_file"},
+    {"[ng]\nhttp = \"127.0.0.1:2225\"\ntoken_file = \"t\"\nprivate_key_file = \"k\"\n",
+     "t.toml:5: ng.certificate_file is empty; give the certificate of ng.private_key_file"},
+    {"[ng]\nhttp = \"127.0.0.1:2225\"\ntoken_file = \"t\"\nclient_trust_file = \"a\"\n",
+     "t.toml:8: ng.client_trust_file is set, but without TLS no client shows a certificate; set "
+     "ng.certificate_file and ng.private_key_file"},
     {"[ng]\ntcp = \"192.0.2.10:2224\"\ntoken_file = \"t\"\n",
      "t.toml:6: ng.tcp is 192.0.2.10:2224, but the listener has no TLS and messages carry keys; "
      "use "
-     "a loopback address such as 127.0.0.1, with a TLS proxy before it for clients elsewhere"},
+     "a loopback address such as 127.0.0.1, and ng.http with a certificate for clients elsewhere"},
     {"[ng]\ntcp = \"127.0.0.1:2224\"\n",
      "t.toml:6: ng.tcp needs a token, since every process of this host may connect; put one into a "
      "file and name it in ng.token_file"},
     {"[ng]\nhttp = \"[::1]:2225\"\n",
      "t.toml:6: ng.http needs a token, since every process of this host may connect; put one into "
-     "a file and name it in ng.token_file"},
+     "a file and name it in ng.token_file, or set ng.client_trust_file"},
     {"[ng]\nclients = [\"localhost\"]\n",
      "t.toml:6: ng.clients holds a text that is no network; write networks like \"127.0.0.1/32\" "
      "or "

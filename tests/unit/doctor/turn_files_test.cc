@@ -1,4 +1,4 @@
-// What doctor says of TURN's own files.
+// What doctor says of the own files of TURN, and of NG's listener.
 #include <fstream>
 
 #include <gmock/gmock.h>
@@ -49,6 +49,24 @@ class TurnFiles : public testing::Test {
 TEST_F(TurnFiles, sound_ones_with_the_name_and_the_end_of_the_certificate) {
   EXPECT_THAT(said(), HasSubstr("turn.example.com, ends in "));
   EXPECT_THAT(said(), testing::Not(HasSubstr("FAILED")));
+}
+
+TEST_F(TurnFiles, those_of_ng_are_looked_at_where_it_listens) {
+  config::Settings settings;
+  settings.ng.certificate_file = files_.path("node.pem");
+  settings.ng.private_key_file = files_.path("node.key");
+  const auto said_of_ng = [&settings] {
+    Report report;
+    examine_listener_files(settings, std::chrono::system_clock::now(), report);
+    return to_text(report);
+  };
+  EXPECT_THAT(said_of_ng(), testing::Not(HasSubstr("NG")));
+  settings.ng.http = {IpAddress::v4(127, 0, 0, 1), 2225};
+  EXPECT_THAT(said_of_ng(), HasSubstr("NG: own certificate"));
+  EXPECT_THAT(said_of_ng(), testing::Not(HasSubstr("FAILED")));
+  settings.ng.token_file = files_.path("missing");
+  EXPECT_THAT(said_of_ng(), HasSubstr("FAILED"));
+  EXPECT_THAT(said_of_ng(), HasSubstr("ng.token_file: "));
 }
 
 TEST_F(TurnFiles, a_certificate_for_another_name_is_served_and_warned_of) {
