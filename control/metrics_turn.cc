@@ -38,7 +38,8 @@ std::uint64_t turn_total(const Figures& figures, turn::ListenerTransport transpo
     const auto& clients = figures.turn->counters(i).clients;
     sum += (clients[static_cast<std::size_t>(transport)].*counter).value();
   }
-  return sum;
+  const auto& clients = figures.turn->tcp_counters().clients;
+  return sum + (clients[static_cast<std::size_t>(transport)].*counter).value();
 }
 
 /// A value for each transport; `to` is a label of its own, or empty.
@@ -78,7 +79,7 @@ void add_turn_transports(const Figures& figures, Families& families) {
 void add_turn_realms(const Figures& figures, Families& families) {
   using turn::RealmCounters;
   const auto sum = [&figures](std::size_t realm, Counter RealmCounters::*counter) {
-    std::uint64_t total = 0;
+    std::uint64_t total = (figures.turn->tcp_counters().realms[realm].*counter).value();
     for (std::size_t i = 0; i < figures.shards.size(); ++i) {
       total += (figures.turn->counters(i).realms[realm].*counter).value();
     }
@@ -112,7 +113,8 @@ void add_turn_realms(const Figures& figures, Families& families) {
 
 void add_turn_data(const Figures& figures, Families& families) {
   const auto total = [&figures](const auto& counter_of) {
-    std::uint64_t sum = counter_of(figures.turn->common_counters()).value();
+    std::uint64_t sum = counter_of(figures.turn->common_counters()).value() +
+                        counter_of(figures.turn->tcp_counters()).value();
     for (std::size_t i = 0; i < figures.shards.size(); ++i) {
       sum += counter_of(figures.turn->counters(i)).value();
     }
@@ -139,6 +141,18 @@ void add_turn_data(const Figures& figures, Families& families) {
   for (std::size_t i = 0; i < turn::kStreamCloseCount; ++i) {
     families.add(total([i](const auto& of) -> auto& { return of.closes[i]; }), "reason",
                  turn::kStreamCloses[i].label);
+  }
+  const std::uint64_t closed =
+      total([](const auto& of) -> auto& { return of.peer_connections_closed; });
+  families
+      .gauge("turnpike_turn_peer_connections",
+             "TCP connections of allocations with peers that are open.")
+      .add(total([](const auto& of) -> auto& { return of.peer_connections_opened; }) - closed);
+  families.counter("turnpike_turn_peer_connections_ended_total",
+                   "TCP connections with peers that ended, or were not made, by reason.");
+  for (std::size_t i = 0; i < turn::kPeerCloseCount; ++i) {
+    families.add(total([i](const auto& of) -> auto& { return of.peer_closes[i]; }), "reason",
+                 turn::kPeerCloses[i].label);
   }
   families.counter("turnpike_turn_refused_total", "Requests refused, by reason.");
   for (std::size_t i = 0; i < turn::kRefusalCount; ++i) {

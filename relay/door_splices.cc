@@ -5,49 +5,12 @@
 #include <utility>
 
 #include "relay/io/tcp_stream.h"
+#include "relay/splice.h"
 
 namespace turnpike {
 namespace {
 
 using door::Outcome;
-
-// Of one direction, before others have their turn.
-constexpr int kRoundsMax = 16;
-
-struct Way {
-  std::size_t begin = 0;
-  std::size_t end = 0;
-  bool has_ended = false;                                     // the one end has nothing more to say
-  bool is_told = false;                                       // and the other knows
-  bool has_moved = false;                                     // something came
-  std::array<std::uint8_t, DoorSplices::kBufferBytes> bytes;  // only what was received is read
-};
-
-enum class Carried : std::uint8_t { kAll, kSome, kGiverFailed, kTakerFailed };
-
-/// As much as came and is taken.
-Carried carry_some(ByteStream& from, ByteStream& to, Way& way) {
-  for (int i = 0; i < kRoundsMax; ++i) {
-    if (way.begin == way.end && !way.has_ended) {
-      const StreamMoved read = from.read(way.bytes);
-      if (read.state == StreamState::kWait) return Carried::kAll;
-      if (read.state == StreamState::kFailed) return Carried::kGiverFailed;
-      way.has_ended = read.state == StreamState::kEnded;
-      way.begin = 0;
-      way.end = read.bytes;
-      way.has_moved = way.has_moved || read.bytes > 0;
-    }
-    if (way.begin == way.end) {
-      if (!std::exchange(way.is_told, true)) end_writing(to.fd());
-      return Carried::kAll;
-    }
-    const StreamMoved written = to.write({way.bytes.data() + way.begin, way.end - way.begin});
-    if (written.state == StreamState::kWait) return Carried::kAll;
-    if (written.state != StreamState::kMoved) return Carried::kTakerFailed;
-    way.begin += written.bytes;
-  }
-  return Carried::kSome;
-}
 
 bool lacks_descriptor(int error) {
   return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
@@ -63,8 +26,8 @@ struct DoorSplices::Splice {
   bool is_answered = false;
   bool has_client = true;  // who has not left
   bool waits = false;      // in `waiting_`
-  Way in;                  // to the target
-  Way out;
+  SpliceWay in;            // to the target
+  SpliceWay out;
 };
 
 // In two steps, because the SIP server counts by site: what shares a /24, or a /48 of IPv6, shares
@@ -88,7 +51,7 @@ DoorSplices::DoorSplices(StreamPoll& poll, const SocketAddress& target, const Si
 DoorSplices::~DoorSplices() = default;
 
 std::optional<Outcome> DoorSplices::begin(int fd, const SocketAddress& client, Instant now) {
-  const int target_fd = connect_from(stand_in_for(client.ip, key_), target_);
+  const int target_fd = connect_from({stand_in_for(client.ip, key_), 0}, target_);
   if (target_fd < 0) return lacks_descriptor(errno) ? Outcome::kNoDescriptor : Outcome::kTargetDown;
   if (free_.empty()) {
     free_.push_back(static_cast<std::uint32_t>(splices_.size()));
@@ -128,7 +91,7 @@ void DoorSplices::carry(std::uint32_t place, Instant now) {
   Splice& splice = *splices_[place];
   const Carried in = carry_some(*splice.client, *splice.target, splice.in);
   const Carried out = carry_some(*splice.target, *splice.client, splice.out);
-  if (!splice.is_answered && splice.out.has_moved) {
+  if (!splice.is_answered && splice.out.read != 0) {
     splice.is_answered = true;
     splice.due = {};
     handlers_.decided(Outcome::kSip);

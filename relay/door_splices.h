@@ -4,7 +4,6 @@
 // Is not: what is said there; it is TLS and stays closed.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -27,7 +26,6 @@ IpAddress stand_in_for(const IpAddress& client, const SipHashKey& key);
 
 class DoorSplices {
  public:
-  static constexpr std::size_t kBufferBytes = 8192;
   /// Until the target has sent something: TLS answers at once.
   static constexpr Seconds kAnswerMax{10};
   /// Once one end has said good-bye.

@@ -81,7 +81,14 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
     servers->dtls_ = std::make_unique<TurnDtlsThread>(
         shards, [own = servers.get()](std::size_t shard) { own->wake_(shard); });
   }
-  bool made = true;
+  if (config.tcp_allocations) {
+    servers->shared_->connection_ids =
+        std::make_unique<turn::ConnectionIds>(config.tcp_connections_max);
+    servers->tcp_ =
+        TurnTcpThread::make(shards, {servers->shared_, servers->ports_.get(), *servers->gate_},
+                            [own = servers.get()](std::size_t shard) { own->wake_(shard); });
+  }
+  bool made = !config.tcp_allocations || servers->tcp_ != nullptr;
   for (std::size_t i = 0; i < shards; ++i) {
     setups[i].index = static_cast<std::uint16_t>(i);
     setups[i].shards = shards;
@@ -91,6 +98,7 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
     setups[i].wake = [of = servers.get()](std::size_t shard) { of->wake_(shard); };
     setups[i].ports = servers->ports_.get();
     setups[i].dtls = servers->dtls_.get();
+    setups[i].tcp = servers->tcp_.get();
     servers->shards_.push_back(TurnShard::make(setups[i], config));
     secure_wipe(setups[i].nonce_key.data(), setups[i].nonce_key.size());
     made = made && servers->shards_.back() != nullptr;
@@ -102,6 +110,7 @@ Result<std::unique_ptr<TurnServers>> TurnServers::make(const turn::Config& confi
 
 Result<void> TurnServers::start() {
   if (dtls_ != nullptr) dtls_->start();
+  if (tcp_ != nullptr) tcp_->start();
   const bool at_door = std::any_of(listeners_.begin(), listeners_.end(),
                                    [](const auto& one) { return one.at_door; });
   if (tls_listeners_.empty() && !at_door) return {};
@@ -144,6 +153,7 @@ bool TurnServers::take(const DoorNewcomer& newcomer) {
 void TurnServers::stop() {
   if (tls_ != nullptr) tls_->stop();
   if (dtls_ != nullptr) dtls_->stop();
+  if (tcp_ != nullptr) tcp_->stop();
 }
 
 TurnServers::~TurnServers() {

@@ -49,6 +49,9 @@ class TurnServers final : public TurnServer {
     return shards_[shard]->counters();
   }
   const turn::Counters& common_counters() const override { return common_; }
+  const turn::Counters& tcp_counters() const override {
+    return tcp_ == nullptr ? no_counters_ : tcp_->counters();
+  }
   bool list(Listed done) override;
   bool end(const turn::AllocationId& id, Ended done) override;
 
@@ -73,7 +76,9 @@ class TurnServers final : public TurnServer {
   std::unique_ptr<RelayedPortTable> ports_;
   std::shared_ptr<turn::Shared> shared_ = std::make_shared<turn::Shared>();
   turn::Counters common_;  // of the TLS thread
+  turn::Counters no_counters_;
   std::unique_ptr<TurnDtlsThread> dtls_;
+  std::unique_ptr<TurnTcpThread> tcp_;  // null: no TCP allocations
   std::vector<std::unique_ptr<TurnShard>> shards_;
   std::vector<turn::Listener> listeners_;               // as turn::Config::listeners
   std::vector<TurnTlsThread::Listener> tls_listeners_;  // until start()

@@ -124,6 +124,12 @@ TurnShard::TurnShard(const TurnShardSetup& setup, const turn::Config& config,
                std::back_inserter(behind_nat_),
                [](const turn::RelayAddress& one) { return one.local != one.advertised; });
   turn::EngineSetup engine = engine_setup(setup, config);
+  if (setup.tcp != nullptr) {
+    tcp_ = std::make_unique<TurnTcpShard>(setup.index, *setup.tcp, table_, slice_,
+                                          config.relay_addresses);
+  }
+  engine.tcp = tcp_.get();
+  engine.tcp_connections_per_allocation_max = config.tcp_connections_per_allocation_max;
   ports_.resize(std::size_t{engine.allocations_max} * 2);
   turn::RelayedPorts& ports = *this;
   engine_ = std::make_unique<turn::Engine>(engine, ports, counters_);
@@ -257,6 +263,8 @@ TurnShard::Turn TurnShard::drain(int batches_max) {
       turn.more = streams_->receive(batch_, now_) || turn.more;
       packets += batch_.size();
       handle_all();
+      if (tcp_ != nullptr) tcp_->hand_over(*streams_);
+      streams_->go_on_after_binds();
       streams_->reap();
     }
     turn.packets += packets;
@@ -404,6 +412,7 @@ bool TurnShard::take_requests(Instant now) {
   if (dtls_ != nullptr) dtls_->take_results(now);
   engine_->on_moves(now, wall_now(), outbox_);
   flush();
+  if (tcp_ != nullptr) tcp_->take_events(*engine_, now, outbox_, [this] { flush(); });
   bool answered = false;
   while (!answers_.full()) {
     const TurnRequest* const request = requests_.front();

@@ -18,6 +18,7 @@
 #include "relay/turn/shared.h"
 #include "relay/turn_dtls.h"
 #include "relay/turn_streams.h"
+#include "relay/turn_tcp_shard.h"
 #include "relay/turn_tls_thread.h"
 #include "turnpike/turn.h"
 
@@ -48,6 +49,7 @@ struct TurnShardSetup {
   std::function<void(std::size_t)> wake;     ///< another shard, which then takes its requests
   RelayedPortTable* ports = nullptr;         ///< of all shards; outlives them
   TurnDtlsThread* dtls = nullptr;            ///< of all shards; outlives them. Null: no DTLS
+  TurnTcpThread* tcp = nullptr;              ///< of all shards; outlives them. Null: none
   /// By turn::Config::listeners; owned from now on. -1: not of the shards.
   std::vector<int> listener_fds;
 };
@@ -132,7 +134,8 @@ class TurnShard final : private turn::RelayedPorts {
   std::vector<turn::RelayAddress> behind_nat_;
   RelayedPortTable& table_;
   RelayedPortSlice slice_;
-  std::vector<RelayedPort> ports_;  // by slot and side; what is open
+  std::vector<RelayedPort> ports_;     // by slot and side; what is open
+  std::unique_ptr<TurnTcpShard> tcp_;  // null: no TCP allocations
   std::unique_ptr<turn::Engine> engine_;
   std::unique_ptr<TurnStreams> streams_;
   std::unique_ptr<TurnDtls> dtls_;  // null: no listener for it

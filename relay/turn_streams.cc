@@ -28,6 +28,11 @@ bool is_data(const Send& send) {
   return is_channel_data(send.data[0]) || send.data[1] == (stun::kData | 0x10);
 }
 
+// ConnectionBind, in one of the messages that are cut.
+bool is_connection_bind(std::span<const std::uint8_t> message) {
+  return message[0] == 0 && message[1] == stun::kConnectionBind;
+}
+
 }  // namespace
 
 struct TurnStreams::Connection {
@@ -44,6 +49,7 @@ struct TurnStreams::Connection {
   bool doomed = false;
   bool unread = false;
   bool unwritten = false;
+  bool held = false;      // in `held_`
   std::size_t begin = 0;  // of what is in `input` and was not cut yet
   std::size_t end = 0;
   std::array<std::uint8_t, kInputBytes> input;  // only what was received is read
@@ -68,7 +74,7 @@ TurnStreams::TurnStreams(std::unique_ptr<StreamPoll> poll, std::uint32_t connect
       generations_(connections_max),
       lonely_(connections_max),
       timers_(connections_max + kListenersMax) {
-  for (auto* list : {&free_, &unread_, &reading_, &unwritten_, &doomed_}) {
+  for (auto* list : {&free_, &unread_, &reading_, &unwritten_, &doomed_, &held_}) {
     list->reserve(connections_max);
   }
   for (std::uint32_t slot = connections_max; slot > 0; --slot) free_.push_back(slot - 1);
@@ -200,13 +206,17 @@ bool TurnStreams::receive(Batch& batch, Instant now) {
       continue;
     }
     if (one.writable) write(one.item, now);
-    if (one.readable && !connections_[one.item]->unread) more |= read(one.item, batch);
+    const Connection& from = *connections_[one.item];
+    if (one.readable && !from.unread && !from.held) more |= read(one.item, batch);
   }
-  if (has_unread() != stays_ready_) {
-    stays_ready_ = has_unread();
-    poll_->stay_ready(stays_ready_);
-  }
+  tell_whether_unread();
   return more;
+}
+
+void TurnStreams::tell_whether_unread() {
+  if (has_unread() == stays_ready_) return;
+  stays_ready_ = has_unread();
+  poll_->stay_ready(stays_ready_);
 }
 
 // True when it was left with messages that wait.
@@ -222,6 +232,8 @@ bool TurnStreams::read(std::uint32_t slot, Batch& batch) {
         from.unread = true;
         unread_.push_back(slot);
         return true;
+      case Cut::kHeld:
+        return false;
       case Cut::kAll:
         break;
     }
@@ -264,6 +276,11 @@ TurnStreams::Cut TurnStreams::cut(std::uint32_t slot, Batch& batch, std::size_t&
     packet->overflowed = 0;
     batch.commit();
     from.begin += frame.bytes;
+    if (is_connection_bind(message)) {
+      from.held = true;
+      held_.push_back(slot);
+      return Cut::kHeld;
+    }
   }
   return Cut::kAll;
 }
@@ -338,15 +355,50 @@ void TurnStreams::reap() {
 
 void TurnStreams::close(std::uint32_t slot) {
   handlers_.closed(tag_of(slot));
-  Connection& connection = *connections_[slot];
-  if (connection.unread) std::erase(unread_, slot);
-  if (connection.unwritten) std::erase(unwritten_, slot);
-  timers_.cancel(slot);
-  lonely_.leave(slot);
+  const Connection& connection = *connections_[slot];
   poll_->remove(connection.stream->fd());
   gate_.leave(connection.source);
   gate_.leave_place();
   counters_.of(connection.transport).connections_closed.add();
+  forget(slot);
+}
+
+std::unique_ptr<TurnTcpClient> TurnStreams::release(const SocketTag& tag) {
+  Connection* const from = find(tag);
+  if (from == nullptr || from->doomed) return nullptr;
+  auto client = std::make_unique<TurnTcpClient>();
+  const std::span<const std::uint8_t> input(from->input.data() + from->begin,
+                                            from->end - from->begin);
+  const std::span<const std::uint8_t> output = from->output.waiting();
+  client->input.assign(input.begin(), input.end());
+  client->output.assign(output.begin(), output.end());
+  client->source = from->source;
+  client->transport = from->transport;
+  client->stream = std::move(from->stream);
+  poll_->remove(client->stream->fd());
+  forget(tag.slot & ~kStreamSlot);
+  return client;
+}
+
+void TurnStreams::go_on_after_binds() {
+  for (const std::uint32_t slot : held_) {
+    Connection& connection = *connections_[slot];
+    connection.held = false;
+    if (connection.unread || connection.doomed) continue;
+    connection.unread = true;
+    unread_.push_back(slot);
+  }
+  held_.clear();
+  tell_whether_unread();
+}
+
+void TurnStreams::forget(std::uint32_t slot) {
+  const Connection& connection = *connections_[slot];
+  if (connection.unread) std::erase(unread_, slot);
+  if (connection.unwritten) std::erase(unwritten_, slot);
+  if (connection.held) std::erase(held_, slot);
+  timers_.cancel(slot);
+  lonely_.leave(slot);
   connections_[slot].reset();
   ++generations_[slot];
   free_.push_back(slot);

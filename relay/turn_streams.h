@@ -30,6 +30,16 @@ constexpr bool is_stream(const SocketTag& tag) {
   return (tag.slot & 0xc0000000) == kStreamSlot;  // the rest: turn_dtls.h
 }
 
+/// A client's data connection (RFC 6062) on its way from a shard, with what was read and not cut,
+/// and written and not sent.
+struct TurnTcpClient {
+  std::unique_ptr<ByteStream> stream;
+  std::uint64_t source = 0;  ///< counted at the gate, with its place
+  turn::ListenerTransport transport = turn::ListenerTransport::kTcp;
+  std::vector<std::uint8_t> input;
+  std::vector<std::uint8_t> output;
+};
+
 class TurnStreams {
  public:
   /// Until the first whole STUN message.
@@ -77,6 +87,12 @@ class TurnStreams {
   /// after the batch was handled, reap() does.
   bool receive(Batch& batch, Instant now);
   void reap();
+  /// Takes a connection out, with what it holds, for somebody else to read and write; null when it
+  /// has ended. It stays counted at the gate.
+  std::unique_ptr<TurnTcpClient> release(const SocketTag& tag);
+  /// After a ConnectionBind request nothing is cut: what follows may be data (RFC 6062 section
+  /// 5.4). Who was not released is read on.
+  void go_on_after_binds();
   /// The listener by which the connection of a packet came.
   std::uint32_t listener_of(const SocketTag& tag) const;
 
@@ -104,11 +120,13 @@ class TurnStreams {
   void pause(std::uint32_t index, Instant now);
   bool read(std::uint32_t slot, Batch& batch);
   /// Nothing whole is left; no message begins there; as many as may be at a time.
-  enum class Cut : std::uint8_t { kAll, kBroken, kEnough };
+  enum class Cut : std::uint8_t { kAll, kBroken, kEnough, kHeld };
   Cut cut(std::uint32_t slot, Batch& batch, std::size_t& left);
   void write(std::uint32_t slot, Instant now);
   void doom(std::uint32_t slot, turn::StreamClose why);
   void close(std::uint32_t slot);
+  void forget(std::uint32_t slot);
+  void tell_whether_unread();
   void look_at(std::uint32_t slot, Instant now);
   void make_room();
   void count(turn::StreamClose why) { counters_.closes[static_cast<std::size_t>(why)].add(); }
@@ -126,6 +144,7 @@ class TurnStreams {
   std::vector<std::uint32_t> reading_;                    // scratch of receive()
   std::vector<std::uint32_t> unwritten_;                  // slots: posted to since write_out()
   std::vector<std::uint32_t> doomed_;                     // slots
+  std::vector<std::uint32_t> held_;                       // slots: wait for a verdict
   bool stays_ready_ = false;
   std::uint32_t size_ = 0;
   TimerWheel timers_;  // connections by slot, then listeners that pause

@@ -322,6 +322,7 @@ void Endpoints::turn(const Request&, const Respond& respond) {
       figures.shards.push_back(&server->counters(i));
     }
     figures.shards.push_back(&server->common_counters());
+    figures.shards.push_back(&server->tcp_counters());
     respond(turn_response(figures, list, context_.clock()));
   });
   if (!asked) respond(failure(503, "too many requests for allocations at a time; ask again"));

@@ -25,6 +25,8 @@ Json allocation_json(const turn::AllocationReport& one, Instant now) {
           {"expires_in_seconds", seconds(one.expires - now)},
           {"permissions", one.permissions},
           {"channels", one.channels},
+          {"relays", one.is_tcp ? "tcp" : "udp"},
+          {"peer_connections", one.peer_connections},
           {"packets_to_peers", one.packets_to_peers},
           {"bytes_to_peers", one.bytes_to_peers},
           {"packets_to_clients", one.packets_to_clients},
@@ -90,6 +92,8 @@ Response turn_response(const TurnFigures& figures, const std::vector<turn::Alloc
        {"refused", reasons_json(figures, turn::kRefusals, &turn::Counters::refusals)},
        {"drops", reasons_json(figures, turn::kDrops, &turn::Counters::drops)},
        {"connections_ended", reasons_json(figures, turn::kStreamCloses, &turn::Counters::closes)},
+       {"peer_connections_ended",
+        reasons_json(figures, turn::kPeerCloses, &turn::Counters::peer_closes)},
        {"allocations", std::move(allocations)}});
 }
 

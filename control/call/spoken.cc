@@ -134,11 +134,15 @@ bool understand_each_other(const std::string& spoken, const std::string& by_othe
   const auto one = read_line(spoken);
   const auto two = read_line(by_other);
   if (!one || !two) return true;
-  return std::any_of(one->formats.begin(), one->formats.end(), [&](const std::string& format) {
+  bool some = false;
+  for (const std::string& format : one->formats) {
     const bool both =
         std::find(two->formats.begin(), two->formats.end(), format) != two->formats.end();
-    return both && is_media(*one, format) && codec_of(*one, format) == codec_of(*two, format);
-  });
+    if (!both || (!is_media(*one, format) && !is_media(*two, format))) continue;
+    if (codec_of(*one, format) != codec_of(*two, format)) return false;
+    some = true;
+  }
+  return some;
 }
 
 Result<sdp::Session> offer_of_spoken(const Call& call, const std::vector<HeardMedia>& heard,

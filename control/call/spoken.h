@@ -15,9 +15,9 @@ namespace turnpike::call {
 /// An m-line as above, as text. Empty when it is longer than a record keeps.
 std::string spoken_of(const sdp::Media& line);
 
-/// Whether two ends speak some codec by the same number, so that one can be heard by the other as
-/// it is; tones and comfort noise (RFC 4733, 3389) are none. True where one of the texts says
-/// nothing.
+/// Whether two ends speak some codec by the same number, and no two by one, so that each can be
+/// heard by the other as it is; tones and comfort noise (RFC 4733, 3389) are no codecs. True where
+/// one of the texts says nothing.
 bool understand_each_other(const std::string& spoken, const std::string& by_other);
 
 /// What `heard` of the call is, as an offer of who sends it: plain RTP, sendonly, without an

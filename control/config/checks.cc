@@ -355,13 +355,14 @@ void check_listener(const Settings& settings, const Listener& listener, Findings
   };
   const bool in_media = within(media.port_min, media.port_max);
   const bool in_turn = !turn.realms.empty() && within(turn.port_min, turn.port_max);
-  if (listener.transport != Transport::kUdp || (!in_media && !in_turn)) return;
+  const bool is_udp = listener.transport == Transport::kUdp;
+  if (is_udp ? !in_media && !in_turn : !in_turn || !turn.tcp_allocations) return;
   for (const InterfaceSection& interface : settings.interfaces) {
     for (const IpAddress& ip : interface.addresses) {
       if (!overlaps(ip, listener.address.ip)) continue;
-      if (!in_media && interface.name != turn.interface) continue;
+      if ((!in_media || !is_udp) && interface.name != turn.interface) continue;
       findings.mistake({listener.path}, where + ", which lies in the " +
-                                            (in_media ? "media" : "TURN") +
+                                            (in_media && is_udp ? "media" : "TURN") +
                                             " ports of [interface." + interface.name +
                                             "]; choose one outside of them");
     }

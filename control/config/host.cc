@@ -107,7 +107,9 @@ std::uint64_t open_files_needed(const Settings& settings) {
   // An allocation may have a relayed address of each family.
   const TurnSection& turn = settings.turn;
   const std::uint64_t turn_sockets =
-      turn.realms.empty() ? 0 : std::uint64_t{turn.allocations_max} * 2 + turn.connections_max;
+      turn.realms.empty() ? 0
+                          : std::uint64_t{turn.allocations_max} * 2 + turn.connections_max +
+                                (turn.tcp_allocations ? turn.tcp_connections_max : 0);
   // What the front door carries has two ends; few wait at a time.
   const FrontDoorSection& door = settings.front_door;
   const std::uint64_t carried = door.sip ? std::uint64_t{door.connections_max} * 2 : 0;

@@ -142,6 +142,8 @@ TurnSection live_turn(TurnSection section) {
   section.quarantine = {};
   section.allocations_max = section.permissions_max = 0;
   section.connections_max = section.connections_per_source_max = 0;
+  section.tcp_allocations = false;
+  section.tcp_connections_max = section.tcp_connections_per_allocation_max = 0;
   for (TurnRealmSection& realm : section.realms) {
     realm.realm.clear();
     realm.addresses.clear();

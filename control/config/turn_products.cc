@@ -187,6 +187,7 @@ Result<void> fill_realm(const TurnSection& turn, const TurnRealmSection& section
   realm.quotas.allocations = limited ? section.allocations_max : turn.allocations_max;
   realm.quotas.allocations_per_user = section.allocations_per_user_max;
   realm.quotas.new_peers_per_minute = section.new_peers_per_minute_max;
+  realm.quotas.tcp_connections_per_user = section.tcp_connections_per_user_max;
   realm.quotas.bytes_per_second = section.bytes_per_second_max;
   if (!section.users_file.empty()) {
     if (auto read = read_users(section.users_file, realm); !read) return read;
@@ -236,6 +237,9 @@ turn::Config turn_config(const Settings& settings, const Host& host) {
   config.permissions_max = turn.permissions_max;
   config.connections_max = turn.connections_max;
   config.connections_per_source_max = turn.connections_per_source_max;
+  config.tcp_allocations = turn.tcp_allocations;
+  config.tcp_connections_max = turn.tcp_connections_max;
+  config.tcp_connections_per_allocation_max = turn.tcp_connections_per_allocation_max;
   config.own_addresses = host.addresses;
   for (const InterfaceSection& section : settings.interfaces) {
     for (std::size_t i = 0; i < section.addresses.size(); ++i) {

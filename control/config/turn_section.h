@@ -34,6 +34,7 @@ struct TurnRealmSection {
   std::uint32_t allocations_max = 0;
   std::uint32_t allocations_per_user_max = 0;
   std::uint32_t new_peers_per_minute_max = 0;
+  std::uint32_t tcp_connections_per_user_max = 0;
   std::uint64_t bytes_per_second_max = 0;
 
   bool operator==(const TurnRealmSection&) const = default;
@@ -59,6 +60,9 @@ struct TurnSection {
   std::uint32_t permissions_max = 0;
   std::uint32_t connections_max = 0;
   std::uint32_t connections_per_source_max = 0;
+  bool tcp_allocations = false;
+  std::uint32_t tcp_connections_max = 0;
+  std::uint32_t tcp_connections_per_allocation_max = 0;
   Seconds lifetime{};
   Seconds lifetime_max{};
   Seconds allocation_age_max{};

@@ -92,7 +92,17 @@ Section turn_section() {
                "has a file descriptor and up to 24 KiB of memory (with TLS 64) besides the "
                "kernel's, an association 10 KiB; more are closed at once.")
       .integer("connections_per_source_max", &TurnSection::connections_per_source_max, 100,
-               {0, 200000}, "Of these, from one IPv4 address or one /64 of IPv6. 0: any number.");
+               {0, 200000}, "Of these, from one IPv4 address or one /64 of IPv6. 0: any number.")
+      .boolean(
+          "tcp_allocations", &TurnSection::tcp_allocations, false,
+          "Clients over TCP and TLS may have relayed TCP ports, connect to peers from them and "
+          "be connected to (RFC 6062). Open TCP `port_min` to `port_max` then, too.")
+      .integer("tcp_connections_max", &TurnSection::tcp_connections_max, 1000, {1, 20000},
+               "TCP connections with peers at a time. Each has a file descriptor and, once data "
+               "flow, 16 KiB of memory besides the kernel's.")
+      .integer("tcp_connections_per_allocation_max",
+               &TurnSection::tcp_connections_per_allocation_max, 32, {1, 10000},
+               "Of these, of one allocation.");
   add_times(section);
   return section.done();
 }
@@ -124,6 +134,9 @@ void add_peer_keys(SectionOf<TurnRealmSection>& section) {
       .hot()
       .integer("new_peers_per_minute_max", &TurnRealmSection::new_peers_per_minute_max, 60,
                {0, 100000}, "Further peers of one allocation in a minute. 0: any number.")
+      .hot()
+      .integer("tcp_connections_per_user_max", &TurnRealmSection::tcp_connections_per_user_max, 64,
+               {0, 200000}, "TCP connections of one user with peers at a time. 0: any number.")
       .hot()
       .integer("bytes_per_second_max", &TurnRealmSection::bytes_per_second_max, 2500000,
                {0, 1000000000}, "Data of one allocation in each direction. 0: no limit.")

@@ -39,6 +39,9 @@ std::string turn_text(const Json& answer) {
     for (const Json& address : one.at("relayed")) {
       relayed += (relayed.empty() ? "" : ",") + shown(address);
     }
+    if (one.at("relays") == "tcp") {
+      relayed += "/tcp (" + number(one.at("peer_connections")) + " open)";
+    }
     rows.push_back({shown(one.at("id")), shown(one.at("user")), shown(one.at("realm")),
                     shown(one.at("client")) + "/" + shown(one.at("transport")) +
                         (one.at("away") == true ? " (away)" : ""),
@@ -49,7 +52,8 @@ std::string turn_text(const Json& answer) {
   if (rows.size() > 1) text += table(rows);
   return text + reasons_text("refused", answer.at("refused")) +
          reasons_text("dropped", answer.at("drops")) +
-         reasons_text("connections ended", answer.at("connections_ended"));
+         reasons_text("connections ended", answer.at("connections_ended")) +
+         reasons_text("connections with peers ended", answer.at("peer_connections_ended"));
 }
 
 }  // namespace

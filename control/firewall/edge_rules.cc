@@ -20,6 +20,9 @@ void add_turn(const config::Settings& settings, Rules& offered) {
     };
     add_listeners(true);
     offered.add(to + "udp dport " + turn_ports(settings) + " accept");
+    if (settings.turn.tcp_allocations) {
+      offered.add(to + "tcp dport " + turn_ports(settings) + " accept");
+    }
     add_listeners(false);
   }
 }

@@ -96,6 +96,8 @@ class TurnServer {
   virtual const turn::Counters& counters(std::size_t shard) const = 0;
   /// What was counted before a client came to a shard.
   virtual const turn::Counters& common_counters() const = 0;
+  /// Of the thread that carries the TCP connections of peers.
+  virtual const turn::Counters& tcp_counters() const = 0;
   /// Allocations that are open, 2000 of each shard at most.
   using Listed = std::function<void(const std::vector<turn::AllocationReport>&)>;
   /// Asks every shard; `done` is called within Relay::poll_events. False: too much is asked at a

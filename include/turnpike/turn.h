@@ -43,7 +43,8 @@ struct Quotas {
   std::uint32_t allocations = 0;  ///< of the whole realm
   /// Permissions to new addresses, per allocation; ten times that for all of a user together.
   std::uint32_t new_peers_per_minute = 60;
-  std::uint64_t bytes_per_second = 0;  ///< per allocation and direction
+  std::uint64_t bytes_per_second = 0;           ///< per allocation and direction
+  std::uint32_t tcp_connections_per_user = 64;  ///< of TCP allocations, with peers
   bool operator==(const Quotas&) const = default;
 };
 
@@ -147,6 +148,9 @@ struct Config {
   std::uint32_t connections_max = 4000;
   /// Of these, of one IPv4 address or IPv6 /64. 0: no limit.
   std::uint32_t connections_per_source_max = 100;
+  bool tcp_allocations = false;              ///< RFC 6062
+  std::uint32_t tcp_connections_max = 1000;  ///< with peers, of the whole relay
+  std::uint32_t tcp_connections_per_allocation_max = 32;
 };
 
 // name, metric label, meaning: why a request was refused, with the error code that says so
@@ -171,6 +175,11 @@ struct Config {
   X(kCapacity, "capacity", "no relayed address, slot or permission is left: 508")              \
   X(kBusy, "busy", "the shard is too busy for more allocations: 508")                          \
   X(kDraining, "draining", "server drains: 300 or 486")                                        \
+  X(kConnectionExists, "connection_exists", "there is a TCP connection with the peer: 446")    \
+  X(kConnectionFailed, "connection_failed", "the peer could not be connected to: 447")         \
+  X(kConnectionQuota, "connection_quota", "too many TCP connections with peers: 508")          \
+  X(kConnectionUnknown, "connection_unknown", "CONNECTION-ID names none that waits: 400")      \
+  X(kTcpAllocation, "tcp_allocation", "ChannelBind in a TCP allocation: 403")                  \
   X(kSourceRate, "source_rate", "too many unauthenticated requests of one source: no answer")
 
 enum class Refusal : std::uint8_t {
@@ -197,7 +206,8 @@ constexpr std::size_t kRefusalCount = static_cast<std::size_t>(Refusal::kCount);
   X(kUnknownMessage, "unknown_message", "STUN class or method that a server does not take") \
   X(kNoAssociation, "no_association", "DTLS of a source without association or cookie")     \
   X(kHandshakeRate, "handshake_rate", "more DTLS handshakes, or more of one, than allowed") \
-  X(kBadRecord, "bad_record", "DTLS that the keys of the association do not open")
+  X(kBadRecord, "bad_record", "DTLS that the keys of the association do not open")          \
+  X(kTcpAllocation, "tcp_allocation", "Send indication in a TCP allocation")
 
 enum class Drop : std::uint8_t {
 #define X(name, label, help) name,
@@ -231,6 +241,28 @@ enum class StreamClose : std::uint8_t {
 };
 constexpr std::size_t kStreamCloseCount = static_cast<std::size_t>(StreamClose::kCount);
 
+// name, metric label, meaning: how a TCP connection with a peer ended, or why there was none
+#define TURNPIKE_TURN_PEER_CLOSES(X)                                                         \
+  X(kDone, "done", "both ends have said good-bye")                                           \
+  X(kPeerFailed, "peer_failed", "the peer reset it, or the network lost it")                 \
+  X(kClientFailed, "client_failed", "the client reset its own, or the network lost it")      \
+  X(kHalfOpen, "half_open", "one end said good-bye, and for long nothing came of the other") \
+  X(kUnreachable, "unreachable", "Connect: refused, or no answer in time")                   \
+  X(kNotBound, "not_bound", "no ConnectionBind came in time")                                \
+  X(kAllocation, "allocation", "its allocation has ended")                                   \
+  X(kRules, "rules", "the peer is forbidden since new rules came")                           \
+  X(kNoPermission, "no_permission", "came without permission, or from a forbidden port")     \
+  X(kFull, "full", "came when there were too many")                                          \
+  X(kNoDescriptor, "no_descriptor", "no descriptor or memory is left for it")
+
+enum class PeerClose : std::uint8_t {
+#define X(name, label, help) name,
+  TURNPIKE_TURN_PEER_CLOSES(X)
+#undef X
+      kCount
+};
+constexpr std::size_t kPeerCloseCount = static_cast<std::size_t>(PeerClose::kCount);
+
 struct ReasonInfo {
   std::string_view label;
   std::string_view help;
@@ -248,6 +280,12 @@ constexpr std::array<ReasonInfo, kDropCount> kDrops = {{
 constexpr std::array<ReasonInfo, kStreamCloseCount> kStreamCloses = {{
 #define X(name, label, help) {label, help},
     TURNPIKE_TURN_CLOSES(X)
+#undef X
+}};
+
+constexpr std::array<ReasonInfo, kPeerCloseCount> kPeerCloses = {{
+#define X(name, label, help) {label, help},
+    TURNPIKE_TURN_PEER_CLOSES(X)
 #undef X
 }};
 
@@ -288,9 +326,9 @@ struct RelayLatency {
   std::array<Counter, kRelayLatencies.size() + 1> buckets;  ///< not cumulative
   Counter sum_ns;
 
-  /// A clock that was set meanwhile makes it negative: that is no time at all.
+  /// A clock that was set meanwhile makes it negative or long: that is no time of ours.
   void add(Nanoseconds took) {
-    took = std::max(took, Nanoseconds{0});
+    took = std::clamp<Nanoseconds>(took, Nanoseconds{0}, std::chrono::seconds{10});
     const auto at = std::lower_bound(kRelayLatencies.begin(), kRelayLatencies.end(), took);
     buckets[static_cast<std::size_t>(at - kRelayLatencies.begin())].add();
     sum_ns.add(static_cast<std::uint64_t>(took.count()));
@@ -310,6 +348,9 @@ struct Counters {
   std::array<Counter, kRefusalCount> refusals;
   std::array<Counter, kDropCount> drops;
   std::array<Counter, kStreamCloseCount> closes;
+  Counter peer_connections_opened;  ///< TCP, connected to or accepted
+  Counter peer_connections_closed;  ///< of these
+  std::array<Counter, kPeerCloseCount> peer_closes;
   std::array<RealmCounters, kRealmFiguresMax> realms;  ///< by Realm::figures
   RelayLatency latency;                                ///< clients over UDP
 
@@ -346,6 +387,8 @@ struct AllocationReport {
   Instant expires{};
   std::uint32_t permissions = 0;
   std::uint32_t channels = 0;
+  bool is_tcp = false;                 ///< RFC 6062
+  std::uint32_t peer_connections = 0;  ///< of a TCP allocation, with those that are on their way
   std::uint64_t packets_to_peers = 0;
   std::uint64_t bytes_to_peers = 0;
   std::uint64_t packets_to_clients = 0;

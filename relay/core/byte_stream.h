@@ -32,6 +32,9 @@ class ByteStream {
   virtual StreamMoved read(std::span<std::uint8_t> into) = 0;
   /// What was not taken is offered again, at the same place or another, with more behind it or not.
   virtual StreamMoved write(std::span<const std::uint8_t> bytes) = 0;
+  /// Tells the other end that nothing more comes; what it says is read on. False: later, when there
+  /// is room.
+  virtual bool end_writing() = 0;
   /// The last read() has left bytes that the descriptor says nothing of any more.
   virtual bool has_read_ahead() const { return false; }
 };

@@ -6,6 +6,8 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "relay/core/check.h"
@@ -65,6 +67,10 @@ bool configure(SSL_CTX* context, TlsOver over) {
   return has_versions && SSL_CTX_set_cipher_list(context, kCiphers12) == 1 &&
          SSL_CTX_set1_groups_list(context, kGroups) == 1;
 }
+
+// In a row, before others have their turn. A client that sends more of them at once holds up
+// nobody but itself.
+constexpr int kEmptyRecordsMax = 8;
 
 }  // namespace
 
@@ -171,11 +177,18 @@ StreamMoved TlsStream::result_of(int done, std::size_t bytes) {
   }
 }
 
+// What is behind records without data (KeyUpdate) may be watched for by its arrival, which is over.
 StreamMoved TlsStream::read(std::span<std::uint8_t> into) {
-  ERR_clear_error();
-  std::size_t bytes = 0;
-  const int done = SSL_read_ex(library_->ssl.get(), into.data(), into.size(), &bytes);
-  return result_of(done, bytes);
+  StreamMoved moved;
+  for (int i = 0; i < kEmptyRecordsMax; ++i) {
+    ERR_clear_error();
+    std::size_t bytes = 0;
+    const int done = SSL_read_ex(library_->ssl.get(), into.data(), into.size(), &bytes);
+    moved = result_of(done, bytes);
+    int waits = 0;
+    if (moved.state != StreamState::kWait || ioctl(fd_, FIONREAD, &waits) != 0 || waits == 0) break;
+  }
+  return moved;
 }
 
 StreamMoved TlsStream::write(std::span<const std::uint8_t> bytes) {
@@ -183,6 +196,17 @@ StreamMoved TlsStream::write(std::span<const std::uint8_t> bytes) {
   std::size_t written = 0;
   const int done = SSL_write_ex(library_->ssl.get(), bytes.data(), bytes.size(), &written);
   return result_of(done, written);
+}
+
+// RFC 8446 section 6.1: each direction is closed for itself.
+bool TlsStream::end_writing() {
+  ERR_clear_error();
+  SSL* const ssl = library_->ssl.get();
+  const int done = SSL_shutdown(ssl);
+  if (done < 0 && SSL_get_error(ssl, done) == SSL_ERROR_WANT_WRITE) return false;
+  ERR_clear_error();
+  shutdown(fd_, SHUT_WR);
+  return true;
 }
 
 bool TlsStream::has_read_ahead() const {

@@ -56,6 +56,7 @@ class TlsStream final : public ByteStream {
   /// At most one record: what follows is told of by the descriptor.
   StreamMoved read(std::span<std::uint8_t> into) override;
   StreamMoved write(std::span<const std::uint8_t> bytes) override;
+  bool end_writing() override;
   bool has_read_ahead() const override;
 
  private:

@@ -29,14 +29,6 @@ bool is_out_of_descriptors(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-BindOutcome outcome_of(int error) {
-  if (is_out_of_descriptors(error)) return BindOutcome::kOutOfDescriptors;
-  if (error == EADDRNOTAVAIL || error == EAFNOSUPPORT || error == ENODEV || error == EINVAL) {
-    return BindOutcome::kAddressUnavailable;
-  }
-  return BindOutcome::kPortTaken;
-}
-
 // True when the socket is empty in the end. Errors that wait (ICMP) come out of recv and are
 // forgotten too.
 bool drain(int fd, int datagrams_max = kDrainDatagramsMax) {
@@ -48,6 +40,14 @@ bool drain(int fd, int datagrams_max = kDrainDatagramsMax) {
 }
 
 }  // namespace
+
+BindOutcome bind_outcome_of(int error) {
+  if (is_out_of_descriptors(error)) return BindOutcome::kOutOfDescriptors;
+  if (error == EADDRNOTAVAIL || error == EAFNOSUPPORT || error == ENODEV || error == EINVAL) {
+    return BindOutcome::kAddressUnavailable;
+  }
+  return BindOutcome::kPortTaken;
+}
 
 int default_receive_buffer_bytes() {
   constexpr int kUsual = 106496;
@@ -64,7 +64,7 @@ BindOutcome open_media_socket(const SocketAddress& local, const MediaSocketOptio
                               int& fd) {
   const int family = local.ip.is_v4() ? AF_INET : AF_INET6;
   const int opened = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (opened < 0) return outcome_of(errno);
+  if (opened < 0) return bind_outcome_of(errno);
   if (family == AF_INET6) set_option(opened, IPPROTO_IPV6, IPV6_V6ONLY, 1);
   if (options.set_receive_buffer) {
     set_option(opened, SOL_SOCKET, SO_RCVBUF, options.receive_buffer_bytes);
@@ -75,7 +75,7 @@ BindOutcome open_media_socket(const SocketAddress& local, const MediaSocketOptio
   sockaddr_storage storage{};
   const socklen_t size = to_sockaddr(local, storage);
   if (bind(opened, as_sockaddr(storage), size) != 0) {
-    const BindOutcome outcome = outcome_of(errno);
+    const BindOutcome outcome = bind_outcome_of(errno);
     close(opened);
     return outcome;
   }

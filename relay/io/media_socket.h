@@ -29,6 +29,9 @@ enum class BindOutcome : std::uint8_t {
   kOutOfDescriptors,    ///< EMFILE, ENFILE or no socket memory: nothing works until some are closed
 };
 
+/// What errno says after socket(2) or bind(2) has failed.
+BindOutcome bind_outcome_of(int error);
+
 /// The receive buffer that the kernel gives a new UDP socket, in SO_RCVBUF's terms.
 int default_receive_buffer_bytes();
 

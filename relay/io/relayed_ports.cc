@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "relay/core/check.h"
+#include "relay/io/tcp_stream.h"
 
 namespace turnpike {
 namespace {
@@ -85,6 +86,16 @@ std::optional<RelayedPort> RelayedPortTable::take(std::uint32_t reservation) {
   return port;
 }
 
+bool RelayedPortTable::is_of_streams(const SocketAddress& local) const {
+  if (local.port < port_min_ || local.port > port_max_) return false;
+  for (std::uint32_t i = 0; i < places_.size(); ++i) {
+    if (places_[i].local != local.ip) continue;
+    const std::uint32_t handle = i * count() + local.port - port_min_;
+    return state(handle).load(std::memory_order_relaxed) == kTakenForStreams;
+  }
+  return false;
+}
+
 RelayedPortSlice::RelayedPortSlice(RelayedPortTable& table, std::size_t shard, std::size_t shards)
     : table_(table), descriptor_max_(descriptor_limit()) {
   CHECK(shard < shards);
@@ -133,15 +144,20 @@ std::optional<std::uint32_t> RelayedPortSlice::choose(AddressFamily family, bool
   return std::nullopt;
 }
 
-bool RelayedPortSlice::bind(std::uint32_t handle, RelayedPort& port, Instant now) {
+bool RelayedPortSlice::bind(std::uint32_t handle, RelayedPort& port, RelayedKind kind,
+                            Instant now) {
   const RelayedPortTable::Place& place = table_.places_[handle / table_.count()];
   port.handle = handle;
   port.local = {place.local,
                 static_cast<std::uint16_t>(table_.port_min_ + handle % table_.count())};
   port.advertised = place.advertised;
-  const BindOutcome outcome = open_media_socket(port.local, options_, port.fd);
+  const bool streams = kind == RelayedKind::kStreams;
+  const BindOutcome outcome = streams ? open_relayed_listener(port.local, port.fd)
+                                      : open_media_socket(port.local, options_, port.fd);
   if (outcome == BindOutcome::kBound && port.fd < descriptor_max_) {
-    table_.state(handle).store(RelayedPortTable::kTaken, std::memory_order_relaxed);
+    table_.state(handle).store(
+        streams ? RelayedPortTable::kTakenForStreams : RelayedPortTable::kTaken,
+        std::memory_order_relaxed);
     return true;
   }
   if (outcome == BindOutcome::kBound) close(port.fd);
@@ -152,14 +168,15 @@ bool RelayedPortSlice::bind(std::uint32_t handle, RelayedPort& port, Instant now
 }
 
 std::optional<RelayedPort> RelayedPortSlice::open(AddressFamily family, bool even,
-                                                  RelayedPort* next, Instant now) {
+                                                  RelayedPort* next, Instant now,
+                                                  RelayedKind kind) {
   out_of_descriptors_ = false;
   for (int i = 0; i < kBindTries && !out_of_descriptors_; ++i) {
     const auto handle = choose(family, even, next != nullptr, now);
     if (!handle) return std::nullopt;
     RelayedPort port;
-    if (!bind(*handle, port, now)) continue;
-    if (next == nullptr || bind(*handle + 1, *next, now)) return port;
+    if (!bind(*handle, port, kind, now)) continue;
+    if (next == nullptr || bind(*handle + 1, *next, kind, now)) return port;
     close(port.fd);
     table_.state(*handle).store(0);  // nobody has seen it
   }

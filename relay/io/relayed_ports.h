@@ -21,6 +21,8 @@
 
 namespace turnpike {
 
+enum class RelayedKind : std::uint8_t { kDatagrams, kStreams };
+
 /// A bound socket. Belongs to whoever opened or took it, until it is given back.
 struct RelayedPort {
   int fd = -1;
@@ -52,23 +54,26 @@ class RelayedPortTable {
   std::uint32_t reserve(const RelayedPort& port);
   /// Takes it out again; nothing when it is gone.
   std::optional<RelayedPort> take(std::uint32_t reservation);
+  /// Whether somebody has it for streams.
+  bool is_of_streams(const SocketAddress& local) const;
 
  private:
   friend class RelayedPortSlice;
   static constexpr std::uint32_t kTaken = 0xffffffff;
+  static constexpr std::uint32_t kTakenForStreams = 0xfffffffe;
   struct Reservation {
     std::atomic<std::uint32_t> name{0};  // 0: free
     RelayedPort port;
   };
 
   std::uint32_t count() const { return port_max_ - port_min_ + 1U; }
-  std::atomic<std::uint32_t>& state(std::uint32_t handle) { return free_at_[handle]; }
+  std::atomic<std::uint32_t>& state(std::uint32_t handle) const { return free_at_[handle]; }
 
   std::vector<Place> places_;
   std::uint16_t port_min_;
   std::uint16_t port_max_;
   Seconds quarantine_;
-  // By place and port: the second of the clock from which it is free, or kTaken.
+  // By place and port: the second of the clock from which it is free, or kTaken.., which is later.
   std::unique_ptr<std::atomic<std::uint32_t>[]> free_at_;
   std::atomic<std::uint32_t> last_name_{0};
   std::array<Reservation, kReservationsMax> reservations_;
@@ -84,7 +89,8 @@ class RelayedPortSlice {
 
   /// A random port of the family; `even`: an even one. With `next` the port above is bound too,
   /// and `even` is implied. Nothing when none is free or no descriptor is left.
-  std::optional<RelayedPort> open(AddressFamily family, bool even, RelayedPort* next, Instant now);
+  std::optional<RelayedPort> open(AddressFamily family, bool even, RelayedPort* next, Instant now,
+                                  RelayedKind kind = RelayedKind::kDatagrams);
 
   /// The last port is lower than the first when the slice is empty.
   std::uint16_t first() const { return first_; }
@@ -93,7 +99,7 @@ class RelayedPortSlice {
  private:
   bool fits(std::uint32_t handle, bool even, bool with_next, Instant now) const;
   std::optional<std::uint32_t> choose(AddressFamily family, bool even, bool with_next, Instant now);
-  bool bind(std::uint32_t handle, RelayedPort& port, Instant now);
+  bool bind(std::uint32_t handle, RelayedPort& port, RelayedKind kind, Instant now);
 
   RelayedPortTable& table_;
   std::uint16_t first_ = 1;

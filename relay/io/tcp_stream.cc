@@ -16,6 +16,7 @@ namespace turnpike {
 namespace {
 
 constexpr int kBacklog = 512;
+constexpr int kRelayedBacklog = 32;  // of one allocation's peers
 // What is on its way: some 20 Mbit/s over 50 ms.
 constexpr int kSendBufferBytes = 128 << 10;
 // What is not on its way yet is nothing but delay, for a client that does not keep up.
@@ -62,6 +63,10 @@ class TcpStream final : public ByteStream {
   }
   StreamMoved write(std::span<const std::uint8_t> bytes) override {
     return result_of(send(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
+  }
+  bool end_writing() override {
+    shutdown(fd_, SHUT_WR);
+    return true;
   }
 
  private:
@@ -125,13 +130,17 @@ bool skip_stream(int fd, std::size_t bytes) {
   return true;
 }
 
-int connect_from(const IpAddress& local, const SocketAddress& remote) {
+int connect_from(const SocketAddress& local, const SocketAddress& remote) {
   const int fd = open_socket(remote.ip.family);
   if (fd < 0) return fd;
-  set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);  // a port is needed once it connects
+  if (local.port == 0) {
+    set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);  // a port is needed once it connects
+  } else {
+    set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  }
   sockaddr_storage from{};
   sockaddr_storage to{};
-  const socklen_t from_size = to_sockaddr({local, 0}, from);
+  const socklen_t from_size = to_sockaddr(local, from);
   const socklen_t to_size = to_sockaddr(remote, to);
   if (bind(fd, as_sockaddr(from), from_size) == 0 &&
       (connect(fd, as_sockaddr(to), to_size) == 0 || errno == EINPROGRESS)) {
@@ -141,8 +150,32 @@ int connect_from(const IpAddress& local, const SocketAddress& remote) {
   return -1;
 }
 
-void end_writing(int fd) {
-  shutdown(fd, SHUT_WR);
+ConnectState connect_state(int fd) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) {
+    return ConnectState::kFailed;
+  }
+  sockaddr_storage remote{};
+  size = sizeof remote;
+  if (getpeername(fd, as_sockaddr(remote), &size) == 0) return ConnectState::kConnected;
+  return ConnectState::kConnecting;
+}
+
+BindOutcome open_relayed_listener(const SocketAddress& local, int& fd) {
+  const int opened = open_socket(local.ip.family);
+  if (opened < 0) return bind_outcome_of(errno);
+  sockaddr_storage from{};
+  const socklen_t size = to_sockaddr(local, from);
+  // Shared with its own connections, only then: before, we would join a group that there is.
+  if (bind(opened, as_sockaddr(from), size) != 0 ||
+      !set_option(opened, SOL_SOCKET, SO_REUSEPORT, 1) || listen(opened, kRelayedBacklog) != 0) {
+    const BindOutcome outcome = bind_outcome_of(errno);
+    close(opened);
+    return outcome;
+  }
+  fd = opened;
+  return BindOutcome::kBound;
 }
 
 std::unique_ptr<ByteStream> make_tcp_stream(int fd) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "relay/core/byte_stream.h"
+#include "relay/io/media_socket.h"
 #include "turnpike/address.h"
 #include "turnpike/result.h"
 
@@ -42,10 +43,17 @@ void wait_for_bytes(int fd, std::size_t bytes);
 /// Takes so many bytes, which have come.
 bool skip_stream(int fd, std::size_t bytes);
 
-/// A connection from this local address, any port; it may still be on its way. Negative: none.
-int connect_from(const IpAddress& local, const SocketAddress& remote);
-/// Tells the other end that nothing more comes.
-void end_writing(int fd);
+/// A connection from this local address; it may still be on its way. Port 0: any; otherwise one
+/// that open_relayed_listener() has opened. Negative: none.
+int connect_from(const SocketAddress& local, const SocketAddress& remote);
+
+enum class ConnectState : std::uint8_t { kConnecting, kConnected, kFailed };
+/// What has become of it.
+ConnectState connect_state(int fd);
+
+/// Listens at a port from which connections can be made as well (RFC 6062 section 5.2). Leaves `fd`
+/// alone unless kBound.
+BindOutcome open_relayed_listener(const SocketAddress& local, int& fd);
 
 /// Owns `fd` from now on.
 std::unique_ptr<ByteStream> make_tcp_stream(int fd);

@@ -8,6 +8,7 @@ namespace turnpike::turn {
 namespace {
 
 constexpr std::uint8_t kUdpProtocol = 17;
+constexpr std::uint8_t kTcpProtocol = 6;
 constexpr std::uint8_t kFamilyIpv4 = 1;
 constexpr std::uint8_t kFamilyIpv6 = 2;
 constexpr std::uint8_t kReserveNext = 0x80;
@@ -48,6 +49,7 @@ struct Engine::State::Wish {
   std::uint64_t token = 0;  // 0: none
   std::optional<std::uint32_t> reservation;
   bool mobile = false;
+  bool tcp = false;
   Owner owner;
 };
 
@@ -57,7 +59,8 @@ Refused Engine::State::read_wish(const Request& request, Wish& wish) const {
   // 3. REQUESTED-TRANSPORT.
   const auto transport = message.find(stun::kRequestedTransport);
   if (!transport || transport->size() != 4) return Refusal::kBadRequest;
-  if ((*transport)[0] != kUdpProtocol) return Refusal::kUnsupportedTransport;
+  wish.tcp = setup.tcp != nullptr && (*transport)[0] == kTcpProtocol;
+  if (!wish.tcp && (*transport)[0] != kUdpProtocol) return Refusal::kUnsupportedTransport;
   if (message.find(stun::kLifetime) && !message.u32(stun::kLifetime)) return Refusal::kBadRequest;
   // 4. DONT-FRAGMENT is understood in Send indications.
   // 5. RESERVATION-TOKEN goes with nothing that would choose a port or a family.
@@ -66,6 +69,11 @@ Refused Engine::State::read_wish(const Request& request, Wish& wish) const {
   const auto requested = family_in(message, stun::kRequestedAddressFamily);
   const auto additional = family_in(message, stun::kAdditionalAddressFamily);
   if (requested.malformed || additional.malformed) return Refusal::kBadRequest;
+  // RFC 6062 section 5.1: by a stream alone, and one port is all that there is to choose.
+  if (wish.tcp && (over_datagrams(request.tuple.transport) || even_port || token ||
+                   additional.present || message.find(stun::kDontFragment))) {
+    return Refusal::kBadRequest;
+  }
   if (token) {
     if (token->size() != 8 || even_port || requested.present || additional.present) {
       return Refusal::kBadRequest;
@@ -89,7 +97,7 @@ Refused Engine::State::read_wish(const Request& request, Wish& wish) const {
   }
   // RFC 8016 section 3.1.
   if (const auto ticket = message.find(stun::kMobilityTicket)) {
-    if (!credentials->settings().mobility || request.identity->by_token) {
+    if (!credentials->settings().mobility || request.identity->by_token || wish.tcp) {
       return Refusal::kMobilityForbidden;
     }
     if (!ticket->empty()) return Refusal::kBadRequest;
@@ -167,6 +175,7 @@ std::optional<SocketAddress> Engine::State::open_port(Allocation& allocation, Si
 }
 
 bool Engine::State::open_ports(const Wish& wish, Allocation& allocation) {
+  if (wish.tcp) return listen(wish.family, allocation);
   auto& relayed = allocation.relayed;
   if (wish.reservation) {
     const SocketTag tag = relayed_tag(allocation.slot, allocation.serial, Side::kA);
@@ -224,6 +233,7 @@ Allocation* Engine::State::open_allocation(const Request& request, const Wish& w
   allocation->realm = identity.realm;
   allocation->figures = credentials->realm(identity.realm).figures;
   allocation->owner = wish.owner;
+  allocation->vouched_by = wish.owner.user;
   allocation->credential = identity.credential;
   allocation->mobile = wish.mobile;
   allocations.user(*allocation) = identity.user;

@@ -65,6 +65,7 @@ struct Allocation {
   std::uint32_t realm = 0;  ///< index in Settings::realms
   std::uint64_t tuple_hash = 0;
   Owner owner;
+  std::uint64_t vouched_by = 0;  ///< `owner.user`, or that of the present token
   std::uint64_t credential = 0;  ///< keyed hash of what vouched for the user
   /// Of the token that vouched (RFC 7635), its first `session_key_bytes`. Secret.
   std::array<std::uint8_t, SessionKey::kBytesMax> session_key{};
@@ -91,6 +92,7 @@ struct Allocation {
   std::uint16_t move = 0;          ///< how often it has moved, in this engine
   TicketName came_from;            ///< of the ticket that brought it where it is
   bool additional_failed = false;  ///< the Allocate response had ADDRESS-ERROR-CODE
+  bool tcp = false;                ///< relays TCP connections (RFC 6062), no datagrams
 };
 
 class Allocations {

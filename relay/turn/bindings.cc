@@ -66,6 +66,15 @@ Refused Engine::State::judge_peer(const Allocation& allocation, const IpAddress&
   return std::nullopt;
 }
 
+bool Engine::State::may_add_peers(Allocation& allocation, std::uint32_t count, Instant now) {
+  const std::uint32_t a_minute = credentials->realm(allocation.realm).quotas.new_peers_per_minute;
+  if (a_minute == 0 || count == 0) return true;
+  const Nanoseconds price = Nanoseconds(Seconds(60)) / a_minute;
+  return allocation.new_peers.take(now, price * count, price * a_minute) &&
+         within_owner_rate(shared->new_peers, allocation.owner, a_minute * kOwnerPeersFactor, count,
+                           now);
+}
+
 Refused Engine::State::permit(Allocation& allocation, std::span<const IpAddress> ips, Instant now) {
   const Tick tick = tick_of(now);
   const std::uint32_t places = allocations.reclaim(allocation, tick);
@@ -76,15 +85,7 @@ Refused Engine::State::permit(Allocation& allocation, std::span<const IpAddress>
     if (!before && allocations.find_peer(allocation, ips[i]) == nullptr) ++added;
   }
   if (added > places) return Refusal::kCapacity;
-  const std::uint32_t a_minute = credentials->realm(allocation.realm).quotas.new_peers_per_minute;
-  if (a_minute != 0 && added != 0) {
-    const Nanoseconds price = Nanoseconds(Seconds(60)) / a_minute;
-    if (!allocation.new_peers.take(now, price * added, price * a_minute) ||
-        !within_owner_rate(shared->new_peers, allocation.owner, a_minute * kOwnerPeersFactor, added,
-                           now)) {
-      return Refusal::kPeerRate;
-    }
-  }
+  if (!may_add_peers(allocation, added, now)) return Refusal::kPeerRate;
   for (const IpAddress& ip : ips) {
     Peer* peer = allocations.find_peer(allocation, ip);
     if (peer == nullptr) peer = allocations.add_peer(allocation, ip);
@@ -116,6 +117,7 @@ Refused Engine::State::create_permission(const Request& request, Allocation& all
 
 // RFC 8656 section 12.2.
 Refused Engine::State::channel_bind(const Request& request, Allocation& allocation) {
+  if (allocation.tcp) return Refusal::kTcpAllocation;
   // 1. Both attributes, and a number of a channel.
   const auto number_value = request.message.find(stun::kChannelNumber);
   const auto address = request.message.xor_address(stun::kXorPeerAddress);

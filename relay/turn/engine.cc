@@ -69,6 +69,7 @@ Engine::State::State(const EngineSetup& given, RelayedPorts& relayed_ports,
       allocations(given.allocations_max, given.permissions_max, random_bytes<16>(given)),
       timers(given.allocations_max + kReservationsMax) {
   credentials = prepare(std::make_shared<Settings>(), given.nonce_key);
+  if (given.tcp != nullptr) tcp.resize(given.allocations_max);
 }
 
 std::uint64_t Engine::State::random_u64() const {
@@ -163,6 +164,7 @@ void Engine::State::on_send(const stun::Message& message, const Allocations::Tup
   if (message.find(stun::kDontFragment) && data->size() > whole_max) return drop(Drop::kTooLong);
   Allocation* const allocation = find(tuple, now);
   if (allocation == nullptr) return drop(Drop::kNoAllocation);
+  if (allocation->tcp) return drop(Drop::kTcpAllocation);
   const Peer* const peer = allocations.find_peer(*allocation, address->ip);
   if (peer == nullptr) return drop(Drop::kNoPermission);
   to_peer(*allocation, *peer, address->port, *data, now, out);
@@ -206,6 +208,17 @@ void Engine::State::to_client(Allocation& allocation, Packet& packet, Channel* c
   figures.packets_to_clients.add();
   figures.bytes_to_clients.add(data_bytes);
   counters.realms[allocation.figures].bytes_to_clients.add(data_bytes);
+}
+
+bool Engine::State::send_to_client(const Allocation& allocation, stun::Bytes message, Outbox& out) {
+  const Send send{.data = message.data(),
+                  .length = static_cast<std::uint32_t>(message.size()),
+                  .tag = allocation.client_tag,
+                  .destination = allocation.client,
+                  .line = allocation.slot};
+  if (out.push(send)) return true;
+  drop(Drop::kBlocked);
+  return false;
 }
 
 std::shared_ptr<const Credentials> prepare(std::shared_ptr<const Settings> settings,
@@ -287,13 +300,7 @@ void Engine::from_icmp(const IcmpError& error, Instant now, Outbox& out) {
   // Section 18.13: 16 bits reserved, 7 of the type, 9 of the code, 32 of data.
   writer.add_u64(stun::kIcmp, (std::uint64_t{error.type & 0x7fU} << 41) |
                                   (std::uint64_t{error.code} << 32) | error.mtu);
-  const stun::Bytes bytes = writer.finish();
-  const Send send{.data = bytes.data(),
-                  .length = static_cast<std::uint32_t>(bytes.size()),
-                  .tag = allocation->client_tag,
-                  .destination = allocation->client,
-                  .line = allocation->slot};
-  if (!out.push(send)) return state.drop(Drop::kBlocked);
+  if (!state.send_to_client(*allocation, writer.finish(), out)) return;
   state.counters.icmp_errors.add();
 }
 

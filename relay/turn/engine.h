@@ -19,6 +19,7 @@
 #include "relay/core/icmp_error.h"
 #include "relay/core/packet.h"
 #include "relay/turn/source_limits.h"
+#include "relay/turn/tcp_ports.h"
 #include "turnpike/time.h"
 #include "turnpike/turn.h"
 
@@ -93,6 +94,10 @@ struct EngineSetup {
       SourceLimit{10, 50}};
   /// Where the behaviour of NATs can be discovered; none: nowhere.
   std::vector<DiscoveryPlaces> discovery;
+  /// TCP allocations' (RFC 6062); outlives the engine. Null: there are none, and
+  /// Shared::connection_ids is not used.
+  TcpPorts* tcp = nullptr;
+  std::uint32_t tcp_connections_per_allocation_max = 32;
 };
 
 /// An allocation's sockets: side A is its first relayed address, side B that of the other family.
@@ -129,6 +134,8 @@ class Engine {
   void from_peer(Packet& packet, Instant now, Outbox& out);
   /// What came back of a datagram that was relayed (RFC 8656 section 11.5).
   void from_icmp(const IcmpError& error, Instant now, Outbox& out);
+  /// Of a TCP allocation. What is in `out` is sent before the next call.
+  void from_tcp(const TcpEvent& event, Instant now, Outbox& out);
   /// What the outbox held could not be sent.
   void send_failed(const Send& send, Drop reason);
   /// The client's stream is gone, and its allocation with it.

@@ -1,7 +1,7 @@
 // The inside of the TURN engine, for the files that make it up: engine.cc (clients and peers,
 // data), requests.cc (authentication, responses), discovery.cc (Binding), allocate.cc and
-// bindings.cc (what other requests do), mobility.cc (clients that move), lifetime.cc (ends and
-// settings).
+// bindings.cc (what other requests do), tcp_allocations.cc (TCP connections with peers),
+// mobility.cc (clients that move), lifetime.cc (ends and settings).
 #pragma once
 
 #include <array>
@@ -59,6 +59,21 @@ struct Deferred {
   bool gone = false;  ///< its connection is
 };
 
+/// A TCP connection of an allocation with a peer.
+struct PeerConnection {
+  std::uint32_t id = 0;
+  SocketAddress peer;
+  /// To its Connect request, while that waits: whole responses.
+  std::vector<std::uint8_t> success;
+  std::vector<std::uint8_t> failure;
+};
+
+/// What a TCP allocation has besides.
+struct TcpState {
+  std::shared_ptr<TcpTraffic> traffic;
+  std::vector<PeerConnection> connections;
+};
+
 /// Nothing: done, and the response is written. Otherwise why not.
 using Refused = std::optional<Refusal>;
 
@@ -72,6 +87,8 @@ struct Engine::State {
   void to_peer(Allocation& allocation, const Peer& peer, std::uint16_t port, stun::Bytes data,
                Instant now, Outbox& out);
   void to_client(Allocation& allocation, Packet& packet, Channel* channel, Outbox& out);
+  /// A message of the server's own.
+  bool send_to_client(const Allocation& allocation, stun::Bytes message, Outbox& out);
   bool within_rate(const Allocation& allocation, Traffic& traffic, std::size_t bytes, Instant now);
   void drop(Drop reason) { counters.drops[static_cast<std::size_t>(reason)].add(); }
   stun::TransactionId next_transaction();
@@ -122,6 +139,27 @@ struct Engine::State {
   Refused judge_peer(const Allocation& allocation, const IpAddress& ip) const;
   /// Permits all of `ips` or none.
   Refused permit(Allocation& allocation, std::span<const IpAddress> ips, Instant now);
+
+  /// Takes so many new peers from what the allocation and its user may have.
+  bool may_add_peers(Allocation& allocation, std::uint32_t count, Instant now);
+
+  // tcp_allocations.cc: RFC 6062.
+  bool listen(AddressFamily family, Allocation& allocation);
+  Refused connect(Request& request, Allocation& allocation);
+  Refused connection_bind(Request& request);
+  bool may_connect(const Allocation& allocation, const SocketAddress& peer) const;
+  /// `id`: 0: a new one. Nothing when there are too many.
+  std::optional<std::uint32_t> add_connection(Allocation& allocation, const SocketAddress& peer,
+                                              std::uint32_t id);
+  void remove_connection(const Allocation& allocation, std::uint32_t id);
+  /// A sealed response to Connect: with the CONNECTION-ID, or that it has failed.
+  std::vector<std::uint8_t> write_answer(const Request& request,
+                                         std::optional<std::uint32_t> id) const;
+  std::optional<PeerClose> admit(Allocation& allocation, const TcpEvent& event, Instant now);
+  void tell_of_attempt(const Allocation& allocation, const TcpEvent& event, Outbox& out);
+  void close_tcp(const Allocation& allocation);
+  void adapt_tcp(const Allocation& allocation);
+  void take_connections(Allocation& allocation, std::uint64_t owner);
 
   // mobility.cc: RFC 8016.
   /// The allocation that a Refresh with a ticket is about, from wherever it comes now.
@@ -198,6 +236,8 @@ struct Engine::State {
   std::array<std::array<std::uint8_t, kIcmpIndicationBytes>, kBatchPacketsMax> notes{};
   std::size_t next_note = 0;
   std::shared_ptr<const Credentials> credentials;
+  std::vector<TcpState> tcp;             // by slot; none without TCP allocations
+  std::vector<std::uint8_t> tcp_answer;  // whose memory the outbox uses
   bool busy = false;
 };
 

@@ -38,9 +38,10 @@ Seconds Engine::State::lifetime(const Request& request, const Allocation& alloca
 
 void Engine::State::close(Allocation& allocation) {
   for (const Side side : {Side::kA, Side::kB}) {
-    if (!allocation.relayed[index_of(side)].is_set()) continue;
+    if (allocation.tcp || !allocation.relayed[index_of(side)].is_set()) continue;
     ports.close(relayed_tag(allocation.slot, allocation.serial, side));
   }
+  if (allocation.tcp) close_tcp(allocation);
   uncount_owner(allocation.owner);
   timers.cancel(allocation.slot);
   if (allocation.expires != Instant{}) {
@@ -97,6 +98,7 @@ void Engine::State::adapt(std::shared_ptr<const Credentials> prepared) {
         before->realm(allocation.realm).peers == credentials->realm(*realm).peers;
     allocation.realm = *realm;
     if (!same_rules) apply_rules(allocation);
+    if (allocation.tcp) adapt_tcp(allocation);
     if (credentials->settings().strict_expiry && allocation.credential_until < allocation.expires) {
       allocation.expires = allocation.credential_until;
       set_timer(allocation);
@@ -177,6 +179,13 @@ void Engine::list(const std::function<void(const AllocationReport&)>& sink, Inst
     report.bytes_to_peers = allocation.to_peers.bytes;
     report.packets_to_clients = allocation.to_clients.packets;
     report.bytes_to_clients = allocation.to_clients.bytes;
+    if (allocation.tcp) {
+      const TcpState& tcp = state.tcp[allocation.slot];
+      report.is_tcp = true;
+      report.peer_connections = static_cast<std::uint32_t>(tcp.connections.size());
+      report.bytes_to_peers = tcp.traffic->bytes_to_peers.load(std::memory_order_relaxed);
+      report.bytes_to_clients = tcp.traffic->bytes_to_clients.load(std::memory_order_relaxed);
+    }
     sink(report);
   });
 }

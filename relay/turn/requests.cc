@@ -25,7 +25,7 @@ constexpr std::uint16_t kKnown[] = {
     stun::kUsername, stun::kRealm, stun::kNonce, stun::kMessageIntegrity,
     stun::kMessageIntegritySha256, stun::kUserhash, stun::kPasswordAlgorithm, stun::kChannelNumber,
     stun::kLifetime, stun::kXorPeerAddress, stun::kRequestedAddressFamily, stun::kEvenPort,
-    stun::kRequestedTransport, stun::kDontFragment, stun::kReservationToken,
+    stun::kRequestedTransport, stun::kDontFragment, stun::kReservationToken, stun::kConnectionId,
     // The last: of RFC 7635.
     stun::kAccessToken};
 
@@ -38,7 +38,8 @@ std::span<const std::uint16_t> known_in(const Request& request) {
   return request.places != nullptr ? all : all.first(kKnownInPlainBinding);
 }
 
-bool is_ours(std::uint16_t method) {
+bool is_ours(std::uint16_t method, bool with_tcp) {
+  if (method == stun::kConnect || method == stun::kConnectionBind) return with_tcp;
   return method == stun::kBinding || method == stun::kAllocate || method == stun::kRefresh ||
          method == stun::kCreatePermission || method == stun::kChannelBind;
 }
@@ -52,12 +53,14 @@ std::uint16_t code_of(Refusal refusal, bool has_alternate) {
   switch (refusal) {
     case Refusal::kBidDown:
     case Refusal::kBadRequest:
+    case Refusal::kConnectionUnknown:
       return 400;
     case Refusal::kUnauthenticated:
     case Refusal::kBadCredentials:
     case Refusal::kExpiredCredentials:
       return 401;
     case Refusal::kPeerDenied:
+    case Refusal::kTcpAllocation:
       return 403;
     case Refusal::kMobilityForbidden:
       return 405;
@@ -75,6 +78,10 @@ std::uint16_t code_of(Refusal refusal, bool has_alternate) {
       return 442;
     case Refusal::kFamilyMismatch:
       return 443;
+    case Refusal::kConnectionExists:
+      return 446;
+    case Refusal::kConnectionFailed:
+      return 447;
     case Refusal::kDraining:
       return has_alternate ? 300 : 486;
     case Refusal::kQuota:
@@ -82,6 +89,7 @@ std::uint16_t code_of(Refusal refusal, bool has_alternate) {
     case Refusal::kMoveRate:
     case Refusal::kPeerRate:
     case Refusal::kCapacity:
+    case Refusal::kConnectionQuota:
     case Refusal::kBusy:
     case Refusal::kSourceRate:
     case Refusal::kCount:
@@ -124,6 +132,11 @@ Refused Engine::State::refuse_plain(const Request& request) {
   if (request.message.method() == stun::kAllocate) {
     const bool complete = request.message.find(stun::kRequestedTransport).has_value();
     return complete ? Refused{} : Refused{Refusal::kBadRequest};
+  }
+  // One over a stream: it comes by a connection of its own, which no allocation is of.
+  if (request.message.method() == stun::kConnectionBind &&
+      !over_datagrams(request.tuple.transport)) {
+    return std::nullopt;
   }
   const auto ticket = request.message.find(stun::kMobilityTicket);
   const bool comes = credentials->settings().mobility && ticket && tickets.open(*ticket);
@@ -193,6 +206,7 @@ void Engine::State::take_token(Allocation& allocation, const Request& request) {
   allocation.session_key_bytes = static_cast<std::uint8_t>(key.size());
   allocations.user(allocation) = identity.user;
   allocation.credential = identity.credential;
+  take_connections(allocation, identity.owner);
   allocation.credential_until = request.now + (identity.good_until - request.wall);
   if (allocation.expires <= allocation.credential_until) return;
   allocation.expires = allocation.credential_until;
@@ -222,6 +236,8 @@ Refused Engine::State::on_allocation(Request& request, stun::Writer& response) {
       return refresh(request, *allocation, response);
     case stun::kCreatePermission:
       return create_permission(request, *allocation);
+    case stun::kConnect:
+      return connect(request, *allocation);
     default:
       return channel_bind(request, *allocation);
   }
@@ -234,6 +250,8 @@ Refused Engine::State::dispatch(Request& request, stun::Writer& response) {
       return bind(request, response);
     case stun::kAllocate:
       return allocate(request, response);
+    case stun::kConnectionBind:
+      return connection_bind(request);
     default:
       return on_allocation(request, response);
   }
@@ -244,7 +262,7 @@ void Engine::State::on_request(Packet& packet, const stun::Message& message,
                                Instant now, Seconds wall, Outbox& out,
                                std::optional<Refusal> verdict) {
   const std::uint16_t method = message.method();
-  if (!is_ours(method)) return drop(Drop::kUnknownMessage);
+  if (!is_ours(method, setup.tcp != nullptr)) return drop(Drop::kUnknownMessage);
   const IpAddress& source = tuple.client.ip;
   Request request{message, tuple,     listener.local, now,           wall,
                   &packet, &listener, packet.tag,     packet.source, verdict};

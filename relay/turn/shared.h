@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "relay/turn/connection_ids.h"
 #include "relay/turn/moves.h"
 #include "turnpike/time.h"
 
@@ -94,6 +95,7 @@ struct Shared {
   OwnerRates resumes;     ///< Refresh requests that ask another shard (RFC 8016)
   OwnerRates handshakes;  ///< of DTLS clients, by source
   std::atomic<std::uint32_t> connections{0};  ///< of clients, with those that are associations
+  std::unique_ptr<ConnectionIds> connection_ids{};  ///< null: no TCP allocations
   std::atomic<bool> draining{false};  ///< no new allocations, none lives longer than it would
 };
 

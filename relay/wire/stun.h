@@ -37,6 +37,10 @@ constexpr std::uint16_t kSend = 0x006;
 constexpr std::uint16_t kData = 0x007;
 constexpr std::uint16_t kCreatePermission = 0x008;
 constexpr std::uint16_t kChannelBind = 0x009;
+// RFC 6062 section 6.1.
+constexpr std::uint16_t kConnect = 0x00A;
+constexpr std::uint16_t kConnectionBind = 0x00B;
+constexpr std::uint16_t kConnectionAttempt = 0x00C;
 
 /// Attribute types (RFC 8489 section 18.3, RFC 8445 section 20.1, RFC 8656 section 18, RFC 5780
 /// section 7, RFC 7635 section 6). Those below 0x8000 must be understood by who acts on the
@@ -69,6 +73,7 @@ enum Attribute : std::uint16_t {
   kUseCandidate = 0x0025,
   kPadding = 0x0026,
   kResponsePort = 0x0027,
+  kConnectionId = 0x002A,  ///< RFC 6062 section 6.2
   kAdditionalAddressFamily = 0x8000,
   kAddressErrorCode = 0x8001,
   kPasswordAlgorithms = 0x8002,

@@ -1,11 +1,12 @@
 // A TURN engine under arbitrary sequences. The input is a list of [what][argument][length][bytes]:
 // datagrams as they are, requests that are sealed with the right key around attributes that the
-// bytes make up, good requests with one byte changed, data of peers, new settings, time.
+// bytes make up, good requests with one byte changed, data of peers, TCP connections with peers,
+// new settings, time.
 #include <cstdlib>
 #include <optional>
 
 #include "relay/turn/peer_policy.h"
-#include "tests/support/turn_fixture.h"
+#include "tests/support/turn_tcp.h"
 
 using namespace turnpike;  // NOLINT(*-using-namespace)
 using test::TurnBytes;
@@ -34,11 +35,12 @@ class Run {
       clients_.emplace_back(world_, ("192.0.2.10:" + std::to_string(40000 + i)).c_str(),
                             i == 0 ? "alice" : "bob");
     }
+    clients_.push_back(test::TurnTcpClientOf(world_, 9));
   }
 
   void step(std::uint8_t what, std::uint8_t argument, const TurnBytes& bytes) {
     test::TurnClient& client = clients_[argument % kClients];
-    switch (what % 12) {
+    switch (what % 13) {
       case 0:
         judge(client.send(bytes), client, bytes.size());
         break;
@@ -70,6 +72,9 @@ class Run {
         judge(client.send(client.request(stun::kRefresh, test::TurnClient::with_ticket(ticket_))),
               client, 0);
         break;
+      case 12:
+        by_tcp(argument, bytes);
+        break;
       default:
         world_.run(Milliseconds(argument * 1500));
     }
@@ -81,6 +86,7 @@ class Run {
   void finish() {
     world_.run(Seconds(3700));
     must(world_.engine().allocations() == 0 && world_.ports.in_use() == 0);
+    must(world_.tcp.listening.empty() && world_.tcp.connecting.empty());
     world_.settings = settings_;
     world_.setup.shared->draining = false;
     world_.configure();
@@ -107,7 +113,7 @@ class Run {
         stun::kRequestedTransport, stun::kPasswordAlgorithm, stun::kPasswordAlgorithms,
         stun::kUserhash,           stun::kUsername,          0x7abc,
         stun::kMobilityTicket,     stun::kChangeRequest,     stun::kPadding,
-        stun::kResponsePort,       stun::kAccessToken};
+        stun::kResponsePort,       stun::kAccessToken,       stun::kConnectionId};
     for (std::size_t at = 0; at + 2 <= bytes.size();) {
       const std::size_t length = std::min<std::size_t>(bytes[at + 1] % 24, bytes.size() - at - 2);
       writer.add(kTypes[bytes[at] % std::size(kTypes)], {bytes.data() + at + 2, length});
@@ -139,6 +145,36 @@ class Run {
       request[bytes[i] % request.size()] ^= bytes[i + 1];
     }
     return request;
+  }
+  /// RFC 6062: requests of a client over TCP, and what becomes of its connections.
+  void by_tcp(std::uint8_t argument, const TurnBytes& bytes) {
+    static constexpr std::uint16_t kMethods[] = {stun::kAllocate, stun::kConnect,
+                                                 stun::kConnectionBind, stun::kCreatePermission,
+                                                 stun::kRefresh};
+    test::TurnClient& client = clients_.back();
+    const int what = argument % 8;
+    const auto address = peer(argument / 8);
+    auto& connecting = world_.tcp.connecting;
+    const std::uint32_t id = connecting.empty() ? 77 : connecting.begin()->first;
+    if (what < 5) {
+      learn(client);
+      const TurnBytes request = client.request(kMethods[what], [&](stun::Writer& writer) {
+        if (what == 0) test::TurnTcpClientOf::add_tcp(writer);
+        if (what == 1 || what == 3) writer.add_xor_address(stun::kXorPeerAddress, address);
+        if (what == 2) writer.add_u32(stun::kConnectionId, id);
+        add_attributes(writer, bytes);
+      });
+      judge(client.send(request), client, 0);
+    } else if (!world_.tcp.listening.empty()) {
+      using Kind = turn::TcpEvent::Kind;
+      const Kind kind = what == 5 ? Kind::kConnected : what == 6 ? Kind::kComes : Kind::kEnded;
+      const auto sent = world_.tell(kind, kind == Kind::kComes ? argument + 1000U : id, address);
+      must(sent.size() <= 1 && (sent.empty() || sent[0].to == client.address));
+      if (kind == Kind::kEnded) connecting.erase(id);
+    }
+    must(connecting.size() <= test::TurnTcpWorld::kConnectionsMax);
+    must(world_.tcp.listening.size() <= world_.engine().allocations());
+    for (const auto& [number, one] : connecting) must(one.peer.port >= 1024);
   }
   void from_peer(std::uint8_t argument, const TurnBytes& bytes) {
     if (world_.ports.bound.empty()) return;
@@ -199,7 +235,7 @@ class Run {
     }
   }
 
-  test::TurnWorld world_;
+  test::TurnTcpWorld world_;
   const turn::Settings settings_ = with_secret();
   std::vector<test::TurnClient> clients_;
   TurnBytes ticket_;

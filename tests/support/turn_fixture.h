@@ -214,6 +214,15 @@ class TurnWorld {
   turn::Counters counters;
   TurnPorts ports;
 
+ protected:
+  static std::vector<TurnSent> sent(const Outbox& out) {
+    std::vector<TurnSent> all;
+    for (const Send& send : out) {
+      all.push_back({TurnBytes(send.data, send.data + send.length), send.tag, send.destination});
+    }
+    return all;
+  }
+
  private:
   Packet& fill(const TurnBytes& bytes, const SocketAddress& source, const SocketTag& tag) {
     batch_.clear();
@@ -225,14 +234,6 @@ class TurnWorld {
     batch_.commit();
     return *packet;
   }
-  static std::vector<TurnSent> sent(const Outbox& out) {
-    std::vector<TurnSent> all;
-    for (const Send& send : out) {
-      all.push_back({TurnBytes(send.data, send.data + send.length), send.tag, send.destination});
-    }
-    return all;
-  }
-
   std::mt19937_64 random_{1};
   Batch batch_;
   std::unique_ptr<turn::Engine> engine_;

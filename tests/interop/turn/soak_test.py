@@ -29,7 +29,7 @@ SOURCES = 20  # a source is asked for credentials some times a second only
 # Fewer than allocations that are made: what was not given back would be missed.
 PORTS = {"port_min": 24000, "port_max": 24599, "quarantine_seconds": 0}
 GROWTH_MAX_BYTES = 4 << 20
-SECONDS_OF_CREDENTIALS = 3
+SECONDS_OF_CREDENTIALS = 8
 LIFETIME = 0x0D
 UDP_TRANSPORT = stun.attribute(stun.REQUESTED_TRANSPORT, bytes([17, 0, 0, 0]))
 DATA = b"there and back"

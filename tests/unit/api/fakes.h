@@ -18,6 +18,7 @@ class FakeTurn final : public TurnServer {
   std::uint32_t allocations() const override { return static_cast<std::uint32_t>(reports.size()); }
   const turn::Counters& counters(std::size_t) const override { return counters_; }
   const turn::Counters& common_counters() const override { return common_; }
+  const turn::Counters& tcp_counters() const override { return tcp_; }
   bool list(Listed done) override {
     if (!full) done(reports);
     return !full;
@@ -30,6 +31,7 @@ class FakeTurn final : public TurnServer {
   std::vector<turn::AllocationReport> reports;
   turn::Counters counters_;
   turn::Counters common_;
+  turn::Counters tcp_;
   bool full = false;
 };
 

@@ -218,8 +218,16 @@ TEST_F(Connection, is_refused_where_a_number_means_two_codecs) {
   call("call-1", "m=audio 4000 RTP/AVP 96 101\na=rtpmap:96 opus/48000/2\n" + tones);
   call("call-2", "m=audio 4000 RTP/AVP 96 101\na=rtpmap:96 AMR-WB/16000\n" + tones);
   EXPECT_EQ(error(connect("a", "a")),
-            "Both speak no codec by the same number; media is not transcoded here");
+            "Both speak no codec by the same number, or two by one; media is not changed here");
   call("call-3", "m=audio 4000 RTP/AVP 8 96\na=rtpmap:96 OPUS/48000/2\n");
+  call("call-4", "m=audio 4000 RTP/AVP 96 8\na=rtpmap:96 AMR-WB/16000\n");
+  const auto of_both = [](auto& asked) {
+    asked.call_id = "call-4";
+    asked.to_call_id = "call-3";
+  };
+  EXPECT_EQ(error(connect("a", "a", of_both)),
+            "Both speak no codec by the same number, or two by one; media is not changed here")
+      << "8 is common, but 96 may be sent";
   EXPECT_EQ(text(connect("a", "a", [](auto& asked) { asked.to_call_id = "call-3"; }), "result"),
             "ok");
 }

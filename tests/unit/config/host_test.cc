@@ -102,6 +102,13 @@ TEST(ConfigHost, open_files_count_sessions_and_the_stock_of_ports) {
             6u * 500 + 3 * 2 * 2048 + 1000 + 512);
   EXPECT_EQ(open_files_needed(load(door + "port = 443\nsip = true\n").settings),
             6u * 500 + 3 * 2 * 2048 + 1000 + 512 + 4000);
+  // And one of each TCP connection with a peer.
+  EXPECT_EQ(open_files_needed(load("[media]\nsessions_max = 500\n[turn]\nallocations_max = 100\n"
+                                   "connections_max = 70\ntcp_allocations = true\n"
+                                   "tcp_connections_max = 30\n[turn.realm.a]\n"
+                                   "users_file = \"u\"\n")
+                                  .settings),
+            6u * 500 + 3 * 2 * 2048 + 1000 + 300);
   // Never more than there are ports.
   EXPECT_EQ(open_files_needed(load("[media]\nport_min = 40000\nport_max = 40099\n").settings),
             3u * 100 + 3 * 100 + 1000);

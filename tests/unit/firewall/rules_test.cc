@@ -148,11 +148,19 @@ TEST(FirewallRules, an_edge_with_a_turn_server_offers_it) {
     EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 5349 accept"));
     EXPECT_THAT(with, HasSubstr(at("saddr") + "udp sport 5349 notrack"));
     EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 24000-24999 accept"));
+    EXPECT_THAT(with, Not(HasSubstr("tcp dport 24000")));
     EXPECT_THAT(with, HasSubstr(at("daddr") + "udp dport 24000-24999 notrack"));
     EXPECT_THAT(with, HasSubstr(at("saddr") + "udp sport 24000-24999 notrack"));
     EXPECT_THAT(with, HasSubstr(at("saddr") + "udp sport 3478 notrack"));
   }
   EXPECT_THAT(text_of(rules(edge(), Place::kEdge, {})), Not(HasSubstr("3478")));
+}
+
+TEST(FirewallRules, an_edge_with_tcp_allocations_lets_their_peers_in) {
+  const std::string with =
+      text_of(rules(edge("[turn.realm.a]\nusers_file = \"u\"\n[turn]\ntcp_allocations = true\n"),
+                    Place::kEdge, {}));
+  EXPECT_THAT(with, HasSubstr("ip daddr 192.0.2.10 tcp dport 24000-29999 accept"));
 }
 
 TEST(FirewallRules, an_edge_with_a_front_door_offers_it) {

@@ -181,6 +181,42 @@ TEST_F(TurnStreamsTest, messages_are_whole_however_their_bytes_come) {
   }
 }
 
+TEST_F(TurnStreamsTest, what_follows_a_connection_bind_waits_for_its_verdict) {
+  Bytes stream = binding();
+  stream[1] = 0x0b;
+  const Bytes data = {'n', 'o', ' ', 'm', 'e', 's', 's', 'a', 'g', 'e'};
+  stream.insert(stream.end(), data.begin(), data.end());
+  const Client kept = connect();
+  const Client given = connect();
+  given.send(stream);
+  EXPECT_EQ(turn().size(), 1U);
+  EXPECT_TRUE(turn().empty());
+  EXPECT_EQ(post(last_tag_, binding(9)), SendResult::kWaiting);
+  const auto client = streams_->release(last_tag_);
+  ASSERT_NE(client, nullptr);
+  EXPECT_EQ(client->input, data);
+  EXPECT_EQ(client->output, binding(9)) << "the response goes along";
+  EXPECT_EQ(client->transport, ListenerTransport::kTcp);
+  EXPECT_TRUE(closed_.empty());
+  EXPECT_EQ(streams_->size(), 1U);
+  EXPECT_EQ(shared_->connections.load(), 2U) << "it counts on";
+  EXPECT_EQ(streams_->release(last_tag_), nullptr) << "once";
+  streams_->write_out(now_);
+  streams_->go_on_after_binds();
+  EXPECT_TRUE(turn().empty());
+  // Who is not let in is a client like others.
+  Bytes refused = binding();
+  refused[1] = 0x0b;
+  const Bytes next = binding(3);
+  refused.insert(refused.end(), next.begin(), next.end());
+  kept.send(refused);
+  EXPECT_EQ(turn().size(), 1U);
+  EXPECT_TRUE(turn().empty());
+  streams_->go_on_after_binds();
+  EXPECT_TRUE(streams_->has_unread());
+  EXPECT_EQ(turn(), std::vector<Bytes>{next});
+}
+
 TEST_F(TurnStreamsTest, more_than_a_turn_takes_comes_in_the_next_ones_and_in_order) {
   const Client busy = connect();
   const Client other = connect();

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "relay/crypto/tls_server.h"
 #include "relay/io/sockaddr.h"
 #include "tests/unit/relay/tls_client.h"
 
@@ -165,6 +166,37 @@ TEST_F(TurnOverTls, key_updates_keep_a_connection_up) {
     ASSERT_EQ(SSL_key_update(client.ssl(), SSL_KEY_UPDATE_REQUESTED), 1);
     ASSERT_TRUE(client.is_answered()) << i;
   }
+}
+
+TEST(TlsStream, data_behind_a_key_update_needs_no_arrival_of_its_own) {
+  const Identity identity = make_identity("one.example");
+  const auto context =
+      TlsServerContext::make(identity.certificate, identity.private_key, "stun.turn");
+  ASSERT_TRUE(context);
+  int ends[2] = {-1, -1};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+  const auto server = TlsStream::make(*context, ends[0]);
+  SSL_CTX* const library = SSL_CTX_new(TLS_client_method());
+  SSL* const client = SSL_new(library);
+  SSL_set_fd(client, ends[1]);
+  SSL_set_connect_state(client);
+  TlsStream::Handshake state = TlsStream::Handshake::kWaitsToRead;
+  for (int i = 0; i < 20 && state == TlsStream::Handshake::kWaitsToRead; ++i) {
+    SSL_do_handshake(client);
+    state = server->shake_hands();
+  }
+  ASSERT_EQ(state, TlsStream::Handshake::kDone);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(SSL_key_update(client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+    ASSERT_EQ(SSL_write(client, "data", 4), 4);
+    std::array<std::uint8_t, 16> bytes;
+    const StreamMoved moved = server->read(bytes);
+    EXPECT_EQ(moved.state, StreamState::kMoved) << i;
+    EXPECT_EQ(moved.bytes, 4U) << i;
+  }
+  SSL_free(client);
+  SSL_CTX_free(library);
+  close(ends[1]);
 }
 
 TEST_F(TurnOverTls, handshakes_count_for_their_source) {
