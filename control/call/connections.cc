@@ -74,7 +74,8 @@ Result<void> check_pair(const CallMedia& one, Side one_end, const CallMedia& two
   const bool some_number = (a.payload_types[0] & b.payload_types[0]) != 0 ||
                            (a.payload_types[1] & b.payload_types[1]) != 0;
   if (!some_number || !understand_each_other(a.spoken, b.spoken)) {
-    return Error{"Both speak no codec by the same number, or two by one; media is not changed here"};
+    return Error{
+        "Both speak no codec by the same number, or two by one; media is not changed here"};
   }
   return {};
 }
