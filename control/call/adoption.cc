@@ -12,8 +12,9 @@
 namespace turnpike::call {
 namespace {
 
-// What was said to the relay of the process before and may not have arrived is not older, however
-// long the restart took. Of older calls nothing is said again: their latched sources stay latched.
+// What was said to the relay of the process before and may not have arrived is not older, unless
+// the restart took that long. Of older calls nothing is said again: their latched sources stay
+// latched, where those of newer ones may move once more as after any offer.
 constexpr Seconds kMissedMax{30};
 
 /// Our DTLS associations ended with the process that made them, and so did the certificates that

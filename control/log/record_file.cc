@@ -109,6 +109,7 @@ class Writer {
 
   std::string open() {
     constexpr int kFlags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
+    static_cast<void>(finish_rotating());
     fd_ = ::open(options_.path.c_str(), kFlags);
     if (fd_ < 0 && errno == ENOENT) {
       fd_ = ::open(options_.path.c_str(), kFlags | O_CREAT | O_EXCL, 0600);
@@ -183,16 +184,31 @@ class Writer {
     if (options_.files_max <= 1) {
       return ::unlink(options_.path.c_str()) == 0 ? "" : reason("remove", errno);
     }
-    const std::string aside = options_.path + ".rotating";
-    if (::rename(options_.path.c_str(), aside.c_str()) != 0) return reason("rotate", errno);
-    for (std::uint32_t n = options_.files_max - 1; n > 0; --n) {
-      const std::string from = n == 1 ? aside : name(n - 1);
-      if (::rename(from.c_str(), name(n).c_str()) == 0 || errno == ENOENT) continue;
-      const int error = errno;
-      static_cast<void>(::rename(aside.c_str(), options_.path.c_str()));
-      return reason("rotate", error);
+    if (const int error = finish_rotating(); error != 0) return reason("rotate", error);
+    if (::rename(options_.path.c_str(), aside().c_str()) != 0) return reason("rotate", errno);
+    const int error = shift();
+    if (error == 0) return {};
+    static_cast<void>(::rename(aside().c_str(), options_.path.c_str()));
+    return reason("rotate", error);
+  }
+
+  std::string aside() const { return options_.path + ".rotating"; }
+
+  /// What was put aside becomes the newest of the older files; those up to the first gap are one
+  /// older, so it can be done again from where it ended. 0 or why not.
+  int shift() const {
+    std::uint32_t gap = 1;
+    while (gap + 1 < options_.files_max && ::access(name(gap).c_str(), F_OK) == 0) ++gap;
+    for (std::uint32_t n = gap; n > 0; --n) {
+      const std::string from = n == 1 ? aside() : name(n - 1);
+      if (::rename(from.c_str(), name(n).c_str()) != 0) return errno;
     }
-    return {};
+    return 0;
+  }
+
+  /// A process before this one may have ended in the middle of rotating.
+  int finish_rotating() const {
+    return options_.files_max > 1 && ::access(aside().c_str(), F_OK) == 0 ? shift() : 0;
   }
 
   RecordFileOptions options_;

@@ -89,6 +89,29 @@ TEST_F(Records, a_full_file_is_rotated_and_the_oldest_goes) {
   EXPECT_FALSE(std::filesystem::exists(path(3)));
 }
 
+TEST_F(Records, a_rotation_that_a_kill_cut_short_is_finished) {
+  // Killed when the second was about to become the third.
+  std::ofstream(path(1)) << "second\n";
+  std::ofstream(path() + ".rotating") << "third\n";
+  {
+    RecordFile file(options(1 << 20, 4));
+    file.write("fourth");
+  }
+  EXPECT_THAT(lines(path()), ElementsAre("fourth"));
+  EXPECT_THAT(lines(path(1)), ElementsAre("third"));
+  EXPECT_THAT(lines(path(2)), ElementsAre("second"));
+  EXPECT_FALSE(std::filesystem::exists(path() + ".rotating"));
+  // And a gap in the middle, without what was put aside.
+  std::filesystem::rename(path(1), path(3));
+  {
+    RecordFile file(options(1, 4));
+    file.write("fifth");
+  }
+  EXPECT_THAT(lines(path(1)), ElementsAre("fourth"));
+  EXPECT_THAT(lines(path(2)), ElementsAre("second"));
+  EXPECT_THAT(lines(path(3)), ElementsAre("third"));
+}
+
 TEST_F(Records, a_full_file_that_cannot_be_moved_loses_nothing) {
   std::filesystem::create_directories(path(2) + "/in-the-way");
   std::ofstream(path(1)) << "older\n";
