@@ -406,8 +406,9 @@ int HttpServer::State::serve(lws* connection, lws_callback_reasons reason, const
   }
 }
 
-int HttpServer::State::on_callback(lws* connection, lws_callback_reasons reason, void*, void* in,
-                                   std::size_t length) {
+int HttpServer::State::on_callback(lws* connection, lws_callback_reasons reason, void* user,
+                                   void* in, std::size_t length) {
+  if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) keep_to_vhost(user);
   // Asked for each certificate of a client's chain; 0 would accept even what failed.
   if (reason == LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION) return length != 0 ? 0 : 1;
   lws_context* const context = lws_get_context(connection);

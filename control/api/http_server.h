@@ -89,9 +89,8 @@ class HttpServer {
   /// As HttpServerOptions::host_names, for requests from now on.
   void set_host_names(std::vector<std::string> names);
 
-  /// Reads the kApi door's files anew, for connections to come; those that are up stay, but those
-  /// from before the last renewal but one are closed. When the certificates and authorities are
-  /// the same, or a file cannot be used, nothing changes.
+  /// Reads the kApi door's files anew, for connections to come; those that are up stay. When the
+  /// certificates and authorities are the same, or a file cannot be used, nothing changes.
   Result<void> renew_certificates();
 
   struct Counters {

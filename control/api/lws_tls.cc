@@ -2,6 +2,9 @@
 
 #include <fstream>
 
+#include <openssl/err.h>
+#include <openssl/x509.h>
+
 namespace turnpike::api {
 namespace {
 
@@ -18,6 +21,16 @@ std::string contents_of(const std::string& path) {
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(file.gcount()));
   return text;
+}
+
+/// The library itself goes on without those that it cannot read.
+bool holds_certificates(const std::string& path) {
+  X509_STORE* const store = X509_STORE_new();
+  const bool holds =
+      store != nullptr && X509_STORE_load_locations(store, path.c_str(), nullptr) == 1;
+  X509_STORE_free(store);
+  ERR_clear_error();
+  return holds;
 }
 
 }  // namespace
@@ -66,6 +79,10 @@ RenewableVhost::Contents RenewableVhost::read() const {
 
 Result<void> RenewableVhost::make() {
   Contents contents = read();  // before the library does: what comes in between is seen next time
+  if (tls_.wants_certificates() && !holds_certificates(tls_.client_trust_file)) {
+    return Error{"the HTTP library cannot use the trusted authorities in " +
+                 tls_.client_trust_file};
+  }
   lws_vhost* const made = make_vhost(context_, kNames[made_ % kNames.size()], options_, tls_);
   if (made == nullptr) {
     if (!tls_.is_on()) return Error{"the HTTP library cannot make a listener"};
@@ -79,6 +96,11 @@ Result<void> RenewableVhost::make() {
   if (contents.authorities != contents_.authorities) ++trust_number_;
   contents_ = std::move(contents);
   return {};
+}
+
+void keep_to_vhost(void* ssl_context) {
+  SSL_CTX_callback_ctrl(static_cast<SSL_CTX*>(ssl_context), SSL_CTRL_SET_TLSEXT_SERVERNAME_CB,
+                        nullptr);
 }
 
 bool is_in_handshake(lws* connection) {

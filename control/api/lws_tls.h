@@ -35,9 +35,8 @@ class RenewableVhost {
   /// Once. `context` outlives this, or nothing is asked of it any more.
   Result<void> open(lws_context* context, const VhostOptions& options, const HttpTls& tls);
 
-  /// Reads the files anew, for connections to come. Those that are up stay, but those from before
-  /// the last renewal but one are closed. Without another certificate or authority, without TLS,
-  /// and when a file cannot be used, nothing changes.
+  /// Reads the files anew, for connections to come; those that are up stay. Without another
+  /// certificate or authority, without TLS, and when a file cannot be used, nothing changes.
   Result<void> renew();
 
   lws_vhost* present() const { return present_; }  ///< null before open()
@@ -63,6 +62,11 @@ class RenewableVhost {
   Contents contents_;  // that present_ was made from
   std::uint64_t trust_number_ = 0;
 };
+
+/// Of LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS, with what it calls user. Else the
+/// library gives who names a server (SNI) the certificate and authorities of a vhost of its own
+/// choice, which is the oldest.
+void keep_to_vhost(void* ssl_context);
 
 /// Whether TLS of a connection with TLS is not up yet.
 bool is_in_handshake(lws* connection);

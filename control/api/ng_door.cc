@@ -232,7 +232,8 @@ ng::Refusal NgDoor::State::judge(const Client& client, bool is_web_socket) const
   lws* const connection = client.connection;
   const bool by_path = is_web_socket && options.token_in_path;
   const std::string host = header(connection, WSI_TOKEN_HOST);
-  if (lws_hdr_total_length(connection, WSI_TOKEN_ORIGIN) > 0) {
+  const bool is_of_page = lws_hdr_total_length(connection, WSI_TOKEN_ORIGIN) > 0;
+  if (is_of_page) {
     const std::string origin = header(connection, WSI_TOKEN_ORIGIN);
     const std::string name = "://" + host.substr(0, host.rfind(':'));
     // Kamailio's library says http over TLS too.
@@ -242,7 +243,9 @@ ng::Refusal NgDoor::State::judge(const Client& client, bool is_web_socket) const
   }
   // A listener on every address is asked by the one that the client used.
   if (!is_own_host(host, client.local, options.host_names)) return ng::Refusal::kHost;
-  if (!gate.has_token() && options.tls.wants_certificates() && has_certificate(connection)) {
+  // A browser shows its certificate for any page: who comes from one has to know the token.
+  if (!gate.has_token() && options.tls.wants_certificates() && has_certificate(connection) &&
+      !is_of_page) {
     return ng::Refusal::kNone;
   }
   if (by_path && has_token_in_path(connection)) return ng::Refusal::kNone;
@@ -289,6 +292,7 @@ int NgDoor::State::on_request(lws* connection, std::string_view path) {
   // A Client for each request: a late reply to one before finds nobody.
   found->second = anew(client);
   found->second->message_since = loop::EventLoop::now();
+  found->second->token_number = gate.token_number();
   return 0;
 }
 
@@ -316,6 +320,10 @@ int NgDoor::State::on_whole_body(lws* connection) {
   if (std::exchange(client->taken, true)) {
     client->close_after = true;
     return 0;
+  }
+  // The body may have come long after the headers, and after a reload.
+  if (const ng::Refusal refusal = judge_again(*client); refusal != ng::Refusal::kNone) {
+    return refuse(connection, refusal);
   }
   lws_set_timeout(connection, PENDING_TIMEOUT_HTTP_CONTENT, kRequestSeconds);
   gate.handle(client->address, client->message,
@@ -475,8 +483,9 @@ int NgDoor::State::serve(lws* connection, lws_callback_reasons reason, const voi
   }
 }
 
-int NgDoor::State::on_callback(lws* connection, lws_callback_reasons reason, void*, void* in,
+int NgDoor::State::on_callback(lws* connection, lws_callback_reasons reason, void* user, void* in,
                                std::size_t length) {
+  if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) keep_to_vhost(user);
   // Asked for each certificate of a client's chain; 0 would accept even what failed.
   if (reason == LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION) return length != 0 ? 0 : 1;
   lws_context* const context = lws_get_context(connection);

@@ -120,7 +120,9 @@ std::string firewall_rules(const SipConfig& config) {
     text +=
         "  chain loopback {\n"
         "    type filter hook input priority filter; policy accept;\n"
-        "    iifname != \"lo\" ip daddr 127.0.0.0/8 counter drop\n"
+        "    iifname != \"lo\" ip daddr 127.0.0.0/8 tcp dport " +
+        std::to_string(door_listener(config).port) +
+        " counter drop\n"
         "  }\n";
   }
   return text + "}\n";

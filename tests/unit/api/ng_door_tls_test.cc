@@ -67,7 +67,8 @@ class Client {
   int fd() const { return fd_; }
 
   /// `identity`: certificate and key to show, without ".pem"; empty: none.
-  bool greet(const std::string& trust, const std::string& identity) {
+  /// `name`: of the server that it asks for (SNI).
+  bool greet(const std::string& trust, const std::string& identity, std::string name = "") {
     SSL_CTX* context = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
     EXPECT_EQ(SSL_CTX_load_verify_locations(context, trust.c_str(), nullptr), 1);
@@ -79,6 +80,9 @@ class Client {
     tls_ = SSL_new(context);
     SSL_CTX_free(context);
     SSL_set_fd(tls_, fd_);
+    if (!name.empty()) {
+      SSL_ctrl(tls_, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name.data());
+    }
     return goes_on([&] { return SSL_connect(tls_); });
   }
 
@@ -88,6 +92,10 @@ class Client {
     const long serial = ASN1_INTEGER_get(X509_get0_serialNumber(certificate));
     X509_free(certificate);
     return serial;
+  }
+
+  bool send(const std::string& bytes) {
+    return SSL_write(tls_, bytes.data(), static_cast<int>(bytes.size())) > 0;
   }
 
   /// What comes until `enough` is in it or the door has closed.
@@ -156,10 +164,11 @@ class NgDoorTlsTest : public testing::Test {
     return client;
   }
   /// The status of the answer; "" without any.
-  std::string status(const std::string& identity, const std::string& request) {
+  std::string status(const std::string& identity, const std::string& request,
+                     const std::string& name = "") {
     Client& client = connect();
     // By TLS 1.3 a client is done before the door has seen its certificate.
-    if (!client.greet(files_.trust(), identity)) return "";
+    if (!client.greet(files_.trust(), identity, name)) return "";
     return client.ask(request, "\r\n\r\n").substr(0, 12);
   }
   std::uint64_t refused(Refusal refusal) const {
@@ -269,6 +278,57 @@ TEST_F(NgDoorTlsTest, a_renewed_certificate_is_shown_and_a_broken_one_changes_no
   EXPECT_NE(greeted().shown(), first.shown());
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(door_->renew_certificates());
   EXPECT_THAT(first.ask(post(kAuthorization), kPong), EndsWith(kPong)) << "files are the same";
+}
+
+TEST_F(NgDoorTlsTest, T19_who_names_a_server_meets_the_present_files_too) {
+  want_certificates();
+  open("");
+  const auto trust = [this](const std::string& authorities) {
+    std::ofstream(files_.path("next.pem")) << std::ifstream(authorities).rdbuf();
+    rename(files_.path("next.pem").c_str(), options_.tls.client_trust_file.c_str());
+  };
+  CertificateFolder others;
+  others.issue("client", {});
+  const std::string own_authorities = files_.path("own.pem");
+  std::ofstream(own_authorities) << std::ifstream(files_.trust()).rdbuf();
+  trust(others.trust());
+  ASSERT_TRUE(door_->renew_certificates());
+  const auto asks = [&](const std::string& identity, const std::string& name) {
+    Client& client = connect();
+    if (!client.greet(own_authorities, identity, name)) return std::string();
+    return client.ask(post(""), "\r\n\r\n").substr(0, 12);
+  };
+  for (const char* name : {"", "localhost", "l", "listener-0", "listener-1", "plain"}) {
+    EXPECT_EQ(asks(files_.path("client"), name), "") << "was withdrawn: " << name;
+    EXPECT_EQ(asks(others.path("client"), name), "HTTP/1.1 200") << name;
+  }
+  std::ofstream(options_.tls.client_trust_file) << "no certificate\n";
+  EXPECT_FALSE(door_->renew_certificates());
+  EXPECT_EQ(asks(others.path("client"), ""), "HTTP/1.1 200") << "nothing has changed";
+}
+
+TEST_F(NgDoorTlsTest, T19_a_page_in_a_browser_with_a_certificate_gets_nothing) {
+  want_certificates();
+  options_.token_in_path = true;
+  open("");
+  const std::string client = files_.path("client");
+  EXPECT_EQ(status(client, upgrade("Origin: https://127.0.0.1\r\n")), "HTTP/1.1 401");
+  EXPECT_EQ(status(client, upgrade("")), "HTTP/1.1 101");
+}
+
+TEST_F(NgDoorTlsTest, T19_a_body_that_comes_after_the_token_has_changed_is_for_nothing) {
+  open(kToken);
+  Client& client = greeted();
+  const std::string request = post(kAuthorization);
+  const std::string body = kPing.substr(5);
+  const std::string head = request.substr(0, request.size() - body.size());
+  ng::run_until(loop_, [&] { return client.send(head); });
+  for (int turn = 0; turn < 50; ++turn) {
+    loop_.post([] {});
+    loop_.run_once();
+  }
+  gate_->set_token("another_token_of_some_length");
+  EXPECT_THAT(client.ask(body, "\r\n\r\n"), StartsWith("HTTP/1.1 401"));
 }
 
 TEST_F(NgDoorTlsTest, T19_other_authorities_end_what_the_old_ones_let_in) {

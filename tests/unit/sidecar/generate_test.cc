@@ -57,7 +57,7 @@ TEST(FrontDoor, browsers_come_to_loopback_as_well_and_from_turnpiked_alone) {
               HasSubstr("ip daddr 127.0.0.1 tcp dport 8443 meta skuid != { turnpike } counter "
                         "reject\n"));
   EXPECT_THAT(file_of(config, "nftables.conf"),
-              HasSubstr("iifname != \"lo\" ip daddr 127.0.0.0/8 counter drop\n"));
+              HasSubstr("iifname != \"lo\" ip daddr 127.0.0.0/8 tcp dport 8443 counter drop\n"));
   config.wss_port = 0;
   EXPECT_THAT(file_of(config, "kamailio.cfg"), Not(HasSubstr("browsers_door")));
 }
