@@ -2,9 +2,6 @@
 
 #include <fstream>
 
-#include <openssl/err.h>
-#include <openssl/x509.h>
-
 namespace turnpike::api {
 namespace {
 
