@@ -203,14 +203,13 @@ bool TurnSockets::read_listener(std::uint32_t index, std::size_t share, Batch& b
   messages[0].msg_hdr.msg_controllen = control.size();
   const int count = recvmmsg(from.fd, messages.data(), static_cast<unsigned>(room),
                              MSG_DONTWAIT | MSG_TRUNC, nullptr);
-  if (count > 0 && !arrival_) {
-    if (const auto at = arrival_of(messages[0].msg_hdr)) arrival_ = {batch.size(), *at};
-  }
+  const auto at = count > 0 ? arrival_of(messages[0].msg_hdr) : std::nullopt;
+  if (at && (!arrival_ || *at < arrival_->at)) arrival_ = {batch.size(), *at};
   for (int i = 0; i < count; ++i) {
-    const auto at = static_cast<std::size_t>(i);
+    const auto k = static_cast<std::size_t>(i);
     Packet* packet = batch.next();
-    packet->length = messages[at].msg_len;
-    packet->source = from_sockaddr(sources[at]);
+    packet->length = messages[k].msg_len;
+    packet->source = from_sockaddr(sources[k]);
     packet->tag = shared_tag(index);
     packet->shed_behind = 0;
     packet->overflowed = 0;

@@ -46,8 +46,8 @@ class TurnSockets {
   /// and counted in its packet.
   bool receive(Batch& batch, bool shed = false);
 
-  /// When the kernel got one of the datagrams that the last receive() has read at a listener: the
-  /// first of the batch's that is known. By the clock of the day.
+  /// When the kernel got the datagram that has waited longest of those that the last receive() has
+  /// read at listeners. By the clock of the day.
   struct Arrival {
     std::size_t index = 0;  ///< in the batch
     std::chrono::system_clock::time_point at;
