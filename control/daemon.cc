@@ -235,7 +235,7 @@ void Daemon::start_calls() {
   environment.has_flow = [this](const std::string& peer, int shard) {
     return pairing_ && pairing_->has_flow(peer, shard);
   };
-  records_.keep_in(*relay_, std::max(16U, settings_.media.sessions_max / 4));
+  records_.keep_in(*relay_, std::max(64U, relay_->usage().sessions_max / 8));
   records_.set(config::live_settings(settings_, host_).records);
   call::CallServiceConfig calls = config::call_config(settings_, host_);
   for (const KeptSetting& setting : relay_->adoption().kept_settings) {
