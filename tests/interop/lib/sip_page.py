@@ -70,7 +70,15 @@ class SipPage(Page):
     """The page in a browser of its own. The names of calls are those of its RTCPeerConnections."""
 
     def __init__(self, scratch, port, place=OUTSIDE):
-        super().__init__(scratch, origin(port) + "/index.html", place, CAMERA)
+        url = origin(port) + "/index.html"
+        super().__init__(scratch, url, place, CAMERA)
+
+        def is_whole():
+            if self.browser.run("return typeof phone") == "object":
+                return True
+            self.browser.open(url)  # a script did not come, which is not what is tested
+            return False
+        eventually(is_whole, "the page has its scripts", every=0.5)
 
     def registers(self, user, password=PASSWORD):
         self.browser.run("return await phone.register(a, b, c)",
