@@ -218,6 +218,8 @@ def _each_call_has_one_record(scratch, end):
                   for record in records)
     lost = [record["call_id"] for record in records if record["why"] == LOST]
     expect(not deleted & set(lost), "a call that was over is said to be lost")
+    expect(max(len(lost), without) < len(ids) / 4,
+           f"of {len(ids)} calls {len(lost)} are lost, {without} have no figures")
     note(f"{len(ids)} calls, {DEATHS} ends with {len(left)} calls up at the last: {len(lost)} were "
          f"lost with the process, {without} have no figures")
     return len(lost)

@@ -100,6 +100,7 @@ TEST_F(TurnTcp, datagrams_have_no_place_in_it) {
 TEST_F(TurnTcp, connect_is_answered_when_the_peer_is_there) {
   ASSERT_EQ(client.allocate_tcp().code(), 200);
   const std::uint32_t id = begin();
+  const stun::TransactionId asked = client.transaction;
   EXPECT_EQ(client.bind_connection(id).code(), 437) << "not by the control connection";
   TurnTcpClientOf data(world, 2);
   EXPECT_EQ(data.bind_connection(id).code(), 400) << "not before it is there";
@@ -108,6 +109,7 @@ TEST_F(TurnTcp, connect_is_answered_when_the_peer_is_there) {
   const TurnReply reply(sent[0].bytes);
   EXPECT_EQ(reply.code(), 200);
   EXPECT_TRUE(client.is_sealed(reply));
+  EXPECT_EQ(reply.message()->transaction(), asked);
   EXPECT_EQ(id_in(sent[0].bytes), id);
   EXPECT_EQ(sent[0].tag.slot, client.tag.slot);
   EXPECT_EQ(data.bind_connection(id).code(), 200);
@@ -246,13 +248,16 @@ TEST_F(TurnTcp, everything_ends_with_the_allocation) {
   for (int how = 0; how < 3; ++how) {
     ASSERT_EQ(client.allocate_tcp().code(), 200);
     const std::uint32_t id = connected();
-    if (how == 0) client.refresh(0);
+    const SocketTag tag = world.socket();
+    if (how == 0) {
+      EXPECT_EQ(client.refresh(0).code(), 200);
+    }
     if (how == 1) world.engine().stream_closed(client.tag);
     if (how == 2) world.run(Seconds(601));
     EXPECT_TRUE(world.tcp.listening.empty()) << how;
     EXPECT_EQ(TurnTcpClientOf(world, 2).bind_connection(id).code(), 400) << how;
-    EXPECT_TRUE(world.tell({Kind::kConnected, {0, 1}, id, {}}).empty());
-    EXPECT_TRUE(world.tell({Kind::kComes, {0, 1}, id, kPeer}).empty());
+    EXPECT_TRUE(world.tell({Kind::kConnected, tag, id, {}}).empty());
+    EXPECT_TRUE(world.tell({Kind::kComes, tag, id, kPeer}).empty());
   }
   ASSERT_EQ(client.allocate_tcp().code(), 200);
   world.realm().users.erase("alice");
