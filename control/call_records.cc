@@ -38,9 +38,14 @@ void CallRecords::end(const call::CallSummary& call, const std::string& why,
   std::string line =
       call_record({.node = node_, .call = call, .why = why, .stats = stats, .verdicts = verdicts});
   // Before the file has it: a death between the two leaves it here or in both, never in none.
-  const bool keeps = relay_ != nullptr && kept_.size() < kept_max_;
-  if (!keeps || !relay_->store_record(call.record_key, line)) forget(call.record_key);
-  kept_.push_back({file_->write(std::move(line)), call.record_key});
+  const bool has_room = relay_ != nullptr && kept_.size() < kept_max_;
+  const bool is_kept = has_room && relay_->store_record(call.record_key, line);
+  const std::uint64_t ticket = file_->write(std::move(line));
+  if (is_kept) {
+    kept_.push_back({ticket, call.record_key});
+  } else {
+    forget(call.record_key);
+  }
 }
 
 void CallRecords::settle() {

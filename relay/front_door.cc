@@ -28,12 +28,6 @@ std::pair<AddressFamily, std::uint64_t> source_of(const IpAddress& ip) {
 
 }  // namespace
 
-std::uint64_t FrontDoorThread::descriptors_max(const door::Config& config) {
-  const bool carries = config.targets[static_cast<std::size_t>(door::Target::kSip)].open;
-  const std::uint64_t carried = carries ? 2 * std::uint64_t{config.connections_max} : 0;
-  return carried + std::min<std::uint64_t>(config.connections_max, kWaitingMax);
-}
-
 Result<std::unique_ptr<FrontDoorThread>> FrontDoorThread::start(const door::Config& config,
                                                                 Targets targets) {
   auto poll = StreamPoll::make();
@@ -58,7 +52,7 @@ FrontDoorThread::FrontDoorThread(std::unique_ptr<StreamPoll> poll, const door::C
       targets_(std::move(targets)),
       rules_(config.targets, targets_.turn_takes_stun),
       listeners_(*poll_),
-      waiting_(kWaitingMax),
+      waiting_(door::kWaitingMax),
       splices_(*poll_, config.sip, targets_.source_key,
                {.decided = [this](Outcome outcome) { count(outcome); },
                 .ended =
@@ -67,7 +61,7 @@ FrontDoorThread::FrontDoorThread(std::unique_ptr<StreamPoll> poll, const door::C
                       counters_.left.add();
                     }}),
       bytes_(ProxyHeader::kBytesMax + ClientHelloReader::kBytesMax) {
-  for (std::size_t place = kWaitingMax; place > 0; --place) free_.push_back(place - 1);
+  for (std::size_t place = door::kWaitingMax; place > 0; --place) free_.push_back(place - 1);
 }
 
 FrontDoorThread::~FrontDoorThread() {

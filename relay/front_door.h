@@ -36,17 +36,12 @@ struct DoorNewcomer {
 
 class FrontDoorThread final : public FrontDoor {
  public:
-  /// Connections that are not passed on yet. One more, and the oldest ends.
-  static constexpr std::size_t kWaitingMax = 512;
-
   struct Targets {
     /// On the thread; false when there is no room, and the descriptor stays the giver's.
     std::function<bool(const DoorNewcomer&)> turn;
     bool turn_takes_stun = false;
     SipHashKey source_key{};  ///< secret: by which sources have names for the SIP server
   };
-  /// That connections may need here at a time.
-  static std::uint64_t descriptors_max(const door::Config& config);
   static Result<std::unique_ptr<FrontDoorThread>> start(const door::Config& config,
                                                         Targets targets);
   ~FrontDoorThread() override;

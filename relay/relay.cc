@@ -150,7 +150,9 @@ Result<FrontDoor*> RelayImpl::open_front_door(const door::Config& config) {
   fill_random(targets.source_key.data(), targets.source_key.size());
   auto opened = FrontDoorThread::start(here, std::move(targets));
   if (!opened) return opened.error();
-  pool_->leave_for_others(FrontDoorThread::descriptors_max(here));  // strangers take none of calls
+  const bool carries = here.targets[static_cast<std::size_t>(door::Target::kSip)].open;
+  // Strangers take none of calls.
+  pool_->leave_for_others(door::descriptors_max(here.connections_max, carries));
   front_door_ = std::move(*opened);
   return front_door_.get();
 }

@@ -282,12 +282,13 @@ void TurnShard::handle_all() {
 
 void TurnShard::handle_datagrams() {
   const auto& arrival = sockets_->arrival();
+  const std::size_t timed = arrival ? arrival->index : batch_.size();
   const Counter& relayed = counters_.of(turn::ListenerTransport::kUdp).packets_to_peers;
   bool is_data = false;
   for (std::size_t k = 0; k < batch_.size(); ++k) {
-    const std::uint64_t before = relayed.value();
+    const std::uint64_t before = k == timed ? relayed.value() : 0;
     handle(batch_[k]);
-    if (arrival && arrival->index == k) is_data = relayed.value() != before;
+    if (k == timed) is_data = relayed.value() != before;
   }
   end_batch();
   if (is_data) counters_.latency.add(std::chrono::system_clock::now() - arrival->at);

@@ -68,6 +68,7 @@ std::shared_ptr<Client> anew(const Client& before) {
   client->since = before.since;
   client->trust_number = before.trust_number;
   client->has_asked = before.has_asked;
+  client->token_number = before.token_number;
   return client;
 }
 
@@ -108,7 +109,7 @@ struct NgDoor::State {
 
   Result<void> open();
   Result<void> make_vhost();
-  bool has_room(const IpAddress& address);
+  bool admits(const IpAddress& address);
   void adopt(int fd);
   void end_late();
   ng::Refusal judge(const Client& client, bool is_web_socket) const;
@@ -180,7 +181,7 @@ Result<void> NgDoor::State::make_vhost() {
                     options.tls);
 }
 
-bool NgDoor::State::has_room(const IpAddress& address) {
+bool NgDoor::State::admits(const IpAddress& address) {
   std::size_t handshakes = 0;
   if (options.tls.is_on()) {
     handshakes =
@@ -195,7 +196,7 @@ bool NgDoor::State::has_room(const IpAddress& address) {
 
 void NgDoor::State::adopt(int fd) {
   const Ends ends = ends_of(fd);
-  if (!has_room(ends.remote.ip)) {
+  if (!admits(ends.remote.ip)) {
     ::close(fd);
     return;
   }
@@ -292,7 +293,6 @@ int NgDoor::State::on_request(lws* connection, std::string_view path) {
   // A Client for each request: a late reply to one before finds nobody.
   found->second = anew(client);
   found->second->message_since = loop::EventLoop::now();
-  found->second->token_number = gate.token_number();
   return 0;
 }
 

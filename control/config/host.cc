@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 
 #include "control/config/checks.h"
+#include "turnpike/front_door.h"
 #include "turnpike/host.h"
 
 namespace turnpike::config {
@@ -19,7 +20,6 @@ namespace {
 
 constexpr std::uint64_t kFilesBesidesMedia = 1000;  // shards, NG connections, API, logs, spare
 constexpr std::uint64_t kSocketsPerSession = 4;     // two legs with RTP and RTCP each
-constexpr std::uint64_t kDoorWaitingMax = 512;      // the front door ends the oldest beyond
 constexpr std::uint64_t kTwinsPerSession = 2;       // connected ones, of the RTP of each leg
 constexpr std::uint64_t kSocketsPerPair = 2;
 
@@ -110,11 +110,9 @@ std::uint64_t open_files_needed(const Settings& settings) {
       turn.realms.empty() ? 0
                           : std::uint64_t{turn.allocations_max} * 2 + turn.connections_max +
                                 (turn.tcp_allocations ? turn.tcp_connections_max : 0);
-  // What the front door carries has two ends; few wait at a time.
-  const FrontDoorSection& door = settings.front_door;
-  const std::uint64_t carried = door.sip ? std::uint64_t{door.connections_max} * 2 : 0;
+  const FrontDoorSection& front = settings.front_door;
   const std::uint64_t at_door =
-      door.port == 0 ? 0 : carried + std::min<std::uint64_t>(door.connections_max, kDoorWaitingMax);
+      front.port == 0 ? 0 : door::descriptors_max(front.connections_max, front.sip);
   return std::min(ports, sockets) + std::min(ports, twins) + turn_sockets + at_door +
          kFilesBesidesMedia;
 }

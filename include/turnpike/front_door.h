@@ -2,6 +2,7 @@
 // is told apart by his first bytes and passed on; the door holds no key (docs/front-door.md).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -41,6 +42,16 @@ struct Config {
   Milliseconds first_byte_max{5000};  ///< from the connection on
   Milliseconds hello_max{10000};      ///< until the ClientHello is whole
 };
+
+/// Connections that are not passed on yet. One more, and the oldest ends.
+constexpr std::size_t kWaitingMax = 512;
+
+/// Descriptors that connections may need at a time. `carries`: those to the SIP server, which have
+/// two ends.
+constexpr std::uint64_t descriptors_max(std::uint32_t connections_max, bool carries) {
+  const std::uint64_t carried = carries ? 2 * std::uint64_t{connections_max} : 0;
+  return carried + std::min<std::uint64_t>(connections_max, kWaitingMax);
+}
 
 // name, metric label, meaning: what became of a connection that came
 #define TURNPIKE_DOOR_OUTCOMES(X)                                                               \

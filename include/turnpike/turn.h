@@ -312,7 +312,6 @@ struct RealmCounters {
 /// Realms beyond this share the last place.
 constexpr std::size_t kRealmFiguresMax = 16;
 
-/// What the TURN part of one shard has done since it started. Read from any thread.
 /// Upper bounds of what RelayLatency is counted in; the last bucket has none.
 constexpr std::array<Nanoseconds, 10> kRelayLatencies = {
     std::chrono::microseconds{50},  std::chrono::microseconds{100}, std::chrono::microseconds{250},
@@ -335,6 +334,7 @@ struct RelayLatency {
   }
 };
 
+/// What the TURN part of one shard has done since it started. Read from any thread.
 struct Counters {
   Counter bindings;  ///< Binding requests answered
   Counter cookies;   ///< DTLS clients asked to prove their address

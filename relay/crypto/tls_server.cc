@@ -1,12 +1,12 @@
 #include "relay/crypto/tls_server.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -56,7 +56,7 @@ bool configure(SSL_CTX* context, TlsOver over) {
                                    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_TICKET |
                                    SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-  // One record a call, whatever is in it: a client's records without data hold nobody up.
+  // One record a call, whatever is in it: read() bounds those of a client that are without data.
   SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                 SSL_MODE_RELEASE_BUFFERS);
@@ -178,15 +178,17 @@ StreamMoved TlsStream::result_of(int done, std::size_t bytes) {
 }
 
 // What is behind records without data (KeyUpdate) may be watched for by its arrival, which is over.
+// The library says of both that it wants to read; only where nothing more was there has the kernel
+// said so.
 StreamMoved TlsStream::read(std::span<std::uint8_t> into) {
   StreamMoved moved;
   for (int i = 0; i < kEmptyRecordsMax; ++i) {
     ERR_clear_error();
+    errno = 0;
     std::size_t bytes = 0;
     const int done = SSL_read_ex(library_->ssl.get(), into.data(), into.size(), &bytes);
     moved = result_of(done, bytes);
-    int waits = 0;
-    if (moved.state != StreamState::kWait || ioctl(fd_, FIONREAD, &waits) != 0 || waits == 0) break;
+    if (moved.state != StreamState::kWait || errno == EAGAIN) break;
   }
   return moved;
 }

@@ -53,7 +53,8 @@ class TlsStream final : public ByteStream {
 
   // Once that is done.
   int fd() const override { return fd_; }
-  /// At most one record: what follows is told of by the descriptor.
+  /// At most one record with data. kWait: nothing more was there, unless a client sends many
+  /// records without data in a row.
   StreamMoved read(std::span<std::uint8_t> into) override;
   StreamMoved write(std::span<const std::uint8_t> bytes) override;
   bool end_writing() override;

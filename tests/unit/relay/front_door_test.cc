@@ -272,10 +272,10 @@ TEST_F(FrontDoorTest, who_waits_longest_makes_room) {
   const Client oldest;
   ASSERT_TRUE(soon([&] { return held() == 1; }));
   std::vector<std::unique_ptr<Client>> waiting;
-  for (std::size_t i = 0; i + 1 < FrontDoorThread::kWaitingMax; ++i) {
+  for (std::size_t i = 0; i + 1 < door::kWaitingMax; ++i) {
     waiting.push_back(std::make_unique<Client>());
   }
-  ASSERT_TRUE(soon([&] { return held() == FrontDoorThread::kWaitingMax; }));
+  ASSERT_TRUE(soon([&] { return held() == door::kWaitingMax; }));
   EXPECT_TRUE(oldest.is_open());
   const Client client;
   client.send(binding());
